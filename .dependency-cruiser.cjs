@@ -1,0 +1,45 @@
+/** @type {import('dependency-cruiser').IConfiguration} */
+const ADAPTERS = 'hsm|store|authz|identity|audit|http|setup';
+const owns = (name, folder, packages) => ({
+  name,
+  severity: 'error',
+  from: { path: '^src', pathNot: `^src/(${folder})` },
+  to: { path: `node_modules/(${packages})/` },
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'core-imports-only-core',
+      severity: 'error',
+      from: { path: '^src/core/' },
+      to: { pathNot: '^src/core/', dependencyTypesNot: ['core'] },
+    },
+    {
+      name: 'adapters-are-strangers',
+      severity: 'error',
+      from: { path: `^src/(${ADAPTERS})/` },
+      to: { path: `^src/(${ADAPTERS})/`, pathNot: '^src/$1/' },
+    },
+    {
+      name: 'nobody-imports-the-root',
+      severity: 'error',
+      from: { pathNot: '^src/(main|worker|bootstrap|development)\\.ts$' },
+      to: { path: '^src/(main|worker|compose|bootstrap|development|supervisor)\\.ts$' },
+    },
+    owns('only-hsm-speaks-pkcs11', 'hsm/', 'graphene-pk11|pkcs11js'),
+    owns('only-store-speaks-sql', 'store/', 'kysely|pg'),
+    owns('only-authz-speaks-casbin', 'authz/', 'casbin'),
+    owns('only-http-speaks-express', 'http/', 'express|helmet'),
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default'],
+    },
+  },
+};

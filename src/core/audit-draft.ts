@@ -1,0 +1,63 @@
+import { type AuditedChange, type AuditRecord } from './audit.ts';
+
+/** What a record says of the request itself, and what is learned while it is served. */
+type DraftFields = Omit<AuditRecord, 'time' | 'outcome' | 'status' | 'errorCode' | 'durationMs'>;
+
+/**
+ * The audit record of one request while it is being served: fields come in as they become known, and the record is made
+ * once, either with a change of state in its transaction or when the answer is ready.
+ */
+export class AuditDraft implements AuditedChange {
+  readonly #now: () => Date;
+  readonly #startedAt: Date;
+  #fields: DraftFields;
+  #isCommitted = false;
+
+  constructor(now: () => Date, fields: DraftFields) {
+    this.#now = now;
+    this.#startedAt = now();
+    this.#fields = fields;
+  }
+
+  note(notes: Partial<DraftFields>): void {
+    this.#fields = { ...this.#fields, ...notes };
+  }
+
+  /** The record of success, with the status that the answer will have. */
+  toRecord(): AuditRecord {
+    return this.finish({ status: 200 });
+  }
+
+  committed(): void {
+    this.#isCommitted = true;
+  }
+
+  /** Whether the record is durable already, together with the change that it tells of. */
+  get isCommitted(): boolean {
+    return this.#isCommitted;
+  }
+
+  finish({ status, errorCode }: { status: number; errorCode?: string }): AuditRecord {
+    return {
+      ...clean(this.#fields),
+      time: this.#startedAt,
+      outcome: status < 400 ? 'success' : 'failure',
+      status,
+      ...(errorCode !== undefined && { errorCode }),
+      durationMs: this.#now().getTime() - this.#startedAt.getTime(),
+    };
+  }
+}
+
+/** The longest text from a caller that a record keeps. */
+const TEXT_LIMIT = 256;
+const CONTROL_CHARACTERS = /[\p{Cc}\p{Cs}\u2028\u2029]/gu;
+
+/** Texts come from callers: bounded, and without what could forge lines where the trail is read, or what Postgres refuses. */
+function clean(fields: DraftFields): DraftFields {
+  const cleaned = Object.entries(fields).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? value.slice(0, TEXT_LIMIT).replace(CONTROL_CHARACTERS, '?') : value,
+  ]);
+  return Object.fromEntries(cleaned) as DraftFields;
+}

@@ -1,0 +1,61 @@
+/**
+ * One line of the trail. Every field is named here, and nothing else is ever written: no plaintext, ciphertext, digest,
+ * signature, token or secret has a field to go to.
+ */
+export interface AuditRecord {
+  readonly time: Date;
+  /** x-ms-request-id of the answer; a GUID. */
+  readonly requestId: string;
+  readonly clientRequestId?: string;
+  readonly tenantId?: string;
+  readonly principalId?: string;
+  readonly applicationId?: string;
+  readonly principalName?: string;
+  readonly clientAddress?: string;
+  readonly userAgent?: string;
+  /** What was asked for, such as KeySign or RoleAssignmentCreate. */
+  readonly operation: string;
+  /** The data action that it needed, such as Microsoft.KeyVault/managedHsm/keys/sign/action. */
+  readonly action?: string;
+  readonly scope?: string;
+  readonly keyName?: string;
+  readonly keyVersion?: string;
+  readonly algorithm?: string;
+  readonly outcome: 'success' | 'failure';
+  readonly status: number;
+  readonly errorCode?: string;
+  readonly durationMs: number;
+  /** For changes of the directory and of roles: what was before and after. Never secrets. */
+  readonly change?: { readonly before?: unknown; readonly after?: unknown };
+}
+
+/** What is noted of a request while it is served, by whoever learns it first. */
+export type AuditNotes = Partial<
+  Pick<AuditRecord, 'keyName' | 'keyVersion' | 'algorithm' | 'change'>
+>;
+
+/**
+ * A change of state that must become durable in one transaction with its audit record: stores write `toRecord()` where
+ * they write the change, and call `committed` once both are.
+ */
+export interface AuditedChange {
+  /** Adds to what the record will say. */
+  note(notes: AuditNotes): void;
+  /** The record of success, as of now. */
+  toRecord(): AuditRecord;
+  committed(): void;
+}
+
+/** An entry of the trail as it is read back. `id` grows with time and is the paging cursor. */
+export interface AuditEvent extends AuditRecord {
+  readonly id: string;
+}
+
+export interface AuditFilter {
+  readonly from?: Date;
+  readonly to?: Date;
+  readonly principalId?: string;
+  readonly keyName?: string;
+  readonly operation?: string;
+  readonly outcome?: 'success' | 'failure';
+}

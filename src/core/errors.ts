@@ -1,0 +1,50 @@
+/**
+ * Every way in which a request can fail, as kinds. What each means on the wire (status, Azure's code and inner code) is
+ * decided in http/error-handler.ts and nowhere else.
+ */
+export type ErrorCode =
+  | 'Unauthenticated'
+  | 'AccessDenied'
+  | 'BadParameter'
+  | 'InvalidKeyIdentifier'
+  | 'UnsupportedApiVersion'
+  | 'DecryptionFailed'
+  | 'KeyNotFound'
+  | 'KeyDisabled'
+  | 'KeyNotYetValid'
+  | 'KeyExpired'
+  | 'KeyOperationForbidden'
+  | 'KeyIsDeleted'
+  | 'KeyIntegrityViolation'
+  | 'PurgeProtected'
+  | 'RoleDefinitionNotFound'
+  | 'RoleAssignmentNotFound'
+  | 'RoleAssignmentExists'
+  | 'LastAdministrator'
+  | 'DirectoryObjectNotFound'
+  | 'DirectoryObjectExists'
+  | 'PathNotFound'
+  | 'PoolNotFound'
+  | 'PayloadTooLarge'
+  | 'UnsupportedMediaType'
+  | 'Conflict'
+  | 'NotImplemented'
+  | 'HsmBusy'
+  | 'HsmUnavailable'
+  | 'StoreUnavailable'
+  | 'AuditUnavailable'
+  | 'Overloaded';
+
+/**
+ * The one error that a caller may see. The message is for the caller: it never holds key material, plaintext, tokens or
+ * secrets. The cause is for the log.
+ */
+export class ServiceError extends Error {
+  override readonly name = 'ServiceError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}

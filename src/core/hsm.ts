@@ -1,0 +1,55 @@
+import { type CipherAlgorithm, type SigningAlgorithm } from './algorithms.ts';
+import { type KeyIdentity, type KeyMaterial, type KeyOperation, type KeySpec } from './key.ts';
+
+/** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
+export interface Ciphertext {
+  readonly value: Uint8Array;
+  /** 12 bytes for GCM (always made by the HSM), 16 for CBC (from the caller). */
+  readonly iv?: Uint8Array;
+  /** 16 bytes; GCM only. */
+  readonly tag?: Uint8Array;
+}
+
+export interface CipherParameters {
+  /** CBC only: 16 bytes from the caller. */
+  readonly iv?: Uint8Array;
+  /** GCM only: additional authenticated data. */
+  readonly aad?: Uint8Array;
+}
+
+/**
+ * The HSM as the domain sees it. Every method may fail with ServiceError `HsmBusy` (no session within the wait limit) or
+ * `HsmUnavailable`, and every one that takes a key with `KeyIntegrityViolation` when its seal does not verify.
+ * Whether an algorithm fits a key, and lengths that the key service can check, have been checked before.
+ */
+export interface Hsm {
+  /** Generates inside the HSM, wraps and seals. The only copy outside is the sealed one that is returned. */
+  generateKey(identity: KeyIdentity, spec: KeySpec): Promise<KeyMaterial>;
+  /** The same material bound to other operations: the present seal is verified first. */
+  reseal(key: KeyMaterial, operations: readonly KeyOperation[]): Promise<KeyMaterial>;
+  /** Encrypt, and wrapkey: for RSA and AES-GCM, -CBC, -CBCPAD, -KW and CKM_AES_KEY_WRAP(_PAD). */
+  encrypt(
+    key: KeyMaterial,
+    algorithm: CipherAlgorithm,
+    plaintext: Uint8Array,
+    parameters: CipherParameters,
+  ): Promise<Ciphertext>;
+  /** Decrypt, and unwrapkey. @throws ServiceError DecryptionFailed, the same whatever was wrong with the ciphertext. */
+  decrypt(
+    key: KeyMaterial,
+    algorithm: CipherAlgorithm,
+    ciphertext: Ciphertext,
+    parameters: CipherParameters,
+  ): Promise<Uint8Array>;
+  /** Signs a digest (a whole message for HS256, HS384, HS512; at most k - 11 bytes for RSNULL). ECDSA gives r || s. */
+  sign(key: KeyMaterial, algorithm: SigningAlgorithm, digest: Uint8Array): Promise<Uint8Array>;
+  /** False for every signature that is not right, whatever its length or form. */
+  verify(
+    key: KeyMaterial,
+    algorithm: SigningAlgorithm,
+    digest: Uint8Array,
+    signature: Uint8Array,
+  ): Promise<boolean>;
+  /** Bytes from the HSM's own generator; `count` at least 1. */
+  random(count: number): Promise<Uint8Array>;
+}

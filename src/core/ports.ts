@@ -1,0 +1,187 @@
+import { type Action } from './actions.ts';
+import {
+  type AuditedChange,
+  type AuditEvent,
+  type AuditFilter,
+  type AuditRecord,
+} from './audit.ts';
+import { type Application, type PasswordCredential, type ServicePrincipal } from './directory.ts';
+import {
+  type DeletedKey,
+  type KeyMaterial,
+  type KeyName,
+  type KeyVersion,
+  type KeyVersionId,
+} from './key.ts';
+import { type Principal } from './principal.ts';
+import { type RoleAssignment, type RoleDefinition, type Scope } from './role.ts';
+
+/** A page of a list: `next` is the cursor of the page after it, absent on the last one. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next?: string;
+}
+/** `after`: the cursor that the page before gave. `limit`: at most so many items. */
+export interface PageRequest {
+  readonly after?: string;
+  readonly limit: number;
+}
+
+/** Keys that are not deleted, and the deleted ones apart. Names are found without regard to case. */
+export interface KeyReader {
+  /** Without a version: the newest enabled one, or the newest where none is enabled. */
+  findKey(name: KeyName, version?: KeyVersionId): Promise<KeyVersion | undefined>;
+  /** One entry a key, its answering version, by name. */
+  listKeys(page: PageRequest): Promise<Page<KeyVersion>>;
+  /** Oldest first; empty for a name that isn't there. */
+  listVersions(name: KeyName, page: PageRequest): Promise<Page<KeyVersion>>;
+  findDeletedKey(name: KeyName): Promise<DeletedKey | undefined>;
+  listDeletedKeys(page: PageRequest): Promise<Page<DeletedKey>>;
+}
+
+/** Changes of keys; each commits in one transaction with its audit record. */
+export interface KeyWriter {
+  /** Adds a version to the key of that name, or makes the key. @throws ServiceError KeyIsDeleted */
+  insertVersion(version: KeyVersion, change: AuditedChange): Promise<void>;
+  /**
+   * Changes one version (the newest where none is named): `edit` sees it locked, and gives it back changed.
+   * Undefined where there is no such version.
+   */
+  updateVersion(
+    name: KeyName,
+    version: KeyVersionId | undefined,
+    edit: (current: KeyVersion) => Promise<KeyVersion>,
+    change: AuditedChange,
+  ): Promise<KeyVersion | undefined>;
+  /** Soft-deletes all versions. Undefined where there is no such key. */
+  deleteKey(
+    name: KeyName,
+    dates: { deletedAt: number; purgeAt: number },
+    change: AuditedChange,
+  ): Promise<DeletedKey | undefined>;
+  /** Undoes deleteKey. Undefined where no deleted key has that name. */
+  recoverKey(name: KeyName, change: AuditedChange): Promise<KeyVersion | undefined>;
+  /** Removes a deleted key's material for good. False where no deleted key has that name. */
+  purgeKey(name: KeyName, change: AuditedChange): Promise<boolean>;
+}
+
+export interface RoleStore {
+  listDefinitions(): Promise<readonly RoleDefinition[]>;
+  findDefinition(id: string): Promise<RoleDefinition | undefined>;
+  /** At, above or below `scope` as the flags say; `below` of `/` is everything. */
+  listAssignments(
+    filter: { scope: Scope; above: boolean; below: boolean; principalId?: string },
+    page: PageRequest,
+  ): Promise<Page<RoleAssignment>>;
+  findAssignment(id: string, scope: Scope): Promise<RoleAssignment | undefined>;
+  /**
+   * @throws ServiceError RoleAssignmentExists when the name is taken by another assignment, or the same principal, role
+   * and scope stand under another name. The very same assignment again is no error.
+   */
+  insertAssignment(assignment: RoleAssignment, change: AuditedChange): Promise<void>;
+  /**
+   * Undefined where there is none.
+   * @throws ServiceError LastAdministrator rather than remove the last assignment of Administrator at `/`
+   */
+  deleteAssignment(
+    id: string,
+    scope: Scope,
+    change: AuditedChange,
+  ): Promise<RoleAssignment | undefined>;
+}
+
+/** Decides; denies on any error. */
+export interface Authorizer {
+  isAllowed(principal: Principal, action: Action, scope: Scope): Promise<boolean>;
+}
+
+export interface DirectoryStore {
+  insertApplication(application: Application, change: AuditedChange): Promise<void>;
+  findApplication(by: { id: string } | { appId: string }): Promise<Application | undefined>;
+  listApplications(
+    filter: { appId?: string; displayName?: string },
+    page: PageRequest,
+  ): Promise<Page<Application>>;
+  /** With its passwords, service principal and that principal's role assignments. False where there is none. */
+  deleteApplication(id: string, change: AuditedChange): Promise<boolean>;
+  insertPassword(
+    applicationId: string,
+    password: PasswordCredential,
+    change: AuditedChange,
+  ): Promise<void>;
+  /** Without `change`'s record where nothing was removed: then false. */
+  deletePassword(applicationId: string, keyId: string, change: AuditedChange): Promise<boolean>;
+  /** Oldest first. */
+  listPasswords(applicationId: string): Promise<readonly PasswordCredential[]>;
+  /** @throws ServiceError DirectoryObjectExists when the application has one already */
+  insertServicePrincipal(principal: ServicePrincipal, change: AuditedChange): Promise<void>;
+  findServicePrincipal(
+    by: { id: string } | { appId: string },
+  ): Promise<ServicePrincipal | undefined>;
+  listServicePrincipals(
+    filter: { appId?: string; displayName?: string },
+    page: PageRequest,
+  ): Promise<Page<ServicePrincipal>>;
+  deleteServicePrincipal(id: string, change: AuditedChange): Promise<boolean>;
+}
+
+/** The directory's token-signing keys: sealed RSA keys like any other, but not among the pool's keys. */
+export interface SigningKeyStore {
+  /** Newest first, at most two. */
+  listSigningKeys(): Promise<readonly KeyMaterial[]>;
+  insertSigningKey(material: KeyMaterial): Promise<void>;
+}
+
+/** Slow, salted hashing of client secrets. */
+export interface SecretHasher {
+  hash(secret: string): Promise<string>;
+  verify(secret: string, hash: string): Promise<boolean>;
+}
+
+export interface AuditTrail {
+  /** Resolves once the record is durable. @throws ServiceError AuditUnavailable */
+  append(record: AuditRecord): Promise<void>;
+}
+
+export interface AuditReader {
+  /** Newest first. */
+  listEvents(filter: AuditFilter, page: PageRequest): Promise<Page<AuditEvent>>;
+}
+
+export interface Clock {
+  readonly now: () => Date;
+}
+
+/** One assignment as Casbin's `g` line has it: principal, role definition id, scope. */
+export interface PolicyAssignment {
+  readonly principalId: string;
+  readonly roleDefinitionId: string;
+  readonly scope: Scope;
+}
+/** One permission as Casbin's `p` line has it; wildcards and notDataActions are already worked out. */
+export interface PolicyPermission {
+  readonly roleDefinitionId: string;
+  readonly action: string;
+}
+
+export interface PolicyReader {
+  /** The assignments of these principals (a caller and its groups), and the permissions of the roles they name. */
+  policyOf(principalIds: readonly string[]): Promise<{
+    readonly assignments: readonly PolicyAssignment[];
+    readonly permissions: readonly PolicyPermission[];
+  }>;
+}
+
+/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, or a directory object. */
+export interface StateChange {
+  readonly topic: 'key' | 'assignment' | 'role' | 'directory';
+  readonly id: string;
+}
+
+/** Tells what other processes and this one have changed. */
+export interface ChangeFeed {
+  /** Whether every change committed more than a second ago has been told: if not, caches must not be believed. */
+  isCoherent(): boolean;
+  /** Called at once for this process's own changes, and with 'everything' after a gap in the feed. */
+  subscribe(listener: (change: StateChange | 'everything') => void): void;
+}
