@@ -1,0 +1,110 @@
+import graphene, { type IKeyPair, type Session } from 'graphene-pk11';
+import { oaepParameters } from './mechanisms.ts';
+
+const { KeyGenMechanism, KeyType, MechanismEnum } = graphene;
+
+/** Whether the module does a padding itself, or does the bare RSA operation while the padding is done around it. */
+type Padding = 'native' | 'raw';
+
+/** What had to be found out by trying. Mechanisms that are plainly absent say so when they are used. */
+export interface Capabilities {
+  readonly oaepSha1: Padding;
+  /** SoftHSM 2.6.1 answers CKR_ARGUMENTS_BAD to OAEP with SHA-256. */
+  readonly oaepSha256: Padding;
+  /**
+   * OpenSSL 3.2 and newer below SoftHSM answer a wrong PKCS #1 v1.5 padding with random bytes instead of an error
+   * (implicit rejection): right for TLS, but here a wrong ciphertext has to be refused.
+   */
+  readonly pkcs1: Padding;
+}
+
+const KWP = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
+
+/**
+ * Tries with throw-away session keys.
+ * @throws Error when the module lacks what sealing needs
+ */
+export function probeCapabilities(session: Session): Capabilities {
+  requireSealing(session);
+  const pair = session.generateKeyPair(
+    KeyGenMechanism.RSA,
+    {
+      token: false,
+      keyType: KeyType.RSA,
+      modulusBits: 2048,
+      publicExponent: Buffer.from([1, 0, 1]),
+      encrypt: true,
+      verify: true,
+    },
+    { token: false, private: true, sensitive: true, extractable: false, decrypt: true, sign: true },
+  );
+  try {
+    return {
+      oaepSha1: triesOaep(session, pair, 'sha1'),
+      oaepSha256: triesOaep(session, pair, 'sha256'),
+      pkcs1: refusesBadPadding(session, pair) ? 'native' : 'raw',
+    };
+  } finally {
+    pair.publicKey.destroy();
+    pair.privateKey.destroy();
+  }
+}
+
+function triesOaep(session: Session, pair: IKeyPair, hash: 'sha1' | 'sha256'): Padding {
+  const mechanism = { name: MechanismEnum.RSA_PKCS_OAEP, params: oaepParameters(hash) };
+  const plaintext = Buffer.from('probe');
+  try {
+    const ciphertext = session
+      .createCipher(mechanism, pair.publicKey)
+      .once(plaintext, Buffer.alloc(256));
+    const decrypted = session
+      .createDecipher(mechanism, pair.privateKey)
+      .once(ciphertext, Buffer.alloc(256));
+    return decrypted.equals(plaintext) ? 'native' : 'raw';
+  } catch {
+    return 'raw';
+  }
+}
+
+function refusesBadPadding(session: Session, pair: IKeyPair): boolean {
+  // A block that begins with neither 00 02 nor anything like it.
+  const block = Buffer.alloc(256, 0x11);
+  block[0] = 0;
+  const ciphertext = session
+    .createCipher({ name: MechanismEnum.RSA_X_509, params: null }, pair.publicKey)
+    .once(block, Buffer.alloc(256));
+  try {
+    session
+      .createDecipher({ name: MechanismEnum.RSA_PKCS, params: null }, pair.privateKey)
+      .once(ciphertext, Buffer.alloc(256));
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+function requireSealing(session: Session): void {
+  const common = { token: false, private: true, sensitive: true };
+  const wrapping = session.generateKey(KeyGenMechanism.AES, {
+    ...common,
+    valueLen: 32,
+    wrap: true,
+    unwrap: true,
+  });
+  const wrapped = session.generateKey(KeyGenMechanism.AES, {
+    ...common,
+    valueLen: 32,
+    extractable: true,
+  });
+  try {
+    session.wrapKey(KWP, wrapping, wrapped);
+  } catch (error) {
+    throw new Error(
+      'The PKCS#11 module lacks CKM_AES_KEY_WRAP_PAD (RFC 5649), with which keys are sealed.',
+      { cause: error },
+    );
+  } finally {
+    wrapping.destroy();
+    wrapped.destroy();
+  }
+}

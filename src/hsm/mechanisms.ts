@@ -1,0 +1,100 @@
+import graphene, { type IAlgorithm } from 'graphene-pk11';
+import { type SigningAlgorithm } from '../core/algorithms.ts';
+
+const { MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
+
+type Hash = 'SHA256' | 'SHA384' | 'SHA512';
+
+/** DER of DigestInfo up to the digest (RFC 8017 §9.2, note 1): the caller hands in a digest, CKM_RSA_PKCS wants both. */
+const DIGEST_INFO: Readonly<Record<Hash, Buffer>> = {
+  SHA256: Buffer.from('3031300d060960864801650304020105000420', 'hex'),
+  SHA384: Buffer.from('3041300d060960864801650304020205000430', 'hex'),
+  SHA512: Buffer.from('3051300d060960864801650304020305000440', 'hex'),
+};
+
+const PSS: Readonly<Record<Hash, { hash: number; mgf: number; saltBytes: number }>> = {
+  SHA256: { hash: MechanismEnum.SHA256, mgf: RsaMgf.MGF1_SHA256, saltBytes: 32 },
+  SHA384: { hash: MechanismEnum.SHA384, mgf: RsaMgf.MGF1_SHA384, saltBytes: 48 },
+  SHA512: { hash: MechanismEnum.SHA512, mgf: RsaMgf.MGF1_SHA512, saltBytes: 64 },
+};
+
+/** How an algorithm is done in PKCS#11: which key of a version signs, with what mechanism, over what bytes. */
+export interface SigningMechanism {
+  readonly mechanism: IAlgorithm;
+  readonly key: 'private' | 'mac';
+  readonly input: (digest: Uint8Array) => Buffer;
+  /** Kind of call, for measuring its latency. */
+  readonly label: string;
+  readonly expected: 'fast' | 'slow';
+}
+
+const bare = (digest: Uint8Array) => Buffer.from(digest);
+
+function rsaPkcs1(hash?: Hash): SigningMechanism {
+  return {
+    mechanism: { name: MechanismEnum.RSA_PKCS, params: null },
+    key: 'private',
+    input: hash === undefined ? bare : (digest) => Buffer.concat([DIGEST_INFO[hash], digest]),
+    label: 'RSA_PKCS',
+    expected: 'slow',
+  };
+}
+
+/** Salt as long as the digest (RFC 7518 §3.5). */
+function rsaPss(hash: Hash): SigningMechanism {
+  const { hash: hashMechanism, mgf, saltBytes } = PSS[hash];
+  return {
+    mechanism: {
+      name: MechanismEnum.RSA_PKCS_PSS,
+      params: new RsaPssParams(hashMechanism, mgf, saltBytes),
+    },
+    key: 'private',
+    input: bare,
+    label: 'RSA_PKCS_PSS',
+    expected: 'slow',
+  };
+}
+
+/** C_Sign gives r || s, each as wide as the curve (PKCS#11 v2.40 curr. §2.3.1), which is what JWS wants: no DER here. */
+const ecdsa: SigningMechanism = {
+  mechanism: { name: MechanismEnum.ECDSA, params: null },
+  key: 'private',
+  input: bare,
+  label: 'ECDSA',
+  expected: 'slow',
+};
+
+function hmac(mechanism: number): SigningMechanism {
+  return {
+    mechanism: { name: mechanism, params: null },
+    key: 'mac',
+    input: bare,
+    label: 'HMAC',
+    expected: 'fast',
+  };
+}
+
+/** A Record, so that an algorithm without a mechanism does not compile. */
+export const SIGNING: Readonly<Record<SigningAlgorithm, SigningMechanism>> = {
+  RS256: rsaPkcs1('SHA256'),
+  RS384: rsaPkcs1('SHA384'),
+  RS512: rsaPkcs1('SHA512'),
+  RSNULL: rsaPkcs1(),
+  PS256: rsaPss('SHA256'),
+  PS384: rsaPss('SHA384'),
+  PS512: rsaPss('SHA512'),
+  ES256: ecdsa,
+  ES256K: ecdsa,
+  ES384: ecdsa,
+  ES512: ecdsa,
+  HS256: hmac(MechanismEnum.SHA256_HMAC),
+  HS384: hmac(MechanismEnum.SHA384_HMAC),
+  HS512: hmac(MechanismEnum.SHA512_HMAC),
+};
+
+/** OAEP with the same hash for the label and for MGF1, and an empty label. */
+export function oaepParameters(hash: 'sha1' | 'sha256') {
+  return hash === 'sha1'
+    ? new RsaOaepParams(MechanismEnum.SHA1, RsaMgf.MGF1_SHA1)
+    : new RsaOaepParams(MechanismEnum.SHA256, RsaMgf.MGF1_SHA256);
+}

@@ -1,0 +1,273 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { availableParallelism } from 'node:os';
+import { type Key, type Session } from 'graphene-pk11';
+import { ServiceError } from '../core/errors.ts';
+import { type Hsm } from '../core/hsm.ts';
+import { type KeyMaterial } from '../core/key.ts';
+import { type Capabilities } from './capabilities.ts';
+import { CIPHERS, partFor } from './ciphers.ts';
+import {
+  type Connection,
+  type ConnectionOptions,
+  openConnection,
+  requireRootKeys,
+} from './connection.ts';
+import { damageOf, fromPkcs11 } from './errors.ts';
+import { generateWrapped } from './key-generation.ts';
+import { type KeyPart } from './loaded-keys.ts';
+import { SIGNING } from './mechanisms.ts';
+import { NativeCalls } from './native-calls.ts';
+import { createRootKeys, findRootKeys } from './root-keys.ts';
+import { rootCheckBytes, sealedBytes } from './seal.ts';
+import { signatureFits, verifySignature } from './signatures.ts';
+import { Turns } from './turns.ts';
+
+type Log = (level: 'info' | 'warn' | 'error', message: string, details?: object) => void;
+
+export interface Pkcs11Options extends Omit<ConnectionOptions, 'sessions'> {
+  /** Size of the session pool; chosen from the number of cores where absent. */
+  readonly sessions?: number;
+  readonly operationDeadlineMs: number;
+  readonly keyGenerationDeadlineMs: number;
+  /** A call of the driver hasn't come back and never may: the process should be replaced. */
+  readonly onHang: (operation: string) => void;
+  readonly log: Log;
+}
+
+export interface Pkcs11Hsm extends Hsm {
+  readonly capabilities: Capabilities;
+  /** Manufacturer and library. */
+  readonly description: string;
+  /** False where the token has none for this pool. They are looked for once, here. */
+  openRootKeys(poolId: string, generation: number): boolean;
+  /** Makes them in the HSM. The caller has seen openRootKeys answer false, and lets nobody else do the same meanwhile. */
+  createRootKeys(poolId: string, generation: number): void;
+  /** 32 bytes that only this pool's root keys give: kept in the store, they tell another token from this one. */
+  rootCheck(poolId: string): Promise<Uint8Array>;
+  readonly isReady: boolean;
+  readonly status: {
+    readonly open: number;
+    readonly inUse: number;
+    readonly waiting: number;
+    readonly loaded: number;
+    readonly loads: number;
+  };
+  close(): void;
+}
+
+const RECOVERY_DELAY_MS = { first: 100, most: 5_000 };
+
+/** Opens the module and logs in. @throws Error with a sentence for the operator */
+export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
+  const calls = new NativeCalls({
+    deadlineMs: options.operationDeadlineMs,
+    onHang: options.onHang,
+  });
+  const connectionOptions = {
+    ...options,
+    // More sessions than threads that can use them only wait in the driver.
+    sessions: options.sessions ?? Math.max(4, 2 * availableParallelism()),
+  };
+  // SoftHSM 2.6.1 fails at random when keys are generated in several threads (its issue 573); and generation is rare.
+  const generation = new Turns(options.waitingLimit);
+  let roots: { poolId: string; generation: number } | undefined;
+  let current: Connection | undefined = openConnection(connectionOptions, calls, roots);
+  let isClosed = false;
+  const { capabilities, token } = current;
+
+  function connection(): Connection {
+    if (current === undefined)
+      throw new ServiceError('HsmUnavailable', 'The connection to the HSM is being restored.');
+    return current;
+  }
+
+  /** The library is finalised and initialised again: that alone makes a token visible that was away. */
+  async function recover(lost: Connection): Promise<void> {
+    if (current !== lost) return;
+    current = undefined;
+    options.log('error', 'the HSM is lost: the connection is made anew');
+    lost.close();
+    for (
+      let wait = RECOVERY_DELAY_MS.first;
+      !isClosed;
+      wait = Math.min(2 * wait, RECOVERY_DELAY_MS.most)
+    ) {
+      await delay(wait);
+      try {
+        const fresh = openConnection(connectionOptions, calls, roots);
+        adopt(fresh);
+        options.log('info', 'the HSM is back');
+        return;
+      } catch (error) {
+        options.log('warn', 'the HSM is not back yet', { err: error });
+      }
+    }
+  }
+
+  /** What was closed while the connection was being made stays closed. */
+  function adopt(fresh: Connection): void {
+    if (isClosed) fresh.close();
+    else current = fresh;
+  }
+
+  /** Runs an operation, once more on a fresh session or handle where only that was lost and a second time does no harm. */
+  async function attempt<T>(
+    work: (on: Connection) => Promise<T>,
+    isRepeatable: boolean,
+  ): Promise<T> {
+    for (let isFirst = true; ; isFirst = false) {
+      const on = connection();
+      try {
+        return await work(on);
+      } catch (error) {
+        const damage = damageOf(error);
+        if (damage === 'device') {
+          void recover(on);
+        } else if (damage !== 'other') {
+          on.loaded.clear();
+          if (isFirst && isRepeatable) continue;
+        }
+        throw fromPkcs11(error);
+      }
+    }
+  }
+
+  function withKey<T>(
+    material: KeyMaterial,
+    part: KeyPart,
+    use: (on: Connection, session: Session, key: Key) => Promise<T>,
+  ): Promise<T> {
+    return attempt(
+      (on) =>
+        on.loaded.withKey(material, part, (key) =>
+          on.pool.withSession((session) => use(on, session, key)),
+        ),
+      true,
+    );
+  }
+
+  return {
+    capabilities,
+    description: token.description,
+
+    openRootKeys(poolId, rootGeneration) {
+      roots = { poolId, generation: rootGeneration };
+      const on = connection();
+      on.rootKeys = findRootKeys(on.token.keeper, poolId, rootGeneration);
+      return on.rootKeys !== undefined;
+    },
+
+    createRootKeys(poolId, rootGeneration) {
+      const on = connection();
+      on.rootKeys = createRootKeys(on.token.keeper, poolId, rootGeneration);
+      roots = { poolId, generation: rootGeneration };
+    },
+
+    rootCheck: (poolId) => attempt((on) => on.mac(rootCheckBytes(poolId)), true),
+
+    async generateKey(identity, spec) {
+      const generated = await generation.take(() =>
+        attempt(
+          (on) =>
+            on.pool.withSession((session) =>
+              generateWrapped(
+                {
+                  session,
+                  rootKeys: requireRootKeys(on),
+                  calls,
+                  deadlineMs: options.keyGenerationDeadlineMs,
+                },
+                identity,
+                spec,
+              ),
+            ),
+          false,
+        ),
+      );
+      const { publicKey, ...blobs } = generated;
+      return seal({ identity, spec, ...(publicKey !== undefined && { publicKey }) }, blobs);
+    },
+
+    async reseal(key, operations) {
+      await attempt((on) => on.loaded.verify(key), true);
+      const { blob, macBlob } = key.sealed;
+      return seal(
+        { ...key, identity: { ...key.identity, operations } },
+        { blob, ...(macBlob !== undefined && { macBlob }) },
+      );
+    },
+
+    encrypt: (material, algorithm, plaintext, parameters) =>
+      withKey(material, partFor(algorithm, 'encrypt'), (on, session, key) =>
+        CIPHERS[algorithm].encrypt(
+          { session, key, spec: material.spec, calls, capabilities: on.capabilities },
+          Buffer.from(plaintext),
+          parameters,
+        ),
+      ),
+
+    decrypt: (material, algorithm, ciphertext, parameters) =>
+      withKey(material, partFor(algorithm, 'decrypt'), (on, session, key) =>
+        CIPHERS[algorithm].decrypt(
+          { session, key, spec: material.spec, calls, capabilities: on.capabilities },
+          ciphertext,
+          parameters,
+        ),
+      ),
+
+    sign(material, algorithm, digest) {
+      const { key: part, mechanism, input, label, expected } = SIGNING[algorithm];
+      return withKey(material, part, (_on, session, key) => {
+        const data = input(digest);
+        return calls.run(`sign ${label}`, expected, {
+          inline: () => session.createSign(mechanism, key).once(data),
+          offLoop: (done) => {
+            session.createSign(mechanism, key).once(data, done);
+          },
+        });
+      });
+    },
+
+    async verify(material, algorithm, digest, signature) {
+      if (!signatureFits(material.spec, algorithm, signature)) return false;
+      const part = SIGNING[algorithm].key === 'mac' ? 'mac' : 'public';
+      return withKey(material, part, (_on, session, key) =>
+        verifySignature(session, key, calls, algorithm, digest, signature),
+      );
+    },
+
+    random: (count) =>
+      attempt(
+        (on) => on.pool.withSession((session) => Promise.resolve(session.generateRandom(count))),
+        true,
+      ),
+
+    get isReady() {
+      return current?.rootKeys !== undefined;
+    },
+    get status() {
+      const none = { open: 0, inUse: 0, waiting: 0, loaded: 0, loads: 0 };
+      return current === undefined ? none : { ...current.pool.status, ...current.loaded.status };
+    },
+    close() {
+      isClosed = true;
+      current?.close();
+      current = undefined;
+    },
+  };
+
+  async function seal(
+    key: Omit<KeyMaterial, 'sealed'>,
+    blobs: { readonly blob: Uint8Array; readonly macBlob?: Uint8Array },
+  ): Promise<KeyMaterial> {
+    const { identity, spec, publicKey } = key;
+    const bound = { identity, spec, ...(publicKey !== undefined && { publicKey }) };
+    return attempt(async (on) => {
+      const unsealed = { rootGeneration: requireRootKeys(on).generation, ...blobs };
+      return {
+        ...bound,
+        sealed: { ...unsealed, seal: await on.mac(sealedBytes(bound, unsealed)) },
+      };
+    }, true);
+  }
+}

@@ -1,0 +1,82 @@
+import graphene, { type ITemplate, type Key, type Session } from 'graphene-pk11';
+
+const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
+
+/** The two keys that never leave the HSM: everything else is kept outside, wrapped and sealed by them. */
+export interface RootKeys {
+  readonly generation: number;
+  /** AES-256; wraps and unwraps, nothing else. */
+  readonly wrap: Key;
+  /** HMAC-SHA256; signs and verifies, nothing else. */
+  readonly seal: Key;
+}
+
+type Part = 'root-wrap' | 'root-seal';
+
+function search(part: Part, poolId: string, generation: number): ITemplate {
+  return {
+    class: ObjectClass.SECRET_KEY,
+    token: true,
+    label: `strongroom ${part} ${generation}`,
+    id: Buffer.from(`${poolId}:${part}:${generation}`),
+  };
+}
+
+function template(part: Part, poolId: string, generation: number): ITemplate {
+  const common = {
+    ...search(part, poolId, generation),
+    private: true,
+    sensitive: true,
+    extractable: false,
+    modifiable: false,
+    valueLen: 32,
+  };
+  return part === 'root-wrap'
+    ? {
+        ...common,
+        keyType: KeyType.AES,
+        wrap: true,
+        unwrap: true,
+        encrypt: false,
+        decrypt: false,
+      }
+    : { ...common, keyType: KeyType.GENERIC_SECRET, sign: true, verify: true, derive: false };
+}
+
+/**
+ * Finds both root keys; undefined where neither is there. Done once at start: searching reads every object.
+ * @throws Error when one is missing or there twice, or when either could leave the HSM
+ */
+export function findRootKeys(
+  session: Session,
+  poolId: string,
+  generation: number,
+): RootKeys | undefined {
+  const wrap = findOne(session, search('root-wrap', poolId, generation));
+  const seal = findOne(session, search('root-seal', poolId, generation));
+  if (wrap === undefined && seal === undefined) return undefined;
+  if (wrap === undefined || seal === undefined)
+    throw new Error('The token holds one of the two root keys of this pool, and not the other.');
+  for (const key of [wrap, seal]) {
+    const { sensitive, extractable } = key.getAttribute({ sensitive: null, extractable: null });
+    if (sensitive !== true || extractable !== false)
+      throw new Error('A root key of this pool could leave the HSM: it is not used.');
+  }
+  return { generation, wrap, seal };
+}
+
+/** Makes both root keys as token objects, in the HSM. The caller has seen that they aren't there. */
+export function createRootKeys(session: Session, poolId: string, generation: number): RootKeys {
+  const wrap = session.generateKey(KeyGenMechanism.AES, template('root-wrap', poolId, generation));
+  const seal = session.generateKey(
+    { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null },
+    template('root-seal', poolId, generation),
+  );
+  return { generation, wrap, seal };
+}
+
+function findOne(session: Session, what: ITemplate): Key | undefined {
+  const found = session.find(what);
+  if (found.length > 1) throw new Error('The token holds a root key of this pool more than once.');
+  return found.length === 0 ? undefined : found.items(0).toType<Key>();
+}

@@ -1,0 +1,50 @@
+import { type KeyMaterial, type PublicKey } from '../core/key.ts';
+
+const VERSION = 'strongroom key seal 1';
+
+/**
+ * The bytes that a seal covers: everything that says what the blob is and what it may be used for. Each field stands with
+ * its length before it, so that no two different keys give the same bytes.
+ */
+export function sealedBytes(
+  key: Omit<KeyMaterial, 'sealed'>,
+  sealed: Omit<KeyMaterial['sealed'], 'seal'>,
+): Buffer {
+  const { identity, spec, publicKey } = key;
+  return encodeFields([
+    VERSION,
+    identity.pool,
+    identity.name.toLowerCase(),
+    identity.version,
+    spec.keyType,
+    spec.keyType === 'EC-HSM' ? spec.curve : String(spec.bits),
+    spec.keyType === 'RSA-HSM' ? String(spec.publicExponent) : '',
+    [...identity.operations].sort().join(','),
+    identity.exportable ? 'exportable' : 'not exportable',
+    String(sealed.rootGeneration),
+    ...publicFields(publicKey),
+    sealed.blob,
+    sealed.macBlob ?? '',
+  ]);
+}
+
+/** What is kept beside a pool's record, so that a token with other root keys of the same name is noticed at start. */
+export function rootCheckBytes(poolId: string): Buffer {
+  return encodeFields(['strongroom root check 1', poolId]);
+}
+
+function publicFields(key: PublicKey | undefined): (string | Uint8Array)[] {
+  if (key === undefined) return ['', ''];
+  return key.keyType === 'RSA-HSM' ? [key.n, key.e] : [key.x, key.y];
+}
+
+function encodeFields(fields: readonly (string | Uint8Array)[]): Buffer {
+  return Buffer.concat(
+    fields.flatMap((field) => {
+      const bytes = Buffer.from(field as Uint8Array);
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(bytes.length);
+      return [length, bytes];
+    }),
+  );
+}

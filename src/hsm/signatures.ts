@@ -1,0 +1,72 @@
+import { type Key, type Session } from 'graphene-pk11';
+import { type SigningAlgorithm } from '../core/algorithms.ts';
+import { type KeySpec } from '../core/key.ts';
+import { returnValue } from './errors.ts';
+import { SIGNING } from './mechanisms.ts';
+import { type NativeCalls } from './native-calls.ts';
+import { CURVE } from './templates.ts';
+
+const MAC_BYTES: Readonly<Partial<Record<SigningAlgorithm, number>>> = {
+  HS256: 32,
+  HS384: 48,
+  HS512: 64,
+};
+
+/** Whether a signature has the one length that signatures of this key and algorithm have. */
+export function signatureFits(
+  spec: KeySpec,
+  algorithm: SigningAlgorithm,
+  signature: Uint8Array,
+): boolean {
+  switch (spec.keyType) {
+    case 'RSA-HSM':
+      return signature.length === spec.bits / 8;
+    case 'EC-HSM':
+      return signature.length === 2 * CURVE[spec.curve].bytes;
+    case 'oct-HSM':
+      return signature.length === MAC_BYTES[algorithm];
+  }
+}
+
+/**
+ * Return values that mean "not this key's signature". Asymmetric verification in SoftHSM 2.6.1 says CKR_GENERAL_ERROR
+ * for RSA signatures not below the modulus; C_VerifyInit has succeeded by then, so the device works.
+ */
+const NOT_VALID = new Set([
+  'CKR_SIGNATURE_INVALID',
+  'CKR_SIGNATURE_LEN_RANGE',
+  'CKR_GENERAL_ERROR',
+  'CKR_DATA_INVALID',
+]);
+
+/** Verifies in the HSM; the signature's length has been checked. */
+export async function verifySignature(
+  session: Session,
+  key: Key,
+  calls: NativeCalls,
+  algorithm: SigningAlgorithm,
+  digest: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
+  const { mechanism, input, label } = SIGNING[algorithm];
+  const data = input(digest);
+  const bytes = Buffer.from(signature);
+  const reached = { final: false };
+  const begin = () => {
+    const verification = session.createVerify(mechanism, key);
+    reached.final = true;
+    return verification;
+  };
+  try {
+    return await calls.run(`verify ${label}`, 'fast', {
+      inline: () => begin().once(data, bytes),
+      offLoop: (done) => {
+        begin().once(data, bytes, done);
+      },
+    });
+  } catch (error) {
+    const name = returnValue(error);
+    if (reached.final && name !== undefined && NOT_VALID.has(name)) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,122 @@
+import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
+
+export interface TokenOptions {
+  /** Path of the PKCS#11 library. */
+  readonly module: string;
+  /** CKA label of the token; slots are told apart by it, since slot numbers move. */
+  readonly tokenLabel: string;
+  readonly pin: string;
+}
+
+/**
+ * A token that is logged in to. Login is the application's, not a session's: it is done once, on a session that stays
+ * open as long as this does (some modules log out with the last session), and no other session ever logs in or out.
+ */
+export interface Token {
+  readonly slot: Slot;
+  /** Keeps the login, and owns the loaded keys: session objects vanish with their session. */
+  readonly keeper: Session;
+  /** Sessions that the token allows at most, or undefined where it doesn't say. */
+  readonly sessionLimit: number | undefined;
+  /** Manufacturer and library, for the log. */
+  readonly description: string;
+  readonly openSession: () => Session;
+  /** Logs out, and gives the library up; errors of a library that is broken already are no news. */
+  close(): void;
+}
+
+const { SERIAL_SESSION, RW_SESSION } = graphene.SessionFlag;
+/** A set of flags: the binding's type knows single ones only. */
+const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
+/** CK_UNAVAILABLE_INFORMATION and CK_EFFECTIVELY_INFINITE, as far as numbers of this size can tell. */
+const NO_LIMIT = 0xffff_ffff;
+
+/** @throws Error with a sentence for the operator when there is no such token, more than one, or the PIN is wrong */
+export function openToken(options: TokenOptions): Token {
+  const module = graphene.Module.load(options.module, 'PKCS#11 module');
+  initialise(module);
+  try {
+    const slot = findSlot(module, options.tokenLabel);
+    const keeper = slot.open(READ_WRITE);
+    logIn(keeper, options);
+    const { maxSessionCount } = slot.getToken();
+    return {
+      slot,
+      keeper,
+      sessionLimit: maxSessionCount > 0 && maxSessionCount < NO_LIMIT ? maxSessionCount : undefined,
+      description: `${module.manufacturerID.trim()}, ${module.libraryDescription.trim()} ${module.libraryVersion.major}.${module.libraryVersion.minor}`,
+      openSession: () => slot.open(READ_WRITE),
+      close: () => {
+        attempt(() => {
+          keeper.logout();
+        });
+        attempt(() => {
+          slot.closeAll();
+        });
+        attempt(() => {
+          module.finalize();
+        });
+      },
+    };
+  } catch (error) {
+    attempt(() => {
+      module.finalize();
+    });
+    throw error;
+  }
+}
+
+function initialise(module: Module): void {
+  try {
+    module.initialize();
+  } catch (error) {
+    // Several users of one library in a process share its state; being initialised is what is wanted.
+    if (!(error instanceof Error && error.message.includes('CKR_CRYPTOKI_ALREADY_INITIALIZED')))
+      throw error;
+  }
+}
+
+function findSlot(module: Module, label: string): Slot {
+  const slots = module.getSlots(true);
+  const found: Slot[] = [];
+  for (let index = 0; index < slots.length; index += 1) {
+    const slot = slots.items(index);
+    // Labels are padded with blanks to 32 bytes (PKCS#11 v2.40 §3.2 CK_TOKEN_INFO).
+    if (slot.getToken().label.trimEnd() === label) found.push(slot);
+  }
+  const [slot, ...others] = found;
+  if (slot === undefined)
+    throw new Error(
+      `The PKCS#11 module has no token with the label "${label}" (PKCS11_TOKEN_LABEL).`,
+    );
+  if (others.length > 0)
+    throw new Error(`The PKCS#11 module has ${found.length} tokens with the label "${label}".`);
+  return slot;
+}
+
+const LOGIN_FAULTS: Readonly<Record<string, string>> = {
+  CKR_PIN_INCORRECT: 'The PIN of the token is wrong (PKCS11_PIN or PKCS11_PIN_FILE).',
+  CKR_PIN_LOCKED: 'The PIN of the token is locked after too many wrong attempts.',
+  CKR_PIN_EXPIRED: 'The PIN of the token has expired.',
+  CKR_USER_PIN_NOT_INITIALIZED: 'The token has no user PIN yet.',
+};
+
+function logIn(session: Session, { pin }: TokenOptions): void {
+  try {
+    session.login(pin);
+  } catch (error) {
+    const name = error instanceof Error ? (/CKR_[A-Z_]+/.exec(error.message)?.[0] ?? '') : '';
+    if (name === 'CKR_USER_ALREADY_LOGGED_IN') return;
+    throw new Error(LOGIN_FAULTS[name] ?? `The login to the token failed: ${name}.`, {
+      cause: error,
+    });
+  }
+}
+
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // Giving up something that is broken already.
+  }
+}
