@@ -1,0 +1,88 @@
+import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
+import pg from 'pg';
+import { type AuditedChange } from '../core/audit.ts';
+import { type StateChange } from '../core/ports.ts';
+import { insertAuditRecords } from './audit-rows.ts';
+import { CHANNEL } from './change-feed.ts';
+import { fromPostgres } from './errors.ts';
+import { type Tables } from './tables.ts';
+
+export interface DatabaseOptions {
+  /** postgres://…; `?host=/folder` for a Unix socket. */
+  readonly url: string;
+  /** Connections at most. */
+  readonly connections: number;
+  /** An idle connection that breaks is no request's fault: it goes to the log. */
+  readonly onIdleError: (error: Error) => void;
+}
+
+const LIMITS_MS = { connect: 5_000, statement: 15_000, idleInTransaction: 15_000 };
+
+export function openDatabase({ url, connections, onIdleError }: DatabaseOptions): Kysely<Tables> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connections,
+    connectionTimeoutMillis: LIMITS_MS.connect,
+    statement_timeout: LIMITS_MS.statement,
+    idle_in_transaction_session_timeout: LIMITS_MS.idleInTransaction,
+    application_name: 'strongroom',
+  });
+  pool.on('error', onIdleError);
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/** What the stores of one pool share. */
+export interface StoreContext {
+  readonly db: Kysely<Tables>;
+  readonly poolId: string;
+  /** Names this process in the trail. */
+  readonly writer: string;
+  /** Tells this process's own caches, after the commit. */
+  readonly tell: (change: StateChange) => void;
+}
+
+export type Trx = Transaction<Tables>;
+
+/** Reads; the database's errors become ServiceErrors. */
+export async function reading<T>(
+  { db }: StoreContext,
+  read: (db: Kysely<Tables>) => Promise<T>,
+): Promise<T> {
+  try {
+    return await read(db);
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+/**
+ * A change of state: it, its audit record and the word to the other processes commit together, or not at all. `change`
+ * gives back what was changed, or undefined where there was nothing to change: then nothing is written.
+ */
+export async function changing<T>(
+  context: StoreContext,
+  audited: AuditedChange,
+  changed: StateChange | ((result: T) => readonly StateChange[]),
+  change: (trx: Trx) => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const { db, poolId, writer, tell } = context;
+  try {
+    let told: readonly StateChange[] = [];
+    const result = await db.transaction().execute(async (trx) => {
+      const done = await change(trx);
+      if (done === undefined) return undefined;
+      await insertAuditRecords(trx, poolId, writer, [audited.toRecord()]);
+      told = typeof changed === 'function' ? changed(done) : [changed];
+      for (const { topic, id } of told)
+        await sql`select pg_notify(${CHANNEL}, ${JSON.stringify({ poolId, writer, topic, id })})`.execute(
+          trx,
+        );
+      return done;
+    });
+    if (result !== undefined) audited.committed();
+    told.forEach(tell);
+    return result;
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}

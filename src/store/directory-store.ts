@@ -1,0 +1,262 @@
+import { type Kysely } from 'kysely';
+import {
+  type Application,
+  type PasswordCredential,
+  type ServicePrincipal,
+} from '../core/directory.ts';
+import { ServiceError } from '../core/errors.ts';
+import { type DirectoryStore, type StateChange } from '../core/ports.ts';
+import { decodeCursor, pageOf } from './cursors.ts';
+import { changing, reading, type StoreContext, type Trx } from './database.ts';
+import { isDuplicate } from './errors.ts';
+import { requireAdministrator } from './role-store.ts';
+import { type Tables } from './tables.ts';
+
+const UUID = /^[0-9a-f-]{36}$/;
+
+/** Identifiers are GUIDs: another text can't be one, and Postgres wouldn't take it. */
+const isUuid = (text: string) => UUID.test(text);
+
+export function createDirectoryStore(context: StoreContext): DirectoryStore {
+  const { poolId } = context;
+  const told = (id: string): StateChange => ({ topic: 'directory', id });
+
+  /** With its role assignments. Undefined where there is none. */
+  async function removePrincipal(trx: Trx, id: string) {
+    const principal = await trx
+      .deleteFrom('service_principal')
+      .where('pool_id', '=', poolId)
+      .where('id', '=', id)
+      .returning('id')
+      .executeTakeFirst();
+    if (principal === undefined) return undefined;
+    const removed = await trx
+      .deleteFrom('role_assignment')
+      .where('pool_id', '=', poolId)
+      .where('principal_id', '=', id)
+      .returningAll()
+      .execute();
+    await requireAdministrator(trx, poolId, removed);
+    return principal;
+  }
+
+  return {
+    async insertApplication(application, change) {
+      await changing(context, change, told(application.id), async (trx) => {
+        await trx
+          .insertInto('application')
+          .values({
+            pool_id: poolId,
+            id: application.id,
+            app_id: application.appId,
+            display_name: application.displayName,
+            created_at: application.createdAt,
+          })
+          .execute();
+        return true;
+      });
+    },
+
+    findApplication: (by) =>
+      reading(context, async (db) => {
+        const [column, value] =
+          'id' in by ? (['id', by.id] as const) : (['app_id', by.appId] as const);
+        if (!isUuid(value)) return undefined;
+        const row = await applications(db, poolId).where(column, '=', value).executeTakeFirst();
+        return row && toApplication(row);
+      }),
+
+    listApplications: ({ appId, displayName }, { after, limit }) =>
+      reading(context, async (db) => {
+        if (appId !== undefined && !isUuid(appId)) return { items: [] };
+        const rows = await applications(db, poolId)
+          .$if(appId !== undefined, (query) => query.where('app_id', '=', appId ?? ''))
+          .$if(displayName !== undefined, (query) =>
+            query.where('display_name', '=', displayName ?? ''),
+          )
+          .$if(after !== undefined, (query) =>
+            query.where('id', '>', decodeCursor(after ?? '', UUID)),
+          )
+          .limit(limit + 1)
+          .execute();
+        return pageOf(rows, limit, toApplication, (row) => row.id);
+      }),
+
+    async deleteApplication(id, change) {
+      let principalId: string | undefined;
+      const deleted = await changing(
+        context,
+        change,
+        () => [told(id), ...(principalId === undefined ? [] : endOfPrincipal(principalId))],
+        async (trx) => {
+          const application = await applications(trx, poolId)
+            .where('id', '=', id)
+            .forUpdate()
+            .executeTakeFirst();
+          if (application === undefined) return undefined;
+          const principal = await servicePrincipals(trx, poolId)
+            .where('app_id', '=', application.app_id)
+            .executeTakeFirst();
+          principalId = principal?.id;
+          if (principalId !== undefined) await removePrincipal(trx, principalId);
+          await trx
+            .deleteFrom('application')
+            .where('pool_id', '=', poolId)
+            .where('id', '=', id)
+            .execute();
+          return true;
+        },
+      );
+      return deleted === true;
+    },
+
+    async insertPassword(applicationId, password, change) {
+      await changing(context, change, told(applicationId), async (trx) => {
+        await trx
+          .insertInto('application_password')
+          .values({
+            pool_id: poolId,
+            application_id: applicationId,
+            key_id: password.keyId,
+            display_name: password.displayName ?? null,
+            hint: password.hint,
+            hash: password.hash,
+            starts_at: password.startsAt,
+            ends_at: password.endsAt,
+          })
+          .execute();
+        return true;
+      });
+    },
+
+    async deletePassword(applicationId, keyId, change) {
+      const deleted = await changing(context, change, told(applicationId), (trx) =>
+        trx
+          .deleteFrom('application_password')
+          .where('pool_id', '=', poolId)
+          .where('application_id', '=', applicationId)
+          .where('key_id', '=', keyId)
+          .returning('key_id')
+          .executeTakeFirst(),
+      );
+      return deleted !== undefined;
+    },
+
+    listPasswords: (applicationId) =>
+      reading(context, async (db) => {
+        const rows = await db
+          .selectFrom('application_password')
+          .selectAll()
+          .where('pool_id', '=', poolId)
+          .where('application_id', '=', applicationId)
+          .orderBy('starts_at')
+          .orderBy('key_id')
+          .execute();
+        return rows.map((row): PasswordCredential => ({
+          keyId: row.key_id,
+          ...(row.display_name !== null && { displayName: row.display_name }),
+          hint: row.hint,
+          hash: row.hash,
+          startsAt: row.starts_at,
+          endsAt: row.ends_at,
+        }));
+      }),
+
+    async insertServicePrincipal(principal, change) {
+      try {
+        await changing(context, change, told(principal.id), async (trx) => {
+          await trx
+            .insertInto('service_principal')
+            .values({
+              pool_id: poolId,
+              id: principal.id,
+              app_id: principal.appId,
+              display_name: principal.displayName,
+              enabled: principal.enabled,
+            })
+            .execute();
+          return true;
+        });
+      } catch (error) {
+        if (!isDuplicate(error)) throw error;
+        throw new ServiceError(
+          'DirectoryObjectExists',
+          'The application has a service principal already.',
+          { cause: error },
+        );
+      }
+    },
+
+    findServicePrincipal: (by) =>
+      reading(context, async (db) => {
+        const [column, value] =
+          'id' in by ? (['id', by.id] as const) : (['app_id', by.appId] as const);
+        if (!isUuid(value)) return undefined;
+        const row = await servicePrincipals(db, poolId)
+          .where(column, '=', value)
+          .executeTakeFirst();
+        return row && toServicePrincipal(row);
+      }),
+
+    listServicePrincipals: ({ appId, displayName }, { after, limit }) =>
+      reading(context, async (db) => {
+        if (appId !== undefined && !isUuid(appId)) return { items: [] };
+        const rows = await servicePrincipals(db, poolId)
+          .$if(appId !== undefined, (query) => query.where('app_id', '=', appId ?? ''))
+          .$if(displayName !== undefined, (query) =>
+            query.where('display_name', '=', displayName ?? ''),
+          )
+          .$if(after !== undefined, (query) =>
+            query.where('id', '>', decodeCursor(after ?? '', UUID)),
+          )
+          .limit(limit + 1)
+          .execute();
+        return pageOf(rows, limit, toServicePrincipal, (row) => row.id);
+      }),
+
+    async deleteServicePrincipal(id, change) {
+      const deleted = await changing(
+        context,
+        change,
+        () => endOfPrincipal(id),
+        (trx) => removePrincipal(trx, id),
+      );
+      return deleted !== undefined;
+    },
+  };
+
+  function endOfPrincipal(id: string): StateChange[] {
+    return [told(id), { topic: 'assignment', id }];
+  }
+}
+
+function applications(db: Kysely<Tables>, poolId: string) {
+  return db.selectFrom('application').selectAll().where('pool_id', '=', poolId).orderBy('id');
+}
+
+function servicePrincipals(db: Kysely<Tables>, poolId: string) {
+  return db.selectFrom('service_principal').selectAll().where('pool_id', '=', poolId).orderBy('id');
+}
+
+function toApplication(row: {
+  id: string;
+  app_id: string;
+  display_name: string;
+  created_at: Date;
+}): Application {
+  return {
+    id: row.id,
+    appId: row.app_id,
+    displayName: row.display_name,
+    createdAt: row.created_at,
+  };
+}
+
+function toServicePrincipal(row: {
+  id: string;
+  app_id: string;
+  display_name: string;
+  enabled: boolean;
+}): ServicePrincipal {
+  return { id: row.id, appId: row.app_id, displayName: row.display_name, enabled: row.enabled };
+}

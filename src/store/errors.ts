@@ -1,0 +1,32 @@
+import pg from 'pg';
+import { ServiceError } from '../core/errors.ts';
+
+/** SQLSTATE classes and codes after which another try, later, may well succeed (PostgreSQL appendix A). */
+const UNAVAILABLE = /^(08|53|57|58|40|25P|55P03)/;
+const SOCKET_ERRORS = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+]);
+
+/** The one translation of the database's errors; ServiceErrors and our own faults pass unchanged. */
+export function fromPostgres(error: unknown): unknown {
+  if (error instanceof ServiceError || !(error instanceof Error)) return error;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const isDown =
+    error instanceof pg.DatabaseError
+      ? UNAVAILABLE.test(code)
+      : SOCKET_ERRORS.has(code) || /timeout|terminated|Connection/i.test(error.message);
+  return isDown
+    ? new ServiceError('StoreUnavailable', 'The database cannot be reached.', { cause: error })
+    : error;
+}
+
+/** Whether a unique or primary key stood in the way. */
+export function isDuplicate(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '23505';
+}

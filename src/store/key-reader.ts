@@ -1,0 +1,97 @@
+import { type Kysely } from 'kysely';
+import { type KeyName } from '../core/key.ts';
+import { type KeyReader } from '../core/ports.ts';
+import { decodeCursor, pageOf } from './cursors.ts';
+import { reading, type StoreContext } from './database.ts';
+import { toDeletedKey, toKeyVersion } from './key-rows.ts';
+import { type Tables } from './tables.ts';
+
+const NAME = /^[0-9a-z-]{1,127}$/;
+const ORDINAL = /^\d{1,18}$/;
+
+/** Every read goes by an index on name or ordinal: its cost doesn't grow with the number of keys. */
+export function createKeyReader(context: StoreContext): KeyReader {
+  const { poolId } = context;
+  return {
+    findKey: (name, version) =>
+      reading(context, async (db) => {
+        const row = await versionsOf(db, poolId, name)
+          .where('key.deleted_at', 'is', null)
+          .$if(version === undefined, (query) =>
+            query.whereRef('key_version.version', '=', 'key.current_version'),
+          )
+          .$if(version !== undefined, (query) =>
+            query.where('key_version.version', '=', version ?? ''),
+          )
+          .executeTakeFirst();
+        return row && toKeyVersion(row);
+      }),
+
+    listKeys: ({ after, limit }) =>
+      reading(context, async (db) => {
+        const rows = await currentVersions(db, poolId)
+          .where('key.deleted_at', 'is', null)
+          .where('key.name_key', '>', after === undefined ? '' : decodeCursor(after, NAME))
+          .limit(limit + 1)
+          .execute();
+        return pageOf(rows, limit, toKeyVersion, (row) => row.name_key);
+      }),
+
+    listVersions: (name, { after, limit }) =>
+      reading(context, async (db) => {
+        const rows = await versionsOf(db, poolId, name)
+          .where('key.deleted_at', 'is', null)
+          .where(
+            'key_version.ordinal',
+            '>',
+            after === undefined ? '0' : decodeCursor(after, ORDINAL),
+          )
+          .orderBy('key_version.ordinal')
+          .limit(limit + 1)
+          .execute();
+        return pageOf(rows, limit, toKeyVersion, (row) => row.ordinal);
+      }),
+
+    findDeletedKey: (name) =>
+      reading(context, async (db) => {
+        const row = await currentVersions(db, poolId)
+          .where('key.deleted_at', 'is not', null)
+          .where('key.name_key', '=', name.toLowerCase())
+          .executeTakeFirst();
+        return row && toDeletedKey(row);
+      }),
+
+    listDeletedKeys: ({ after, limit }) =>
+      reading(context, async (db) => {
+        const rows = await currentVersions(db, poolId)
+          .where('key.deleted_at', 'is not', null)
+          .where('key.name_key', '>', after === undefined ? '' : decodeCursor(after, NAME))
+          .limit(limit + 1)
+          .execute();
+        return pageOf(rows, limit, toDeletedKey, (row) => row.name_key);
+      }),
+  };
+}
+
+export function versionsOf(db: Kysely<Tables>, poolId: string, name: KeyName) {
+  return joined(db, poolId).where('key.name_key', '=', name.toLowerCase());
+}
+
+export function currentVersions(db: Kysely<Tables>, poolId: string) {
+  return joined(db, poolId)
+    .whereRef('key_version.version', '=', 'key.current_version')
+    .orderBy('key.name_key');
+}
+
+function joined(db: Kysely<Tables>, poolId: string) {
+  return db
+    .selectFrom('key')
+    .innerJoin('key_version', (join) =>
+      join
+        .onRef('key_version.pool_id', '=', 'key.pool_id')
+        .onRef('key_version.name_key', '=', 'key.name_key'),
+    )
+    .where('key.pool_id', '=', poolId)
+    .selectAll('key_version')
+    .select(['key.name', 'key.deleted_at', 'key.purge_at']);
+}

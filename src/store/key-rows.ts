@@ -1,0 +1,119 @@
+import { type Insertable, type Updateable } from 'kysely';
+import { type AesSize, type Curve, type RsaSize } from '../core/algorithms.ts';
+import {
+  type DeletedKey,
+  type KeyMaterial,
+  type KeyName,
+  type KeyOperation,
+  type KeySpec,
+  type KeyVersion,
+  type KeyVersionId,
+  type PublicKey,
+} from '../core/key.ts';
+import { type KeyVersionRow, type Tables } from './tables.ts';
+
+/** A version together with its key's name as written. */
+export type NamedVersionRow = KeyVersionRow & { name: string };
+export type DeletedRow = NamedVersionRow & { deleted_at: string | null; purge_at: string | null };
+
+export function toKeyVersion(row: NamedVersionRow): KeyVersion {
+  return Object.freeze({
+    material: Object.freeze(toMaterial(row)),
+    attributes: Object.freeze({
+      enabled: row.enabled,
+      ...(row.not_before !== null && { notBefore: Number(row.not_before) }),
+      ...(row.expires !== null && { expires: Number(row.expires) }),
+      created: Number(row.created),
+      updated: Number(row.updated),
+    }),
+    tags: Object.freeze(row.tags as Record<string, string>),
+  });
+}
+
+export function toDeletedKey(row: DeletedRow): DeletedKey {
+  return {
+    current: toKeyVersion(row),
+    deletedAt: Number(row.deleted_at),
+    purgeAt: Number(row.purge_at),
+  };
+}
+
+/** What is in a row is believed only as far as its seal, which the HSM verifies when the key is loaded. */
+function toMaterial(row: NamedVersionRow): KeyMaterial {
+  const publicKey = toPublicKey(row);
+  return {
+    identity: {
+      pool: row.pool_id,
+      name: row.name as KeyName,
+      version: row.version as KeyVersionId,
+      operations: row.operations as KeyOperation[],
+      exportable: row.exportable,
+    },
+    spec: toSpec(row),
+    ...(publicKey !== undefined && { publicKey }),
+    sealed: {
+      rootGeneration: row.root_generation,
+      blob: row.blob,
+      ...(row.mac_blob !== null && { macBlob: row.mac_blob }),
+      seal: row.seal,
+    },
+  };
+}
+
+function toSpec(row: KeyVersionRow): KeySpec {
+  switch (row.key_type) {
+    case 'RSA-HSM':
+      return {
+        keyType: 'RSA-HSM',
+        bits: row.bits as RsaSize,
+        publicExponent: Number(row.public_exponent),
+      };
+    case 'EC-HSM':
+      return { keyType: 'EC-HSM', curve: row.curve as Curve };
+    default:
+      return { keyType: 'oct-HSM', bits: row.bits as AesSize };
+  }
+}
+
+function toPublicKey(row: KeyVersionRow): PublicKey | undefined {
+  if (row.public_1 === null || row.public_2 === null) return undefined;
+  return row.key_type === 'RSA-HSM'
+    ? { keyType: 'RSA-HSM', n: row.public_1, e: row.public_2 }
+    : { keyType: 'EC-HSM', x: row.public_1, y: row.public_2 };
+}
+
+export function fromKeyVersion(version: KeyVersion): Insertable<Tables['key_version']> {
+  const { identity, spec, publicKey, sealed } = version.material;
+  const halves =
+    publicKey?.keyType === 'RSA-HSM' ? [publicKey.n, publicKey.e] : [publicKey?.x, publicKey?.y];
+  return {
+    pool_id: identity.pool,
+    name_key: identity.name.toLowerCase(),
+    version: identity.version,
+    key_type: spec.keyType,
+    bits: spec.keyType === 'EC-HSM' ? null : spec.bits,
+    curve: spec.keyType === 'EC-HSM' ? spec.curve : null,
+    public_exponent: spec.keyType === 'RSA-HSM' ? spec.publicExponent : null,
+    exportable: identity.exportable,
+    created: version.attributes.created,
+    public_1: halves[0] === undefined ? null : Buffer.from(halves[0]),
+    public_2: halves[1] === undefined ? null : Buffer.from(halves[1]),
+    blob: Buffer.from(sealed.blob),
+    mac_blob: sealed.macBlob === undefined ? null : Buffer.from(sealed.macBlob),
+    ...changeableOf(version),
+  };
+}
+
+/** What PATCH can change, with the seal that covers the operations. */
+export function changeableOf({ material, attributes, tags }: KeyVersion) {
+  return {
+    operations: [...material.identity.operations],
+    enabled: attributes.enabled,
+    not_before: attributes.notBefore ?? null,
+    expires: attributes.expires ?? null,
+    updated: attributes.updated,
+    tags: JSON.stringify(tags),
+    root_generation: material.sealed.rootGeneration,
+    seal: Buffer.from(material.sealed.seal),
+  } satisfies Updateable<Tables['key_version']>;
+}

@@ -1,0 +1,153 @@
+import { sql } from 'kysely';
+import { type KeyName } from '../core/key.ts';
+import { keyIsDeleted } from '../core/key-service.ts';
+import { type KeyWriter, type StateChange } from '../core/ports.ts';
+import { keyScope } from '../core/role.ts';
+import { changing, type StoreContext, type Trx } from './database.ts';
+import { currentVersions, versionsOf } from './key-reader.ts';
+import { changeableOf, fromKeyVersion, toDeletedKey, toKeyVersion } from './key-rows.ts';
+
+/** The row of a key is locked first in every change, so that changes of one key take turns. */
+export function createKeyWriter(context: StoreContext): KeyWriter {
+  const { poolId } = context;
+  const told = (name: KeyName): StateChange => ({ topic: 'key', id: name.toLowerCase() });
+
+  async function lockKey(trx: Trx, name: KeyName) {
+    return trx
+      .selectFrom('key')
+      .selectAll()
+      .where('pool_id', '=', poolId)
+      .where('name_key', '=', name.toLowerCase())
+      .forUpdate()
+      .executeTakeFirst();
+  }
+
+  /** The newest enabled version answers for the bare name, or the newest where none is enabled. */
+  async function chooseCurrent(trx: Trx, name: KeyName): Promise<void> {
+    const chosen = await trx
+      .selectFrom('key_version')
+      .select('version')
+      .where('pool_id', '=', poolId)
+      .where('name_key', '=', name.toLowerCase())
+      .orderBy('enabled', 'desc')
+      .orderBy('ordinal', 'desc')
+      .limit(1)
+      .executeTakeFirstOrThrow();
+    await trx
+      .updateTable('key')
+      .set({ current_version: chosen.version })
+      .where('pool_id', '=', poolId)
+      .where('name_key', '=', name.toLowerCase())
+      .execute();
+  }
+
+  async function deletedNow(trx: Trx, name: KeyName) {
+    return currentVersions(trx, poolId)
+      .where('key.name_key', '=', name.toLowerCase())
+      .executeTakeFirstOrThrow();
+  }
+
+  return {
+    async insertVersion(version, change) {
+      const { name, version: id } = version.material.identity;
+      await changing(context, change, told(name), async (trx) => {
+        await trx
+          .insertInto('key')
+          .values({ pool_id: poolId, name_key: name.toLowerCase(), name, current_version: id })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+        const key = await lockKey(trx, name);
+        if (isDeleted(key)) throw keyIsDeleted(name);
+        await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
+        await chooseCurrent(trx, name);
+        return true;
+      });
+    },
+
+    async updateVersion(name, version, edit, change) {
+      return changing(context, change, told(name), async (trx) => {
+        const key = await lockKey(trx, name);
+        if (key === undefined || isDeleted(key)) return undefined;
+        const row = await versionsOf(trx, poolId, name)
+          .$if(version !== undefined, (query) =>
+            query.where('key_version.version', '=', version ?? ''),
+          )
+          .orderBy('key_version.ordinal', 'desc')
+          .limit(1)
+          .executeTakeFirst();
+        if (row === undefined) return undefined;
+        const current = toKeyVersion(row);
+        const edited = await edit(current);
+        await trx
+          .updateTable('key_version')
+          .set(changeableOf(edited))
+          .where('pool_id', '=', poolId)
+          .where('name_key', '=', name.toLowerCase())
+          .where('version', '=', row.version)
+          .execute();
+        if (edited.attributes.enabled !== current.attributes.enabled)
+          await chooseCurrent(trx, name);
+        return edited;
+      });
+    },
+
+    deleteKey: (name, { deletedAt, purgeAt }, change) =>
+      changing(context, change, told(name), async (trx) => {
+        const key = await lockKey(trx, name);
+        if (key === undefined || isDeleted(key)) return undefined;
+        await trx
+          .updateTable('key')
+          .set({ deleted_at: deletedAt, purge_at: purgeAt })
+          .where('pool_id', '=', poolId)
+          .where('name_key', '=', key.name_key)
+          .execute();
+        return toDeletedKey(await deletedNow(trx, name));
+      }),
+
+    recoverKey: (name, change) =>
+      changing(context, change, told(name), async (trx) => {
+        const key = await lockKey(trx, name);
+        if (key === undefined || !isDeleted(key)) return undefined;
+        await trx
+          .updateTable('key')
+          .set({ deleted_at: null, purge_at: null })
+          .where('pool_id', '=', poolId)
+          .where('name_key', '=', key.name_key)
+          .execute();
+        return toKeyVersion(await deletedNow(trx, name));
+      }),
+
+    async purgeKey(name, change) {
+      const principals: string[] = [];
+      const purged = await changing(
+        context,
+        change,
+        () => [told(name), ...principals.map((id): StateChange => ({ topic: 'assignment', id }))],
+        async (trx) => {
+          const key = await lockKey(trx, name);
+          if (key === undefined || !isDeleted(key)) return undefined;
+          // A new key of this name must not come with grants that were made for the old one.
+          const removed = await trx
+            .deleteFrom('role_assignment')
+            .where('pool_id', '=', poolId)
+            .where('scope', '=', keyScope(name))
+            .returning('principal_id')
+            .execute();
+          principals.push(...new Set(removed.map((row) => row.principal_id)));
+          await sql`set constraints all deferred`.execute(trx);
+          await trx
+            .deleteFrom('key')
+            .where('pool_id', '=', poolId)
+            .where('name_key', '=', key.name_key)
+            .execute();
+          return true;
+        },
+      );
+      return purged === true;
+    },
+  };
+}
+
+function isDeleted(key: { deleted_at: string | null } | undefined): boolean {
+  return key !== undefined && key.deleted_at !== null;
+}

@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import pg from 'pg';
+
+/** sql/ at the top of the package, from src/store as from dist/store. */
+const FOLDER = new URL('../../sql/', import.meta.url);
+/** Any number that nothing else takes as an advisory lock. */
+const LOCK = 0x5752_4d31;
+const LOCK_WAIT = '60s';
+
+interface Migration {
+  readonly name: string;
+  readonly text: string;
+  readonly checksum: string;
+}
+
+/** A schema that isn't what this version of the service expects; the sentence says what to do. */
+export class SchemaError extends Error {
+  override readonly name = 'SchemaError';
+}
+
+/**
+ * Brings the schema up to date: sql/*.sql in order, each in a transaction of its own, recorded with its checksum. Two at
+ * once wait for each other.
+ * @param ownerUrl of a user that may create tables
+ * @throws SchemaError when a file that has been applied has changed since
+ */
+export async function migrate(ownerUrl: string): Promise<void> {
+  await withClient(ownerUrl, async (client) => {
+    await client.query(`set lock_timeout = '${LOCK_WAIT}'`);
+    await client.query('select pg_advisory_lock($1)', [LOCK]);
+    await client.query(`create table if not exists schema_migration (
+      name text primary key, checksum text not null, applied_at timestamptz not null default now())`);
+    const applied = await readApplied(client);
+    for (const { name, text, checksum } of await readMigrations()) {
+      const known = applied.get(name);
+      if (known === checksum) continue;
+      if (known !== undefined)
+        throw new SchemaError(`sql/${name} has changed since it was applied to this database.`);
+      await client.query('begin');
+      await client.query(text);
+      await client.query('insert into schema_migration (name, checksum) values ($1, $2)', [
+        name,
+        checksum,
+      ]);
+      await client.query('commit');
+    }
+  });
+}
+
+/** @throws SchemaError when the schema is older or newer than this version of the service */
+export async function requireCurrentSchema(url: string): Promise<void> {
+  await withClient(url, async (client) => {
+    const exists = await client.query<{ found: boolean }>(
+      `select to_regclass('schema_migration') is not null as found`,
+    );
+    const applied =
+      exists.rows[0]?.found === true ? await readApplied(client) : new Map<string, string>();
+    const wanted = await readMigrations();
+    if (wanted.some(({ name, checksum }) => applied.get(name) !== checksum))
+      throw new SchemaError('The database schema is not up to date: run `strongroom migrate`.');
+    if (applied.size > wanted.length)
+      throw new SchemaError('The database schema is newer than this version of Strongroom.');
+  });
+}
+
+async function withClient(url: string, use: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+  await client.connect();
+  try {
+    await use(client);
+  } finally {
+    // Ends the transaction and the lock with it.
+    await client.end();
+  }
+}
+
+async function readApplied(client: pg.Client): Promise<Map<string, string>> {
+  const { rows } = await client.query<{ name: string; checksum: string }>(
+    'select name, checksum from schema_migration',
+  );
+  return new Map(rows.map(({ name, checksum }) => [name, checksum]));
+}
+
+async function readMigrations(): Promise<Migration[]> {
+  const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort();
+  return Promise.all(
+    names.map(async (name) => {
+      const text = await readFile(new URL(name, FOLDER), 'utf8');
+      return { name, text, checksum: createHash('sha256').update(text).digest('hex') };
+    }),
+  );
+}

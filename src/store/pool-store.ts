@@ -1,0 +1,74 @@
+import { type Insertable, type Kysely, sql } from 'kysely';
+import { fromPostgres } from './errors.ts';
+import { type PoolRow, type Tables } from './tables.ts';
+
+/** A pool as it is recorded: what was decided when it was made, and which root keys are its own. */
+export interface Pool {
+  readonly id: string;
+  readonly name: string;
+  /** The built-in directory's tenant. */
+  readonly tenantId: string;
+  readonly softDeleteDays: number;
+  readonly purgeProtection: boolean;
+  readonly rootGeneration: number;
+  readonly rootCheck: Uint8Array;
+}
+
+export async function findPool(db: Kysely<Tables>, name: string): Promise<Pool | undefined> {
+  try {
+    const row = await db.selectFrom('pool').selectAll().where('name', '=', name).executeTakeFirst();
+    return row && toPool(row);
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+export async function insertPool(db: Kysely<Tables>, pool: Pool): Promise<void> {
+  await db.insertInto('pool').values(fromPool(pool)).execute();
+}
+
+/** Switches purge protection on for good. */
+export async function protectFromPurge(db: Kysely<Tables>, poolId: string): Promise<void> {
+  await db.updateTable('pool').set({ purge_protection: true }).where('id', '=', poolId).execute();
+}
+
+/** Lets one process at a time make what a pool has once: root keys, signing key, first administrator. */
+export async function withPoolLock<T>(
+  db: Kysely<Tables>,
+  name: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  return db.connection().execute(async (connection) => {
+    const lock = sql`hashtextextended(${`pool ${name}`}, 0)`;
+    await sql`select pg_advisory_lock(${lock})`.execute(connection);
+    try {
+      return await work();
+    } finally {
+      await sql`select pg_advisory_unlock(${lock})`.execute(connection);
+    }
+  });
+}
+
+function toPool(row: PoolRow): Pool {
+  return {
+    id: row.id,
+    name: row.name,
+    tenantId: row.tenant_id,
+    softDeleteDays: row.soft_delete_days,
+    purgeProtection: row.purge_protection,
+    rootGeneration: row.root_generation,
+    rootCheck: row.root_check,
+  };
+}
+
+function fromPool(pool: Pool): Insertable<Tables['pool']> {
+  return {
+    id: pool.id,
+    name: pool.name,
+    tenant_id: pool.tenantId,
+    soft_delete_days: pool.softDeleteDays,
+    purge_protection: pool.purgeProtection,
+    root_generation: pool.rootGeneration,
+    root_check: Buffer.from(pool.rootCheck),
+  };
+}

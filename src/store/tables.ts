@@ -1,0 +1,165 @@
+import { type ColumnType, type Generated, type Selectable } from 'kysely';
+
+/** bigint columns come as text from pg and go in as numbers. */
+type Seconds = ColumnType<string, number, number>;
+type NullableSeconds = ColumnType<string | null, number | null, number | null>;
+type Json = ColumnType<unknown, string, string>;
+
+interface PoolTable {
+  id: string;
+  name: string;
+  tenant_id: string;
+  created_at: Generated<Date>;
+  soft_delete_days: number;
+  purge_protection: boolean;
+  root_generation: number;
+  root_check: Buffer;
+}
+
+interface KeyTable {
+  pool_id: string;
+  name_key: string;
+  name: string;
+  current_version: string;
+  deleted_at: NullableSeconds;
+  purge_at: NullableSeconds;
+}
+
+interface KeyVersionTable {
+  pool_id: string;
+  name_key: string;
+  version: string;
+  ordinal: Generated<string>;
+  key_type: string;
+  bits: number | null;
+  curve: string | null;
+  public_exponent: NullableSeconds;
+  operations: string[];
+  exportable: boolean;
+  enabled: boolean;
+  not_before: NullableSeconds;
+  expires: NullableSeconds;
+  created: Seconds;
+  updated: Seconds;
+  tags: Json;
+  public_1: Buffer | null;
+  public_2: Buffer | null;
+  root_generation: number;
+  blob: Buffer;
+  mac_blob: Buffer | null;
+  seal: Buffer;
+}
+
+interface SigningKeyTable {
+  pool_id: string;
+  version: string;
+  ordinal: Generated<string>;
+  name: string;
+  bits: number;
+  public_exponent: Seconds;
+  operations: string[];
+  public_1: Buffer;
+  public_2: Buffer;
+  root_generation: number;
+  blob: Buffer;
+  seal: Buffer;
+}
+
+interface RoleDefinitionTable {
+  pool_id: string;
+  id: string;
+  role_name: string;
+  description: string;
+  kind: 'built-in' | 'custom';
+  data_actions: string[];
+  not_data_actions: string[];
+  assignable_scopes: string[];
+  position: number;
+}
+
+interface RolePermissionTable {
+  pool_id: string;
+  role_id: string;
+  action: string;
+}
+
+interface RoleAssignmentTable {
+  pool_id: string;
+  id: string;
+  principal_id: string;
+  role_id: string;
+  scope: string;
+}
+
+interface ApplicationTable {
+  pool_id: string;
+  id: string;
+  app_id: string;
+  display_name: string;
+  created_at: Date;
+}
+
+interface ApplicationPasswordTable {
+  pool_id: string;
+  application_id: string;
+  key_id: string;
+  display_name: string | null;
+  hint: string;
+  hash: string;
+  starts_at: Date;
+  ends_at: Date;
+}
+
+interface ServicePrincipalTable {
+  pool_id: string;
+  id: string;
+  app_id: string;
+  display_name: string;
+  enabled: boolean;
+}
+
+interface AuditEventTable {
+  id: Generated<string>;
+  pool_id: string;
+  writer: string;
+  time: Date;
+  request_id: string;
+  client_request_id: string | null;
+  tenant_id: string | null;
+  principal_id: string | null;
+  application_id: string | null;
+  principal_name: string | null;
+  client_address: string | null;
+  user_agent: string | null;
+  operation: string;
+  action: string | null;
+  scope: string | null;
+  key_name: string | null;
+  key_version: string | null;
+  algorithm: string | null;
+  outcome: 'success' | 'failure';
+  status: number;
+  error_code: string | null;
+  duration_ms: number;
+  change: ColumnType<unknown, string | null, never>;
+}
+
+/** The schema of sql/, as Kysely sees it. */
+export interface Tables {
+  pool: PoolTable;
+  key: KeyTable;
+  key_version: KeyVersionTable;
+  signing_key: SigningKeyTable;
+  role_definition: RoleDefinitionTable;
+  role_permission: RolePermissionTable;
+  role_assignment: RoleAssignmentTable;
+  application: ApplicationTable;
+  application_password: ApplicationPasswordTable;
+  service_principal: ServicePrincipalTable;
+  audit_event: AuditEventTable;
+}
+
+export type PoolRow = Selectable<PoolTable>;
+export type KeyVersionRow = Selectable<KeyVersionTable>;
+export type SigningKeyRow = Selectable<SigningKeyTable>;
+export type AuditEventRow = Selectable<AuditEventTable>;
