@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises';
+import { ACTIONS } from '../core/actions.ts';
+import { parseGuid, type RoleDefinition } from '../core/role.ts';
+
+/** policies/ at the top of the package, from src/authz as from dist/authz. */
+const FILE = new URL('../../policies/roles.csv', import.meta.url);
+
+/** A role together with what it comes to: here the actions as written, since built-in roles use no wildcards. */
+export type BuiltInRole = RoleDefinition & { readonly actions: readonly string[] };
+
+/** The built-in roles of policies/roles.csv, in its order. @throws Error that names the first wrong line */
+export async function readBuiltInRoles(): Promise<readonly BuiltInRole[]> {
+  return parseRoles(await readFile(FILE, 'utf8'));
+}
+
+export function parseRoles(text: string): readonly BuiltInRole[] {
+  const roles: { id: string; roleName: string; description: string; actions: string[] }[] = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    if (line.trim() === '' || line.startsWith('#')) continue;
+    const wrong = (why: string) => new Error(`policies/roles.csv, line ${index + 1}: ${why}`);
+    const [kind, id = '', ...rest] = line.split(',').map((field) => field.trim());
+    if (kind === 'role') {
+      const [roleName, description] = rest;
+      if (roleName === undefined || description === undefined || rest.length > 2)
+        throw wrong('a role has an id, a name and a description');
+      roles.push({ id: parseGuid('The id of a role', id), roleName, description, actions: [] });
+    } else if (kind === 'p') {
+      const [action] = rest;
+      const role = roles.find((known) => known.id === id);
+      if (role === undefined) throw wrong('the role has not been named before');
+      if (rest.length !== 1 || !ACTIONS.some((known) => known === action))
+        throw wrong('there is no such action');
+      role.actions.push(action ?? '');
+    } else throw wrong('a line begins with role or p');
+  }
+  return roles.map((role) => ({
+    ...role,
+    kind: 'built-in',
+    dataActions: role.actions,
+    notDataActions: [],
+    assignableScopes: ['/'],
+  }));
+}

@@ -1,0 +1,77 @@
+import { readFile } from 'node:fs/promises';
+import { type Enforcer, newEnforcer, newModelFromString } from 'casbin';
+import { type Action } from '../core/actions.ts';
+import { CoherentCache } from '../core/coherent-cache.ts';
+import { ServiceError } from '../core/errors.ts';
+import { type Authorizer, type ChangeFeed, type PolicyReader } from '../core/ports.ts';
+import { type Principal } from '../core/principal.ts';
+import { coveringScopes, type Scope } from '../core/role.ts';
+import { CALLER, createPolicyAdapter } from './policy-adapter.ts';
+
+const MODEL_FILE = new URL('../../policies/model.conf', import.meta.url);
+
+export interface AuthorizerOptions {
+  readonly policies: PolicyReader;
+  readonly feed: ChangeFeed;
+  /** Callers whose policy is kept in memory, at most. */
+  readonly callers: number;
+  /** Decisions remembered for each of them, at most. */
+  readonly decisions: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** One caller's policy, and what has been decided by it. It is thrown away when the policy changes. */
+interface CallerPolicy {
+  readonly enforcer: Enforcer;
+  readonly decided: Map<string, boolean>;
+}
+
+/** Decides by Casbin. Deny unless allowed, and on any error but an unreachable store, which the caller is told. */
+export async function createAuthorizer(options: AuthorizerOptions): Promise<Authorizer> {
+  const modelText = await readFile(MODEL_FILE, 'utf8');
+  const adapter = createPolicyAdapter(options.policies);
+  // A change of one's own assignments drops one's entry; a group's assignments may be anyone's, and so may a role's
+  // permissions: entries of callers in groups are under a key that no single id matches, so those changes drop all.
+  const cache = new CoherentCache<CallerPolicy>(options.feed, options.callers, ({ topic, id }) => {
+    if (topic === 'role') return 'all';
+    if (topic !== 'assignment') return undefined;
+    return inGroups ? 'all' : { key: id };
+  });
+  let inGroups = false;
+
+  async function load(principalIds: readonly string[]): Promise<CallerPolicy> {
+    const enforcer = await newEnforcer(newModelFromString(modelText));
+    enforcer.setAdapter(adapter);
+    await enforcer.loadFilteredPolicy({ principalIds });
+    return { enforcer, decided: new Map() };
+  }
+
+  async function decide(principal: Principal, action: Action, scope: Scope): Promise<boolean> {
+    const principalIds = [principal.objectId, ...principal.groups];
+    if (principalIds.length > 1) inGroups = true;
+    const key = principalIds.length === 1 ? principal.objectId : principalIds.sort().join('\0');
+    const policy = await cache.get(key, () => load(principalIds));
+    if (policy === undefined) return false;
+    const question = `${action} ${scope}`;
+    const known = policy.decided.get(question);
+    if (known !== undefined) return known;
+    let isAllowed = false;
+    for (const covering of coveringScopes(scope))
+      isAllowed ||= await policy.enforcer.enforce(CALLER, covering, action);
+    if (policy.decided.size >= options.decisions) policy.decided.clear();
+    policy.decided.set(question, isAllowed);
+    return isAllowed;
+  }
+
+  return {
+    async isAllowed(principal, action, scope) {
+      try {
+        return await decide(principal, action, scope);
+      } catch (error) {
+        if (error instanceof ServiceError) throw error;
+        options.onError(error);
+        return false;
+      }
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import { type FilteredAdapter, type Model } from 'casbin';
+import { type PolicyReader } from '../core/ports.ts';
+
+/** Which lines an enforcer needs: those of one caller and the groups it is in. */
+export interface PolicyFilter {
+  readonly principalIds: readonly string[];
+}
+
+/** The name under which a caller's own assignments and those of its groups stand in its enforcer. */
+export const CALLER = 'caller';
+
+/**
+ * Casbin's adapter over the store. Only ever filtered: the lines of one caller, however many others there are. Policies
+ * are written by the stores, in the transaction of the change that they belong to, so saving through Casbin is refused.
+ */
+export function createPolicyAdapter(policies: PolicyReader): FilteredAdapter {
+  const refuse = () => Promise.reject(new Error('policies are written by the stores'));
+  return {
+    isFiltered: () => true,
+    loadPolicy: () => Promise.reject(new Error('policies are never loaded as a whole')),
+    async loadFilteredPolicy(model: Model, { principalIds }: PolicyFilter) {
+      const { assignments, permissions } = await policies.policyOf(principalIds);
+      for (const { roleDefinitionId, action } of permissions)
+        model.addPolicy('p', 'p', [roleDefinitionId, action]);
+      for (const { roleDefinitionId, scope } of assignments)
+        model.addPolicy('g', 'g', [CALLER, roleDefinitionId, scope]);
+    },
+    savePolicy: refuse,
+    addPolicy: refuse,
+    removePolicy: refuse,
+    removeFilteredPolicy: refuse,
+  };
+}
