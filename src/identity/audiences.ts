@@ -1,0 +1,33 @@
+/** For what a token is good: keys and all that belongs to a pool, or the directory's Graph calls. */
+export type Audience = 'pool' | 'directory';
+
+/** Azure's own names, which some programs have built in. */
+const AZURE_POOL = ['managedhsm.azure.net', 'vault.azure.net'];
+const AZURE_DIRECTORY = ['graph.microsoft.com'];
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
+
+/** Whether a resource is this service, for keys or for the directory. */
+export type AudienceCheck = (resource: string, audience: Audience) => boolean;
+
+/**
+ * The resources that clients ask tokens for: our domain, and Azure's own for programs that can't ask for another. Ports
+ * and a trailing slash don't matter: clients take them from the challenge, from their settings, or drop them. A token for
+ * Graph opens the directory only; one for the pool opens both, since both are this service.
+ */
+export function createAudienceCheck(domain: string): AudienceCheck {
+  const pool = new Set([domain, ...AZURE_POOL, ...LOOPBACK]);
+  const directory = new Set([...pool, ...AZURE_DIRECTORY]);
+  return (resource, audience) => {
+    const host = hostOf(resource);
+    if (host === undefined) return false;
+    const names = audience === 'pool' ? pool : directory;
+    return names.has(host) || host.endsWith(`.${domain}`);
+  };
+}
+
+function hostOf(resource: string): string | undefined {
+  if (resource.length > 512 || !URL.canParse(resource)) return undefined;
+  const { protocol, hostname, pathname, search, hash, username } = new URL(resource);
+  const isBare = protocol === 'https:' && pathname === '/' && `${search}${hash}${username}` === '';
+  return isBare ? hostname : undefined;
+}

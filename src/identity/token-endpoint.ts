@@ -1,0 +1,211 @@
+import { hintOf, type PasswordCredential } from '../core/directory.ts';
+import { type Clock, type DirectoryStore, type SecretHasher } from '../core/ports.ts';
+import { type AudienceCheck } from './audiences.ts';
+import { type TokenIssuer, type TokenSubject } from './tokens.ts';
+
+export interface TokenRequest {
+  readonly form: Readonly<Record<string, unknown>>;
+  readonly tenant: string;
+  /** v1 names a `resource`, v2.0 a `scope`; both are taken on either. */
+  readonly version: 'v1' | 'v2.0';
+  readonly authorization: string | undefined;
+  readonly requestId: string;
+}
+
+export interface TokenAnswer {
+  readonly status: number;
+  readonly body: object;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly client?: { readonly applicationId: string; readonly principalId?: string };
+}
+
+export interface TokenEndpointParts {
+  readonly tenants: (tenant: string) => boolean;
+  readonly directory: Pick<
+    DirectoryStore,
+    'findApplication' | 'findServicePrincipal' | 'listPasswords'
+  >;
+  readonly hasher: SecretHasher;
+  readonly isAudience: AudienceCheck;
+  readonly issuer: TokenIssuer;
+  readonly clock: Clock;
+}
+
+/** MSAL takes a token for expired five minutes early: an hour leaves room. */
+const LIFETIME_SECONDS = 3600;
+const SECRET_LIMIT = 512;
+
+/** An OAuth error (RFC 6749 §5.2) with the number by which Entra ID's clients know it. */
+class Refusal extends Error {
+  readonly status: number;
+  readonly error: string;
+  readonly number: number;
+  constructor(status: number, error: string, number: number, description: string) {
+    super(description);
+    this.status = status;
+    this.error = error;
+    this.number = number;
+  }
+}
+
+/** The client credentials grant (RFC 6749 §4.4) with a client secret, in the words of Entra ID. */
+export function createTokenEndpoint(parts: TokenEndpointParts) {
+  const { tenants, directory, hasher, isAudience, issuer, clock } = parts;
+  // Checked in place of a secret that isn't there, so that unknown clients cost what known ones do.
+  const decoy = hasher.hash('no client has this secret');
+  decoy.catch(() => undefined);
+
+  async function authenticateClient(clientId: string, secret: string): Promise<TokenSubject> {
+    const application = await directory.findApplication({ appId: clientId.toLowerCase() });
+    const passwords =
+      application === undefined ? [] : await directory.listPasswords(application.id);
+    const matching = await findMatching(passwords, secret);
+    if (application === undefined || matching === undefined)
+      throw new Refusal(
+        401,
+        'invalid_client',
+        7000215,
+        'The client is unknown or its secret is wrong.',
+      );
+    const now = clock.now();
+    if (now < matching.startsAt || now >= matching.endsAt)
+      throw new Refusal(
+        401,
+        'invalid_client',
+        7000222,
+        'The client secret is not valid at this time.',
+      );
+    const principal = await directory.findServicePrincipal({ appId: application.appId });
+    if (principal?.enabled !== true)
+      throw new Refusal(
+        400,
+        'unauthorized_client',
+        7000112,
+        'The application has no enabled service principal.',
+      );
+    return { application, principal };
+  }
+
+  async function findMatching(
+    passwords: readonly PasswordCredential[],
+    secret: string,
+  ): Promise<PasswordCredential | undefined> {
+    // The hint rules out all but one of several secrets; where none is left, the decoy costs what one would have.
+    const candidates = passwords.filter(({ hint }) => hintOf(secret) === hint);
+    if (candidates.length === 0) await hasher.verify(secret, await decoy);
+    for (const password of candidates)
+      if (await hasher.verify(secret, password.hash)) return password;
+    return undefined;
+  }
+
+  return async (request: TokenRequest): Promise<TokenAnswer> => {
+    let client: TokenAnswer['client'];
+    try {
+      if (!tenants(request.tenant))
+        throw new Refusal(400, 'invalid_request', 90002, 'The tenant is not known here.');
+      const form = readForm(request.form);
+      if (form('grant_type') !== 'client_credentials')
+        throw new Refusal(
+          400,
+          'unsupported_grant_type',
+          70003,
+          'The grant type must be client_credentials.',
+        );
+      const { clientId, secret } = readClient(form, request.authorization);
+      client = { applicationId: clientId };
+      const resource = readResource(form);
+      if (!isAudience(resource, 'directory'))
+        throw new Refusal(
+          400,
+          'invalid_resource',
+          500011,
+          'The resource is not known in this tenant.',
+        );
+      const subject = await authenticateClient(clientId, secret);
+      client = { applicationId: clientId, principalId: subject.principal.id };
+      const now = clock.now();
+      const token = await issuer.issue(subject, resource, now, LIFETIME_SECONDS);
+      return { status: 200, body: present(request.version, token, resource, now), client };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return {
+        status: error.status,
+        body: presentRefusal(error, request, clock.now()),
+        ...(client !== undefined && { client }),
+      };
+    }
+  };
+}
+
+/** One value of a field; a field that comes twice is refused. */
+function readForm(form: Readonly<Record<string, unknown>>) {
+  return (name: string): string | undefined => {
+    const value = Object.hasOwn(form, name) ? form[name] : undefined;
+    if (value === undefined || typeof value === 'string') return value;
+    throw new Refusal(400, 'invalid_request', 900144, `The field ${name} must be there once.`);
+  };
+}
+
+function readClient(form: (name: string) => string | undefined, authorization: string | undefined) {
+  const basic = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')?.[1];
+  const [basicId, basicSecret] =
+    basic === undefined ? [] : splitOnce(Buffer.from(basic, 'base64').toString());
+  const clientId = form('client_id') ?? basicId;
+  const secret = form('client_secret') ?? basicSecret;
+  if (clientId === undefined)
+    throw new Refusal(400, 'invalid_request', 900144, 'The field client_id is missing.');
+  if (secret === undefined || secret === '')
+    throw new Refusal(401, 'invalid_client', 7000218, 'The field client_secret is missing.');
+  if (secret.length > SECRET_LIMIT || clientId.length > SECRET_LIMIT)
+    throw new Refusal(
+      401,
+      'invalid_client',
+      7000215,
+      'The client is unknown or its secret is wrong.',
+    );
+  return { clientId, secret };
+}
+
+/** RFC 6749 §2.3.1: both halves are form-encoded. */
+function splitOnce(pair: string): string[] {
+  const at = pair.indexOf(':');
+  const halves = at < 0 ? [pair] : [pair.slice(0, at), pair.slice(at + 1)];
+  try {
+    return halves.map((half) => decodeURIComponent(half.replaceAll('+', ' ')));
+  } catch {
+    return [];
+  }
+}
+
+function readResource(form: (name: string) => string | undefined): string {
+  const resource = form('resource') ?? form('scope')?.replace(/\/\.default$/, '');
+  if (resource === undefined || resource === '')
+    throw new Refusal(400, 'invalid_request', 900144, 'The field scope or resource is missing.');
+  return resource;
+}
+
+function present(version: 'v1' | 'v2.0', token: string, resource: string, now: Date): object {
+  const common = { token_type: 'Bearer', access_token: token };
+  if (version === 'v2.0')
+    return { ...common, expires_in: LIFETIME_SECONDS, ext_expires_in: LIFETIME_SECONDS };
+  const seconds = Math.floor(now.getTime() / 1000);
+  return {
+    ...common,
+    expires_in: String(LIFETIME_SECONDS),
+    ext_expires_in: String(LIFETIME_SECONDS),
+    expires_on: String(seconds + LIFETIME_SECONDS),
+    not_before: String(seconds),
+    resource,
+  };
+}
+
+function presentRefusal(refusal: Refusal, { requestId }: TokenRequest, now: Date): object {
+  return {
+    error: refusal.error,
+    error_description: `AADSTS${refusal.number}: ${refusal.message} Trace ID: ${requestId}`,
+    error_codes: [refusal.number],
+    timestamp: now.toISOString(),
+    trace_id: requestId,
+    correlation_id: requestId,
+  };
+}
