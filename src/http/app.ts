@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto';
+import express, { type Express, type RequestHandler } from 'express';
+import helmet from 'helmet';
+import { AuditDraft } from '../core/audit-draft.ts';
+import { type CryptoService } from '../core/crypto-service.ts';
+import { type DirectoryService } from '../core/directory-service.ts';
+import { ServiceError } from '../core/errors.ts';
+import { type Hsm } from '../core/hsm.ts';
+import { type KeyService, type PoolRules } from '../core/key-service.ts';
+import { type AuditReader, type AuditTrail, type Authorizer, type Clock } from '../core/ports.ts';
+import { type RoleService } from '../core/role-service.ts';
+import { addAuditRoutes } from './audit.routes.ts';
+import { type Authenticate, authentication } from './authentication.ts';
+import { contextOf, setContext } from './context.ts';
+import { addCryptoRoutes } from './crypto.routes.ts';
+import { addDirectoryRoutes } from './directory.routes.ts';
+import { createErrorHandler } from './error-handler.ts';
+import { addHealthRoutes, type Readiness } from './health.routes.ts';
+import { createHostReader, type HostRules } from './hosts.ts';
+import { addIdentityRoutes, type IdentityEndpoints } from './identity.routes.ts';
+import { addKeyRoutes } from './keys.routes.ts';
+import { type Log } from './log.ts';
+import { normalisePath } from './normalise-path.ts';
+import { addRandomRoutes } from './random.routes.ts';
+import { addRoleRoutes } from './roles.routes.ts';
+
+export interface AppParts {
+  readonly hosts: HostRules;
+  readonly pool: PoolRules;
+  readonly keys: KeyService;
+  readonly crypto: CryptoService;
+  readonly hsm: Pick<Hsm, 'random'>;
+  readonly roles: RoleService;
+  readonly directory: DirectoryService;
+  readonly events: AuditReader;
+  readonly trail: AuditTrail;
+  readonly authorizer: Authorizer;
+  readonly authenticate: Authenticate;
+  readonly identity: IdentityEndpoints;
+  readonly readiness: Readiness;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The REST surface: what a request passes, in this order. */
+export function createApp(parts: AppParts): Express {
+  const { trail, authorizer, authenticate, log } = parts;
+  const services = { trail, authorizer };
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+
+  app.use(beginRequest(parts));
+  app.use(standardHeaders);
+  app.use(normalisePath);
+  addHealthRoutes(app, parts.readiness);
+  addIdentityRoutes(app, trail, parts.identity);
+
+  app.use('/v1.0', authentication(authenticate, 'directory'));
+  addDirectoryRoutes(app, services, parts.directory);
+
+  app.use(requirePool);
+  app.use(authentication(authenticate, 'pool'));
+  addCryptoRoutes(app, services, parts.crypto);
+  addKeyRoutes(app, services, parts.keys, parts.pool);
+  addRandomRoutes(app, services, parts.hsm);
+  addRoleRoutes(app, services, parts.roles);
+  addAuditRoutes(app, services, parts.events);
+
+  app.use((req) => {
+    throw new ServiceError('PathNotFound', `There is no operation ${req.method} at this path.`);
+  });
+  app.use(createErrorHandler(trail, log));
+  return app;
+}
+
+/** Gives the request its id, its clock and the draft of its audit record. */
+function beginRequest({ hosts, clock }: AppParts): RequestHandler {
+  const readHost = createHostReader(hosts);
+  const now = () => clock.now();
+  return (req, res, next) => {
+    const requestId = randomUUID();
+    const startedAt = performance.now();
+    const clientRequestId = req.get('x-ms-client-request-id');
+    const userAgent = req.get('user-agent');
+    const clientAddress = req.socket.remoteAddress;
+    const audit = new AuditDraft(now, {
+      requestId,
+      operation: 'Unknown',
+      ...(clientRequestId !== undefined && { clientRequestId }),
+      ...(userAgent !== undefined && { userAgent }),
+      ...(clientAddress !== undefined && { clientAddress }),
+    });
+    res.setHeader('x-ms-request-id', requestId);
+    const unread = { authority: '', challenge: '', servesPool: false };
+    setContext(res, { requestId, host: unread, startedAt, audit, audited: false });
+    setContext(res, { ...contextOf(res), host: readHost(req.headers.host) });
+    next();
+  };
+}
+
+/** As the live service sends them; the JSON answers need nothing else of helmet's. */
+const standardHeaders: RequestHandler[] = [
+  helmet({
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'self'"] } },
+    crossOriginEmbedderPolicy: false,
+    crossOriginOpenerPolicy: false,
+    crossOriginResourcePolicy: false,
+    originAgentCluster: false,
+    referrerPolicy: false,
+    strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: true },
+    xContentTypeOptions: true,
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xFrameOptions: { action: 'sameorigin' },
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false,
+  }),
+  (req, res, next) => {
+    const address = req.socket.remoteAddress ?? '';
+    const family = address.includes(':') ? 'Ipv6' : 'Ipv4';
+    res.setHeader('Cache-Control', 'no-cache');
+    res.setHeader('x-ms-keyvault-region', 'local');
+    res.setHeader(
+      'x-ms-keyvault-network-info',
+      `conn_type=${family};addr=${address};act_addr_fam=${family};`,
+    );
+    next();
+  },
+];
+
+const requirePool: RequestHandler = (_req, res, next) => {
+  if (contextOf(res).host.servesPool) next();
+  else next(new ServiceError('PoolNotFound', 'There is no pool of this name here.'));
+};

@@ -1,0 +1,38 @@
+import { type RequestHandler } from 'express';
+import { ServiceError } from '../core/errors.ts';
+import { type Principal } from '../core/principal.ts';
+import { contextOf } from './context.ts';
+
+/** What a token must have been issued for: keys and all that belongs to a pool, or the directory's Graph calls. */
+export type Audience = 'pool' | 'directory';
+
+/** @throws ServiceError Unauthenticated */
+export type Authenticate = (
+  authorizationHeader: string | undefined,
+  options: { readonly audience: Audience },
+) => Promise<Principal>;
+
+/**
+ * Before anything else is looked at: Azure's clients begin with a request that has neither credential nor body, and must
+ * meet a 401 with a challenge, whatever else would be wrong with it. That handshake leaves no audit record; a refused
+ * credential does.
+ */
+export function authentication(authenticate: Authenticate, audience: Audience): RequestHandler {
+  return async (req, res, next) => {
+    const context = contextOf(res);
+    const credential = req.headers.authorization;
+    if (credential === undefined) throw new ServiceError('Unauthenticated', 'No credential.');
+    context.audited = true;
+    context.audit.note({ operation: 'Authentication' });
+    const principal = await authenticate(credential, { audience });
+    context.principal = principal;
+    context.audit.note({
+      tenantId: principal.tenantId,
+      principalId: principal.objectId,
+      ...(principal.applicationId !== undefined && { applicationId: principal.applicationId }),
+      ...(principal.displayName !== undefined && { principalName: principal.displayName }),
+      operation: 'Unknown',
+    });
+    next();
+  };
+}

@@ -1,0 +1,16 @@
+import { z } from 'zod';
+
+/** Unpadded base64url (RFC 7515 §2), the only form that we send. */
+export function toBase64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
+}
+
+const EITHER_ALPHABET = /^[A-Za-z0-9+/_-]*={0,2}$/;
+
+/** Bytes in base64url; plain base64 with or without padding as well, which jsign and older Go clients send. */
+export const base64urlBytes = z
+  .string()
+  .refine((text) => EITHER_ALPHABET.test(text) && text.replace(/=+$/, '').length % 4 !== 1, {
+    message: 'must be base64url',
+  })
+  .transform((text): Uint8Array => Buffer.from(text, 'base64url'));

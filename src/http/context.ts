@@ -1,0 +1,30 @@
+import { type Response } from 'express';
+import { type AuditDraft } from '../core/audit-draft.ts';
+import { type Principal } from '../core/principal.ts';
+import { type RequestHost } from './hosts.ts';
+
+/** What is known of one request while it is served. */
+export interface RequestContext {
+  readonly requestId: string;
+  readonly host: RequestHost;
+  /** process.hrtime-like milliseconds at which the request's head was read. */
+  readonly startedAt: number;
+  readonly audit: AuditDraft;
+  /** Whether an answer, even a refusal, leaves a record: not for strangers without a credential, nor for public routes. */
+  audited: boolean;
+  principal?: Principal;
+}
+
+export function contextOf(res: Response): RequestContext {
+  return res.locals['context'] as RequestContext;
+}
+
+export function setContext(res: Response, context: RequestContext): void {
+  res.locals['context'] = context;
+}
+
+/** The caller that the authentication step has put there. */
+export function callerOf(context: RequestContext): Principal {
+  if (context.principal === undefined) throw new Error('a route ran before authentication');
+  return context.principal;
+}

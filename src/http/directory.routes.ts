@@ -1,0 +1,181 @@
+import { type Router } from 'express';
+import { z } from 'zod';
+import { type Action } from '../core/actions.ts';
+import { type DirectoryService } from '../core/directory-service.ts';
+import { parseGuid } from '../core/role.ts';
+import {
+  AddPasswordRequest,
+  CreateApplicationRequest,
+  CreateServicePrincipalRequest,
+  parseDirectoryFilter,
+  presentApplication,
+  presentPassword,
+  presentServicePrincipal,
+  RemovePasswordRequest,
+} from './directory.schema.ts';
+import { pageQuery, presentPage } from './paging.ts';
+import { route, type RouteDefinition, type RouteServices } from './route.ts';
+
+const READ: Action = 'Strongroom/directory/read/action';
+const WRITE: Action = 'Strongroom/directory/write/action';
+/** Graph's own page size. */
+const PAGE_LIMIT = 100;
+
+const ListQuery = z.object({ $filter: z.string().max(512).optional() }).and(pageQuery(PAGE_LIMIT));
+const idOf = (raw: Readonly<Record<string, string | undefined>>) => ({
+  id: parseGuid('The object id', raw['id'] ?? ''),
+});
+const whole = { params: () => ({}), scope: () => '/' as const };
+const one = { params: idOf, scope: () => '/' as const };
+
+/** The built-in directory in the shapes of Microsoft Graph v1.0. */
+export function addDirectoryRoutes(
+  router: Router,
+  services: RouteServices,
+  directory: DirectoryService,
+): void {
+  const add = <Params, Query = undefined, Body = undefined>(
+    definition: RouteDefinition<Params, Query, Body>,
+  ) => {
+    route(router, services, definition);
+  };
+
+  add({
+    method: 'post',
+    path: '/v1.0/applications',
+    operation: 'ApplicationCreate',
+    action: WRITE,
+    ...whole,
+    body: CreateApplicationRequest,
+    status: 201,
+    handler: async ({ body, context }) =>
+      presentApplication(await directory.createApplication(body.displayName, context.audit), []),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/applications',
+    operation: 'ApplicationList',
+    action: READ,
+    ...whole,
+    query: ListQuery,
+    handler: async ({ query: { $filter, ...page }, context }) =>
+      asOdata(
+        presentPage(
+          await directory.listApplications(parseDirectoryFilter($filter), page),
+          `https://${context.host.authority}/v1.0/applications`,
+          { $filter },
+          (application) => presentApplication(application, []),
+        ),
+      ),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/applications/:id',
+    operation: 'ApplicationGet',
+    action: READ,
+    ...one,
+    handler: async ({ params: { id } }) =>
+      presentApplication(await directory.getApplication(id), await directory.listPasswords(id)),
+  });
+
+  add({
+    method: 'delete',
+    path: '/v1.0/applications/:id',
+    operation: 'ApplicationDelete',
+    action: WRITE,
+    ...one,
+    status: 204,
+    handler: ({ params: { id }, context }) => directory.deleteApplication(id, context.audit),
+  });
+
+  add({
+    method: 'post',
+    path: '/v1.0/applications/:id/addPassword',
+    operation: 'ApplicationPasswordAdd',
+    action: WRITE,
+    ...one,
+    body: AddPasswordRequest,
+    handler: async ({ params: { id }, body, context }) => {
+      const { password, secret } = await directory.addPassword(
+        id,
+        body.passwordCredential,
+        context.audit,
+      );
+      return { ...presentPassword(password), secretText: secret };
+    },
+  });
+
+  add({
+    method: 'post',
+    path: '/v1.0/applications/:id/removePassword',
+    operation: 'ApplicationPasswordRemove',
+    action: WRITE,
+    ...one,
+    body: RemovePasswordRequest,
+    status: 204,
+    handler: ({ params: { id }, body, context }) =>
+      directory.removePassword(id, parseGuid('Property keyId', body.keyId), context.audit),
+  });
+
+  add({
+    method: 'post',
+    path: '/v1.0/servicePrincipals',
+    operation: 'ServicePrincipalCreate',
+    action: WRITE,
+    ...whole,
+    body: CreateServicePrincipalRequest,
+    status: 201,
+    handler: async ({ body, context }) =>
+      presentServicePrincipal(
+        await directory.createServicePrincipal(
+          parseGuid('Property appId', body.appId),
+          context.audit,
+        ),
+      ),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/servicePrincipals',
+    operation: 'ServicePrincipalList',
+    action: READ,
+    ...whole,
+    query: ListQuery,
+    handler: async ({ query: { $filter, ...page }, context }) =>
+      asOdata(
+        presentPage(
+          await directory.listServicePrincipals(parseDirectoryFilter($filter), page),
+          `https://${context.host.authority}/v1.0/servicePrincipals`,
+          { $filter },
+          presentServicePrincipal,
+        ),
+      ),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/servicePrincipals/:id',
+    operation: 'ServicePrincipalGet',
+    action: READ,
+    ...one,
+    handler: async ({ params: { id } }) =>
+      presentServicePrincipal(await directory.getServicePrincipal(id)),
+  });
+
+  add({
+    method: 'delete',
+    path: '/v1.0/servicePrincipals/:id',
+    operation: 'ServicePrincipalDelete',
+    action: WRITE,
+    ...one,
+    status: 204,
+    handler: ({ params: { id }, context }) => directory.deleteServicePrincipal(id, context.audit),
+  });
+}
+
+/** Graph names the link of the next page as OData does. */
+function asOdata({ nextLink, value }: { nextLink?: string; value: unknown[] }) {
+  return { ...(nextLink !== undefined && { '@odata.nextLink': nextLink }), value };
+}

@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { ServiceError } from '../core/errors.ts';
+import {
+  type Application,
+  type PasswordCredential,
+  type ServicePrincipal,
+} from '../core/directory.ts';
+
+/** Shown to people and written to logs: no control characters, no unpaired surrogates. */
+const displayName = z
+  .string()
+  .max(256)
+  .regex(/^[^\p{Cc}\p{Cs}]*$/u, { message: 'must not hold control characters' });
+
+export const CreateApplicationRequest = z.object({ displayName: displayName.min(1) });
+export const CreateServicePrincipalRequest = z.object({ appId: z.string().max(64) });
+export const RemovePasswordRequest = z.object({ keyId: z.string().max(64) });
+const date = z.iso.datetime({ offset: true }).nullish();
+export const AddPasswordRequest = z.object({
+  passwordCredential: z
+    .object({ displayName: displayName.nullish(), startDateTime: date, endDateTime: date })
+    .nullish()
+    .transform((requested) => ({
+      ...(requested?.displayName && { displayName: requested.displayName }),
+      ...(requested?.startDateTime && { startsAt: new Date(requested.startDateTime) }),
+      ...(requested?.endDateTime && { endsAt: new Date(requested.endDateTime) }),
+    })),
+});
+
+const FILTER = /^(appId|displayName)\s+eq\s+'((?:[^']|''){1,256})'$/;
+
+/** Graph's $filter, as far as appId and displayName go. @throws ServiceError BadParameter */
+export function parseDirectoryFilter(text: string | undefined): {
+  appId?: string;
+  displayName?: string;
+} {
+  if (text === undefined || text.trim() === '') return {};
+  const [, property, quoted] = FILTER.exec(text.trim()) ?? [];
+  const value = quoted?.replaceAll("''", "'");
+  if (value === undefined)
+    throw new ServiceError(
+      'BadParameter',
+      "The query parameter $filter must be appId eq '…' or displayName eq '…'.",
+    );
+  return property === 'appId' ? { appId: value } : { displayName: value };
+}
+
+export function presentApplication(
+  application: Application,
+  passwords: readonly PasswordCredential[],
+) {
+  return {
+    id: application.id,
+    appId: application.appId,
+    createdDateTime: application.createdAt.toISOString(),
+    displayName: application.displayName,
+    passwordCredentials: passwords.map(presentPassword),
+  };
+}
+
+/** Never the secret: that is given once, by addPassword. */
+export function presentPassword(password: PasswordCredential) {
+  return {
+    displayName: password.displayName ?? null,
+    endDateTime: password.endsAt.toISOString(),
+    hint: password.hint,
+    keyId: password.keyId,
+    startDateTime: password.startsAt.toISOString(),
+  };
+}
+
+export function presentServicePrincipal(principal: ServicePrincipal) {
+  return {
+    id: principal.id,
+    accountEnabled: principal.enabled,
+    appId: principal.appId,
+    displayName: principal.displayName,
+    servicePrincipalType: 'Application',
+  };
+}

@@ -1,0 +1,127 @@
+import { type ErrorRequestHandler } from 'express';
+import { type ErrorCode, ServiceError } from '../core/errors.ts';
+import { type AuditTrail } from '../core/ports.ts';
+import { contextOf, type RequestContext } from './context.ts';
+import { type Log } from './log.ts';
+import { send } from './send.ts';
+
+interface WireError {
+  readonly status: number;
+  readonly code: string;
+  readonly innerCode?: string;
+  /** Seconds; Azure's clients repeat a 429 or 503 only when told after how long. */
+  readonly retryAfter?: number;
+}
+
+/** Each kind of error as Azure's clients know it (Managed HSM where it is known, else Key Vault). */
+const WIRE: Readonly<Record<ErrorCode, WireError>> = {
+  Unauthenticated: { status: 401, code: 'Unauthorized' },
+  AccessDenied: { status: 403, code: 'AccessDenied' },
+  BadParameter: { status: 400, code: 'BadParameter' },
+  InvalidKeyIdentifier: { status: 400, code: 'Invalidkeyidentifier' },
+  UnsupportedApiVersion: { status: 400, code: 'BadParameter' },
+  DecryptionFailed: { status: 400, code: 'BadParameter' },
+  KeyNotFound: { status: 404, code: 'KeyNotFound' },
+  KeyDisabled: { status: 403, code: 'Forbidden', innerCode: 'KeyDisabled' },
+  KeyNotYetValid: { status: 403, code: 'Forbidden', innerCode: 'KeyNotYetValid' },
+  KeyExpired: { status: 403, code: 'Forbidden', innerCode: 'KeyExpired' },
+  KeyOperationForbidden: { status: 403, code: 'Forbidden', innerCode: 'KeyOperationForbidden' },
+  KeyIsDeleted: { status: 409, code: 'Conflict', innerCode: 'ObjectIsDeletedButRecoverable' },
+  KeyIntegrityViolation: { status: 500, code: 'KeyIntegrityViolation' },
+  PurgeProtected: { status: 403, code: 'Forbidden', innerCode: 'PurgeProtected' },
+  RoleDefinitionNotFound: { status: 404, code: 'RoleDefinitionNotFound' },
+  RoleAssignmentNotFound: { status: 404, code: 'RoleAssignmentNotFound' },
+  RoleAssignmentExists: { status: 409, code: 'RoleAssignmentExists' },
+  LastAdministrator: { status: 409, code: 'Conflict', innerCode: 'LastAdministrator' },
+  DirectoryObjectNotFound: { status: 404, code: 'Request_ResourceNotFound' },
+  DirectoryObjectExists: { status: 409, code: 'Request_MultipleObjectsWithSameKeyValue' },
+  PathNotFound: { status: 404, code: 'NotFound' },
+  PoolNotFound: { status: 404, code: 'PoolNotFound' },
+  PayloadTooLarge: { status: 413, code: 'RequestEntityTooLarge' },
+  UnsupportedMediaType: { status: 415, code: 'UnsupportedMediaType' },
+  Conflict: { status: 409, code: 'Conflict' },
+  NotImplemented: { status: 501, code: 'NotImplemented' },
+  HsmBusy: { status: 503, code: 'HsmBusy', retryAfter: 1 },
+  HsmUnavailable: { status: 503, code: 'HsmUnavailable', retryAfter: 5 },
+  StoreUnavailable: { status: 503, code: 'StoreUnavailable', retryAfter: 5 },
+  AuditUnavailable: { status: 503, code: 'AuditUnavailable', retryAfter: 5 },
+  Overloaded: { status: 429, code: 'Throttled', retryAfter: 1 },
+};
+
+const INTERNAL: WireError = { status: 500, code: 'InternalServerError' };
+
+/** Everything thrown on a request's way ends here: it is recorded, logged where it is our fault, and answered. */
+export function createErrorHandler(trail: AuditTrail, log: Log): ErrorRequestHandler {
+  return async (thrown: unknown, _req, res, next) => {
+    if (res.headersSent) {
+      next(thrown);
+      return;
+    }
+    const context = contextOf(res);
+    let error = fromBodyParser(thrown);
+    let wire = error === undefined ? INTERNAL : WIRE[error.code];
+    if (context.audited && !context.audit.isCommitted) {
+      try {
+        await trail.append(
+          context.audit.finish({ status: wire.status, errorCode: wire.innerCode ?? wire.code }),
+        );
+      } catch (cause) {
+        error = new ServiceError('AuditUnavailable', 'The audit trail cannot be written.', {
+          cause,
+        });
+        wire = WIRE.AuditUnavailable;
+      }
+    }
+    if (wire.status >= 500)
+      log.error({ err: thrown, requestId: context.requestId }, 'request failed');
+    if (wire.retryAfter !== undefined) res.setHeader('Retry-After', String(wire.retryAfter));
+    if (wire.status === 401) {
+      // As the live service answers: exactly one challenge, and no JSON (a second header breaks Azure's Java client).
+      res.setHeader('WWW-Authenticate', context.host.challenge);
+      res
+        .status(401)
+        .type('text/plain')
+        .end(_req.method === 'GET' ? 'OK' : '');
+      return;
+    }
+    send(
+      res,
+      wire.status,
+      errorBody(wire, error?.message ?? 'An unexpected error occurred.', context),
+    );
+  };
+}
+
+function errorBody(
+  wire: WireError,
+  message: string,
+  { requestId }: Pick<RequestContext, 'requestId'>,
+) {
+  return {
+    error: {
+      code: wire.code,
+      ...(wire.innerCode !== undefined && { innererror: { code: wire.innerCode } }),
+      message: `${message} (Activity ID: ${requestId})`,
+    },
+  };
+}
+
+/** body-parser's own errors carry `type` (https://github.com/expressjs/body-parser#errors). Unknown ones stay unknown. */
+function fromBodyParser(thrown: unknown): ServiceError | undefined {
+  if (thrown instanceof ServiceError) return thrown;
+  if (thrown instanceof URIError)
+    return new ServiceError('BadParameter', 'The path is not percent-encoded correctly.');
+  if (!(thrown instanceof Error && 'type' in thrown)) return undefined;
+  switch (thrown.type) {
+    case 'entity.too.large':
+    case 'parameters.too.many':
+      return new ServiceError('PayloadTooLarge', 'The request body is too large.');
+    case 'encoding.unsupported':
+    case 'charset.unsupported':
+      return new ServiceError('UnsupportedMediaType', 'The encoding of the body is not supported.');
+    case 'entity.parse.failed':
+      return new ServiceError('BadParameter', 'The request body is not valid JSON.');
+    default:
+      return new ServiceError('BadParameter', 'The request body could not be read.');
+  }
+}

@@ -1,0 +1,94 @@
+import express, { type Request, type Response, type Router } from 'express';
+import { type AuditTrail } from '../core/ports.ts';
+import { contextOf } from './context.ts';
+import { send } from './send.ts';
+
+/** The endpoint version that a client speaks: v1 names a `resource`, v2.0 a `scope`. */
+type Version = 'v1' | 'v2.0';
+
+/** What the directory answers, in the shapes of Entra ID. `origin` is https://host[:port] as the caller wrote it. */
+export interface IdentityEndpoints {
+  /** Undefined for a tenant that isn't here. */
+  openidConfiguration(origin: string, tenant: string, version: Version): object | undefined;
+  /** The directory's signing keys, RFC 7517 §5. */
+  keySet(): Promise<object>;
+  instanceDiscovery(origin: string): object;
+  token(request: {
+    readonly form: Readonly<Record<string, unknown>>;
+    readonly tenant: string;
+    readonly version: Version;
+    readonly authorization: string | undefined;
+    readonly requestId: string;
+  }): Promise<TokenAnswer>;
+}
+
+export interface TokenAnswer {
+  readonly status: number;
+  readonly body: object;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The client that was found, for the audit record. */
+  readonly client?: { readonly applicationId: string; readonly principalId?: string };
+}
+
+/** A certificate assertion with its chain is the largest form that clients send. */
+const FORM_LIMIT = '64kb';
+const parseForm = express.urlencoded({ extended: false, limit: FORM_LIMIT, parameterLimit: 100 });
+
+/** Sign-in: no credential is needed to ask, so these come before authentication. */
+export function addIdentityRoutes(
+  router: Router,
+  trail: AuditTrail,
+  identity: IdentityEndpoints,
+): void {
+  const originOf = (res: Response) => `https://${contextOf(res).host.authority}`;
+
+  router.get('/common/discovery/instance', (_req, res) => {
+    send(res, 200, identity.instanceDiscovery(originOf(res)));
+  });
+
+  for (const [path, version] of [
+    ['/:tenant/.well-known/openid-configuration', 'v1'],
+    ['/:tenant/v2.0/.well-known/openid-configuration', 'v2.0'],
+  ] as const)
+    router.get(path, (req, res, next) => {
+      const document = identity.openidConfiguration(originOf(res), tenantOf(req), version);
+      if (document === undefined) next();
+      else send(res, 200, document);
+    });
+
+  router.get(['/:tenant/discovery/v2.0/keys', '/:tenant/discovery/keys'], async (_req, res) => {
+    send(res, 200, await identity.keySet());
+  });
+
+  for (const [path, version] of [
+    ['/:tenant/oauth2/token', 'v1'],
+    ['/:tenant/oauth2/v2.0/token', 'v2.0'],
+  ] as const)
+    router.post(path, parseForm, async (req, res) => {
+      const context = contextOf(res);
+      const { audit, requestId } = context;
+      audit.note({ operation: 'TokenIssue' });
+      context.audited = true;
+      const answer = await identity.token({
+        form: (req.body ?? {}) as Record<string, unknown>,
+        tenant: tenantOf(req),
+        version,
+        authorization: req.headers.authorization,
+        requestId,
+      });
+      audit.note({ ...answer.client });
+      const errorCode = 'error' in answer.body ? String(answer.body.error) : undefined;
+      await trail.append(
+        audit.finish({ status: answer.status, ...(errorCode !== undefined && { errorCode }) }),
+      );
+      for (const [name, value] of Object.entries(answer.headers ?? {})) res.setHeader(name, value);
+      // RFC 6749 §5.1: tokens must not be cached.
+      res.setHeader('Cache-Control', 'no-store');
+      send(res, answer.status, answer.body);
+    });
+}
+
+function tenantOf(req: Request): string {
+  const { tenant } = req.params;
+  return typeof tenant === 'string' ? tenant : '';
+}

@@ -1,0 +1,219 @@
+import { type Router } from 'express';
+import { action } from '../core/actions.ts';
+import { ServiceError } from '../core/errors.ts';
+import { parseKeyName, parseKeyVersionId } from '../core/key.ts';
+import { type KeyService, type PoolRules } from '../core/key-service.ts';
+import { keyScope } from '../core/role.ts';
+import { type RequestContext } from './context.ts';
+import {
+  CreateKeyRequest,
+  presentDeletedKey,
+  presentDeletedKeyItem,
+  presentKey,
+  presentKeyItem,
+  type Presenting,
+  UpdateKeyRequest,
+} from './keys.schema.ts';
+import { pageQuery, presentPage } from './paging.ts';
+import { route, type RouteServices } from './route.ts';
+
+type RawParams = Readonly<Record<string, string | undefined>>;
+
+/** Azure's page size, and the most that it gives. */
+const PAGE = pageQuery(25);
+
+const keyOf = (raw: RawParams) => ({ name: parseKeyName(raw['name'] ?? '') });
+const versionOf = (raw: RawParams) => ({
+  ...keyOf(raw),
+  version: raw['version'] === undefined ? undefined : parseKeyVersionId(raw['version']),
+});
+const scopeOf = ({ name }: ReturnType<typeof keyOf>) => keyScope(name);
+const allKeys = { params: () => ({}), scope: () => '/keys' as const };
+
+/** Keys and deleted keys. A path with a literal after the name comes before the one with a version there. */
+export function addKeyRoutes(
+  router: Router,
+  services: RouteServices,
+  keys: KeyService,
+  pool: PoolRules,
+): void {
+  const presenting = ({ host }: RequestContext): Presenting => ({
+    origin: `https://${host.authority}`,
+    softDeleteDays: pool.softDeleteDays,
+    recoveryLevel: recoveryLevel(pool),
+  });
+
+  route(router, services, {
+    method: 'post',
+    path: '/keys/:name/create',
+    operation: 'KeyCreate',
+    action: action('keys/create'),
+    params: keyOf,
+    scope: scopeOf,
+    body: CreateKeyRequest,
+    handler: async ({ params, body, context }) =>
+      presentKey(await keys.create(params.name, body, context.audit), presenting(context)),
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: '/keys',
+    operation: 'KeyList',
+    action: action('keys/read/action'),
+    ...allKeys,
+    query: PAGE,
+    handler: async ({ query, context }) =>
+      presentPage(
+        await keys.list(query),
+        `https://${context.host.authority}/keys`,
+        { maxresults: query.limit },
+        (version) => presentKeyItem(version, presenting(context), 'key'),
+      ),
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: '/keys/:name/versions',
+    operation: 'KeyListVersions',
+    action: action('keys/read/action'),
+    params: keyOf,
+    scope: scopeOf,
+    query: PAGE,
+    handler: async ({ params, query, context }) => {
+      context.audit.note({ keyName: params.name });
+      return presentPage(
+        await keys.listVersions(params.name, query),
+        `https://${context.host.authority}/keys/${params.name}/versions`,
+        { maxresults: query.limit },
+        (version) => presentKeyItem(version, presenting(context), 'version'),
+      );
+    },
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: ['/keys/:name', '/keys/:name/:version'],
+    operation: 'KeyGet',
+    action: action('keys/read/action'),
+    params: versionOf,
+    scope: scopeOf,
+    handler: async ({ params, context }) => {
+      context.audit.note({ keyName: params.name });
+      const version = await keys.get(params.name, params.version);
+      context.audit.note({ keyVersion: version.material.identity.version });
+      return presentKey(version, presenting(context));
+    },
+  });
+
+  route(router, services, {
+    method: 'patch',
+    path: ['/keys/:name', '/keys/:name/:version'],
+    operation: 'KeyUpdate',
+    action: action('keys/write/action'),
+    params: versionOf,
+    scope: scopeOf,
+    body: UpdateKeyRequest,
+    handler: async ({ params, body, context }) => {
+      context.audit.note({ keyName: params.name });
+      return presentKey(
+        await keys.update(params.name, params.version, body, context.audit),
+        presenting(context),
+      );
+    },
+  });
+
+  route(router, services, {
+    method: 'delete',
+    path: '/keys/:name',
+    operation: 'KeyDelete',
+    action: action('keys/delete'),
+    params: keyOf,
+    scope: scopeOf,
+    handler: async ({ params, context }) => {
+      context.audit.note({ keyName: params.name });
+      return presentDeletedKey(await keys.delete(params.name, context.audit), presenting(context));
+    },
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: '/deletedkeys',
+    operation: 'KeyListDeleted',
+    action: action('keys/deletedKeys/read/action'),
+    ...allKeys,
+    query: PAGE,
+    handler: async ({ query, context }) =>
+      presentPage(
+        await keys.listDeleted(query),
+        `https://${context.host.authority}/deletedkeys`,
+        { maxresults: query.limit },
+        (deleted) => presentDeletedKeyItem(deleted, presenting(context)),
+      ),
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: '/deletedkeys/:name',
+    operation: 'KeyGetDeleted',
+    action: action('keys/deletedKeys/read/action'),
+    params: keyOf,
+    scope: scopeOf,
+    handler: async ({ params, context }) => {
+      context.audit.note({ keyName: params.name });
+      return presentDeletedKey(await keys.getDeleted(params.name), presenting(context));
+    },
+  });
+
+  route(router, services, {
+    method: 'delete',
+    path: '/deletedkeys/:name',
+    operation: 'KeyPurge',
+    action: action('keys/deletedKeys/delete'),
+    params: keyOf,
+    scope: scopeOf,
+    status: 204,
+    handler: async ({ params, context }) => {
+      context.audit.note({ keyName: params.name });
+      await keys.purge(params.name, context.audit);
+    },
+  });
+
+  route(router, services, {
+    method: 'post',
+    path: '/deletedkeys/:name/recover',
+    operation: 'KeyRecover',
+    action: action('keys/deletedKeys/recover/action'),
+    params: keyOf,
+    scope: scopeOf,
+    handler: async ({ params, context }) => {
+      context.audit.note({ keyName: params.name });
+      return presentKey(await keys.recover(params.name, context.audit), presenting(context));
+    },
+  });
+
+  for (const [method, path, operation, needed] of NOT_BUILT)
+    route(router, services, {
+      method,
+      path,
+      operation,
+      action: action(needed),
+      params: (raw) => (raw['name'] === undefined ? undefined : parseKeyName(raw['name'])),
+      scope: (name) => (name === undefined ? '/keys' : keyScope(name)),
+      handler: () => {
+        throw new ServiceError('NotImplemented', `Operation ${operation} is not available yet.`);
+      },
+    });
+}
+
+/** Parts of Managed HSM's surface that callers with the right role learn to be missing, rather than meet a 404. */
+const NOT_BUILT = [
+  ['put', '/keys/:name', 'KeyImport', 'keys/import/action'],
+  ['post', '/keys/:name/rotate', 'KeyRotate', 'keys/rotate/action'],
+  ['post', '/keys/:name/backup', 'KeyBackup', 'keys/backup/action'],
+  ['post', '/keys/restore', 'KeyRestore', 'keys/restore/action'],
+] as const;
+
+/** https://learn.microsoft.com/azure/key-vault/managed-hsm/soft-delete-overview, in Azure's own strings. */
+function recoveryLevel({ softDeleteDays, purgeProtection }: PoolRules): string {
+  return `${softDeleteDays < 90 ? 'CustomizedRecoverable' : 'Recoverable'}${purgeProtection ? '' : '+Purgeable'}`;
+}

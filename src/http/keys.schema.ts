@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import { type DeletedKey, type KeyMaterial, type KeyVersion } from '../core/key.ts';
+import { toBase64url } from './base64url.ts';
+
+/** Clients send null for what they leave out. */
+function optional<T>(schema: z.ZodType<T>) {
+  return schema.nullish().transform((value) => value ?? undefined);
+}
+
+/** Seconds since 1970-01-01 UTC; negative ones come from clients that cut dates to 32 bits. */
+const seconds = z.int();
+
+const Attributes = z.object({
+  enabled: optional(z.boolean()),
+  nbf: optional(seconds),
+  exp: optional(seconds),
+  exportable: optional(z.boolean()),
+});
+
+const attributes = optional(
+  Attributes.transform(({ enabled, nbf, exp, exportable }) => ({
+    enabled,
+    notBefore: nbf,
+    expires: exp,
+    exportable,
+  })),
+);
+const tags = optional(z.record(z.string(), z.string()));
+const operations = optional(z.array(z.string()).max(16));
+const noReleasePolicy = optional(
+  z.unknown().refine((policy) => policy === undefined || policy === null, {
+    message: 'secure key release is not supported',
+  }),
+);
+
+/** Fields that we don't know are passed over: SDKs send more with each version. */
+export const CreateKeyRequest = z
+  .object({
+    kty: z.string(),
+    key_size: optional(z.int()),
+    public_exponent: optional(z.int()),
+    crv: optional(z.string()),
+    key_ops: operations,
+    attributes,
+    tags,
+    release_policy: noReleasePolicy,
+  })
+  .transform((body) => ({
+    keyType: body.kty,
+    keySize: body.key_size,
+    publicExponent: body.public_exponent,
+    curve: body.crv,
+    operations: body.key_ops,
+    attributes: body.attributes,
+    tags: body.tags,
+  }));
+
+export const UpdateKeyRequest = z
+  .object({ key_ops: operations, attributes, tags, release_policy: noReleasePolicy })
+  .transform((body) => ({
+    operations: body.key_ops,
+    attributes: body.attributes,
+    tags: body.tags,
+  }));
+
+/** How answers name things: `origin` is https://host[:port] as the caller wrote it. */
+export interface Presenting {
+  readonly origin: string;
+  readonly softDeleteDays: number;
+  readonly recoveryLevel: string;
+}
+
+/** A version's identifier: https://host/keys/{name}/{version}. */
+export function keyId(origin: string, { identity }: KeyMaterial): string {
+  return `${origin}/keys/${identity.name}/${identity.version}`;
+}
+
+/** KeyBundle. Members in alphabetical order, as the live service sends them. */
+export function presentKey(version: KeyVersion, presenting: Presenting) {
+  return {
+    attributes: presentAttributes(version, presenting),
+    key: presentJsonWebKey(version.material, presenting.origin),
+    ...presentTags(version),
+  };
+}
+
+/** KeyItem: without the key itself. `/keys` names the key, `/keys/{name}/versions` each version. */
+export function presentKeyItem(
+  version: KeyVersion,
+  presenting: Presenting,
+  names: 'key' | 'version',
+) {
+  return {
+    attributes: presentAttributes(version, presenting),
+    kid:
+      names === 'version'
+        ? keyId(presenting.origin, version.material)
+        : `${presenting.origin}/keys/${version.material.identity.name}`,
+    ...presentTags(version),
+  };
+}
+
+/** DeletedKeyBundle. */
+export function presentDeletedKey(deleted: DeletedKey, presenting: Presenting) {
+  return { ...presentKey(deleted.current, presenting), ...presentDeletion(deleted, presenting) };
+}
+
+/** DeletedKeyItem. */
+export function presentDeletedKeyItem(deleted: DeletedKey, presenting: Presenting) {
+  return {
+    ...presentKeyItem(deleted.current, presenting, 'key'),
+    ...presentDeletion(deleted, presenting),
+  };
+}
+
+function presentDeletion({ current, deletedAt, purgeAt }: DeletedKey, { origin }: Presenting) {
+  return {
+    deletedDate: deletedAt,
+    recoveryId: `${origin}/deletedkeys/${current.material.identity.name}`,
+    scheduledPurgeDate: purgeAt,
+  };
+}
+
+function presentAttributes(
+  { attributes, material }: KeyVersion,
+  { softDeleteDays, recoveryLevel }: Presenting,
+) {
+  const { created, enabled, expires, notBefore, updated } = attributes;
+  return {
+    created,
+    enabled,
+    ...(expires !== undefined && { exp: expires }),
+    exportable: material.identity.exportable,
+    ...(notBefore !== undefined && { nbf: notBefore }),
+    recoverableDays: softDeleteDays,
+    recoveryLevel,
+    updated,
+  };
+}
+
+function presentTags({ tags }: KeyVersion) {
+  return Object.keys(tags).length === 0 ? {} : { tags };
+}
+
+function presentJsonWebKey(material: KeyMaterial, origin: string) {
+  const { publicKey, spec, identity } = material;
+  return {
+    ...(spec.keyType === 'EC-HSM' && { crv: spec.curve }),
+    ...(publicKey?.keyType === 'RSA-HSM' && { e: toBase64url(publicKey.e) }),
+    key_ops: identity.operations,
+    kid: keyId(origin, material),
+    kty: spec.keyType,
+    ...(publicKey?.keyType === 'RSA-HSM' && { n: toBase64url(publicKey.n) }),
+    ...(publicKey?.keyType === 'EC-HSM' && {
+      x: toBase64url(publicKey.x),
+      y: toBase64url(publicKey.y),
+    }),
+  };
+}

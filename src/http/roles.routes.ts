@@ -1,0 +1,123 @@
+import { type Router } from 'express';
+import { z } from 'zod';
+import { action } from '../core/actions.ts';
+import { parseKeyName } from '../core/key.ts';
+import { keyScope, type Scope } from '../core/role.ts';
+import { type RoleService } from '../core/role-service.ts';
+import { callerOf } from './context.ts';
+import { pageQuery, presentPage } from './paging.ts';
+import {
+  parseAssignmentFilter,
+  presentAssignment,
+  presentDefinition,
+  PutAssignmentRequest,
+} from './roles.schema.ts';
+import { route, type RouteServices } from './route.ts';
+
+const PROVIDER = '/providers/Microsoft.Authorization';
+type RawParams = Readonly<Record<string, string | undefined>>;
+
+/** Where roles are managed: at the pool, at all keys, and at one key. Repeated slashes have been collapsed before. */
+const PLACES: readonly { prefix: string; scope: (raw: RawParams) => Scope }[] = [
+  { prefix: '', scope: () => '/' },
+  { prefix: '/keys', scope: () => '/keys' },
+  { prefix: '/keys/:key', scope: (raw) => keyScope(parseKeyName(raw['key'] ?? '')) },
+];
+
+/** Both lists fit one page in the live service; here a pool may have 100,000 assignments. */
+const PAGE_LIMIT = 1000;
+const AssignmentQuery = z
+  .object({ $filter: z.string().max(512).optional() })
+  .and(pageQuery(PAGE_LIMIT));
+
+export function addRoleRoutes(router: Router, services: RouteServices, roles: RoleService): void {
+  for (const place of PLACES) {
+    const rest = `${place.prefix}${PROVIDER}`;
+    const params = (raw: RawParams) => ({ scope: place.scope(raw), id: raw['id'] ?? '' });
+    const scope = (read: { scope: Scope }) => read.scope;
+
+    route(router, services, {
+      method: 'get',
+      path: `${rest}/roleDefinitions`,
+      operation: 'RoleDefinitionList',
+      action: action('roleDefinitions/read/action'),
+      params,
+      scope,
+      handler: async () => ({ value: (await roles.listDefinitions()).map(presentDefinition) }),
+    });
+
+    route(router, services, {
+      method: 'get',
+      path: `${rest}/roleDefinitions/:id`,
+      operation: 'RoleDefinitionGet',
+      action: action('roleDefinitions/read/action'),
+      params,
+      scope,
+      handler: async ({ params: { id } }) => presentDefinition(await roles.getDefinition(id)),
+    });
+
+    route(router, services, {
+      method: 'get',
+      path: `${rest}/roleAssignments`,
+      operation: 'RoleAssignmentList',
+      action: action('roleAssignments/read/action'),
+      params,
+      scope,
+      query: AssignmentQuery,
+      handler: async ({ params: read, query, context }) => {
+        const { $filter, ...page } = query;
+        const found = await roles.listAssignments(read.scope, parseAssignmentFilter($filter), page);
+        const prefix = read.scope === '/' ? '' : read.scope;
+        return presentPage(
+          found,
+          `https://${context.host.authority}${prefix}${PROVIDER}/roleAssignments`,
+          { $filter },
+          presentAssignment,
+        );
+      },
+    });
+
+    route(router, services, {
+      method: 'get',
+      path: `${rest}/roleAssignments/:id`,
+      operation: 'RoleAssignmentGet',
+      action: action('roleAssignments/read/action'),
+      params,
+      scope,
+      handler: async ({ params: read }) =>
+        presentAssignment(await roles.getAssignment(read.id, read.scope)),
+    });
+
+    route(router, services, {
+      method: 'put',
+      path: `${rest}/roleAssignments/:id`,
+      operation: 'RoleAssignmentCreate',
+      action: action('roleAssignments/write/action'),
+      params,
+      scope,
+      body: PutAssignmentRequest,
+      status: 201,
+      handler: async ({ params: read, body, context }) =>
+        presentAssignment(
+          await roles.putAssignment(
+            callerOf(context),
+            read.id,
+            read.scope,
+            body.properties,
+            context.audit,
+          ),
+        ),
+    });
+
+    route(router, services, {
+      method: 'delete',
+      path: `${rest}/roleAssignments/:id`,
+      operation: 'RoleAssignmentDelete',
+      action: action('roleAssignments/delete/action'),
+      params,
+      scope,
+      handler: async ({ params: read, context }) =>
+        presentAssignment(await roles.deleteAssignment(read.id, read.scope, context.audit)),
+    });
+  }
+}

@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { ServiceError } from '../core/errors.ts';
+import { type RoleAssignment, type RoleDefinition } from '../core/role.ts';
+import { type AssignmentFilter } from '../core/role-service.ts';
+
+const DEFINITIONS = 'Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions';
+
+export const PutAssignmentRequest = z.object({
+  properties: z.object({
+    roleDefinitionId: z.string().max(512),
+    principalId: z.string().max(256),
+  }),
+});
+
+const PRINCIPAL_FILTER = /^principalId\s+eq\s+'([^']{1,128})'$/i;
+
+/** The two filters that Azure knows, and none. @throws ServiceError BadParameter */
+export function parseAssignmentFilter(text: string | undefined): AssignmentFilter {
+  const filter = text?.trim() ?? '';
+  if (filter === '') return { kind: 'none' };
+  if (/^atScope\(\)$/i.test(filter)) return { kind: 'atScope' };
+  const principalId = PRINCIPAL_FILTER.exec(filter)?.[1];
+  if (principalId !== undefined)
+    return { kind: 'principal', principalId: principalId.toLowerCase() };
+  throw new ServiceError(
+    'BadParameter',
+    "The query parameter $filter must be atScope() or principalId eq '{id}'.",
+  );
+}
+
+/** As Azure writes it; the id has no leading slash. */
+export function presentDefinition(definition: RoleDefinition) {
+  return {
+    id: `${DEFINITIONS}/${definition.id}`,
+    name: definition.id,
+    properties: {
+      assignableScopes: definition.assignableScopes,
+      description: definition.description,
+      permissions: [
+        {
+          actions: [],
+          dataActions: definition.dataActions,
+          notActions: [],
+          notDataActions: definition.notDataActions,
+        },
+      ],
+      roleName: definition.roleName,
+      type: definition.kind === 'built-in' ? 'AKVBuiltInRole' : 'CustomRole',
+    },
+    type: 'Microsoft.Authorization/roleDefinitions',
+  };
+}
+
+/** As Azure writes it; the id begins with the scope. */
+export function presentAssignment(assignment: RoleAssignment) {
+  const prefix = assignment.scope === '/' ? '' : assignment.scope;
+  return {
+    id: `${prefix}/providers/Microsoft.Authorization/roleAssignments/${assignment.id}`,
+    name: assignment.id,
+    properties: {
+      principalId: assignment.principalId,
+      roleDefinitionId: `${DEFINITIONS}/${assignment.roleDefinitionId}`,
+      scope: assignment.scope,
+    },
+    type: 'Microsoft.Authorization/roleAssignments',
+  };
+}

@@ -1,0 +1,114 @@
+import { promisify } from 'node:util';
+import express, { type Request, type RequestHandler, type Response, type Router } from 'express';
+import { type z } from 'zod';
+import { type Action } from '../core/actions.ts';
+import { ServiceError } from '../core/errors.ts';
+import { type Authorizer, type AuditTrail } from '../core/ports.ts';
+import { type Scope } from '../core/role.ts';
+import { requireApiVersion } from './api-version.ts';
+import { callerOf, contextOf, type RequestContext } from './context.ts';
+import { send } from './send.ts';
+
+/** What every route needs, the same for all of them. */
+export interface RouteServices {
+  readonly authorizer: Authorizer;
+  readonly trail: AuditTrail;
+}
+
+/**
+ * One operation of the REST surface. `action` and `scope` have no default: a route that forgets who may call it does not
+ * compile.
+ */
+export interface RouteDefinition<Params, Query, Body> {
+  readonly method: 'get' | 'put' | 'post' | 'patch' | 'delete';
+  readonly path: string | readonly string[];
+  /** Its name in the audit trail. */
+  readonly operation: string;
+  readonly action: Action;
+  readonly scope: (params: Params) => Scope;
+  /** Reads the path; throws ServiceError. */
+  readonly params: (raw: Readonly<Record<string, string | undefined>>) => Params;
+  readonly query?: z.ZodType<Query>;
+  readonly body?: z.ZodType<Body>;
+  /** Of a success; 200 where absent. */
+  readonly status?: number;
+  /** The answer's body; undefined for none. */
+  readonly handler: (input: {
+    readonly params: Params;
+    readonly query: Query;
+    readonly body: Body;
+    readonly context: RequestContext;
+  }) => unknown;
+}
+
+/** A key operation's largest value is 4 KiB-ish; a certificate chain or policy needs more; nothing needs 256 KiB. */
+const BODY_LIMIT = '256kb';
+/** Content types are not asked for: some clients send none, and a body that isn't JSON fails to parse anyway. */
+const parseJson: RequestHandler = express.json({
+  limit: BODY_LIMIT,
+  strict: false,
+  type: () => true,
+});
+
+/** The one way to add a route. The order of the steps is the promise: authorise before the body is read. */
+export function route<Params, Query = undefined, Body = undefined>(
+  router: Router,
+  services: RouteServices,
+  definition: RouteDefinition<Params, Query, Body>,
+): void {
+  const { method, action, operation } = definition;
+  router[method](definition.path as string[], async (req, res) => {
+    const context = contextOf(res);
+    const { audit } = context;
+    audit.note({ operation, action });
+    requireApiVersion(req.query['api-version']);
+    const params = definition.params(req.params as Record<string, string | undefined>);
+    const scope = definition.scope(params);
+    audit.note({ scope });
+    await requireAllowed(services.authorizer, context, action, scope);
+    const query = definition.query && read(definition.query, req.query, 'query parameter');
+    const body = definition.body && read(definition.body, await readBody(req, res), 'property');
+    const answer = await definition.handler({
+      params,
+      query: query as Query,
+      body: body as Body,
+      context,
+    });
+    const status = definition.status ?? 200;
+    // Nothing leaves before its record is durable; a change of state has committed with it already.
+    if (!audit.isCommitted) await services.trail.append(audit.finish({ status }));
+    send(res, status, answer);
+  });
+}
+
+async function requireAllowed(
+  authorizer: Authorizer,
+  context: RequestContext,
+  action: Action,
+  scope: Scope,
+): Promise<void> {
+  if (await authorizer.isAllowed(callerOf(context), action, scope)) return;
+  throw new ServiceError('AccessDenied', `Not authorized to access ${action} on ${scope}`);
+}
+
+const parse = promisify(parseJson) as (req: Request, res: Response) => Promise<void>;
+
+/** Undefined where there is no body. */
+async function readBody(req: Request, res: Response): Promise<unknown> {
+  await parse(req, res);
+  return req.body as unknown;
+}
+
+function read<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
+  const result = schema.safeParse(value ?? {});
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const path = issue?.path.join('.') ?? '';
+  // The value itself is never repeated: it may be plaintext.
+  throw new ServiceError(
+    'BadParameter',
+    path === ''
+      ? 'The request body has an invalid form.'
+      : `The ${what} ${path} has an invalid value: ${issue?.message ?? ''}`,
+  );
+}

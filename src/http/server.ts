@@ -1,0 +1,58 @@
+import { type RequestListener } from 'node:http';
+import { createServer, type Server } from 'node:https';
+
+export interface TlsFiles {
+  /** PEM, the server's certificate first. */
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
+/** Forward secrecy only: ephemeral ECDH with authenticated encryption, and all of TLS 1.3 (RFC 9325 §4.2). */
+const CIPHERS = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+].join(':');
+
+/** The HTTPS listener; it has to be told to listen. */
+export function createHttpsServer(app: RequestListener, tls: TlsFiles): Server {
+  const server = createServer(
+    {
+      cert: tls.certificate,
+      key: tls.privateKey,
+      minVersion: 'TLSv1.2',
+      ciphers: CIPHERS,
+      honorCipherOrder: true,
+      handshakeTimeout: 10_000,
+      maxHeaderSize: 32_768,
+    },
+    app,
+  );
+  // A new TLS connection costs more than an operation: clients may keep theirs, longer than their own pools do.
+  server.keepAliveTimeout = 120_000;
+  server.headersTimeout = 20_000;
+  server.requestTimeout = 30_000;
+  server.maxConnections = 10_000;
+  return server;
+}
+
+/** Takes no new connection, lets requests under way finish, and cuts what is left after `limitMs`. */
+export async function drain(server: Server, limitMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  server.closeIdleConnections();
+  const cut = setTimeout(() => {
+    server.closeAllConnections();
+  }, limitMs);
+  await closed;
+  clearTimeout(cut);
+}
