@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto';
+import { type Logger } from 'pino';
+import { readBuiltInRoles } from './authz/built-in-roles.ts';
+import {
+  newVersionId,
+  openHsm,
+  openRootKeys,
+  type ServiceSettings,
+  systemClock,
+} from './compose.ts';
+import { AuditDraft } from './core/audit-draft.ts';
+import { createDirectoryService } from './core/directory-service.ts';
+import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from './core/role.ts';
+import { createSigningKeys } from './core/signing-key-service.ts';
+import { type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
+import { createSecretHasher, newClientSecret } from './identity/client-secret.ts';
+import { openDatabase, type StoreContext } from './store/database.ts';
+import { createDirectoryStore } from './store/directory-store.ts';
+import {
+  findPool,
+  insertPool,
+  type Pool,
+  protectFromPurge,
+  withPoolLock,
+} from './store/pool-store.ts';
+import { createRoleStore, seedBuiltInRoles } from './store/role-store.ts';
+import { createSigningKeyStore } from './store/signing-key-store.ts';
+
+export interface BootstrapSettings extends ServiceSettings {
+  readonly softDeleteDays: number;
+  readonly purgeProtection: boolean;
+  /**
+   * Whether to make an administrator: `none`; `administrator`, who holds Managed HSM Administrator; `developer`, who holds
+   * Crypto Officer and Crypto User besides.
+   */
+  readonly administrator: 'none' | 'administrator' | 'developer';
+}
+
+/** The secret is given here and never again. */
+export interface BootstrapAdministrator {
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly principalId: string;
+}
+
+const ROLES = {
+  none: [],
+  administrator: [ADMINISTRATOR_ROLE],
+  developer: [ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE],
+} as const;
+const ROOT_GENERATION = 1;
+
+/**
+ * Makes what a pool has once, as far as it isn't there: its root keys, its record, the built-in roles, the directory's
+ * signing key; and an administrator where one is asked for. Several processes at once take turns.
+ * @throws Error with a sentence for the operator
+ */
+export async function bootstrap(
+  settings: BootstrapSettings,
+  log: Logger,
+): Promise<BootstrapAdministrator | undefined> {
+  const db = openDatabase({
+    url: settings.databaseUrl,
+    connections: 3,
+    onIdleError: (error) => {
+      log.warn({ err: error }, 'an idle database connection broke');
+    },
+  });
+  let hsm: Pkcs11Hsm | undefined;
+  const opened = () => (hsm ??= openHsm(settings, log));
+  try {
+    return await withPoolLock(db, settings.pool, async () => {
+      const pool =
+        (await findPool(db, settings.pool)) ??
+        (await makePool(opened(), settings, (made) => insertPool(db, made)));
+      if (settings.purgeProtection && !pool.purgeProtection) await protectFromPurge(db, pool.id);
+      const context: StoreContext = {
+        db,
+        poolId: pool.id,
+        writer: randomUUID(),
+        tell: () => undefined,
+      };
+      await seedBuiltInRoles(db, pool.id, await readBuiltInRoles());
+      const signingKeyStore = createSigningKeyStore(context);
+      if ((await signingKeyStore.listSigningKeys()).length === 0) {
+        await openRootKeys(opened(), pool);
+        const signingKeys = createSigningKeys({
+          hsm: opened(),
+          store: signingKeyStore,
+          poolId: pool.id,
+          newVersionId,
+          steadyMs: () => performance.now(),
+        });
+        await signingKeys.ensure();
+      }
+      return settings.administrator === 'none'
+        ? undefined
+        : await makeAdministrator(context, ROLES[settings.administrator]);
+    });
+  } finally {
+    hsm?.close();
+    await db.destroy();
+  }
+}
+
+async function makePool(
+  hsm: Pkcs11Hsm,
+  settings: BootstrapSettings,
+  insert: (pool: Pool) => Promise<void>,
+): Promise<Pool> {
+  const id = randomUUID();
+  hsm.createRootKeys(id, ROOT_GENERATION);
+  const pool: Pool = {
+    id,
+    name: settings.pool,
+    tenantId: randomUUID(),
+    softDeleteDays: settings.softDeleteDays,
+    purgeProtection: settings.purgeProtection,
+    rootGeneration: ROOT_GENERATION,
+    rootCheck: await hsm.rootCheck(id),
+  };
+  await insert(pool);
+  return pool;
+}
+
+/** An application with a secret and a service principal that holds the roles at `/`. */
+async function makeAdministrator(
+  context: StoreContext,
+  roles: readonly string[],
+): Promise<BootstrapAdministrator> {
+  const directory = createDirectoryService({
+    store: createDirectoryStore(context),
+    hasher: createSecretHasher(),
+    newGuid: randomUUID,
+    newSecret: newClientSecret,
+    clock: systemClock,
+  });
+  const roleStore = createRoleStore(context);
+  const change = () =>
+    new AuditDraft(systemClock.now, { requestId: randomUUID(), operation: 'Bootstrap' });
+  const application = await directory.createApplication('Bootstrap administrator', change());
+  const { secret } = await directory.addPassword(application.id, {}, change());
+  const principal = await directory.createServicePrincipal(application.appId, change());
+  for (const roleDefinitionId of roles) {
+    const draft = change();
+    const assignment = {
+      id: randomUUID(),
+      principalId: principal.id,
+      roleDefinitionId,
+      scope: '/',
+    } as const;
+    draft.note({ change: { after: assignment } });
+    await roleStore.insertAssignment(assignment, draft);
+  }
+  return { clientId: application.appId, clientSecret: secret, principalId: principal.id };
+}

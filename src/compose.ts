@@ -1,0 +1,260 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { type RequestListener } from 'node:http';
+import { type Logger } from 'pino';
+import { createAuditTrail } from './audit/audit-log.ts';
+import { createAuthorizer } from './authz/enforcer.ts';
+import { createCryptoService } from './core/crypto-service.ts';
+import { createDirectoryService } from './core/directory-service.ts';
+import { type KeyVersionId, parseKeyVersionId } from './core/key.ts';
+import { createKeyService } from './core/key-service.ts';
+import { type Clock } from './core/ports.ts';
+import { createRoleService } from './core/role-service.ts';
+import { createSigningKeys } from './core/signing-key-service.ts';
+import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
+import { createApp } from './http/app.ts';
+import { createAudienceCheck } from './identity/audiences.ts';
+import { createAuthenticator } from './identity/authenticate.ts';
+import { createSecretHasher, newClientSecret } from './identity/client-secret.ts';
+import {
+  createTenantCheck,
+  instanceDiscovery,
+  openidConfiguration,
+  toKeySet,
+} from './identity/metadata.ts';
+import { createTokenEndpoint } from './identity/token-endpoint.ts';
+import { createTokenIssuer, issuerOf } from './identity/tokens.ts';
+import { createAuditReader, createAuditSink } from './store/audit-store.ts';
+import { cacheKeys } from './store/cached-key-reader.ts';
+import { openChangeFeed } from './store/change-feed.ts';
+import { openDatabase, type StoreContext } from './store/database.ts';
+import { createDirectoryStore } from './store/directory-store.ts';
+import { createKeyReader } from './store/key-reader.ts';
+import { createKeyWriter } from './store/key-writer.ts';
+import { findPool, type Pool } from './store/pool-store.ts';
+import { createRoleStore } from './store/role-store.ts';
+import { createSigningKeyStore } from './store/signing-key-store.ts';
+
+/** What a process is made from. Secrets are among it: it is never logged. */
+export interface ServiceSettings {
+  /** Parent domain of the pools. */
+  readonly domain: string;
+  readonly pool: string;
+  readonly databaseUrl: string;
+  readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
+  /** Size of the PKCS#11 session pool; chosen where absent. */
+  readonly sessions?: number;
+}
+
+export interface Overrides {
+  readonly clock?: Clock;
+  /** A driver call hangs: this process should be replaced. */
+  readonly onHang?: (operation: string) => void;
+}
+
+export interface Service {
+  readonly app: RequestListener;
+  /** Writes what is waiting, and gives up the HSM and the database. Requests must have ended. */
+  close(): Promise<void>;
+}
+
+/** Limits of one process. Waits are in milliseconds. */
+const LIMITS = {
+  databaseConnections: 10,
+  leaseWaitMs: 5_000,
+  waitingOperations: 2_000,
+  loadedKeys: 20_000,
+  operationDeadlineMs: 20_000,
+  keyGenerationDeadlineMs: 60_000,
+  auditQueue: 10_000,
+  auditBatch: 500,
+  auditDeadlineMs: 10_000,
+  cachedKeys: 20_000,
+  cachedCallers: 5_000,
+  cachedDecisions: 500,
+  cachedTokens: 10_000,
+};
+
+export const systemClock: Clock = { now: () => new Date() };
+
+/** 128 random bits. */
+export function newVersionId(): KeyVersionId {
+  return parseKeyVersionId(randomBytes(16).toString('hex'));
+}
+
+/** Opens the module with this service's limits and log. */
+export function openHsm(
+  { pkcs11, sessions }: Pick<ServiceSettings, 'pkcs11' | 'sessions'>,
+  log: Logger,
+  onHang: (operation: string) => void = () => undefined,
+): Pkcs11Hsm {
+  return openPkcs11Hsm({
+    ...pkcs11,
+    ...(sessions !== undefined && { sessions }),
+    leaseWaitMs: LIMITS.leaseWaitMs,
+    waitingLimit: LIMITS.waitingOperations,
+    loadedKeys: LIMITS.loadedKeys,
+    operationDeadlineMs: LIMITS.operationDeadlineMs,
+    keyGenerationDeadlineMs: LIMITS.keyGenerationDeadlineMs,
+    onHang,
+    log: (level, message, details) => {
+      log[level](details ?? {}, message);
+    },
+  });
+}
+
+/**
+ * The token must hold this pool's own root keys, not merely keys of their name.
+ * @throws Error with a sentence for the operator
+ */
+export async function openRootKeys(hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
+  if (!hsm.openRootKeys(pool.id, pool.rootGeneration))
+    throw new Error(
+      `The token does not hold the root keys of the pool "${pool.name}": its keys can't be opened.`,
+    );
+  if (!Buffer.from(await hsm.rootCheck(pool.id)).equals(pool.rootCheck))
+    throw new Error(`The token holds other root keys than those of the pool "${pool.name}".`);
+}
+
+/** Puts a process together: the one place where the adapters meet. @throws Error with a sentence for the operator */
+export async function compose(
+  settings: ServiceSettings,
+  log: Logger,
+  { clock = systemClock, onHang }: Overrides = {},
+): Promise<Service> {
+  const db = openDatabase({
+    url: settings.databaseUrl,
+    connections: LIMITS.databaseConnections,
+    onIdleError: (error) => {
+      log.warn({ err: error }, 'an idle database connection broke');
+    },
+  });
+  const pool = await findPool(db, settings.pool);
+  if (pool === undefined)
+    throw new Error(
+      `The pool "${settings.pool}" has not been made yet: run \`strongroom bootstrap\`.`,
+    );
+  const writer = randomUUID();
+  const feed = await openChangeFeed({
+    url: settings.databaseUrl,
+    poolId: pool.id,
+    writer,
+    onError: (error) => {
+      log.warn({ err: error }, 'the change feed broke: caches are not believed meanwhile');
+    },
+  });
+  const context: StoreContext = {
+    db,
+    poolId: pool.id,
+    writer,
+    tell: (change) => {
+      feed.tell(change);
+    },
+  };
+  const hsm = openHsm(settings, log, onHang);
+  await openRootKeys(hsm, pool);
+
+  const trail = createAuditTrail({
+    sink: createAuditSink(context),
+    queueLimit: LIMITS.auditQueue,
+    batchLimit: LIMITS.auditBatch,
+    deadlineMs: LIMITS.auditDeadlineMs,
+  });
+  const keyReader = cacheKeys(createKeyReader(context), feed, LIMITS.cachedKeys);
+  const roleStore = createRoleStore(context);
+  const directoryStore = createDirectoryStore(context);
+  const authorizer = await createAuthorizer({
+    policies: roleStore,
+    feed,
+    callers: LIMITS.cachedCallers,
+    decisions: LIMITS.cachedDecisions,
+    onError: (error) => {
+      log.error({ err: error }, 'a decision failed: denied');
+    },
+  });
+  const hasher = createSecretHasher();
+  const isAudience = createAudienceCheck(settings.domain);
+  const signingKeys = createSigningKeys({
+    hsm,
+    store: createSigningKeyStore(context),
+    poolId: pool.id,
+    newVersionId,
+    steadyMs: () => performance.now(),
+  });
+  const directory = { domain: settings.domain, tenantId: pool.tenantId };
+  const keySet = async () => toKeySet(await signingKeys.publicKeys());
+  const isTenant = createTenantCheck(pool.tenantId);
+  const rules = {
+    poolId: pool.id,
+    softDeleteDays: pool.softDeleteDays,
+    purgeProtection: pool.purgeProtection,
+  };
+
+  const app = createApp({
+    hosts: { domain: settings.domain, pool: settings.pool },
+    pool: rules,
+    keys: createKeyService({
+      hsm,
+      keys: { ...keyReader, ...createKeyWriter(context) },
+      pool: rules,
+      clock,
+      newVersionId,
+    }),
+    crypto: createCryptoService({ hsm, keys: keyReader, clock }),
+    hsm,
+    roles: createRoleService({ roles: roleStore, policies: roleStore }),
+    directory: createDirectoryService({
+      store: directoryStore,
+      hasher,
+      newGuid: randomUUID,
+      newSecret: newClientSecret,
+      clock,
+    }),
+    events: createAuditReader(context),
+    trail,
+    authorizer,
+    authenticate: createAuthenticator({
+      issuer: issuerOf(settings.domain, pool.tenantId),
+      tenantId: pool.tenantId,
+      keySet,
+      isAudience,
+      directory: directoryStore,
+      feed,
+      clock,
+      remembered: LIMITS.cachedTokens,
+    }),
+    identity: {
+      openidConfiguration: (origin, tenant, version) =>
+        isTenant(tenant) ? openidConfiguration(origin, tenant, version) : undefined,
+      keySet,
+      instanceDiscovery,
+      token: createTokenEndpoint({
+        tenants: isTenant,
+        directory: directoryStore,
+        hasher,
+        isAudience,
+        issuer: createTokenIssuer(signingKeys, directory),
+        clock,
+      }),
+    },
+    readiness: async () => ({
+      hsm: hsm.isReady,
+      store: await findPool(db, settings.pool).then(
+        (found) => found !== undefined,
+        () => false,
+      ),
+      changeFeed: feed.isCoherent(),
+    }),
+    clock,
+    log,
+  });
+
+  return {
+    app,
+    async close() {
+      await trail.close();
+      hsm.close();
+      await feed.close();
+      await db.destroy();
+    },
+  };
+}

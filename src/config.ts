@@ -1,0 +1,139 @@
+import { z } from 'zod';
+
+/** A setting that stops the start; the sentence names it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** All settings but the secrets. Read once by main.ts, never changed. */
+export interface Config {
+  readonly dataFolder: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly domain: string;
+  readonly pool: string;
+  readonly workers: number;
+  /** Sessions of the PKCS#11 pool, per process; chosen from cores and token where absent. */
+  readonly sessions?: number;
+  readonly softDeleteDays: number;
+  readonly purgeProtection: boolean;
+  /** Absent: made by the development set-up. */
+  readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
+  readonly pkcs11?: { readonly module: string; readonly tokenLabel: string };
+  readonly hasDatabaseUrl: boolean;
+  readonly logLevel: string;
+}
+
+export interface Secrets {
+  readonly databaseUrl?: string;
+  readonly pin?: string;
+  readonly pinFile?: string;
+}
+
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+const count = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+const hostName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, {
+    message: 'must be a host name in lower case',
+  });
+
+const Environment = z.object({
+  STRONGROOM_DATA_DIR: z.string().min(1).default('.strongroom'),
+  STRONGROOM_LISTEN: z
+    .string()
+    .regex(/^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):\d{1,5}$/, { message: 'must be address:port' })
+    .default('127.0.0.1:8443'),
+  STRONGROOM_DOMAIN: hostName.default('strongroom.localhost'),
+  STRONGROOM_POOL: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, { message: 'must be one label of a host name' })
+    .default('main'),
+  STRONGROOM_TLS_CERT_FILE: z.string().min(1).optional(),
+  STRONGROOM_TLS_KEY_FILE: z.string().min(1).optional(),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, { message: 'must begin with postgres://' })
+    .optional(),
+  PKCS11_MODULE: z.string().min(1).optional(),
+  PKCS11_TOKEN_LABEL: z.string().min(1).max(32).optional(),
+  PKCS11_PIN: z.string().min(1).optional(),
+  PKCS11_PIN_FILE: z.string().min(1).optional(),
+  STRONGROOM_SESSIONS: count(1, 1024).optional(),
+  STRONGROOM_WORKERS: count(1, 256).optional(),
+  STRONGROOM_SOFT_DELETE_DAYS: count(7, 90).default(90),
+  STRONGROOM_PURGE_PROTECTION: flag.default(false),
+  STRONGROOM_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug']).default('info'),
+});
+
+/**
+ * Reads the settings of the environment; an empty variable counts as absent.
+ * @throws ConfigError that names the first wrong setting and never repeats its value
+ */
+export function readConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  cores: number,
+): { config: Config; secrets: Secrets } {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const result = Environment.safeParse(given);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    throw new ConfigError(
+      `${issue?.path.join('.') ?? 'A setting'}: ${issue?.message ?? 'is wrong'}`,
+    );
+  }
+  const env = result.data;
+  requireTogether(env, 'STRONGROOM_TLS_CERT_FILE', 'STRONGROOM_TLS_KEY_FILE');
+  if (env.PKCS11_MODULE !== undefined) {
+    requireTogether(env, 'PKCS11_MODULE', 'PKCS11_TOKEN_LABEL');
+    if ((env.PKCS11_PIN === undefined) === (env.PKCS11_PIN_FILE === undefined))
+      throw new ConfigError('PKCS11_MODULE needs one of PKCS11_PIN and PKCS11_PIN_FILE.');
+  }
+  const separator = env.STRONGROOM_LISTEN.lastIndexOf(':');
+  const port = Number(env.STRONGROOM_LISTEN.slice(separator + 1));
+  if (port > 65_535) throw new ConfigError('STRONGROOM_LISTEN: the port must be at most 65535');
+  const config: Config = {
+    dataFolder: env.STRONGROOM_DATA_DIR,
+    listen: { host: env.STRONGROOM_LISTEN.slice(0, separator).replace(/^\[|\]$/g, ''), port },
+    domain: env.STRONGROOM_DOMAIN,
+    pool: env.STRONGROOM_POOL,
+    workers: env.STRONGROOM_WORKERS ?? cores,
+    ...(env.STRONGROOM_SESSIONS !== undefined && { sessions: env.STRONGROOM_SESSIONS }),
+    softDeleteDays: env.STRONGROOM_SOFT_DELETE_DAYS,
+    purgeProtection: env.STRONGROOM_PURGE_PROTECTION,
+    ...(env.STRONGROOM_TLS_CERT_FILE !== undefined &&
+      env.STRONGROOM_TLS_KEY_FILE !== undefined && {
+        tls: {
+          certificateFile: env.STRONGROOM_TLS_CERT_FILE,
+          keyFile: env.STRONGROOM_TLS_KEY_FILE,
+        },
+      }),
+    ...(env.PKCS11_MODULE !== undefined &&
+      env.PKCS11_TOKEN_LABEL !== undefined && {
+        pkcs11: { module: env.PKCS11_MODULE, tokenLabel: env.PKCS11_TOKEN_LABEL },
+      }),
+    hasDatabaseUrl: env.DATABASE_URL !== undefined,
+    logLevel: env.STRONGROOM_LOG_LEVEL,
+  };
+  const secrets: Secrets = {
+    ...(env.DATABASE_URL !== undefined && { databaseUrl: env.DATABASE_URL }),
+    ...(env.PKCS11_PIN !== undefined && { pin: env.PKCS11_PIN }),
+    ...(env.PKCS11_PIN_FILE !== undefined && { pinFile: env.PKCS11_PIN_FILE }),
+  };
+  return { config: Object.freeze(config), secrets };
+}
+
+function requireTogether<Name extends string>(
+  env: Readonly<Partial<Record<Name, unknown>>>,
+  first: Name,
+  second: Name,
+): void {
+  if ((env[first] === undefined) !== (env[second] === undefined))
+    throw new ConfigError(`${first} and ${second} are set together or not at all.`);
+}
+
+/** Production: database, HSM and certificate are given, so nothing at all is set up by the start. */
+export function isProduction(config: Config): boolean {
+  return config.hasDatabaseUrl && config.pkcs11 !== undefined && config.tls !== undefined;
+}

@@ -1,0 +1,119 @@
+import { readFile } from 'node:fs/promises';
+import { type Logger } from 'pino';
+import { bootstrap } from './bootstrap.ts';
+import { type Config, type Secrets } from './config.ts';
+import {
+  type AdministratorFile,
+  readAdministrator,
+  writeAdministrator,
+} from './setup/administrator-file.ts';
+import { type DataFolder, openDataFolder } from './setup/data-folder.ts';
+import { prepareDevelopmentCertificate } from './setup/development-ca.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './setup/embedded-postgres.ts';
+import { prepareSoftHsmToken } from './setup/softhsm-token.ts';
+import { migrate } from './store/migrate.ts';
+import { type WorkerSettings } from './worker-protocol.ts';
+
+/** What a start needs of its surroundings, whoever made them. */
+export interface Surroundings {
+  readonly settings: Omit<WorkerSettings, 'listen' | 'domain' | 'pool' | 'logLevel' | 'sessions'>;
+  /** For the worker processes: what the PKCS#11 module reads itself. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Where the start was given everything there is neither a development CA nor an administrator of its own. */
+  readonly development?: {
+    readonly folder: DataFolder;
+    readonly caFile?: string;
+    readonly administrator: AdministratorFile;
+  };
+  close(): Promise<void>;
+}
+
+/** PIN, from the environment or from a file. */
+export async function readPin(secrets: Secrets): Promise<string> {
+  if (secrets.pin !== undefined) return secrets.pin;
+  return (await readFile(secrets.pinFile ?? '', 'utf8')).trim();
+}
+
+/**
+ * Sets up what the settings don't give, in the data folder: a certificate, a SoftHSM2 token, a PostgreSQL; then the
+ * schema, the pool and a first administrator. Whatever is there already is used again.
+ * @param setEnvironment sets a variable of this process, for the PKCS#11 library that it loads
+ */
+export async function prepareDevelopment(
+  config: Config,
+  secrets: Secrets,
+  log: Logger,
+  setEnvironment: (name: string, value: string) => void,
+): Promise<Surroundings> {
+  const folder = await openDataFolder(config.dataFolder);
+  let postgres: EmbeddedPostgres | undefined;
+  try {
+    const certificate =
+      config.tls === undefined
+        ? await prepareDevelopmentCertificate(folder.path, { domain: config.domain })
+        : undefined;
+    const token = config.pkcs11 === undefined ? await prepareSoftHsmToken(folder.path) : undefined;
+    const environment: Record<string, string> =
+      token === undefined ? {} : { SOFTHSM2_CONF: token.configFile };
+    for (const [name, value] of Object.entries(environment)) setEnvironment(name, value);
+    const pkcs11 =
+      config.pkcs11 === undefined
+        ? {
+            module: token?.module ?? '',
+            tokenLabel: token?.tokenLabel ?? '',
+            pin: token?.pin ?? '',
+          }
+        : { ...config.pkcs11, pin: await readPin(secrets) };
+    postgres =
+      secrets.databaseUrl === undefined ? await startEmbeddedPostgres(folder.path, log) : undefined;
+    await migrate(postgres?.ownerUrl ?? secrets.databaseUrl ?? '');
+    const databaseUrl = postgres?.serviceUrl ?? secrets.databaseUrl ?? '';
+    const known = await readAdministrator(folder.path);
+    const made = await bootstrap(
+      {
+        domain: config.domain,
+        pool: config.pool,
+        databaseUrl,
+        pkcs11,
+        softDeleteDays: config.softDeleteDays,
+        purgeProtection: config.purgeProtection,
+        administrator: known === undefined ? 'developer' : 'none',
+      },
+      log,
+    );
+    if (made !== undefined) await writeAdministrator(folder.path, made);
+    const administrator = known ?? made;
+    if (administrator === undefined) throw new Error('the bootstrap made no administrator');
+    return {
+      settings: {
+        databaseUrl,
+        pkcs11,
+        tls: certificate ?? (await readCertificate(config)),
+      },
+      environment,
+      development: {
+        folder,
+        administrator,
+        ...(certificate !== undefined && { caFile: certificate.caFile }),
+      },
+      close: async () => {
+        await postgres?.stop();
+        await folder.release();
+      },
+    };
+  } catch (error) {
+    await postgres?.stop();
+    await folder.release();
+    throw error;
+  }
+}
+
+/** The certificate and key that the settings name, as PEM. */
+export async function readCertificate({ tls }: Config): Promise<WorkerSettings['tls']> {
+  if (tls === undefined) throw new TypeError('no certificate is configured');
+  const [certificate, privateKey] = await Promise.all([
+    readFile(tls.certificateFile, 'utf8'),
+    readFile(tls.keyFile, 'utf8'),
+  ]);
+  return { certificate, privateKey };
+}

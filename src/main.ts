@@ -1,0 +1,210 @@
+#!/usr/bin/env node
+import { lookup } from 'node:dns/promises';
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { Command } from 'commander';
+import { pino } from 'pino';
+import { bootstrap } from './bootstrap.ts';
+import { type Config, ConfigError, isProduction, readConfig, type Secrets } from './config.ts';
+import { prepareDevelopment, readCertificate, readPin, type Surroundings } from './development.ts';
+import { SetupError } from './setup/setup-error.ts';
+import { writeClientEnvironment } from './setup/client-env.ts';
+import { migrate, requireCurrentSchema, SchemaError } from './store/migrate.ts';
+import { startSupervisor } from './supervisor.ts';
+
+/** The process: reads the environment once, does what the command says, and ends with a status that tells. */
+
+const PARENT_CHECK_MS = 500;
+
+const program = new Command('strongroom')
+  .description('A self-hosted Managed HSM')
+  .helpCommand(false)
+  .showHelpAfterError();
+
+program
+  .command('serve', { isDefault: true })
+  .description('serve the REST API; sets up for development whatever the settings do not give')
+  .option('--stop-with-parent', 'end when the process that started this one ends')
+  .action((options: { stopWithParent?: boolean }) =>
+    run(() => serve(options.stopWithParent === true)),
+  );
+
+program
+  .command('migrate')
+  .description('bring the schema of DATABASE_URL up to date, as a user who owns it')
+  .action(() =>
+    run(async () => {
+      const { secrets } = readSettings();
+      await migrate(required(secrets.databaseUrl, 'DATABASE_URL'));
+      print('The schema is up to date.');
+    }),
+  );
+
+program
+  .command('bootstrap')
+  .description(
+    'make a pool in DATABASE_URL and PKCS11_MODULE where there is none, and an administrator',
+  )
+  .requiredOption(
+    '--credentials <file>',
+    "where to write the administrator's credentials (mode 0600)",
+  )
+  .action((options: { credentials: string }) => run(() => bootstrapPool(options.credentials)));
+
+await program.parseAsync();
+
+function readSettings(): { config: Config; secrets: Secrets } {
+  return readConfig(process.env, availableParallelism());
+}
+
+function logger(config: Config) {
+  return pino({ level: config.logLevel }, pino.destination(2));
+}
+
+/** What the operator can mend is one sentence; anything else is a fault of ours and keeps its stack. */
+async function run(action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    const isSentence =
+      error instanceof ConfigError || error instanceof SetupError || error instanceof SchemaError;
+    process.stderr.write(
+      isSentence || !(error instanceof Error)
+        ? `strongroom: ${error instanceof Error ? error.message : String(error)}\n`
+        : `strongroom: ${error.stack ?? error.message}\n`,
+    );
+    process.exitCode = 1;
+  }
+}
+
+async function serve(stopsWithParent: boolean): Promise<void> {
+  const { config, secrets } = readSettings();
+  const log = logger(config);
+  const stopping = stopSignal(stopsWithParent);
+  const surroundings = isProduction(config)
+    ? await givenSurroundings(config, secrets)
+    : await prepareDevelopment(config, secrets, log, (name, value) => {
+        process.env[name] = value;
+      });
+  try {
+    const supervisor = await startSupervisor({
+      workers: config.workers,
+      settings: {
+        ...surroundings.settings,
+        listen: config.listen,
+        domain: config.domain,
+        pool: config.pool,
+        logLevel: config.logLevel,
+        ...(config.sessions !== undefined && { sessions: config.sessions }),
+      },
+      environment: surroundings.environment,
+      log,
+    });
+    try {
+      await announce(config, surroundings, supervisor.port);
+      await stopping;
+    } finally {
+      await supervisor.stop();
+    }
+  } finally {
+    await surroundings.close();
+  }
+}
+
+/** A production start: everything is given, so nothing is set up, and what is missing is said. */
+async function givenSurroundings(config: Config, secrets: Secrets): Promise<Surroundings> {
+  const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
+  if (config.pkcs11 === undefined) throw new ConfigError('PKCS11_MODULE is missing.');
+  await requireCurrentSchema(databaseUrl);
+  return {
+    settings: {
+      databaseUrl,
+      pkcs11: { ...config.pkcs11, pin: await readPin(secrets) },
+      tls: await readCertificate(config),
+    },
+    environment: {},
+    close: () => Promise.resolve(),
+  };
+}
+
+async function announce(
+  config: Config,
+  { development }: Surroundings,
+  port: number,
+): Promise<void> {
+  const suffix = port === 443 ? '' : `:${port}`;
+  const host = `${config.pool}.${config.domain}`;
+  if (development !== undefined) {
+    const { administrator, caFile, folder } = development;
+    const file = await writeClientEnvironment(folder.path, {
+      ...administrator,
+      managedHsmUrl: `https://${host}${suffix}`,
+      authorityHost: `https://localhost${suffix}`,
+      caFile: caFile ?? config.tls?.certificateFile ?? '',
+    });
+    print(`Client settings of the first administrator: set -a; . ${file}`);
+    if (!(await resolves(host)))
+      print(
+        `${host} does not resolve on this machine. Add this line to /etc/hosts:\n127.0.0.1 ${host}\n` +
+          `Without it https://localhost${suffix} works with the client option that switches off challenge resource verification.`,
+      );
+  }
+  print(`Strongroom is ready: https://${host}${suffix}`);
+}
+
+async function bootstrapPool(credentialsFile: string): Promise<void> {
+  const { config, secrets } = readSettings();
+  if (config.pkcs11 === undefined) throw new ConfigError('PKCS11_MODULE is missing.');
+  const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
+  await requireCurrentSchema(databaseUrl);
+  const administrator = await bootstrap(
+    {
+      domain: config.domain,
+      pool: config.pool,
+      databaseUrl,
+      pkcs11: { ...config.pkcs11, pin: await readPin(secrets) },
+      softDeleteDays: config.softDeleteDays,
+      purgeProtection: config.purgeProtection,
+      administrator: 'administrator',
+    },
+    logger(config),
+  );
+  await writeFile(credentialsFile, `${JSON.stringify(administrator, null, 2)}\n`, {
+    mode: 0o600,
+    flag: 'wx',
+  });
+  print(
+    `The pool "${config.pool}" is there; the credentials of its new administrator are in ${credentialsFile}.`,
+  );
+}
+
+function required(value: string | undefined, name: string): string {
+  if (value === undefined) throw new ConfigError(`${name} is missing.`);
+  return value;
+}
+
+/** Resolves when the process is told to end, or, where asked, when its parent has ended without telling. */
+function stopSignal(stopsWithParent: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = () => {
+      resolve();
+    };
+    process.once('SIGTERM', stop).once('SIGINT', stop);
+    if (!stopsWithParent) return;
+    const parent = process.ppid;
+    setInterval(() => {
+      if (process.ppid !== parent) resolve();
+    }, PARENT_CHECK_MS).unref();
+  });
+}
+
+function resolves(host: string): Promise<boolean> {
+  return lookup(host).then(
+    () => true,
+    () => false,
+  );
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,24 @@
+/** All that a worker process needs; it comes over the process channel, so that no secret stands in an environment. */
+export interface WorkerSettings {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly domain: string;
+  readonly pool: string;
+  readonly databaseUrl: string;
+  readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
+  readonly sessions?: number;
+  readonly tls: { readonly certificate: string; readonly privateKey: string };
+  readonly logLevel: string;
+}
+
+export type ToWorker =
+  | { readonly kind: 'start'; readonly settings: WorkerSettings }
+  /** Finish what is under way, take nothing new, end. */
+  | { readonly kind: 'drain' };
+
+export type FromWorker =
+  /** It listens now: what is told to a process before that is lost. */
+  | { readonly kind: 'listening' }
+  | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'alive'; readonly residentBytes: number }
+  | { readonly kind: 'hung'; readonly operation: string };

@@ -1,0 +1,66 @@
+import { type AddressInfo } from 'node:net';
+import { type Server } from 'node:https';
+import { pino } from 'pino';
+import { compose, type Service } from './compose.ts';
+import { createHttpsServer, drain } from './http/server.ts';
+import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
+
+/** A worker process: one share of the listener, one login to the HSM. Its supervisor tells it when to begin and to end. */
+
+const HEARTBEAT_EVERY_MS = 500;
+const DRAIN_LIMIT_MS = 30_000;
+
+let running: { readonly server: Server; readonly service: Service } | undefined;
+let isEnding = false;
+
+function tell(message: FromWorker): void {
+  if (process.connected) process.send?.(message);
+}
+
+async function start(settings: WorkerSettings): Promise<void> {
+  const log = pino({ level: settings.logLevel }, pino.destination(2));
+  const service = await compose(settings, log, {
+    onHang: (operation) => {
+      tell({ kind: 'hung', operation });
+    },
+  });
+  const server = createHttpsServer(service.app, settings.tls);
+  running = { server, service };
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(settings.listen.port, settings.listen.host, resolve);
+  });
+  setInterval(() => {
+    tell({ kind: 'alive', residentBytes: process.memoryUsage.rss() });
+  }, HEARTBEAT_EVERY_MS).unref();
+  tell({ kind: 'ready', port: (server.address() as AddressInfo).port });
+}
+
+async function end(): Promise<void> {
+  if (isEnding) return;
+  isEnding = true;
+  if (running !== undefined) {
+    await drain(running.server, DRAIN_LIMIT_MS);
+    await running.service.close();
+  }
+  process.exit(0);
+}
+
+function fail(error: unknown): void {
+  tell({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
+  process.exitCode = 1;
+  // The message must be out before the process is.
+  setTimeout(() => process.exit(1), 100);
+}
+
+process.on('message', (message: ToWorker) => {
+  if (message.kind === 'start') start(message.settings).catch(fail);
+  else end().catch(fail);
+});
+// The supervisor is gone, however it went: nobody watches this process any more.
+process.on('disconnect', () => {
+  end().catch(() => process.exit(1));
+});
+// A terminal's Ctrl-C reaches the whole group; the supervisor drains its workers in its own time.
+process.on('SIGINT', () => undefined);
+tell({ kind: 'listening' });
