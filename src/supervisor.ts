@@ -47,6 +47,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const watched = new Map<number, Watched>();
   let isStopping = false;
   let delay = RESTART_DELAY_MS.first;
+  let hasStarted = false;
   let port = settings.listen.port;
 
   cluster.setupPrimary({ exec: new URL('./worker.js', import.meta.url).pathname, silent: false });
@@ -69,10 +70,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
         entry.lastHeard = performance.now();
         switch (message.kind) {
           case 'listening':
-            tell(entry, {
-              kind: 'start',
-              settings: { ...settings, listen: { ...settings.listen, port } },
-            });
+            tell(entry, { kind: 'start', settings });
             break;
           case 'ready':
             entry.isReady = true;
@@ -106,7 +104,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
         reject(new Error(words));
         if (isStopping || entry.isLeaving) return;
         log.error({ worker: worker.process.pid, code, signal }, 'worker process ended');
-        if (entry.isReady || port !== 0) restartLater();
+        if (entry.isReady || hasStarted) restartLater();
       });
     });
   }
@@ -173,6 +171,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     await stop();
     throw error;
   }
+  hasStarted = true;
   return { port, stop };
 }
 

@@ -1,0 +1,102 @@
+import { type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { stat, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Logger } from 'pino';
+import { dataFolderOf, ensureCluster, type RolePasswords } from './postgres-cluster.ts';
+import { findPostgresPlace, makeSocketFolder } from './postgres-place.ts';
+import { type Settings, startPostmaster, stopOrphan, stopPostmaster } from './postmaster.ts';
+import { readIfPresent, writeFileAtomically } from './private-file.ts';
+import { SetupError } from './setup-error.ts';
+
+export interface EmbeddedPostgres {
+  /** Of the role that owns the database and migrates it. Holds a password, as does the next. */
+  readonly ownerUrl: string;
+  /** Of the role that the service works as. */
+  readonly serviceUrl: string;
+  /** Ends it and its connections, in bounded time. */
+  stop(): Promise<void>;
+}
+
+export interface EmbeddedPostgresOptions {
+  /** PostgreSQL settings that differ from ours. */
+  readonly settings?: Settings;
+  /** Lets the owner make databases; for tests, counts when the cluster is made. */
+  readonly ownerMakesDatabases?: boolean;
+}
+
+const RESTART_AFTER_MS = 1_000;
+
+/**
+ * Starts the PostgreSQL of a data folder that this process holds, making its cluster the first time. One that an
+ * earlier service left running is replaced; one that dies is started again.
+ * @throws SetupError when it can't be made or doesn't start
+ */
+export async function startEmbeddedPostgres(
+  folder: string,
+  log: Pick<Logger, 'info' | 'error'>,
+  options: EmbeddedPostgresOptions = {},
+): Promise<EmbeddedPostgres> {
+  const place = await findPostgresPlace(folder);
+  const passwords = await readPasswords(folder, dataFolderOf(place));
+  await ensureCluster(place, passwords, options.ownerMakesDatabases === true ? 'CREATEDB' : '');
+  await stopOrphan(place);
+  const socketFolder = await makeSocketFolder(place);
+
+  let isStopping = false;
+  let running: Promise<ChildProcess> = start();
+  await running;
+
+  function start(): Promise<ChildProcess> {
+    return startPostmaster(place, socketFolder, options.settings ?? {}).then((child) => {
+      child.once('exit', (status, signal) => {
+        if (isStopping) return;
+        log.error({ status, signal }, 'the embedded PostgreSQL ended: it is started again');
+        setTimeout(restart, RESTART_AFTER_MS).unref();
+      });
+      return child;
+    });
+  }
+
+  function restart(): void {
+    if (isStopping) return;
+    running = start();
+    running.catch((error: unknown) => {
+      log.error({ err: error }, 'the embedded PostgreSQL does not come back');
+      setTimeout(restart, RESTART_AFTER_MS).unref();
+    });
+  }
+
+  return {
+    ownerUrl: urlOf('strongroom_owner', passwords.owner, socketFolder),
+    serviceUrl: urlOf('strongroom', passwords.service, socketFolder),
+    stop: async () => {
+      isStopping = true;
+      const child = await running.catch(() => undefined);
+      if (child !== undefined) await stopPostmaster(child);
+      if (dirname(socketFolder) !== place.home)
+        await rm(socketFolder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function readPasswords(folder: string, cluster: string): Promise<RolePasswords> {
+  const hasCluster = await stat(cluster).then(
+    () => true,
+    () => false,
+  );
+  const read = async (role: string): Promise<string> => {
+    const file = join(folder, `postgres-${role}-password`);
+    const known = (await readIfPresent(file))?.trim();
+    if (known !== undefined && known !== '') return known;
+    if (hasCluster) throw new SetupError(`The database is there but its password is not: ${file}.`);
+    const password = randomBytes(24).toString('base64url');
+    await writeFileAtomically(file, `${password}\n`);
+    return password;
+  };
+  return { owner: await read('owner'), service: await read('service') };
+}
+
+function urlOf(role: string, password: string, socketFolder: string): string {
+  return `postgres://${role}:${password}@/strongroom?host=${encodeURIComponent(socketFolder)}`;
+}

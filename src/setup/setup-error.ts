@@ -1,0 +1,4 @@
+/** A failure of the set-up whose message is a sentence for the operator, complete without a stack trace. */
+export class SetupError extends Error {
+  override readonly name = 'SetupError';
+}

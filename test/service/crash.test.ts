@@ -1,0 +1,91 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { createCaller, fetchToken } from '../support/client.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../support/service.ts';
+
+const folder = await makeDataFolder();
+let service: RunningService | undefined;
+afterAll(async () => {
+  await service?.stop();
+  await removeDataFolder(folder);
+});
+
+async function signIn(running: RunningService) {
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = running.client;
+  return createCaller(running, await fetchToken(running, { clientId, clientSecret }));
+}
+
+/** Eight callers that create keys and use them until the service is gone under them. */
+async function loadUntilKilled(running: RunningService, killAfterMs: number) {
+  const call = await signIn(running);
+  const created: string[] = [];
+  const answered: string[] = [];
+  let alive = true;
+  const kill = new Promise<void>((resolve, reject) => {
+    setTimeout(() => {
+      alive = false;
+      running.kill().then(resolve, reject);
+    }, killAfterMs);
+  });
+  const value = Buffer.alloc(32, 7).toString('base64url');
+  await Promise.all(
+    Array.from({ length: 8 }, async (_, caller) => {
+      for (let turn = 0; alive; turn += 1) {
+        const name = `crash-${caller}-${turn}`;
+        try {
+          const made = await call('POST', `/keys/${name}/create`, { kty: 'oct-HSM' });
+          if (made.status === 200) created.push(name);
+          answered.push(String(made.headers['x-ms-request-id']));
+          for (let use = 0; use < 5; use += 1) {
+            const wrapped = await call('POST', `/keys/${name}/wrapkey`, { alg: 'A256KW', value });
+            answered.push(String(wrapped.headers['x-ms-request-id']));
+          }
+        } catch {
+          // The connection broke: nothing was answered, so nothing is promised.
+        }
+      }
+    }),
+  );
+  await kill;
+  call.close();
+  return { created, answered };
+}
+
+test('after kill -9 under load every acknowledged key works, and every answer has its audit record', async () => {
+  service = await startService(folder);
+  const { created, answered } = await loadUntilKilled(service, 3_000);
+  expect(created.length).toBeGreaterThan(20);
+
+  service = await startService(folder);
+  const call = await signIn(service);
+  const value = Buffer.alloc(32, 7).toString('base64url');
+  for (const name of created) {
+    const wrapped = await call('POST', `/keys/${name}/wrapkey`, { alg: 'A256KW', value });
+    const { value: ciphertext } = wrapped.json<{ value: string }>();
+    const unwrapped = await call('POST', `/keys/${name}/unwrapkey`, {
+      alg: 'A256KW',
+      value: ciphertext,
+    });
+    expect(unwrapped.json()).toMatchObject({ value });
+  }
+
+  const recorded = new Set<string>();
+  let path: string | undefined = '/audit/events?maxresults=1000';
+  while (path !== undefined) {
+    const page: { value: { requestId: string }[]; nextLink?: string } = (
+      await call('GET', path)
+    ).json();
+    for (const event of page.value) recorded.add(event.requestId);
+    path = page.nextLink?.replace(/^https:\/\/[^/]+/, '');
+  }
+  const missing = answered.filter((requestId) => !recorded.has(requestId));
+  console.info(
+    `${created.length} keys and ${answered.length} answers before the kill, ${missing.length} without a record`,
+  );
+  expect(missing).toEqual([]);
+  call.close();
+}, 120_000);

@@ -1,0 +1,65 @@
+import { mkdir, mkdtemp, readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEmbeddedPostgres } from '../../src/setup/embedded-postgres.ts';
+import { findSoftHsmLibrary } from '../../src/setup/softhsm-library.ts';
+import { initialiseToken, writeConfiguration } from '../../src/setup/softhsm-token.ts';
+import { removeRun } from './run-folder.ts';
+
+const PIN = 'the tests own this token';
+const log = {
+  info: () => undefined,
+  error: (details: unknown, words?: string) => {
+    process.stderr.write(`${words ?? ''} ${JSON.stringify(details)}\n`);
+  },
+};
+
+/** One PostgreSQL and one folder of tokens for the run. Workers inherit the environment: they are forked after this. */
+export default async function globalSetup({ maxWorkers }: { maxWorkers: number }): Promise<void> {
+  await removeAbandonedRuns();
+  const folder = await mkdtemp(join(tmpdir(), `strongroom-jest-${process.pid}-`));
+  const [postgres, tokens] = await Promise.all([
+    startEmbeddedPostgres(folder, log, {
+      // What is written here is gone at the end of the run anyway.
+      settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+      ownerMakesDatabases: true,
+    }),
+    makeTokens(folder, maxWorkers),
+  ]);
+  process.env['STRONGROOM_TEST_FOLDER'] = folder;
+  process.env['STRONGROOM_TEST_OWNER_URL'] = postgres.ownerUrl;
+  process.env['STRONGROOM_TEST_SERVICE_URL'] = postgres.serviceUrl;
+  process.env['STRONGROOM_TEST_PKCS11_MODULE'] = tokens.module;
+  process.env['STRONGROOM_TEST_PKCS11_PIN'] = PIN;
+  process.env['SOFTHSM2_CONF'] = tokens.configFile;
+  (globalThis as { stopTestPostgres?: () => Promise<void> }).stopTestPostgres = postgres.stop;
+}
+
+async function makeTokens(
+  folder: string,
+  workers: number,
+): Promise<{ module: string; configFile: string }> {
+  const module = findSoftHsmLibrary();
+  const configFile = join(folder, 'softhsm2.conf');
+  await mkdir(join(folder, 'tokens'));
+  await writeConfiguration(configFile, join(folder, 'tokens'));
+  for (let worker = 1; worker <= workers; worker += 1)
+    await initialiseToken({ module, configFile, tokenLabel: `worker-${worker}`, pin: PIN });
+  return { module, configFile };
+}
+
+/** Of runs that were killed before their end. */
+async function removeAbandonedRuns(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = Number(/^strongroom-jest-(?<pid>\d+)-/.exec(name)?.groups?.['pid']);
+    if (pid > 0 && !isAlive(pid)) await removeRun(join(tmpdir(), name)).catch(() => undefined);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,8 @@
+import { rm } from 'node:fs/promises';
+import { removeCluster } from './cluster.ts';
+
+/** Ends and removes all that a test run has left. */
+export async function removeRun(folder: string): Promise<void> {
+  await removeCluster(folder);
+  await rm(folder, { recursive: true, force: true });
+}

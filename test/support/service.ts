@@ -1,0 +1,112 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const READY = /^Strongroom is ready: (?<url>https:\/\/\S+)/;
+const START_LIMIT_MS = 60_000;
+
+/** The whole service as a user starts it, in a data folder of its own on a free port. */
+export interface RunningService {
+  readonly dataFolder: string;
+  /** https://main.strongroom.localhost:port */
+  readonly url: string;
+  /** https://localhost:port, which resolves everywhere. */
+  readonly localUrl: string;
+  readonly port: number;
+  /** The contents of client.env. */
+  readonly client: Readonly<Record<string, string>>;
+  /** PEM of the development CA. */
+  readonly ca: string;
+  /** All that it has printed. */
+  output(): string;
+  readonly process: ChildProcess;
+  /** SIGTERM; resolves with the exit status. */
+  stop(): Promise<number | null>;
+  /** SIGKILL of the service and its worker processes: nothing gets to tidy up. */
+  kill(): Promise<void>;
+}
+
+export async function makeDataFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'strongroom-test-'));
+}
+
+/** Removes a data folder, and the cluster that it may have elsewhere (PostgreSQL can't run as root). */
+export async function removeDataFolder(folder: string): Promise<void> {
+  const cluster = await readFile(join(folder, 'postgres-location'), 'utf8').catch(() => undefined);
+  if (cluster !== undefined) await rm(cluster.trim(), { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Starts `strongroom serve`; rejects with what it printed when it ends before it is ready. */
+export async function startService(
+  dataFolder: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<RunningService> {
+  const child = spawn(process.execPath, [MAIN, 'serve'], {
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      STRONGROOM_DATA_DIR: dataFolder,
+      STRONGROOM_LISTEN: '127.0.0.1:0',
+      STRONGROOM_WORKERS: '2',
+      ...environment,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const url = await new Promise<string>((resolve, reject) => {
+    const limit = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`not ready within ${START_LIMIT_MS} ms\n${output}`));
+    }, START_LIMIT_MS);
+    child.once('exit', (status) => {
+      clearTimeout(limit);
+      reject(new Error(`ended with status ${String(status)} before it was ready\n${output}`));
+    });
+    createInterface(child.stdout).on('line', (line) => {
+      output += `${line}\n`;
+      const ready = READY.exec(line)?.groups?.['url'];
+      if (ready === undefined) return;
+      clearTimeout(limit);
+      resolve(ready);
+    });
+  });
+  const port = Number(new URL(url).port);
+  return {
+    dataFolder,
+    url,
+    localUrl: `https://localhost:${port}`,
+    port,
+    client: parseEnvironment(await readFile(join(dataFolder, 'client.env'), 'utf8')),
+    ca: await readFile(join(dataFolder, 'ca.pem'), 'utf8'),
+    output: () => output,
+    process: child,
+    async stop() {
+      if (child.exitCode !== null) return child.exitCode;
+      const exit = once(child, 'exit');
+      child.kill('SIGTERM');
+      const [status] = (await exit) as [number | null];
+      return status;
+    },
+    async kill() {
+      const exit = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exit;
+    },
+  };
+}
+
+/** KEY='value' lines, quoted as a shell reads them. */
+function parseEnvironment(text: string): Record<string, string> {
+  const entries = [...text.matchAll(/^(?<name>[A-Z_0-9]+)=(?<value>.*)$/gm)].map((line) => {
+    const value = line.groups?.['value'] ?? '';
+    return [line.groups?.['name'] ?? '', value.replace(/^'(.*)'$/, '$1').replaceAll("'\\''", "'")];
+  });
+  return Object.fromEntries(entries) as Record<string, string>;
+}
