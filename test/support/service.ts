@@ -47,7 +47,7 @@ export async function startService(
   dataFolder: string,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<RunningService> {
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
+  const child = spawn(process.execPath, [MAIN, 'serve', '--stop-with-parent'], {
     env: {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
@@ -57,6 +57,8 @@ export async function startService(
       ...environment,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A process group of its own, so that kill() reaches the workers too.
+    detached: true,
   });
   let output = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -96,7 +98,7 @@ export async function startService(
     },
     async kill() {
       const exit = once(child, 'exit');
-      child.kill('SIGKILL');
+      process.kill(-(child.pid ?? 0), 'SIGKILL');
       await exit;
     },
   };

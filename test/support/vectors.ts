@@ -1,0 +1,71 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const DEFAULT_FOLDER = fileURLToPath(new URL('../../../shared/vectors', import.meta.url));
+
+/** Project Wycheproof's own result for a test. */
+type Expected = 'valid' | 'invalid' | 'acceptable';
+
+export interface VectorTest {
+  readonly tcId: number;
+  readonly result: Expected;
+  readonly flags: readonly string[];
+  /** Hex, by member name: msg, sig, ct, iv, aad, tag, key. */
+  readonly [member: string]: unknown;
+}
+
+export interface VectorGroup {
+  readonly tests: readonly VectorTest[];
+  readonly [member: string]: unknown;
+}
+
+export interface VectorFile {
+  readonly name: string;
+  readonly schema: string;
+  readonly testGroups: readonly VectorGroup[];
+}
+
+/** Wycheproof's files (https://github.com/C2SP/wycheproof); none where the folder isn't there. */
+export function readVectors(schemas: readonly string[]): readonly VectorFile[] {
+  const folder = process.env['STRONGROOM_TEST_VECTORS'] ?? DEFAULT_FOLDER;
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => ({
+      ...(JSON.parse(readFileSync(join(folder, name), 'utf8')) as Omit<VectorFile, 'name'>),
+      name,
+    }))
+    .filter(({ schema }) => schemas.includes(schema));
+}
+
+export function hex(value: unknown): Buffer {
+  if (typeof value !== 'string') throw new TypeError('a vector lacks a member');
+  return Buffer.from(value, 'hex');
+}
+
+/** Counts what was accepted and refused, and keeps the tests whose outcome isn't Wycheproof's. */
+export class Tally {
+  readonly disagreements: string[] = [];
+  readonly #counts = {
+    'valid accepted': 0,
+    'invalid refused': 0,
+    'acceptable accepted': 0,
+    'acceptable refused': 0,
+  };
+
+  add({ tcId, result, flags }: VectorTest, isAccepted: boolean): void {
+    if (result === 'acceptable')
+      this.#counts[isAccepted ? 'acceptable accepted' : 'acceptable refused'] += 1;
+    else if (isAccepted === (result === 'valid'))
+      this.#counts[isAccepted ? 'valid accepted' : 'invalid refused'] += 1;
+    else this.disagreements.push(`test ${tcId}, ${result}, flags ${flags.join(' ')}`);
+  }
+
+  toString(): string {
+    return Object.entries(this.#counts)
+      .filter(([, count]) => count > 0)
+      .map(([what, count]) => `${count} ${what}`)
+      .join(', ');
+  }
+}
