@@ -1,4 +1,5 @@
 import { ServiceError } from '../core/errors.ts';
+import { clearOpenSslErrors } from './openssl-errors.ts';
 
 /** A call of the module in both forms that the binding has. */
 export interface NativeCall<T> {
@@ -62,6 +63,7 @@ export class NativeCalls {
       try {
         return call.inline();
       } finally {
+        clearOpenSslErrors();
         const us = (performance.now() - started) * 1000;
         pace.us = trial ? us : pace.us + WEIGHT_OF_NEWEST * (us - pace.us);
         pace.isInline = pace.us <= INLINE_LIMIT_US;
@@ -92,6 +94,8 @@ export class NativeCalls {
         // Init calls run before the asynchronous part, and fail here.
         clearTimeout(deadline);
         throw error;
+      } finally {
+        clearOpenSslErrors();
       }
     });
   }

@@ -1,0 +1,582 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createHash, createPublicKey, publicEncrypt, verify as verifySignature } from 'node:crypto';
+import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../support/service.ts';
+
+/** The wire as existing clients need it: most lines are a bug that someone met with another server. */
+
+let service: RunningService;
+let stranger: Caller & { close(): void };
+let admin: Caller & { close(): void };
+let token: string;
+
+interface Bundle {
+  key: {
+    kid: string;
+    kty: string;
+    key_ops: string[];
+    crv?: string;
+    n?: string;
+    e?: string;
+    x?: string;
+    y?: string;
+    k?: string;
+  };
+  attributes: Record<string, unknown>;
+  tags?: Record<string, string>;
+}
+interface Failure {
+  error: { code: string; message: string; innererror?: { code: string } };
+}
+
+beforeAll(async () => {
+  service = await startService(await makeDataFolder());
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
+  token = await fetchToken(service, { clientId, clientSecret });
+  stranger = createCaller(service);
+  admin = createCaller(service, token);
+  for (const [name, body] of [
+    ['rsa', { kty: 'RSA-HSM' }],
+    ['ec', { kty: 'EC-HSM' }],
+    ['aes', { kty: 'oct-HSM' }],
+  ] as const)
+    expect((await admin('POST', `/keys/${name}/create`, body)).status).toBe(200);
+});
+afterAll(async () => {
+  stranger.close();
+  admin.close();
+  await service.stop();
+  await removeDataFolder(service.dataFolder);
+});
+
+const value = Buffer.alloc(32, 7).toString('base64url');
+
+describe('a caller without a credential', () => {
+  test.each([
+    ['GET', '/keys'],
+    ['POST', '/keys/any/create'],
+    ['POST', '/keys/not a name/sign?api-version=nonsense'.replaceAll(' ', '%20')],
+    ['DELETE', '/no/such/path'],
+  ])(
+    'meets a 401 with exactly one challenge, whatever else is wrong: %s %s',
+    async (method, path) => {
+      const answer = await stranger(method, path);
+      expect(answer.status).toBe(401);
+      const challenges = answer.rawHeaders.filter((name) => /^www-authenticate$/i.test(name));
+      expect(challenges).toHaveLength(1);
+      expect(answer.headers['www-authenticate']).toBe(
+        `Bearer authorization="https://localhost:${service.port}/adfs", resource="https://strongroom.localhost:${service.port}"`,
+      );
+      expect(answer.text).toBe(method === 'GET' ? 'OK' : '');
+    },
+  );
+
+  test("is told of the pool's parent domain, with the port as it wrote it", async () => {
+    const named = await stranger('GET', '/keys', undefined, { Host: 'main.strongroom.localhost' });
+    expect(named.headers['www-authenticate']).toBe(
+      'Bearer authorization="https://main.strongroom.localhost/adfs", resource="https://strongroom.localhost"',
+    );
+  });
+});
+
+describe('a credential that is no good', () => {
+  test.each([
+    ['nothing after Bearer', 'Bearer '],
+    ['another scheme', 'Basic YTpi'],
+    ['no JWT', 'Bearer abc'],
+    [
+      'an unsigned JWT',
+      () => `Bearer ${[{ alg: 'none', typ: 'JWT' }, claimsOf(token)].map(encode).join('.')}.`,
+    ],
+    ['a signature that is altered', () => `Bearer ${token.slice(0, -6)}AAAAAA`],
+    ['claims that are altered', () => `Bearer ${alter(token)}`],
+  ])('%s: 401 with a challenge, and a record', async (_what, credential) => {
+    const authorization = typeof credential === 'string' ? credential : credential();
+    const answer = await stranger('GET', '/keys', undefined, { Authorization: authorization });
+    expect([answer.status, typeof answer.headers['www-authenticate']]).toEqual([401, 'string']);
+    const { value: events } = (
+      await admin('GET', '/audit/events?outcome=failure&maxresults=5')
+    ).json<{ value: { requestId: string; status: number }[] }>();
+    expect(events).toContainEqual(
+      expect.objectContaining({ requestId: answer.headers['x-ms-request-id'], status: 401 }),
+    );
+  });
+});
+
+function encode(part: unknown): string {
+  return Buffer.from(JSON.stringify(part)).toString('base64url');
+}
+function claimsOf(jwt: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString()) as Record<
+    string,
+    unknown
+  >;
+}
+function alter(jwt: string): string {
+  const [header = '', , signature = ''] = jwt.split('.');
+  return [
+    header,
+    encode({ ...claimsOf(jwt), oid: '00000000-0000-4000-8000-000000000000' }),
+    signature,
+  ].join('.');
+}
+
+describe('paths as clients write them', () => {
+  test.each([
+    ['/keys/aes//wrapkey', 'an empty version'],
+    ['/keys/aes/wrapKey', 'another case, as .NET writes it'],
+    ['//keys//aes/wrapkey', 'repeated slashes'],
+    ['/keys/aes/wrapkey?api-version=7.0', 'an old version of the API'],
+    ['/keys/aes/wrapkey?api%2Dversion=2025-07-01', 'a percent-encoded query name'],
+    ['/keys/AES/wrapkey', 'a key name in another case'],
+  ])('%s (%s)', async (path) => {
+    const answer = await admin('POST', path, { alg: 'A256KW', value });
+    expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('"alg":"A256KW"')]);
+  });
+
+  test.each([
+    '/keys/',
+    '/keys/?maxresults=1',
+    '/keys/aes/',
+    '///providers/Microsoft.Authorization/roleDefinitions',
+    '/%2F/providers/Microsoft.Authorization/roleDefinitions',
+  ])('GET %s', async (path) => {
+    expect((await admin('GET', path)).status).toBe(200);
+  });
+
+  test('an API version that nobody knows is refused with the newest one named', async () => {
+    const answer = await admin('GET', '/keys?api-version=9.9');
+    expect([answer.status, answer.json<Failure>().error]).toEqual([
+      400,
+      {
+        code: 'BadParameter',
+        message: expect.stringContaining('(9.9) is not recognized') as string,
+      },
+    ]);
+  });
+
+  test('identifiers have the host that the caller used', async () => {
+    const byName = await admin('GET', '/keys/aes', undefined, {
+      Host: 'main.strongroom.localhost',
+    });
+    expect(byName.json<Bundle>().key.kid).toMatch(
+      /^https:\/\/main\.strongroom\.localhost\/keys\/aes\/[0-9a-f]{32}$/,
+    );
+    const other = await admin('GET', '/keys/aes', undefined, {
+      Host: 'other.strongroom.localhost',
+    });
+    expect([other.status, other.json<Failure>().error.code]).toEqual([404, 'PoolNotFound']);
+  });
+
+  test('a GET or DELETE needs no Content-Type, and any Content-Type will do for JSON', async () => {
+    const answer = await admin(
+      'POST',
+      '/keys/aes/wrapkey',
+      { alg: 'A256KW', value },
+      { 'Content-Type': 'text/plain' },
+    );
+    expect(answer.status).toBe(200);
+  });
+});
+
+describe('answers', () => {
+  test('carry the headers of the real service, and nothing that names our software', async () => {
+    const { headers } = await admin('GET', '/keys/aes', undefined, {
+      'x-ms-client-request-id': 'mine',
+    });
+    expect(headers).toMatchObject({
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-cache',
+      'content-security-policy': "default-src 'self'",
+      'strict-transport-security': 'max-age=31536000; includeSubDomains',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'SAMEORIGIN',
+      'x-ms-request-id': expect.stringMatching(/^[0-9a-f-]{36}$/),
+      'x-ms-server-latency': expect.stringMatching(/^\d+$/),
+      'x-ms-keyvault-region': expect.any(String),
+    });
+    expect(headers).not.toHaveProperty('x-powered-by');
+    expect(headers).not.toHaveProperty('etag');
+  });
+
+  test('an error names its Activity ID, which is the request id', async () => {
+    const answer = await admin('GET', '/keys/nobody');
+    expect([answer.status, answer.json<Failure>().error]).toEqual([
+      404,
+      {
+        code: 'KeyNotFound',
+        message: expect.stringMatching(
+          new RegExp(
+            `was not found in this key vault\\. \\(Activity ID: ${String(answer.headers['x-ms-request-id'])}\\)$`,
+          ),
+        ) as string,
+      },
+    ]);
+  });
+
+  test('a symmetric key shows nothing of itself, a key pair its public half only', async () => {
+    const [aes, rsa] = await Promise.all(
+      ['aes', 'rsa'].map(async (name) => (await admin('GET', `/keys/${name}`)).json<Bundle>().key),
+    );
+    expect(Object.keys(aes ?? {}).sort()).toEqual(['key_ops', 'kid', 'kty']);
+    expect(Object.keys(rsa ?? {}).sort()).toEqual(['e', 'key_ops', 'kid', 'kty', 'n']);
+    expect(rsa?.e).toBe('AQAB');
+  });
+
+  test('the coordinates of every elliptic curve keep their leading zeros', async () => {
+    const widths = { 'P-256': 32, 'P-256K': 32, 'P-384': 48, 'P-521': 66 };
+    for (const [crv, width] of Object.entries(widths))
+      for (let turn = 0; turn < 4; turn += 1) {
+        const made = (
+          await admin('POST', `/keys/widths/create`, { kty: 'EC', crv })
+        ).json<Bundle>();
+        expect(made.key.kty).toBe('EC-HSM');
+        for (const part of [made.key.x, made.key.y])
+          expect(Buffer.from(part ?? '', 'base64url')).toHaveLength(width);
+      }
+  });
+
+  test('values may come in plain base64, and go out in unpadded base64url', async () => {
+    const bytes = Buffer.alloc(32, 0xfb);
+    const wrapped = (
+      await admin('POST', '/keys/aes/wrapkey', { alg: 'A256KW', value: bytes.toString('base64') })
+    ).json<{ value: string }>();
+    expect(wrapped.value).toMatch(/^[\w-]+$/);
+    const unwrapped = await admin('POST', '/keys/aes/unwrapkey', {
+      alg: 'A256KW',
+      value: wrapped.value,
+    });
+    expect(unwrapped.json()).toMatchObject({ value: bytes.toString('base64url') });
+  });
+
+  test('lists name each key once, without a version; versions are listed oldest first', async () => {
+    const first = (await admin('POST', '/keys/several/create', { kty: 'oct' })).json<Bundle>().key
+      .kid;
+    const second = (await admin('POST', '/keys/several/create', { kty: 'oct' })).json<Bundle>().key
+      .kid;
+    const kids: string[] = [];
+    let path: string | undefined = '/keys?maxresults=2';
+    while (path !== undefined) {
+      const page: { value: { kid: string }[]; nextLink?: string } = (
+        await admin('GET', path)
+      ).json();
+      expect(page.value.length).toBeLessThanOrEqual(2);
+      kids.push(...page.value.map(({ kid }) => kid));
+      path = page.nextLink?.replace(/^https:\/\/[^/]+/, '');
+    }
+    expect(new Set(kids).size).toBe(kids.length);
+    expect(kids).toContain(`https://localhost:${service.port}/keys/several`);
+    const versions = (await admin('GET', '/keys/several/versions')).json<{
+      value: { kid: string }[];
+    }>();
+    expect(versions.value.map(({ kid }) => kid)).toEqual([first, second]);
+    expect((await admin('GET', '/keys/unknown/versions')).json()).toEqual({ value: [] });
+  });
+
+  test.each(['0', '26', 'x'])('maxresults=%s is refused', async (maxresults) => {
+    expect((await admin('GET', `/keys?maxresults=${maxresults}`)).status).toBe(400);
+  });
+});
+
+describe('the life of a key', () => {
+  test('tags and attributes are kept, changed by PATCH, and dates beyond 2038 too', async () => {
+    const made = await admin('POST', '/keys/kept/create', {
+      kty: 'oct',
+      tags: { a: 'b' },
+      attributes: { exp: 32503680000, nbf: -5 },
+    });
+    expect(made.json<Bundle>()).toMatchObject({
+      tags: { a: 'b' },
+      attributes: {
+        enabled: true,
+        exp: 32503680000,
+        nbf: -5,
+        exportable: false,
+        recoverableDays: 90,
+        recoveryLevel: 'Recoverable+Purgeable',
+      },
+    });
+    const patched = await admin('PATCH', '/keys/kept', {
+      attributes: { enabled: false },
+      key_ops: ['sign'],
+      tags: {},
+    });
+    expect(patched.json<Bundle>()).toMatchObject({
+      attributes: { enabled: false, exp: 32503680000 },
+      key: { key_ops: ['sign'] },
+    });
+    expect(patched.json()).not.toHaveProperty('tags');
+    expect((await admin('GET', '/keys/kept')).json()).toEqual(patched.json());
+  });
+
+  test('a disabled version leaves the bare name to the newest enabled one', async () => {
+    const first = (await admin('POST', '/keys/current/create', { kty: 'oct' })).json<Bundle>().key
+      .kid;
+    const second = (await admin('POST', '/keys/current/create', { kty: 'oct' })).json<Bundle>().key
+      .kid;
+    const bare = async () => (await admin('GET', '/keys/current')).json<Bundle>().key.kid;
+    expect(await bare()).toBe(second);
+    await admin('PATCH', new URL(second).pathname, { attributes: { enabled: false } });
+    expect(await bare()).toBe(first);
+    await admin('PATCH', new URL(second).pathname, { attributes: { enabled: true } });
+    expect(await bare()).toBe(second);
+  });
+
+  test('deleted: gone at once, listed at once, its name not to be had, recovered with all versions, purged for good', async () => {
+    await admin('POST', '/keys/mortal/create', { kty: 'oct' });
+    const kept = (await admin('POST', '/keys/mortal/create', { kty: 'oct' })).json<Bundle>();
+    const deleted = (await admin('DELETE', '/keys/mortal')).json<{
+      recoveryId: string;
+      deletedDate: number;
+      scheduledPurgeDate: number;
+    }>();
+    expect(deleted.recoveryId).toBe(`https://localhost:${service.port}/deletedkeys/mortal`);
+    expect(deleted.scheduledPurgeDate - deleted.deletedDate).toBe(90 * 86_400);
+    expect((await admin('GET', '/keys/mortal')).status).toBe(404);
+    expect((await admin('GET', '/deletedkeys/mortal')).json()).toMatchObject({
+      key: { kid: kept.key.kid },
+    });
+    expect(
+      (await admin('GET', '/deletedkeys')).json<{ value: { kid: string }[] }>().value,
+    ).toHaveLength(1);
+    const again = await admin('POST', '/keys/Mortal/create', { kty: 'oct' });
+    expect([
+      again.status,
+      again.json<Failure>().error.code,
+      again.json<Failure>().error.innererror?.code,
+    ]).toEqual([409, 'Conflict', 'ObjectIsDeletedButRecoverable']);
+    expect((await admin('POST', '/deletedkeys/mortal/recover')).json()).toEqual(kept);
+    expect(
+      (await admin('GET', '/keys/mortal/versions')).json<{ value: unknown[] }>().value,
+    ).toHaveLength(2);
+    await admin('DELETE', '/keys/mortal');
+    const purged = await admin('DELETE', '/deletedkeys/mortal');
+    expect([purged.status, purged.text]).toEqual([204, '']);
+    expect((await admin('GET', '/deletedkeys/mortal')).status).toBe(404);
+    expect((await admin('POST', '/keys/mortal/create', { kty: 'oct' })).status).toBe(200);
+  });
+});
+
+describe('what a key refuses', () => {
+  const now = Math.floor(Date.now() / 1000);
+  test.each([
+    ['disabled', { enabled: false }, 'wrapkey', 'KeyDisabled'],
+    ['disabled', { enabled: false }, 'unwrapkey', 'KeyDisabled'],
+    ['expired', { exp: now - 1 }, 'wrapkey', 'KeyExpired'],
+    ['not yet valid', { nbf: now + 3600 }, 'wrapkey', 'KeyNotYetValid'],
+    ['expired', { exp: now - 1 }, 'unwrapkey', undefined],
+    ['not yet valid', { nbf: now + 3600 }, 'unwrapkey', undefined],
+  ])('%s %j: %s gets %s', async (name, attributes, operation, innerCode) => {
+    const key = `dated-${name.replaceAll(' ', '-')}`;
+    await admin('POST', `/keys/${key}/create`, { kty: 'oct' });
+    const wrapped = (await admin('POST', `/keys/${key}/wrapkey`, { alg: 'A256KW', value })).json<{
+      value: string;
+    }>();
+    await admin('PATCH', `/keys/${key}`, { attributes });
+    const answer = await admin('POST', `/keys/${key}/${operation}`, {
+      alg: 'A256KW',
+      value: operation === 'wrapkey' ? value : wrapped.value,
+    });
+    expect([
+      answer.status,
+      innerCode === undefined ? undefined : answer.json<Failure>().error.innererror?.code,
+    ]).toEqual([innerCode === undefined ? 200 : 403, innerCode]);
+  });
+
+  test('an operation that is not among its own', async () => {
+    await admin('POST', '/keys/narrow/create', { kty: 'oct', key_ops: ['wrapKey'] });
+    const answer = await admin('POST', '/keys/narrow/unwrapkey', { alg: 'A256KW', value });
+    expect([answer.status, answer.json<Failure>().error.innererror?.code]).toEqual([
+      403,
+      'KeyOperationForbidden',
+    ]);
+  });
+
+  test.each([
+    ['aes', 'wrapkey', { alg: 'A128KW', value }, 'an algorithm of another key size'],
+    ['aes', 'sign', { alg: 'RS256', value }, 'an algorithm of another key type'],
+    [
+      'ec',
+      'sign',
+      { alg: 'ES384', value: Buffer.alloc(48).toString('base64url') },
+      'an algorithm of another curve',
+    ],
+    ['ec', 'encrypt', { alg: 'A256GCM', value }, 'an operation that its type cannot do'],
+    [
+      'rsa',
+      'sign',
+      { alg: 'RS256', value: Buffer.alloc(20).toString('base64url') },
+      'a digest of the wrong length',
+    ],
+    [
+      'rsa',
+      'encrypt',
+      { alg: 'RSA-OAEP', value: Buffer.alloc(300).toString('base64url') },
+      'a plaintext that is too long',
+    ],
+    ['rsa', 'encrypt', { alg: 'NONE', value }, 'an algorithm that there is not'],
+    ['rsa', 'encrypt', { alg: '__proto__', value }, 'a name that every object has'],
+    [
+      'aes',
+      'encrypt',
+      { alg: 'A256GCM', value, iv: 'AAAAAAAAAAAAAAAA' },
+      'an IV for GCM: the HSM makes it',
+    ],
+    ['aes', 'encrypt', { alg: 'A256CBC', value }, 'CBC without an IV'],
+    [
+      'aes',
+      'encrypt',
+      { alg: 'A256CBC', value: 'AAAA', iv: Buffer.alloc(16).toString('base64url') },
+      'CBC of less than a block',
+    ],
+    ['aes', 'wrapkey', { alg: 'A256KW', value: 'AAAA' }, 'a data key that KW cannot take'],
+    ['aes', 'wrapkey', { alg: 'A256KW', value: '!' }, 'what is not base64url'],
+    ['aes', 'wrapkey', { alg: 'A256KW' }, 'a missing value'],
+    ['aes', 'wrapkey', [], 'a body that is no object'],
+    ['aes', 'wrapkey', '{', 'a body that is no JSON'],
+  ])('%s %s: %j (%s)', async (key, operation, body) => {
+    const answer = await admin('POST', `/keys/${key}/${operation}`, body);
+    const codes = [answer.status, answer.json<Failure>().error.code];
+    expect([
+      [400, 'BadParameter'],
+      [403, 'Forbidden'],
+    ]).toContainEqual(codes);
+    expect(answer.text).not.toContain(value);
+  });
+
+  test('a body beyond the limit, and says so', async () => {
+    const answer = await admin('POST', '/keys/aes/encrypt', {
+      alg: 'A256GCM',
+      value: 'A'.repeat(300_000),
+    });
+    expect([answer.status, answer.json<Failure>().error.code]).toEqual([
+      413,
+      'RequestEntityTooLarge',
+    ]);
+  });
+
+  test.each([
+    ['RSA1_5', 'rsa'],
+    ['RSA-OAEP', 'rsa'],
+    ['RSA-OAEP-256', 'rsa'],
+    ['A256GCM', 'aes'],
+    ['A256CBCPAD', 'aes'],
+  ])('%s: every wrong ciphertext gets the same answer', async (alg, key) => {
+    const isAes = key === 'aes';
+    const extra =
+      alg === 'A256GCM'
+        ? { iv: 'AAAAAAAAAAAAAAAA', tag: Buffer.alloc(16).toString('base64url') }
+        : isAes
+          ? { iv: Buffer.alloc(16).toString('base64url') }
+          : {};
+    const answers = new Set<string>();
+    for (const length of isAes ? [16, 32, 48] : [256, 255, 257, 1])
+      for (const fill of [0, 1, 0x7f]) {
+        const answer = await admin('POST', `/keys/${key}/decrypt`, {
+          alg,
+          value: Buffer.alloc(length, fill).toString('base64url'),
+          ...extra,
+        });
+        answers.add(`${answer.status} ${answer.text.replace(/[0-9a-f-]{36}/, '')}`);
+      }
+    expect([...answers]).toEqual([
+      '400 {"error":{"code":"BadParameter","message":"The ciphertext could not be decrypted. (Activity ID: )"}}',
+    ]);
+  });
+});
+
+describe('creating a key', () => {
+  test.each([
+    [{ kty: 'RSA', key_size: 3072 }, 'RSA-HSM'],
+    [{ kty: 'EC', key_size: 2048 }, 'EC-HSM'],
+    [{ kty: 'RSA-HSM', crv: '', attributes: { created: 1 }, tags: null }, 'RSA-HSM'],
+    [{ kty: 'AES' }, 'oct-HSM'],
+    [{ kty: 'oct-HSM', key_size: 192, key_ops: [] }, 'oct-HSM'],
+  ])('%j makes a key of type %s, with operations', async (body, kty) => {
+    const made = (await admin('POST', '/keys/made/create', body)).json<Bundle>();
+    expect(made.key.kty).toBe(kty);
+    expect(made.key.key_ops.length).toBeGreaterThan(0);
+  });
+
+  test.each([
+    [{}, 'no type'],
+    [{ kty: 'DSA' }, 'a type that there is not'],
+    [{ kty: 'RSA', key_size: 1024 }, 'too small'],
+    [{ kty: 'RSA', public_exponent: 3 }, 'a small exponent'],
+    [{ kty: 'EC', crv: 'P-224' }, 'a curve that there is not'],
+    [{ kty: 'oct', key_size: 255 }, 'an odd size'],
+    [{ kty: 'EC', key_ops: ['encrypt'] }, 'an operation of another type'],
+    [{ kty: 'RSA', key_ops: ['import', 'sign'] }, 'import beside another operation'],
+    [
+      {
+        kty: 'oct',
+        tags: Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`t${i}`, 'v'])),
+      },
+      'too many tags',
+    ],
+    [{ kty: 'oct', tags: { a: 'x'.repeat(257) } }, 'a tag that is too long'],
+    [{ kty: 'oct', tags: { a: '\0' } }, 'a tag that Postgres cannot hold'],
+    [{ kty: 'oct', tags: { a: '\ud800' } }, 'a tag that is no text'],
+    [{ kty: 'oct', attributes: { exportable: true } }, 'exportable without a policy'],
+    [{ kty: 'oct', attributes: { enabled: 'yes' } }, 'a flag that is no flag'],
+  ])('%j is refused (%s)', async (body) => {
+    const answer = await admin('POST', '/keys/refused/create', body);
+    expect([answer.status, answer.json<Failure>().error.code]).toEqual([400, 'BadParameter']);
+    expect((await admin('GET', '/keys/refused')).status).toBe(404);
+  });
+
+  test.each(['a b', 'a_b', 'x'.repeat(128), 'ä', '..'])('the name %j is refused', async (name) => {
+    const answer = await admin('POST', `/keys/${encodeURIComponent(name)}/create`, { kty: 'oct' });
+    expect([400, 404]).toContain(answer.status);
+  });
+});
+
+describe('an independent implementation', () => {
+  const message = Buffer.from('a message');
+  test.each([
+    ['RS256', 'sha256', 'rsa'],
+    ['PS256', 'sha256', 'rsa'],
+    ['RS512', 'sha512', 'rsa'],
+    ['PS384', 'sha384', 'rsa'],
+    ['ES256', 'sha256', 'ec'],
+  ])('accepts a signature by %s', async (alg, hash, name) => {
+    const { key } = (await admin('GET', `/keys/${name}`)).json<Bundle>();
+    const publicKey = createPublicKey({
+      key: { ...key, kty: key.kty.replace('-HSM', '') },
+      format: 'jwk',
+    });
+    const digest = createHash(hash).update(message).digest();
+    const { value: signature } = (
+      await admin('POST', `/keys/${name}/sign`, { alg, value: digest.toString('base64url') })
+    ).json<{ value: string }>();
+    const options = alg.startsWith('PS')
+      ? { key: publicKey, padding: 6, saltLength: digest.length }
+      : { key: publicKey, dsaEncoding: 'ieee-p1363' as const };
+    expect(verifySignature(hash, message, options, Buffer.from(signature, 'base64url'))).toBe(true);
+    const wrong = await admin('POST', `/keys/${name}/verify`, {
+      alg,
+      digest: createHash(hash).update('another').digest('base64url'),
+      value: signature,
+    });
+    expect([wrong.status, wrong.text]).toEqual([200, expect.stringContaining('"value":false')]);
+  });
+
+  test.each([
+    ['RSA1_5', { padding: 1 }],
+    ['RSA-OAEP', { padding: 4 }],
+    ['RSA-OAEP-256', { padding: 4, oaepHash: 'sha256' }],
+  ])('encrypts for %s what the service decrypts and unwraps', async (alg, options) => {
+    const { key } = (await admin('GET', '/keys/rsa')).json<Bundle>();
+    const publicKey = createPublicKey({ key: { ...key, kty: 'RSA' }, format: 'jwk' });
+    const ciphertext = publicEncrypt({ key: publicKey, ...options }, message).toString('base64url');
+    for (const operation of ['decrypt', 'unwrapkey'])
+      expect(
+        (await admin('POST', `/keys/rsa/${operation}`, { alg, value: ciphertext })).json(),
+      ).toMatchObject({ value: message.toString('base64url') });
+  });
+});
