@@ -1,0 +1,179 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../support/service.ts';
+
+const run = promisify(execFile);
+const REVEAL = fileURLToPath(new URL('../support/reveal-keys.mjs', import.meta.url));
+
+interface Row {
+  name_key: string;
+  key_type: string;
+  blob: Buffer;
+  mac_blob: Buffer | null;
+}
+
+/**
+ * The test is let in where nobody else is: it has the token's PIN, and unwraps the sealed keys with the root key into
+ * objects that show themselves. With the real secrets in hand it searches everything that is outside the HSM for them.
+ */
+let service: RunningService;
+let admin: Caller & { close(): void };
+let database: pg.Client;
+const answers: string[] = [];
+let secrets: { name: string; bytes: Buffer }[];
+
+beforeAll(async () => {
+  service = await startService(await makeDataFolder(), { STRONGROOM_LOG_LEVEL: 'debug' });
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
+  admin = createCaller(service, await fetchToken(service, { clientId, clientSecret }));
+  const call = async (method: string, path: string, body?: unknown) => {
+    answers.push((await admin(method, path, body)).text);
+  };
+  const value = Buffer.alloc(32, 7).toString('base64url');
+  for (const [name, body] of [
+    ['rsa', { kty: 'RSA' }],
+    ['ec', { kty: 'EC' }],
+    ['k1', { kty: 'EC', crv: 'P-256K' }],
+    ['aes', { kty: 'oct' }],
+  ] as const)
+    await call('POST', `/keys/${name}/create`, body);
+  for (const [path, body] of [
+    ['rsa/sign', { alg: 'RS256', value }],
+    ['rsa/decrypt', { alg: 'RSA-OAEP', value }],
+    ['ec/sign', { alg: 'ES256', value }],
+    ['k1/sign', { alg: 'ES256K', value }],
+    ['aes/wrapkey', { alg: 'A256KW', value }],
+    ['aes/sign', { alg: 'HS256', value }],
+    ['aes/encrypt', { alg: 'A256GCM', value }],
+    ['aes/unwrapkey', { alg: 'A256KW', value: 'broken' }],
+  ] as const)
+    await call('POST', `/keys/${path}`, body);
+  for (const path of ['/keys', '/keys/rsa', '/keys/aes', '/audit/events?maxresults=1000'])
+    await call('GET', path);
+
+  database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
+  await database.connect();
+  const { rows } = await database.query<Row>('select * from key_version');
+  const blobs = rows.flatMap(({ name_key, key_type, blob, mac_blob }) => [
+    { name: name_key, type: key_type, blob: blob.toString('hex') },
+    ...(mac_blob === null
+      ? []
+      : [{ name: `${name_key} (MAC)`, type: 'oct-HSM', blob: mac_blob.toString('hex') }]),
+  ]);
+  const pin = (await readFile(join(service.dataFolder, 'pkcs11-pin'), 'utf8')).trim();
+  const { stdout } = await run(process.execPath, [REVEAL], {
+    env: {
+      PATH: process.env['PATH'],
+      SOFTHSM2_CONF: join(service.dataFolder, 'softhsm2.conf'),
+      REVEAL: JSON.stringify({ pin, blobs }),
+    },
+  });
+  secrets = (JSON.parse(stdout) as { name: string; value: string }[]).map(
+    ({ name, value: text }) => ({
+      name,
+      bytes: Buffer.from(text, 'hex'),
+    }),
+  );
+});
+afterAll(async () => {
+  await database.end();
+  admin.close();
+  await service.stop();
+  await removeDataFolder(service.dataFolder);
+});
+
+/** The cluster's owner, from the files that the set-up keeps. */
+async function ownerUrl(folder: string): Promise<string> {
+  const password = (await readFile(join(folder, 'postgres-owner-password'), 'utf8')).trim();
+  const location = (
+    await readFile(join(folder, 'postgres-location'), 'utf8').catch(() => join(folder, 'postgres'))
+  ).trim();
+  const postmaster = await readFile(join(location, 'data', 'postmaster.pid'), 'utf8');
+  const socket = postmaster.split('\n')[4] ?? '';
+  return `postgres://strongroom_owner:${password}@/strongroom?host=${encodeURIComponent(socket)}`;
+}
+
+/** Every form in which bytes could stand in a text or a file. */
+function formsOf(bytes: Buffer): string[] {
+  return [
+    bytes.toString('latin1'),
+    bytes.toString('hex'),
+    bytes.toString('hex').toUpperCase(),
+    bytes.toString('base64').replace(/=+$/, '').slice(0, -1),
+    bytes.toString('base64url').slice(0, -1),
+  ];
+}
+
+function expectNone(haystack: string): void {
+  for (const { name, bytes } of secrets)
+    for (const form of formsOf(bytes))
+      expect([name, haystack.includes(form)]).toEqual([name, false]);
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+describe('a private or secret key', () => {
+  test('is really what this test looks for', () => {
+    expect(secrets.map(({ name }) => name).sort()).toEqual([
+      'aes',
+      'aes (MAC)',
+      'ec',
+      'k1',
+      'rsa',
+      'rsa prime',
+    ]);
+    for (const { bytes } of secrets) expect(bytes.length).toBeGreaterThanOrEqual(31);
+  });
+
+  test('is in no answer', () => {
+    expectNone(answers.join('\n'));
+  });
+
+  test('is in no log line', () => {
+    expect(service.output().length).toBeGreaterThan(0);
+    expectNone(service.output());
+  });
+
+  test("is in no row of Postgres, nor in any file of its cluster's", async () => {
+    const tables = await database.query<{ name: string }>(
+      `select quote_ident(table_name) as name from information_schema.tables where table_schema = 'public'`,
+    );
+    for (const { name } of tables.rows) {
+      const { rows } = await database.query<{ row: string }>(
+        `select ${name}::text as row from ${name}`,
+      );
+      expectNone(rows.map(({ row }) => row).join('\n'));
+    }
+    await database.query('checkpoint').catch(() => undefined);
+    const location = (
+      await readFile(join(service.dataFolder, 'postgres-location'), 'utf8').catch(() =>
+        join(service.dataFolder, 'postgres'),
+      )
+    ).trim();
+    for (const file of await filesBelow(location)) {
+      const { size } = await stat(file);
+      if (size < 64 * 1024 ** 2) expectNone((await readFile(file)).toString('latin1'));
+    }
+  });
+
+  test('is in no file of the data folder: the token itself holds the root keys only, encrypted', async () => {
+    for (const file of await filesBelow(service.dataFolder))
+      expectNone((await readFile(file)).toString('latin1'));
+  });
+});
