@@ -98,7 +98,7 @@ export async function bootstrap(
         : await makeAdministrator(context, ROLES[settings.administrator]);
     });
   } finally {
-    hsm?.close();
+    await hsm?.close();
     await db.destroy();
   }
 }

@@ -60,7 +60,7 @@ export interface Service {
 /** Limits of one process. Waits are in milliseconds. */
 const LIMITS = {
   databaseConnections: 10,
-  leaseWaitMs: 5_000,
+  leaseWaitMs: 10_000,
   waitingOperations: 2_000,
   loadedKeys: 20_000,
   operationDeadlineMs: 20_000,
@@ -181,7 +181,7 @@ export async function compose(
     steadyMs: () => performance.now(),
   });
   const directory = { domain: settings.domain, tenantId: pool.tenantId };
-  const keySet = async () => toKeySet(await signingKeys.publicKeys());
+  const keySet = async (sought?: string) => toKeySet(await signingKeys.publicKeys(sought));
   const isTenant = createTenantCheck(pool.tenantId);
   const rules = {
     poolId: pool.id,
@@ -225,7 +225,7 @@ export async function compose(
     identity: {
       openidConfiguration: (origin, tenant, version) =>
         isTenant(tenant) ? openidConfiguration(origin, tenant, version) : undefined,
-      keySet,
+      keySet: () => keySet(),
       instanceDiscovery,
       token: createTokenEndpoint({
         tenants: isTenant,
@@ -252,7 +252,7 @@ export async function compose(
     app,
     async close() {
       await trail.close();
-      hsm.close();
+      await hsm.close();
       await feed.close();
       await db.destroy();
     },

@@ -22,7 +22,9 @@ const commands = {
       if (!process.env.PKCS11_MODULE) ensureSoftHsm();
     }
     // In a session of its own, so that Ctrl-C reaches it once, through this process, and not from the terminal too.
-    return runForeground([join(ROOT, 'dist/main.js'), 'serve', ...args], { isOwnSession: true });
+    return runForeground([join(ROOT, 'dist/main.js'), 'serve', '--stop-with-parent', ...args], {
+      isOwnSession: true,
+    });
   },
   async test(args) {
     await ensureModules({ withDevelopment: true });

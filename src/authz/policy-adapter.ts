@@ -2,7 +2,7 @@ import { type FilteredAdapter, type Model } from 'casbin';
 import { type PolicyReader } from '../core/ports.ts';
 
 /** Which lines an enforcer needs: those of one caller and the groups it is in. */
-export interface PolicyFilter {
+interface PolicyFilter {
   readonly principalIds: readonly string[];
 }
 

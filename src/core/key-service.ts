@@ -24,7 +24,7 @@ const TAG_LENGTH_LIMIT = 256;
 const UNSTORABLE = /\0|\p{Cs}/u;
 
 /** Seconds since 1970-01-01 UTC. */
-export interface RequestedAttributes {
+interface RequestedAttributes {
   readonly enabled?: boolean | undefined;
   readonly notBefore?: number | undefined;
   readonly expires?: number | undefined;

@@ -44,7 +44,7 @@ export interface KeyIdentity {
 }
 
 /** The private or secret key as it is kept outside the HSM: wrapped inside it by the root key, and sealed. */
-export interface SealedKey {
+interface SealedKey {
   /** Which generation of the root keys wrapped and sealed it. */
   readonly rootGeneration: number;
   /** RFC 5649 (AES key wrap with padding) under `root-wrap`; PKCS #8 for RSA and EC, the bare key for AES. */

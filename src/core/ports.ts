@@ -153,13 +153,13 @@ export interface Clock {
 }
 
 /** One assignment as Casbin's `g` line has it: principal, role definition id, scope. */
-export interface PolicyAssignment {
+interface PolicyAssignment {
   readonly principalId: string;
   readonly roleDefinitionId: string;
   readonly scope: Scope;
 }
 /** One permission as Casbin's `p` line has it; wildcards and notDataActions are already worked out. */
-export interface PolicyPermission {
+interface PolicyPermission {
   readonly roleDefinitionId: string;
   readonly action: string;
 }

@@ -15,7 +15,7 @@ import { dataKey } from './templates.ts';
 const { AesGcm240Params, MechanismEnum } = graphene;
 
 /** What a cipher works with: a leased session, and the handle of the key's part that it names. */
-export interface CipherContext {
+interface CipherContext {
   readonly session: Session;
   readonly key: Key;
   readonly spec: KeySpec;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import graphene, { type Key, type Session } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import { type KeyMaterial } from '../core/key.ts';
@@ -32,14 +33,19 @@ export interface Connection {
   readonly pool: SessionPool;
   readonly capabilities: Capabilities;
   readonly loaded: LoadedKeys;
+  /** One call at a time on the keeper's session. */
+  readonly keeperTurns: Turns;
   rootKeys: RootKeys | undefined;
   /** HMAC-SHA256 by `root-seal`. */
   mac(data: Buffer): Promise<Buffer>;
-  close(): void;
+  /** Waits for calls under way, within a limit: a library that is finalised under one crashes the process. */
+  close(): Promise<void>;
 }
 
 /** Two are never leased: the keeper's own, and one that the token's administrator may need. */
 const SESSIONS_KEPT_FREE = 2;
+
+const CLOSE_LIMIT_MS = 5_000;
 
 export function openConnection(
   options: ConnectionOptions,
@@ -50,26 +56,29 @@ export function openConnection(
   const limit = token.sessionLimit ?? Number.POSITIVE_INFINITY;
   const pool = new SessionPool({
     open: token.openSession,
-    size: Math.max(1, Math.min(options.sessions, limit - SESSIONS_KEPT_FREE)),
+    size: token.takesTurns
+      ? 1
+      : Math.max(1, Math.min(options.sessions, limit - SESSIONS_KEPT_FREE)),
     waitMs: options.leaseWaitMs,
     waitingLimit: options.waitingLimit,
   });
-  const keeperTurns = new Turns(options.waitingLimit);
   const connection: Connection = {
     token,
     pool,
+    keeperTurns: new Turns(options.waitingLimit),
     capabilities: probeCapabilities(token.keeper),
     loaded: new LoadedKeys(
       {
         verifySeal: (material) => verifySeal(connection, calls, material),
-        load: (material, part) =>
-          keeperTurns.take(() => loadKey(connection, calls, material, part)),
+        load: (material, part) => loadKey(connection, calls, material, part),
+        // In a lease like every call; a key that can't be destroyed has gone with its session or its library.
         destroy: (key) => {
-          try {
-            key.destroy();
-          } catch {
-            // Gone with its session or its library.
-          }
+          pool
+            .withSession(() => {
+              key.destroy();
+              return Promise.resolve();
+            })
+            .catch(() => undefined);
         },
       },
       options.loadedKeys,
@@ -77,9 +86,10 @@ export function openConnection(
     rootKeys: roots && findRootKeys(token.keeper, roots.poolId, roots.generation),
     mac: (data) =>
       pool.withSession((session) => makeMac(session, calls, requireRootKeys(connection), data)),
-    close: () => {
+    close: async () => {
+      const closed = pool.close();
       connection.loaded.clear();
-      pool.close();
+      await Promise.race([closed, delay(CLOSE_LIMIT_MS, undefined, { ref: false })]);
       token.close();
     },
   };
@@ -145,21 +155,28 @@ async function loadKey(
   part: KeyPart,
 ): Promise<Key> {
   const { keeper } = connection.token;
+  const { pool, keeperTurns } = connection;
   if (part === 'public') {
     if (publicKey === undefined) throw brokenSeal(identity);
-    return keeper.create(loadedPublic(spec, publicKey)).toType<Key>();
+    const template = loadedPublic(spec, publicKey);
+    return pool.withSession(() => Promise.resolve(keeper.create(template).toType<Key>()));
   }
   const blob = part === 'private' ? sealed.blob : sealed.macBlob;
   if (blob === undefined) throw brokenSeal(identity);
   const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
   const roots = requireRootKeys(connection);
   try {
-    return await calls.run(`load ${spec.keyType}`, 'slow', {
-      inline: () => keeper.unwrapKey(KWP, roots.wrap, Buffer.from(blob), template),
-      offLoop: (done) => {
-        keeper.unwrapKey(KWP, roots.wrap, Buffer.from(blob), template, done);
-      },
-    });
+    // The keeper owns what is loaded. The lease keeps the call apart from others where the module needs that.
+    return await pool.withSession(() =>
+      keeperTurns.take(() =>
+        calls.run(`load ${spec.keyType}`, 'slow', {
+          inline: () => keeper.unwrapKey(KWP, roots.wrap, Buffer.from(blob), template),
+          offLoop: (done) => {
+            keeper.unwrapKey(KWP, roots.wrap, Buffer.from(blob), template, done);
+          },
+        }),
+      ),
+    );
   } catch (error) {
     // The seal was right, so these bytes were wrapped by a root key of this generation: the HSM holds another one.
     if (returnValue(error)?.startsWith('CKR_WRAPPED_KEY') === true)

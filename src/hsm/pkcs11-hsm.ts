@@ -52,7 +52,7 @@ export interface Pkcs11Hsm extends Hsm {
     readonly loaded: number;
     readonly loads: number;
   };
-  close(): void;
+  close(): Promise<void>;
 }
 
 const RECOVERY_DELAY_MS = { first: 100, most: 5_000 };
@@ -68,7 +68,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     // More sessions than threads that can use them only wait in the driver.
     sessions: options.sessions ?? Math.max(4, 2 * availableParallelism()),
   };
-  // SoftHSM 2.6.1 fails at random when keys are generated in several threads (its issue 573); and generation is rare.
+  // Generation is rare and takes long: one at a time leaves the other threads to those who use keys.
   const generation = new Turns(options.waitingLimit);
   let roots: { poolId: string; generation: number } | undefined;
   let current: Connection | undefined = openConnection(connectionOptions, calls, roots);
@@ -86,7 +86,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     if (current !== lost) return;
     current = undefined;
     options.log('error', 'the HSM is lost: the connection is made anew');
-    lost.close();
+    await lost.close();
     for (
       let wait = RECOVERY_DELAY_MS.first;
       !isClosed;
@@ -95,7 +95,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       await delay(wait);
       try {
         const fresh = openConnection(connectionOptions, calls, roots);
-        adopt(fresh);
+        await adopt(fresh);
         options.log('info', 'the HSM is back');
         return;
       } catch (error) {
@@ -105,8 +105,8 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   }
 
   /** What was closed while the connection was being made stays closed. */
-  function adopt(fresh: Connection): void {
-    if (isClosed) fresh.close();
+  async function adopt(fresh: Connection): Promise<void> {
+    if (isClosed) await fresh.close();
     else current = fresh;
   }
 
@@ -121,12 +121,12 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         return await work(on);
       } catch (error) {
         const damage = damageOf(error);
-        if (damage === 'device') {
-          void recover(on);
-        } else if (damage !== 'other') {
+        if (damage === 'session' || damage === 'key') {
           on.loaded.clear();
           if (isFirst && isRepeatable) continue;
         }
+        // A fresh session that fails as well means that more is gone than one session.
+        if (damage !== 'other') void recover(on);
         throw fromPkcs11(error);
       }
     }
@@ -249,10 +249,11 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       const none = { open: 0, inUse: 0, waiting: 0, loaded: 0, loads: 0 };
       return current === undefined ? none : { ...current.pool.status, ...current.loaded.status };
     },
-    close() {
+    async close() {
       isClosed = true;
-      current?.close();
+      const last = current;
       current = undefined;
+      await last?.close();
     },
   };
 

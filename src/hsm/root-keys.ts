@@ -22,6 +22,17 @@ function search(part: Part, poolId: string, generation: number): ITemplate {
   };
 }
 
+/** Modules switch usages on that a template doesn't mention. */
+const NOTHING = {
+  encrypt: false,
+  decrypt: false,
+  sign: false,
+  verify: false,
+  wrap: false,
+  unwrap: false,
+  derive: false,
+};
+
 function template(part: Part, poolId: string, generation: number): ITemplate {
   const common = {
     ...search(part, poolId, generation),
@@ -35,12 +46,11 @@ function template(part: Part, poolId: string, generation: number): ITemplate {
     ? {
         ...common,
         keyType: KeyType.AES,
+        ...NOTHING,
         wrap: true,
         unwrap: true,
-        encrypt: false,
-        decrypt: false,
       }
-    : { ...common, keyType: KeyType.GENERIC_SECRET, sign: true, verify: true, derive: false };
+    : { ...common, keyType: KeyType.GENERIC_SECRET, ...NOTHING, sign: true, verify: true };
 }
 
 /**
@@ -62,7 +72,7 @@ export function findRootKeys(
     if (sensitive !== true || extractable !== false)
       throw new Error('A root key of this pool could leave the HSM: it is not used.');
   }
-  return { generation, wrap, seal };
+  return { generation, wrap: workingCopy(session, wrap), seal: workingCopy(session, seal) };
 }
 
 /** Makes both root keys as token objects, in the HSM. The caller has seen that they aren't there. */
@@ -72,7 +82,19 @@ export function createRootKeys(session: Session, poolId: string, generation: num
     { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null },
     template('root-seal', poolId, generation),
   );
-  return { generation, wrap, seal };
+  return { generation, wrap: workingCopy(session, wrap), seal: workingCopy(session, seal) };
+}
+
+/**
+ * A copy inside the HSM, as a session object of the same attributes: SoftHSM looks at a token object's file again at each
+ * use. A module that can't copy is used without.
+ */
+function workingCopy(session: Session, key: Key): Key {
+  try {
+    return session.copy(key, { token: false }).toType<Key>();
+  } catch {
+    return key;
+  }
 }
 
 function findOne(session: Session, what: ITemplate): Key | undefined {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Session } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import { damageOf } from './errors.ts';
@@ -11,6 +12,8 @@ export interface SessionPoolOptions {
   /** How many callers may wait; more get HsmBusy at once. */
   readonly waitingLimit: number;
 }
+
+const CLOSE_CHECK_MS = 10;
 
 interface Waiting {
   readonly give: (session: Session) => void;
@@ -63,14 +66,15 @@ export class SessionPool {
     };
   }
 
-  /** Refuses who waits, and closes what is idle; leased sessions are closed as they come back. */
-  close(): void {
+  /** Refuses who waits, and closes what is idle; resolves when the leased sessions have come back and are closed too. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     for (const waiting of this.#waiting.splice(0)) {
       clearTimeout(waiting.limit);
       waiting.refuse(new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.'));
     }
     for (const session of this.#idle.splice(0)) this.#drop(session);
+    while (this.#open > 0) await delay(CLOSE_CHECK_MS);
   }
 
   #lease(): Promise<Session> | Session {

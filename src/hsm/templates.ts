@@ -13,7 +13,7 @@ export const CURVE: Readonly<Record<Curve, { oid: Buffer; bytes: number }>> = {
 };
 
 /** The secret of HS256, HS384 and HS512 beside an AES key; at least as long as SHA-512's digest, as SoftHSM demands. */
-export const MAC_KEY_BYTES = 64;
+const MAC_KEY_BYTES = 64;
 
 function named(identity: KeyIdentity): ITemplate {
   return {

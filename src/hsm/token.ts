@@ -18,6 +18,12 @@ export interface Token {
   readonly keeper: Session;
   /** Sessions that the token allows at most, or undefined where it doesn't say. */
   readonly sessionLimit: number | undefined;
+  /**
+   * SoftHSM before 2.7 isn't safe with threads, whatever it says: calls that meet fail at random with CKR_GENERAL_ERROR
+   * (its issues 573 and 576; all threads share one unlocked cipher for the attributes of private objects), and creating
+   * and destroying objects meanwhile hangs or crashes the process. There calls take turns; processes work side by side.
+   */
+  readonly takesTurns: boolean;
   /** Manufacturer and library, for the log. */
   readonly description: string;
   readonly openSession: () => Session;
@@ -44,6 +50,7 @@ export function openToken(options: TokenOptions): Token {
       slot,
       keeper,
       sessionLimit: maxSessionCount > 0 && maxSessionCount < NO_LIMIT ? maxSessionCount : undefined,
+      takesTurns: isUnsafeWithThreads(module),
       description: `${module.manufacturerID.trim()}, ${module.libraryDescription.trim()} ${module.libraryVersion.major}.${module.libraryVersion.minor}`,
       openSession: () => slot.open(READ_WRITE),
       close: () => {
@@ -64,6 +71,11 @@ export function openToken(options: TokenOptions): Token {
     });
     throw error;
   }
+}
+
+function isUnsafeWithThreads({ manufacturerID, libraryVersion }: Module): boolean {
+  const { major, minor } = libraryVersion;
+  return manufacturerID.trim() === 'SoftHSM' && (major < 2 || (major === 2 && minor < 7));
 }
 
 function initialise(module: Module): void {

@@ -22,7 +22,7 @@ export interface IdentityEndpoints {
   }): Promise<TokenAnswer>;
 }
 
-export interface TokenAnswer {
+interface TokenAnswer {
   readonly status: number;
   readonly body: object;
   readonly headers?: Readonly<Record<string, string>>;

@@ -27,7 +27,8 @@ export function createAudienceCheck(domain: string): AudienceCheck {
 
 function hostOf(resource: string): string | undefined {
   if (resource.length > 512 || !URL.canParse(resource)) return undefined;
-  const { protocol, hostname, pathname, search, hash, username } = new URL(resource);
-  const isBare = protocol === 'https:' && pathname === '/' && `${search}${hash}${username}` === '';
+  const { protocol, hostname, pathname, search, hash, username, password } = new URL(resource);
+  const extras = `${search}${hash}${username}${password}`;
+  const isBare = protocol === 'https:' && pathname === '/' && extras === '';
   return isBare ? hostname : undefined;
 }

@@ -12,8 +12,8 @@ import { type Audience, type AudienceCheck } from './audiences.ts';
 export interface AuthenticatorParts {
   readonly issuer: string;
   readonly tenantId: string;
-  /** RFC 7517 §5. */
-  readonly keySet: () => Promise<JSONWebKeySet>;
+  /** RFC 7517 §5; `sought` is the key that a token names. */
+  readonly keySet: (sought?: string) => Promise<JSONWebKeySet>;
   readonly isAudience: AudienceCheck;
   readonly directory: Pick<DirectoryStore, 'findServicePrincipal'>;
   readonly feed: ChangeFeed;
@@ -83,7 +83,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
     try {
       const { payload, protectedHeader } = await jwtVerify(
         token,
-        createLocalJWKSet(await parts.keySet()),
+        async (header) => createLocalJWKSet(await parts.keySet(header.kid))(header),
         {
           algorithms: ['RS256'],
           issuer: parts.issuer,

@@ -1,4 +1,5 @@
 import { hintOf, type PasswordCredential } from '../core/directory.ts';
+import { ServiceError } from '../core/errors.ts';
 import { type Clock, type DirectoryStore, type SecretHasher } from '../core/ports.ts';
 import { type AudienceCheck } from './audiences.ts';
 import { type TokenIssuer, type TokenSubject } from './tokens.ts';
@@ -16,6 +17,7 @@ export interface TokenAnswer {
   readonly status: number;
   readonly body: object;
   readonly headers?: Readonly<Record<string, string>>;
+  /** The client that asked, where it names one: only what has the form of an id, since secrets get into wrong fields. */
   readonly client?: { readonly applicationId: string; readonly principalId?: string };
 }
 
@@ -34,17 +36,26 @@ export interface TokenEndpointParts {
 /** MSAL takes a token for expired five minutes early: an hour leaves room. */
 const LIFETIME_SECONDS = 3600;
 const SECRET_LIMIT = 512;
+const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** An OAuth error (RFC 6749 §5.2) with the number by which Entra ID's clients know it. */
 class Refusal extends Error {
   readonly status: number;
   readonly error: string;
   readonly number: number;
-  constructor(status: number, error: string, number: number, description: string) {
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(
+    status: number,
+    error: string,
+    number: number,
+    description: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
     super(description);
     this.status = status;
     this.error = error;
     this.number = number;
+    this.headers = headers;
   }
 }
 
@@ -112,7 +123,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
           'The grant type must be client_credentials.',
         );
       const { clientId, secret } = readClient(form, request.authorization);
-      client = { applicationId: clientId };
+      if (GUID.test(clientId)) client = { applicationId: clientId.toLowerCase() };
       const resource = readResource(form);
       if (!isAudience(resource, 'directory'))
         throw new Refusal(
@@ -122,19 +133,41 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
           'The resource is not known in this tenant.',
         );
       const subject = await authenticateClient(clientId, secret);
-      client = { applicationId: clientId, principalId: subject.principal.id };
+      const { application, principal } = subject;
+      client = { applicationId: application.appId, principalId: principal.id };
       const now = clock.now();
       const token = await issuer.issue(subject, resource, now, LIFETIME_SECONDS);
       return { status: 200, body: present(request.version, token, resource, now), client };
-    } catch (error) {
+    } catch (thrown) {
+      const error = isOverload(thrown) ? throttled() : thrown;
       if (!(error instanceof Refusal)) throw error;
+      // RFC 6749 §5.2: a client that used the Authorization header is told the scheme.
+      const challenge =
+        error.status === 401 && isBasic(request.authorization)
+          ? { 'WWW-Authenticate': 'Basic realm="strongroom"' }
+          : {};
       return {
         status: error.status,
         body: presentRefusal(error, request, clock.now()),
+        headers: { ...error.headers, ...challenge },
         ...(client !== undefined && { client }),
       };
     }
   };
+}
+
+function isOverload(thrown: unknown): boolean {
+  return thrown instanceof ServiceError && thrown.code === 'Overloaded';
+}
+
+function throttled(): Refusal {
+  return new Refusal(429, 'temporarily_unavailable', 90055, 'There are too many requests.', {
+    'Retry-After': '1',
+  });
+}
+
+function isBasic(authorization: string | undefined): boolean {
+  return /^Basic /i.test(authorization ?? '');
 }
 
 /** One value of a field; a field that comes twice is refused. */
@@ -152,6 +185,14 @@ function readClient(form: (name: string) => string | undefined, authorization: s
     basic === undefined ? [] : splitOnce(Buffer.from(basic, 'base64').toString());
   const clientId = form('client_id') ?? basicId;
   const secret = form('client_secret') ?? basicSecret;
+  // RFC 6749 §2.3: one way at a time. The same client_id in both is no second way.
+  if (basicSecret !== undefined && (secret !== basicSecret || clientId !== basicId))
+    throw new Refusal(
+      400,
+      'invalid_request',
+      900144,
+      'The form and the Authorization header name different credentials.',
+    );
   if (clientId === undefined)
     throw new Refusal(400, 'invalid_request', 900144, 'The field client_id is missing.');
   if (secret === undefined || secret === '')

@@ -34,7 +34,7 @@ const RESTART_AFTER_MS = 1_000;
  */
 export async function startEmbeddedPostgres(
   folder: string,
-  log: Pick<Logger, 'info' | 'error'>,
+  log: Pick<Logger, 'error'>,
   options: EmbeddedPostgresOptions = {},
 ): Promise<EmbeddedPostgres> {
   const place = await findPostgresPlace(folder);

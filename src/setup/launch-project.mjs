@@ -83,11 +83,14 @@ function npm() {
   return basename(path) === 'npm-cli.js' ? [process.execPath, path] : ['npm'];
 }
 
-/** Node's own headers, where it came with them: the compilation then needs no download. */
+/**
+ * Node's own headers, where it came with them: the compilation then needs no download. The name is node-gyp's for what
+ * npm isn't to know.
+ */
 function headers() {
   const folder = dirname(dirname(process.execPath));
   const hasHeaders = existsSync(join(folder, 'include/node/node_api.h'));
-  return hasHeaders && !process.env.npm_config_nodedir ? { npm_config_nodedir: folder } : {};
+  return hasHeaders ? { npm_package_config_node_gyp_nodedir: folder } : {};
 }
 
 /** pkcs11js comes as C++ source. */

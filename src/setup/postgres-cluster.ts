@@ -101,7 +101,10 @@ async function statusOf(child: ChildProcess, program: string): Promise<unknown> 
     const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
     return code ?? signal;
   } catch (error) {
-    throw new SetupError(`${program} can't be run on this machine.`, { cause: error });
+    throw new SetupError(
+      `The embedded PostgreSQL can't be run on this machine (${program}): set DATABASE_URL to a PostgreSQL 14 or newer.`,
+      { cause: error },
+    );
   }
 }
 

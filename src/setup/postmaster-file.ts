@@ -38,8 +38,8 @@ async function commandLineOf(pid: number): Promise<string[] | undefined> {
   try {
     if (process.platform === 'linux') {
       const text = await readFile(`/proc/${pid}/cmdline`, 'utf8');
-      // A process that has ended and isn't collected yet has no command line.
-      return text === '' ? undefined : text.split('\0');
+      // Empty for one that has ended and that nobody collects, as in containers without an init.
+      return text.split('\0');
     }
     const { stdout } = await promisify(execFile)('ps', ['-ww', '-o', 'args=', '-p', String(pid)]);
     return splitCommandLine(stdout.trim());

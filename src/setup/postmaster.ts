@@ -92,7 +92,7 @@ export async function stopOrphan(place: PostgresPlace): Promise<void> {
       // A stale file is PostgreSQL's to judge.
       return;
     case 'something else':
-      // PostgreSQL would take the process for a postmaster, since it is alive, and refuse to start.
+      // PostgreSQL would take the process for a postmaster, since its number is in use, and refuse to start.
       await rm(postmasterFileOf(data), { force: true });
       return;
     case 'this postmaster':
@@ -164,7 +164,7 @@ async function waitUntilReady(
   deadline: number,
 ): Promise<string | undefined> {
   while (performance.now() < deadline) {
-    if (child.pid === undefined) return 'its program can’t be run on this machine';
+    if (child.pid === undefined) return `its program can't be run on this machine`;
     if (hasEnded(child)) return (await readFile(startLogOf(place), 'utf8')).trim();
     const file = await readPostmasterFile(dataFolderOf(place));
     if (file?.pid === child.pid && file.isReady) return undefined;

@@ -2,7 +2,7 @@ import { ServiceError } from '../core/errors.ts';
 import { type Page } from '../core/ports.ts';
 
 /** A cursor is opaque to callers: base64url of the last item's place in the order. */
-export function encodeCursor(place: string): string {
+function encodeCursor(place: string): string {
   return Buffer.from(place).toString('base64url');
 }
 

@@ -8,7 +8,7 @@ import { ServiceError } from '../core/errors.ts';
 import { type DirectoryStore, type StateChange } from '../core/ports.ts';
 import { decodeCursor, pageOf } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
-import { isDuplicate } from './errors.ts';
+import { isDuplicate, isOrphaned } from './errors.ts';
 import { requireAdministrator } from './role-store.ts';
 import { type Tables } from './tables.ts';
 
@@ -111,22 +111,24 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
     },
 
     async insertPassword(applicationId, password, change) {
-      await changing(context, change, told(applicationId), async (trx) => {
-        await trx
-          .insertInto('application_password')
-          .values({
-            pool_id: poolId,
-            application_id: applicationId,
-            key_id: password.keyId,
-            display_name: password.displayName ?? null,
-            hint: password.hint,
-            hash: password.hash,
-            starts_at: password.startsAt,
-            ends_at: password.endsAt,
-          })
-          .execute();
-        return true;
-      });
+      await orNotFound('application', () =>
+        changing(context, change, told(applicationId), async (trx) => {
+          await trx
+            .insertInto('application_password')
+            .values({
+              pool_id: poolId,
+              application_id: applicationId,
+              key_id: password.keyId,
+              display_name: password.displayName ?? null,
+              hint: password.hint,
+              hash: password.hash,
+              starts_at: password.startsAt,
+              ends_at: password.endsAt,
+            })
+            .execute();
+          return true;
+        }),
+      );
     },
 
     async deletePassword(applicationId, keyId, change) {
@@ -178,6 +180,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
           return true;
         });
       } catch (error) {
+        if (isOrphaned(error)) throw gone('application', error);
         if (!isDuplicate(error)) throw error;
         throw new ServiceError(
           'DirectoryObjectExists',
@@ -259,4 +262,19 @@ function toServicePrincipal(row: {
   enabled: boolean;
 }): ServicePrincipal {
   return { id: row.id, appId: row.app_id, displayName: row.display_name, enabled: row.enabled };
+}
+
+function gone(what: string, cause: unknown): ServiceError {
+  return new ServiceError('DirectoryObjectNotFound', `The ${what} does not exist any more.`, {
+    cause,
+  });
+}
+
+async function orNotFound<T>(what: string, change: () => Promise<T>): Promise<T> {
+  try {
+    return await change();
+  } catch (error) {
+    if (isOrphaned(error)) throw gone(what, error);
+    throw error;
+  }
 }

@@ -30,3 +30,8 @@ export function fromPostgres(error: unknown): unknown {
 export function isDuplicate(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '23505';
 }
+
+/** Whether what a row refers to has gone meanwhile. */
+export function isOrphaned(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '23503';
+}

@@ -103,9 +103,9 @@ if (FILES.length === 0)
       const calls = new NativeCalls({ deadlineMs: 20_000, onHang: () => undefined });
       sealing = openConnection({ ...options, sessions: 2 }, calls, { poolId, generation: 1 });
     });
-    afterAll(() => {
-      sealing.close();
-      hsm.close();
+    afterAll(async () => {
+      await sealing.close();
+      await hsm.close();
     });
 
     /** A public key of someone else's, sealed as if this pool had made it; its private blob is never opened. */

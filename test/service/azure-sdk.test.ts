@@ -10,6 +10,11 @@ import {
   startService,
 } from '../support/service.ts';
 
+// The service's ready message asks people for the same line; writing it takes a user who may.
+const isNamed = await ensureResolves('main.strongroom.localhost');
+if (!isNamed) console.warn('skipped: main.strongroom.localhost does not resolve on this machine');
+const describeNamed = isNamed ? describe : describe.skip;
+
 const TOUR = fileURLToPath(new URL('../clients/tour.mjs', import.meta.url));
 const run = promisify(execFile);
 
@@ -37,12 +42,12 @@ const PROMISES = [
   /created oct-HSM https:\/\//,
   /RSA-OAEP-256: wrapped to 256 bytes, unwrapped the same/,
   /A256KW: wrapped to 40 bytes, unwrapped the same/,
-  /A256GCM with AAD: 8 bytes, decrypted the same/,
+  /A256GCM with AAD: 32 bytes, decrypted the same/,
   /ES256: 64 bytes, verified true/,
   /PS256: 256 bytes, verified true/,
   /listed tour-rsa-/,
   /version [0-9a-f]{32}/,
-  /deleted, to be purged on \d{4}-/,
+  /deleted tour-rsa-/,
 ];
 
 describe('the unmodified Azure libraries for JavaScript', () => {
@@ -50,15 +55,10 @@ describe('the unmodified Azure libraries for JavaScript', () => {
     const output = await takeTour(service.localUrl);
     for (const promise of PROMISES) expect(output).toMatch(promise);
   });
+});
 
+describeNamed('the same libraries, as their owner finds them', () => {
   test("use keys of every type through the pool's own name, with no option at all", async () => {
-    const { hostname } = new URL(service.url);
-    if (!(await ensureResolves(hostname))) {
-      console.warn(
-        `skipped: ${hostname} does not resolve here and the hosts file can't be written`,
-      );
-      return;
-    }
     const output = await takeTour(service.url);
     for (const promise of PROMISES) expect(output).toMatch(promise);
   });

@@ -65,7 +65,9 @@ describe('a data folder', () => {
 
   test('is free as soon as its holder is killed with SIGKILL', async () => {
     await killAndWait(await holdElsewhere());
-    await (await openDataFolder(path)).release();
+    const folder = await openDataFolder(path);
+    expect(folder.path).toBe(path);
+    await folder.release();
   });
 
   test('goes to one of several processes that ask for it at once', async () => {

@@ -11,6 +11,8 @@ import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts
 
 const DOMAIN = 'strongroom.localhost';
 const DAY_MS = 86_400_000;
+/** The system's, which a package of this name would only hide. */
+const OPENSSL = 'openssl';
 let folder: string;
 
 beforeEach(async () => {
@@ -60,7 +62,7 @@ describe('the development certificate', () => {
     const server = join(folder, 'server.pem');
     const purpose = ['-x509_strict', '-purpose', 'sslserver'];
     const args = ['verify', ...purpose, '-CAfile', caFile, option, name, server];
-    expect(execFileSync('openssl', args, { encoding: 'utf8' })).toContain('OK');
+    expect(execFileSync(OPENSSL, args, { encoding: 'utf8' })).toContain('OK');
   });
 
   test('is not accepted for other names', async () => {

@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/setup/embedded-postgres.ts';
 import { findPostgresBinaries, makeReachable } from '../../src/setup/postgres-binaries.ts';
 import { ensureSystemUser } from '../../src/setup/system-user.ts';
+import { identify } from '../../src/setup/postmaster-file.ts';
 import { killAndWait, startScript } from '../support/child-script.ts';
 import { removeCluster } from '../support/cluster.ts';
 
@@ -135,7 +136,8 @@ describe('the embedded PostgreSQL', () => {
   });
 
   test('writes no value of a failing statement to its log', async () => {
-    const { ownerUrl, stop } = await start();
+    const postgres = await start();
+    const { ownerUrl } = postgres;
     await query(ownerUrl, 'CREATE TABLE once (value text PRIMARY KEY)');
     const client = new pg.Client({ connectionString: ownerUrl });
     await client.connect();
@@ -143,7 +145,7 @@ describe('the embedded PostgreSQL', () => {
     await insert();
     await expect(insert()).rejects.toMatchObject({ code: '23505' });
     await client.end();
-    await stop();
+    await postgres.stop();
     const weekday = new Date().toLocaleDateString('en', { weekday: 'short', timeZone: 'UTC' });
     const text = await readFile(
       join(await home(), 'data/log', `postgresql-${weekday}.log`),
@@ -169,10 +171,11 @@ describe('the embedded PostgreSQL', () => {
     `);
     const orphan = await postmasterPid();
     await killAndWait(killed);
-    expect(process.kill(orphan, 0)).toBe(true);
+    const data = join(await home(), 'data');
+    expect(await identify(orphan, data)).toBe('this postmaster');
     const second = await start();
     expect(await postmasterPid()).not.toBe(orphan);
-    expect(() => process.kill(orphan, 0)).toThrow('ESRCH');
+    expect(await identify(orphan, data)).not.toBe('this postmaster');
     expect(await query(second.serviceUrl, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
@@ -213,16 +216,23 @@ describe('the embedded PostgreSQL', () => {
     expect(await query(serviceUrl, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  const asRoot = process.getuid?.() === 0 ? test : test.skip;
+  test('uses its programs in place where every user can run them', async () => {
+    const binaries = { initdb: '/usr/bin/initdb', postgres: '/usr/bin/postgres' };
+    expect(await makeReachable(binaries, parent)).toBe(binaries);
+  });
+});
 
-  asRoot('refuses to make a new cluster in place of one that is gone', async () => {
+const describeForRoot = process.getuid?.() === 0 ? describe : describe.skip;
+
+describeForRoot('the embedded PostgreSQL of a service that root runs', () => {
+  test('refuses to make a new cluster in place of one that is gone', async () => {
     await (await start()).stop();
     running = undefined;
     await removeCluster(folder);
     await expect(start()).rejects.toMatchObject({ name: 'SetupError' });
   });
 
-  asRoot('copies its programs to where PostgreSQL’s user can run them', async () => {
+  test('copies its programs to where PostgreSQL’s user can run them', async () => {
     const original = await findPostgresBinaries();
     const closed = join(parent, 'closed', 'native');
     await cp(dirname(dirname(original.postgres)), closed, {
@@ -245,10 +255,5 @@ describe('the embedded PostgreSQL', () => {
     expect(() => execFileSync(join(closed, 'bin/postgres'), ['-V'], { ...user, cwd: '/' })).toThrow(
       'EACCES',
     );
-  });
-
-  test('uses its programs in place where every user can run them', async () => {
-    const binaries = { initdb: '/usr/bin/initdb', postgres: '/usr/bin/postgres' };
-    expect(await makeReachable(binaries, parent)).toBe(binaries);
   });
 });

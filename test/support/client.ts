@@ -1,7 +1,7 @@
 import { Agent, request } from 'node:https';
 
 /** An answer as it came over the wire. */
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Header lines as sent, name and value in turn: repeated ones show. */
@@ -11,14 +11,12 @@ export interface Answer {
   json<Shape = unknown>(): Shape;
 }
 
-export interface Caller {
-  (
-    method: string,
-    path: string,
-    body?: unknown,
-    headers?: Readonly<Record<string, string>>,
-  ): Promise<Answer>;
-}
+export type Caller = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<Answer>;
 
 /** Bare HTTPS, for what SDKs hide; `token` is sent as the bearer token where given. */
 export function createCaller(

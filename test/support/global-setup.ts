@@ -8,7 +8,6 @@ import { removeRun } from './run-folder.ts';
 
 const PIN = 'the tests own this token';
 const log = {
-  info: () => undefined,
   error: (details: unknown, words?: string) => {
     process.stderr.write(`${words ?? ''} ${JSON.stringify(details)}\n`);
   },
@@ -32,7 +31,8 @@ export default async function globalSetup({ maxWorkers }: { maxWorkers: number }
   process.env['STRONGROOM_TEST_PKCS11_MODULE'] = tokens.module;
   process.env['STRONGROOM_TEST_PKCS11_PIN'] = PIN;
   process.env['SOFTHSM2_CONF'] = tokens.configFile;
-  (globalThis as { stopTestPostgres?: () => Promise<void> }).stopTestPostgres = postgres.stop;
+  (globalThis as { stopTestPostgres?: () => Promise<void> }).stopTestPostgres = () =>
+    postgres.stop();
 }
 
 async function makeTokens(

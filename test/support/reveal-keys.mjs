@@ -1,5 +1,7 @@
 // Unwraps sealed keys into objects that show themselves, with the token's PIN: what a test compares the world with.
 // In: REVEAL, JSON { pin, blobs: [{ name, type, blob (hex) }] }. Out: JSON [{ name, value (hex) }].
+import { Buffer } from 'node:buffer';
+import process from 'node:process';
 import graphene from 'graphene-pk11';
 import { existsSync } from 'node:fs';
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { removeCluster } from './cluster.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const READY = /^Strongroom is ready: (?<url>https:\/\/\S+)/;
@@ -37,8 +38,7 @@ export async function makeDataFolder(): Promise<string> {
 
 /** Removes a data folder, and the cluster that it may have elsewhere (PostgreSQL can't run as root). */
 export async function removeDataFolder(folder: string): Promise<void> {
-  const cluster = await readFile(join(folder, 'postgres-location'), 'utf8').catch(() => undefined);
-  if (cluster !== undefined) await rm(cluster.trim(), { recursive: true, force: true });
+  await removeCluster(folder);
   await rm(folder, { recursive: true, force: true });
 }
 

@@ -1,0 +1,149 @@
+import { describe, expect, test } from '@jest/globals';
+import { type Session } from 'graphene-pk11';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SessionPool } from '../../src/hsm/session-pool.ts';
+import { openTestHsm, testIdentity } from '../support/hsm.ts';
+
+/** Sessions that only count: what the pool does with them is what is promised here. */
+function countingPool(options: { size: number; waitMs?: number; waitingLimit?: number }) {
+  const counts = { opened: 0, closed: 0, inUse: 0, mostInUse: 0 };
+  const pool = new SessionPool({
+    size: options.size,
+    waitMs: options.waitMs ?? 1_000,
+    waitingLimit: options.waitingLimit ?? 100,
+    open: () => {
+      counts.opened += 1;
+      return { close: () => (counts.closed += 1) } as unknown as Session;
+    },
+  });
+  const work = (ms = 5) =>
+    pool.withSession(async () => {
+      counts.inUse += 1;
+      counts.mostInUse = Math.max(counts.mostInUse, counts.inUse);
+      await delay(ms);
+      counts.inUse -= 1;
+    });
+  return { pool, counts, work };
+}
+
+describe('the session pool', () => {
+  test('never has more leases than sessions, and uses sessions again', async () => {
+    const { counts, work } = countingPool({ size: 3 });
+    await Promise.all(Array.from({ length: 30 }, () => work()));
+    expect(counts).toMatchObject({ opened: 3, closed: 0, mostInUse: 3 });
+  });
+
+  test('refuses with HsmBusy who waits too long, and serves the others', async () => {
+    const { work } = countingPool({ size: 1, waitMs: 20 });
+    const first = work(100);
+    await expect(work()).rejects.toMatchObject({ code: 'HsmBusy' });
+    await first;
+    await work();
+  });
+
+  test('refuses with HsmBusy at once when too many wait', async () => {
+    const { pool, work } = countingPool({ size: 1, waitingLimit: 2 });
+    const busy = [work(), work(), work()];
+    await expect(work()).rejects.toMatchObject({ code: 'HsmBusy' });
+    expect(pool.status).toEqual({ open: 1, inUse: 1, waiting: 2 });
+    await Promise.all(busy);
+    expect(pool.status).toEqual({ open: 1, inUse: 0, waiting: 0 });
+  });
+
+  test.each([
+    ['CKR_SESSION_HANDLE_INVALID', 1],
+    ['CKR_DEVICE_ERROR', 1],
+    ['CKR_DATA_INVALID', 0],
+  ])('after %s the session is dropped %d times', async (name, dropped) => {
+    const { pool, counts, work } = countingPool({ size: 1 });
+    await expect(pool.withSession(() => Promise.reject(new Error(name)))).rejects.toThrow(name);
+    expect(counts.closed).toBe(dropped);
+    await work();
+    expect(counts.opened).toBe(1 + dropped);
+  });
+
+  test('a waiting caller gets the session that replaces a dropped one', async () => {
+    const { pool, work } = countingPool({ size: 1 });
+    const failing = pool.withSession(async () => {
+      await delay(5);
+      throw new Error('CKR_SESSION_CLOSED');
+    });
+    const waiting = work();
+    await expect(failing).rejects.toThrow();
+    await waiting;
+  });
+
+  test('closed, it refuses who waits and who comes, and closes what comes back', async () => {
+    const { pool, counts, work } = countingPool({ size: 1 });
+    const running = work(20);
+    const waiting = work();
+    const closed = pool.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'HsmUnavailable' });
+    await expect(work()).rejects.toMatchObject({ code: 'HsmUnavailable' });
+    await running;
+    await closed;
+    expect(counts.closed).toBe(1);
+  });
+});
+
+describe('a device that is lost', () => {
+  test('comes back by itself: the library is initialised anew, and keys work again without a restart', async () => {
+    const messages: string[] = [];
+    const { hsm, poolId } = openTestHsm({ log: (_level, message) => messages.push(message) });
+    const { openToken } = await import('../../src/hsm/token.ts');
+    const { testToken } = await import('../support/softhsm.ts');
+    try {
+      const key = await hsm.generateKey(testIdentity(poolId, 'survivor'), {
+        keyType: 'oct-HSM',
+        bits: 256,
+      });
+      const before = await hsm.sign(key, 'HS256', Buffer.from('x'));
+      // Finalises the library behind the service's back: every session, login and handle is void.
+      openToken(testToken()).close();
+      await expect(hsm.sign(key, 'HS256', Buffer.from('x'))).rejects.toMatchObject({
+        code: 'HsmUnavailable',
+      });
+      let after: Uint8Array | undefined;
+      for (let turn = 0; turn < 100 && after === undefined; turn += 1) {
+        await delay(50);
+        after = await hsm.sign(key, 'HS256', Buffer.from('x')).catch(() => undefined);
+      }
+      expect(after).toEqual(before);
+      expect(messages).toContain('the HSM is back');
+    } finally {
+      await hsm.close();
+    }
+  });
+
+  test('is found to be lost when all its sessions and the login are gone, and comes back', async () => {
+    const { hsm, poolId } = openTestHsm({ sessions: 1 });
+    const { openToken } = await import('../../src/hsm/token.ts');
+    const { testToken } = await import('../support/softhsm.ts');
+    try {
+      const key = await hsm.generateKey(testIdentity(poolId, 'closed'), {
+        keyType: 'oct-HSM',
+        bits: 256,
+      });
+      await hsm.sign(key, 'HS256', Buffer.from('x'));
+      const onlooker = openToken(testToken());
+      onlooker.slot.closeAll();
+      const outcome = await hsm.sign(key, 'HS256', Buffer.from('x')).then(
+        () => 'signed',
+        (error: unknown) => (error as { code?: string }).code,
+      );
+      // All sessions gone means the login is gone too: at worst one operation is refused, and the next ones work.
+      expect(['signed', 'HsmUnavailable']).toContain(outcome);
+      let recovered = false;
+      for (let turn = 0; turn < 100 && !recovered; turn += 1) {
+        await delay(50);
+        recovered = await hsm.sign(key, 'HS256', Buffer.from('x')).then(
+          () => true,
+          () => false,
+        );
+      }
+      expect(recovered).toBe(true);
+    } finally {
+      await hsm.close();
+    }
+  });
+});

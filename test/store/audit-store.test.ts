@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { type AuditFilter, type AuditRecord } from '../../src/core/audit.ts';
+import { createAuditReader, createAuditSink } from '../../src/store/audit-store.ts';
+import { eventsOf, makePool, openStoreDatabase, processOf } from '../support/store.ts';
+
+const database = await openStoreDatabase();
+const { db } = database;
+afterAll(() => database.close());
+
+let context: ReturnType<typeof processOf>;
+beforeEach(async () => {
+  context = processOf(db, await makePool(db));
+});
+
+const record = (fields: Partial<AuditRecord> = {}): AuditRecord => ({
+  time: new Date('2026-05-01T12:00:00.123Z'),
+  requestId: randomUUID(),
+  operation: 'KeySign',
+  outcome: 'success',
+  status: 200,
+  durationMs: 1.25,
+  ...fields,
+});
+
+describe('a record', () => {
+  test('with every field comes back as it was written', async () => {
+    const full: Required<AuditRecord> = {
+      ...record(),
+      clientRequestId: 'from the client',
+      tenantId: randomUUID(),
+      principalId: 'alice',
+      applicationId: randomUUID(),
+      principalName: 'Алиса',
+      clientAddress: '2001:db8::1',
+      userAgent: 'azsdk',
+      operation: 'KeySign',
+      action: 'Microsoft.KeyVault/managedHsm/keys/sign/action',
+      scope: '/keys/payments',
+      keyName: 'Payments',
+      keyVersion: 'a'.repeat(32),
+      algorithm: 'ES256',
+      outcome: 'failure',
+      status: 403,
+      errorCode: 'AccessDenied',
+      change: { before: null, after: { tags: ['a', 1, true] } },
+    };
+    await createAuditSink(context).write([full]);
+    const [event] = await eventsOf(context);
+    expect(event).toEqual({ ...full, id: expect.stringMatching(/^\d+$/) });
+  });
+
+  test('says nothing of what it was not told', async () => {
+    const sparse = record();
+    await createAuditSink(context).write([sparse]);
+    const [event] = await eventsOf(context);
+    expect(Object.keys(event ?? {}).sort()).toEqual([...Object.keys(sparse), 'id'].sort());
+  });
+});
+
+describe('a batch', () => {
+  test('of 500 is written whole, and read back newest first', async () => {
+    const batch = Array.from({ length: 500 }, (_, index) =>
+      record({ operation: `Operation${index}` }),
+    );
+    await createAuditSink(context).write(batch);
+    expect((await eventsOf(context)).map(({ requestId }) => requestId)).toEqual(
+      batch.map(({ requestId }) => requestId).reverse(),
+    );
+  });
+
+  test('with one record that cannot be written is not written at all', async () => {
+    const batch = [record(), record({ requestId: 'not a GUID' }), record()];
+    await expect(createAuditSink(context).write(batch)).rejects.toThrow();
+    expect(await eventsOf(context)).toEqual([]);
+  });
+});
+
+describe('a reader', () => {
+  const at = (time: string) => new Date(`2026-05-01T${time}Z`);
+  beforeEach(async () => {
+    await createAuditSink(context).write([
+      record({ time: at('09:00:00'), requestId: ids.nine, principalId: 'alice', keyName: 'One' }),
+      record({ time: at('10:00:00'), requestId: ids.ten, principalId: 'bob', keyName: 'one' }),
+      record({
+        ...{ time: at('11:00:00'), requestId: ids.eleven, principalId: 'alice' },
+        ...{ operation: 'KeyGet', outcome: 'failure', status: 404 },
+      }),
+    ]);
+  });
+  const ids = { nine: randomUUID(), ten: randomUUID(), eleven: randomUUID() };
+
+  test.each<[AuditFilter, (keyof typeof ids)[]]>([
+    [{}, ['eleven', 'ten', 'nine']],
+    [{ from: at('10:00:00') }, ['eleven', 'ten']],
+    [{ from: at('10:00:00.001') }, ['eleven']],
+    [{ to: at('10:00:00') }, ['nine']],
+    [{ to: at('10:00:00.001') }, ['ten', 'nine']],
+    [{ from: at('10:00:00'), to: at('11:00:00') }, ['ten']],
+    [{ principalId: 'alice' }, ['eleven', 'nine']],
+    [{ principalId: 'Alice' }, []],
+    [{ keyName: 'ONE' }, ['ten', 'nine']],
+    [{ keyName: 'on%' }, []],
+    [{ operation: 'KeyGet' }, ['eleven']],
+    [{ outcome: 'success' }, ['ten', 'nine']],
+    [{ principalId: 'alice', keyName: 'one', outcome: 'success' }, ['nine']],
+    [{ principalId: 'alice', keyName: 'one', outcome: 'failure' }, []],
+  ])('asked for %j gets the events of %j o’clock', async (filter, expected) => {
+    const { items } = await createAuditReader(context).listEvents(filter, { limit: 10 });
+    expect(items.map(({ requestId }) => requestId)).toEqual(expected.map((name) => ids[name]));
+  });
+
+  test('of one pool sees nothing of another pool’s trail', async () => {
+    const elsewhere = processOf(db, await makePool(db));
+    expect(await eventsOf(elsewhere)).toEqual([]);
+    await createAuditSink(elsewhere).write([record({ operation: 'Elsewhere' })]);
+    expect(await eventsOf(context)).toHaveLength(3);
+  });
+
+  test.each(['', 'x', '-1', '1.5', '1e3', '9'.repeat(19), "1' or true"])(
+    'refuses the cursor %j',
+    async (place) => {
+      const after = Buffer.from(place).toString('base64url');
+      await expect(
+        createAuditReader(context).listEvents({}, { limit: 3, after }),
+      ).rejects.toMatchObject({ code: 'BadParameter' });
+    },
+  );
+});

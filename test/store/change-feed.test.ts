@@ -1,0 +1,187 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { parseKeyName } from '../../src/core/key.ts';
+import { type StateChange } from '../../src/core/ports.ts';
+import { type OpenChangeFeed, openChangeFeed } from '../../src/store/change-feed.ts';
+import { createKeyWriter } from '../../src/store/key-writer.ts';
+import { type Pool } from '../../src/store/pool-store.ts';
+import {
+  makePool,
+  newChange,
+  newVersion,
+  openStoreDatabase,
+  processOf,
+  unrecordableChange,
+  withClient,
+} from '../support/store.ts';
+
+const database = await openStoreDatabase();
+const { db, serviceUrl } = database;
+afterAll(() => database.close());
+
+let pool: Pool;
+let feed: OpenChangeFeed;
+let told: (StateChange | 'everything')[];
+const writer = randomUUID();
+beforeEach(async () => {
+  pool = await makePool(db);
+  told = [];
+  feed = await openChangeFeed({
+    url: serviceUrl,
+    poolId: pool.id,
+    writer,
+    onError: () => undefined,
+  });
+  feed.subscribe((change) => told.push(change));
+  await until(() => feed.isCoherent());
+});
+afterEach(() => feed.close());
+
+async function until(isSo: () => boolean, limitMs = 5_000): Promise<number> {
+  const began = performance.now();
+  while (!isSo()) {
+    if (performance.now() - began > limitMs) throw new Error('it did not come about');
+    await delay(5);
+  }
+  return performance.now() - began;
+}
+
+/** What another process of the same pool does. */
+const addElsewhere = (name: string, change = newChange(), of: { id: string } = pool) =>
+  createKeyWriter(processOf(db, of)).insertVersion(newVersion(of.id, name), change);
+
+const notify = (payload: string) =>
+  withClient(serviceUrl, (client) =>
+    client.query(`select pg_notify('strongroom_change', $1)`, [payload]),
+  );
+
+const cut = () =>
+  withClient(serviceUrl, (client) =>
+    client.query(`select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and application_name = 'strongroom change feed'`),
+  );
+
+describe('a feed', () => {
+  test('tells what another process has changed, by the key’s name in lower case', async () => {
+    await addElsewhere('Payments');
+    await until(() => told.length > 0);
+    expect(told).toEqual([{ topic: 'key', id: 'payments' }]);
+  });
+
+  test('tells what this process has changed at once', async () => {
+    const context = {
+      ...processOf(db, pool),
+      writer,
+      tell: (change: StateChange) => {
+        feed.tell(change);
+      },
+    };
+    await createKeyWriter(context).insertVersion(newVersion(pool.id, 'mine'), newChange());
+    expect(told).toContainEqual({ topic: 'key', id: 'mine' });
+  });
+
+  test('tells every subscriber', async () => {
+    const seen: unknown[] = [];
+    feed.subscribe((change) => seen.push(change));
+    await addElsewhere('payments');
+    await until(() => seen.length > 0 && told.length > 0);
+    expect(seen).toEqual(told);
+  });
+
+  test('tells nothing of another pool, nor of what was rolled back', async () => {
+    await addElsewhere('theirs', newChange(), await makePool(db));
+    await addElsewhere('failed', unrecordableChange()).catch(() => undefined);
+    await addElsewhere('last');
+    await until(() => told.length > 0);
+    expect(told).toEqual([{ topic: 'key', id: 'last' }]);
+  });
+
+  test('in the order in which changes were committed', async () => {
+    const names = Array.from({ length: 20 }, (_, index) => `key-${index}`);
+    for (const name of names) await addElsewhere(name);
+    await until(() => told.length === names.length);
+    expect(told).toEqual(names.map((id) => ({ topic: 'key', id })));
+  });
+
+  test.each(['', 'null', 'no JSON', '{}', '{"topic":"key"}', '{"topic":"other","id":"x"}'])(
+    'takes the message %j, which it does not understand, for a change of everything',
+    async (payload) => {
+      await notify(payload);
+      await until(() => told.length > 0);
+      expect(told).toEqual(['everything']);
+    },
+  );
+});
+
+describe('coherence', () => {
+  test('holds for as long as the feed is alive', async () => {
+    for (let turn = 0; turn < 60; turn += 1) {
+      expect(feed.isCoherent()).toBe(true);
+      await delay(25);
+    }
+  });
+
+  test('means that every change of more than a second ago has been told', async () => {
+    await addElsewhere('revoked');
+    const committed = performance.now();
+    while (performance.now() - committed < 1_000) await delay(5);
+    expect(feed.isCoherent() && !told.some((change) => change !== 'everything')).toBe(false);
+  });
+
+  test('ends when the connection is cut, and comes back only after everything is told', async () => {
+    let wasCoherentWhenTold: boolean | undefined;
+    feed.subscribe((change) => {
+      if (change === 'everything') wasCoherentWhenTold = feed.isCoherent();
+    });
+    await cut();
+    expect(await until(() => !feed.isCoherent())).toBeLessThan(1_000);
+    await addElsewhere('unheard');
+    await until(() => feed.isCoherent());
+    expect(told).toContain('everything');
+    expect(wasCoherentWhenTold).toBe(false);
+  });
+
+  test('comes back after every cut, and changes are told again', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      await cut();
+      await until(() => !feed.isCoherent());
+      await until(() => feed.isCoherent());
+    }
+    told.length = 0;
+    await addElsewhere('heard');
+    await until(() => told.length > 0);
+    expect(told).toEqual([{ topic: 'key', id: 'heard' }]);
+  });
+
+  test('ends while this process stands still', async () => {
+    const began = performance.now();
+    while (performance.now() - began < 1_100);
+    expect(feed.isCoherent()).toBe(false);
+    await until(() => feed.isCoherent());
+  });
+
+  test('ends when the feed is closed', async () => {
+    await feed.close();
+    expect(feed.isCoherent()).toBe(false);
+    const { rows } = await withClient(serviceUrl, (client) =>
+      client.query(`select from pg_stat_activity
+        where datname = current_database() and application_name = 'strongroom change feed'`),
+    );
+    expect(rows).toEqual([]);
+  });
+});
+
+test('a feed that cannot be opened says so', async () => {
+  const url = serviceUrl.replace(/\/test_\w+/, '/no_such_database');
+  await expect(
+    openChangeFeed({ url, poolId: pool.id, writer, onError: () => undefined }),
+  ).rejects.toMatchObject({ code: '3D000' });
+});
+
+test('a name may be as long as names get', async () => {
+  const name = parseKeyName('a'.repeat(127));
+  await addElsewhere(name);
+  await until(() => told.length > 0);
+  expect(told).toEqual([{ topic: 'key', id: name }]);
+});

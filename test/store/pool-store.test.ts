@@ -1,0 +1,117 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { type KeyMaterial, parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
+import {
+  findPool,
+  insertPool,
+  protectFromPurge,
+  withPoolLock,
+} from '../../src/store/pool-store.ts';
+import { createSigningKeyStore } from '../../src/store/signing-key-store.ts';
+import { makePool, newVersion, openStoreDatabase, processOf } from '../support/store.ts';
+
+const database = await openStoreDatabase();
+const { db, otherDb } = database;
+afterAll(() => database.close());
+
+describe('a pool', () => {
+  test('is found by its name, as it was made', async () => {
+    const pool = await makePool(db, { softDeleteDays: 7, purgeProtection: true });
+    const found = await findPool(otherDb, pool.name);
+    expect({ ...found, rootCheck: undefined }).toEqual({ ...pool, rootCheck: undefined });
+    expect(Buffer.from(found?.rootCheck ?? []).equals(pool.rootCheck)).toBe(true);
+    await expect(findPool(db, `${pool.name}x`)).resolves.toBeUndefined();
+  });
+
+  test('has a name that no other pool gets', async () => {
+    const pool = await makePool(db);
+    await expect(insertPool(db, { ...pool, id: randomUUID() })).rejects.toMatchObject({
+      code: '23505',
+    });
+  });
+
+  test('whose keys are protected from purge stays so, and the others stay as they are', async () => {
+    const [pool, other] = [await makePool(db), await makePool(db)];
+    await protectFromPurge(db, pool.id);
+    await protectFromPurge(db, pool.id);
+    await expect(findPool(db, pool.name)).resolves.toMatchObject({ purgeProtection: true });
+    await expect(findPool(db, other.name)).resolves.toMatchObject({ purgeProtection: false });
+  });
+});
+
+describe('the lock of a pool', () => {
+  test('lets one process at a time make what a pool has once', async () => {
+    const name = randomUUID();
+    let made = 0;
+    let inside = 0;
+    const ensure = (connections: typeof db) =>
+      withPoolLock(connections, name, async () => {
+        expect((inside += 1)).toBe(1);
+        const isMissing = made === 0;
+        await delay(20);
+        if (isMissing) made += 1;
+        inside -= 1;
+      });
+    await Promise.all([db, otherDb, db, otherDb, db].map(ensure));
+    expect(made).toBe(1);
+  });
+
+  test('is given back when the work fails, with the work’s own error', async () => {
+    const name = randomUUID();
+    const failure = new Error('the token is away');
+    await expect(withPoolLock(db, name, () => Promise.reject(failure))).rejects.toBe(failure);
+    await expect(withPoolLock(otherDb, name, () => Promise.resolve('next'))).resolves.toBe('next');
+  });
+
+  test('does not hold up another pool', async () => {
+    await withPoolLock(db, randomUUID(), async () => {
+      await expect(
+        withPoolLock(otherDb, randomUUID(), () => Promise.resolve('other')),
+      ).resolves.toBe('other');
+    });
+  });
+});
+
+describe('signing keys', () => {
+  function signingKey(pool: string): KeyMaterial {
+    return {
+      identity: {
+        pool,
+        name: parseKeyName('directory-signing'),
+        version: parseKeyVersionId(randomBytes(16).toString('hex')),
+        operations: ['sign', 'verify'],
+        exportable: false,
+      },
+      spec: { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65_537 },
+      publicKey: { keyType: 'RSA-HSM', n: randomBytes(256), e: Buffer.from([1, 0, 1]) },
+      sealed: { rootGeneration: 1, blob: randomBytes(1_200), seal: randomBytes(32) },
+    };
+  }
+
+  test('come back as they were written, the newest first, two at most', async () => {
+    const pool = await makePool(db);
+    const store = createSigningKeyStore(processOf(db, pool));
+    await expect(store.listSigningKeys()).resolves.toEqual([]);
+    const keys = [signingKey(pool.id), signingKey(pool.id), signingKey(pool.id)];
+    for (const key of keys) await store.insertSigningKey(key);
+    await expect(store.listSigningKeys()).resolves.toEqual([keys[2], keys[1]]);
+  });
+
+  test('of one pool are not those of another', async () => {
+    const [pool, other] = [await makePool(db), await makePool(db)];
+    await createSigningKeyStore(processOf(db, pool)).insertSigningKey(signingKey(pool.id));
+    await expect(createSigningKeyStore(processOf(db, other)).listSigningKeys()).resolves.toEqual(
+      [],
+    );
+  });
+
+  test('are RSA keys, and no others', async () => {
+    const pool = await makePool(db);
+    const store = createSigningKeyStore(processOf(db, pool));
+    await expect(store.insertSigningKey(newVersion(pool.id, 'ec').material)).rejects.toThrow(
+      TypeError,
+    );
+    await expect(store.listSigningKeys()).resolves.toEqual([]);
+  });
+});

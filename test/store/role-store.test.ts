@@ -1,0 +1,200 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { type RoleAssignment, type RoleDefinition, type Scope } from '../../src/core/role.ts';
+import { createRoleStore, seedBuiltInRoles } from '../../src/store/role-store.ts';
+import { makePool, newChange, openStoreDatabase, processOf } from '../support/store.ts';
+
+const database = await openStoreDatabase();
+const { db } = database;
+afterAll(() => database.close());
+
+let context: ReturnType<typeof processOf>;
+let roles: ReturnType<typeof createRoleStore>;
+beforeEach(async () => {
+  context = processOf(db, await makePool(db));
+  roles = createRoleStore(context);
+});
+
+const reader = randomUUID();
+const signer = randomUUID();
+
+function role(id: string, actions: readonly string[]): RoleDefinition & { actions: string[] } {
+  return {
+    id,
+    roleName: `Role ${id}`,
+    description: '',
+    kind: 'built-in',
+    dataActions: [...actions, 'keys/*'],
+    notDataActions: ['keys/delete'],
+    assignableScopes: ['/'],
+    actions: [...actions],
+  };
+}
+
+async function assign(
+  principalId: string,
+  scope: Scope,
+  roleDefinitionId = reader,
+): Promise<RoleAssignment> {
+  const assignment = { id: randomUUID(), principalId, roleDefinitionId, scope };
+  await roles.insertAssignment(assignment, newChange());
+  return assignment;
+}
+
+const page = { limit: 100 };
+const scopesOf = (items: readonly RoleAssignment[]) => items.map(({ scope }) => scope).sort();
+
+describe('built-in roles', () => {
+  test('are listed in the order in which they are given, and found by their id', async () => {
+    const definitions = [role(signer, ['sign']), role(reader, ['read'])];
+    await seedBuiltInRoles(db, context.poolId, definitions);
+    expect((await roles.listDefinitions()).map(({ id }) => id)).toEqual([signer, reader]);
+    const { actions, ...expected } = role(reader, ['read']);
+    expect(actions).toEqual(['read']);
+    await expect(roles.findDefinition(reader)).resolves.toEqual(expected);
+    await expect(roles.findDefinition(randomUUID())).resolves.toBeUndefined();
+  });
+
+  test('that are written again are as the newer definition says, without what it left out', async () => {
+    await assign('alice', '/');
+    await seedBuiltInRoles(db, context.poolId, [role(reader, ['read', 'purge', 'list'])]);
+    const renamed = { ...role(reader, ['read', 'get']), roleName: 'Renamed' };
+    await seedBuiltInRoles(db, context.poolId, [renamed]);
+    const { permissions } = await roles.policyOf(['alice']);
+    expect(permissions.map(({ action }) => action).sort()).toEqual(['get', 'read']);
+    await expect(roles.findDefinition(reader)).resolves.toMatchObject({ roleName: 'Renamed' });
+  });
+
+  test('may grant nothing at all', async () => {
+    await assign('alice', '/');
+    await seedBuiltInRoles(db, context.poolId, [role(reader, ['read'])]);
+    await seedBuiltInRoles(db, context.poolId, [role(reader, [])]);
+    await expect(roles.policyOf(['alice'])).resolves.toMatchObject({ permissions: [] });
+  });
+
+  test('of one pool are not those of another', async () => {
+    await seedBuiltInRoles(db, context.poolId, [role(reader, ['read'])]);
+    const elsewhere = createRoleStore(processOf(db, await makePool(db)));
+    await expect(elsewhere.listDefinitions()).resolves.toEqual([]);
+    await expect(elsewhere.findDefinition(reader)).resolves.toBeUndefined();
+  });
+});
+
+describe('the policy of principals', () => {
+  test('is their assignments and the permissions of the roles in them, and no one else’s', async () => {
+    await seedBuiltInRoles(db, context.poolId, [role(reader, ['read']), role(signer, ['sign'])]);
+    await assign('alice', '/keys/one');
+    await assign('staff', '/keys');
+    await assign('bob', '/', signer);
+    await expect(roles.policyOf(['alice', 'staff'])).resolves.toEqual({
+      assignments: expect.arrayContaining([
+        expect.objectContaining({ principalId: 'alice', scope: '/keys/one' }),
+        expect.objectContaining({ principalId: 'staff', scope: '/keys' }),
+      ]),
+      permissions: [{ roleDefinitionId: reader, action: 'read' }],
+    });
+    expect((await roles.policyOf(['alice', 'staff'])).assignments).toHaveLength(2);
+  });
+
+  test.each([[[]], [['nobody']]])('%j is empty', async (principals) => {
+    await expect(roles.policyOf(principals)).resolves.toEqual({ assignments: [], permissions: [] });
+  });
+
+  test('with a role that is not defined grants nothing', async () => {
+    await assign('alice', '/', randomUUID());
+    await expect(roles.policyOf(['alice'])).resolves.toMatchObject({
+      assignments: [{ scope: '/' }],
+      permissions: [],
+    });
+  });
+
+  test('tells principals apart by case, and by every character', async () => {
+    await assign('alice', '/');
+    for (const principal of ['Alice', 'alice ', 'alic', '%', 'a_ice'])
+      expect((await roles.policyOf([principal])).assignments).toEqual([]);
+  });
+
+  test('of one pool is not that of another', async () => {
+    await assign('alice', '/');
+    const elsewhere = createRoleStore(processOf(db, await makePool(db)));
+    expect((await elsewhere.policyOf(['alice'])).assignments).toEqual([]);
+  });
+});
+
+describe('an assignment', () => {
+  test('is found by its id at its own scope only', async () => {
+    const made = await assign('alice', '/keys');
+    await expect(roles.findAssignment(made.id, '/keys')).resolves.toEqual(made);
+    for (const scope of ['/', '/keys/keys'] as const) {
+      await expect(roles.findAssignment(made.id, scope)).resolves.toBeUndefined();
+      await expect(roles.deleteAssignment(made.id, scope, newChange())).resolves.toBeUndefined();
+    }
+    await expect(roles.deleteAssignment(made.id, '/keys', newChange())).resolves.toEqual(made);
+    await expect(roles.findAssignment(made.id, '/keys')).resolves.toBeUndefined();
+  });
+
+  test('that is made again the very same is no error', async () => {
+    const made = await assign('alice', '/keys');
+    await roles.insertAssignment(made, newChange());
+    expect((await roles.policyOf(['alice'])).assignments).toHaveLength(1);
+  });
+
+  test.each([
+    ['its id for another principal', { principalId: 'bob' }],
+    ['its id for another role', { roleDefinitionId: signer }],
+    ['its id at another scope', { scope: '/' }],
+    ['another id for the same', { id: '00000000-0000-4000-8000-000000000001' }],
+  ] as const)('refuses %s', async (_, changed) => {
+    const made = await assign('alice', '/keys');
+    await expect(
+      roles.insertAssignment({ ...made, ...changed }, newChange()),
+    ).rejects.toMatchObject({ code: 'RoleAssignmentExists' });
+    await expect(roles.findAssignment(made.id, '/keys')).resolves.toEqual(made);
+    expect((await roles.policyOf(['alice', 'bob'])).assignments).toHaveLength(1);
+  });
+
+  test('may have the id that one of another pool has', async () => {
+    const made = await assign('alice', '/keys');
+    const elsewhere = createRoleStore(processOf(db, await makePool(db)));
+    await elsewhere.insertAssignment({ ...made, principalId: 'bob' }, newChange());
+    await expect(roles.findAssignment(made.id, '/keys')).resolves.toEqual(made);
+    await elsewhere.deleteAssignment(made.id, '/keys', newChange());
+    await expect(roles.findAssignment(made.id, '/keys')).resolves.toEqual(made);
+  });
+});
+
+describe('a list of assignments', () => {
+  const all: readonly Scope[] = ['/', '/keys', '/keys/one', '/keys/one-more', '/keys/two'];
+  beforeEach(async () => {
+    for (const scope of all) await assign('alice', scope);
+    await assign('bob', '/keys/one');
+  });
+
+  test.each<[Scope, boolean, boolean, readonly Scope[]]>([
+    ['/', false, false, ['/']],
+    ['/', true, false, ['/']],
+    ['/', true, true, all],
+    ['/keys', false, false, ['/keys']],
+    ['/keys', true, false, ['/', '/keys']],
+    ['/keys', false, true, all.slice(1)],
+    ['/keys', true, true, all],
+    ['/keys/one', false, false, ['/keys/one']],
+    ['/keys/one', true, false, ['/', '/keys', '/keys/one']],
+    ['/keys/one', true, true, ['/', '/keys', '/keys/one']],
+    ['/keys/three', true, true, ['/', '/keys']],
+  ])('at %s, above: %s, below: %s', async (scope, above, below, expected) => {
+    const { items } = await roles.listAssignments(
+      { scope, above, below, principalId: 'alice' },
+      page,
+    );
+    expect(scopesOf(items)).toEqual([...expected].sort());
+  });
+
+  test('without a principal is of everyone', async () => {
+    const { items } = await roles.listAssignments(
+      { scope: '/keys/one', above: false, below: false },
+      page,
+    );
+    expect(items.map(({ principalId }) => principalId).sort()).toEqual(['alice', 'bob']);
+  });
+});

@@ -1,0 +1,162 @@
+import { type AuditedChange, type AuditRecord } from '../../../src/core/audit.ts';
+import {
+  type Application,
+  type PasswordCredential,
+  type ServicePrincipal,
+} from '../../../src/core/directory.ts';
+import { ServiceError } from '../../../src/core/errors.ts';
+import {
+  type DirectoryStore,
+  type Page,
+  type PageRequest,
+  type StateChange,
+} from '../../../src/core/ports.ts';
+
+interface Filter {
+  readonly appId?: string;
+  readonly displayName?: string;
+}
+
+/** A directory in memory: it keeps the records of its changes, and tells of them. */
+export class FakeDirectoryStore implements DirectoryStore {
+  readonly #tell: (change: StateChange) => void;
+  readonly #applications = new Map<string, Application>();
+  readonly #passwords = new Map<string, PasswordCredential[]>();
+  readonly #principals = new Map<string, ServicePrincipal>();
+  readonly records: AuditRecord[] = [];
+  /** When set, every read fails with it. */
+  failure: ServiceError | undefined;
+  /** How many principals were looked up. */
+  principalReads = 0;
+
+  constructor(tell: (change: StateChange) => void) {
+    this.#tell = tell;
+  }
+
+  insertApplication(application: Application, change: AuditedChange): Promise<void> {
+    this.#applications.set(application.id, application);
+    return this.#commit(application.id, change);
+  }
+
+  findApplication(by: { id: string } | { appId: string }): Promise<Application | undefined> {
+    return this.#read(() => find(this.#applications, by));
+  }
+
+  listApplications(filter: Filter, page: PageRequest): Promise<Page<Application>> {
+    return this.#read(() => list(this.#applications, filter, page));
+  }
+
+  async deleteApplication(id: string, change: AuditedChange): Promise<boolean> {
+    const application = this.#applications.get(id);
+    if (application === undefined) return false;
+    this.#applications.delete(id);
+    this.#passwords.delete(id);
+    const principal = find(this.#principals, { appId: application.appId });
+    if (principal !== undefined) {
+      this.#principals.delete(principal.id);
+      this.#tell({ topic: 'directory', id: principal.id });
+    }
+    await this.#commit(id, change);
+    return true;
+  }
+
+  insertPassword(
+    applicationId: string,
+    password: PasswordCredential,
+    change: AuditedChange,
+  ): Promise<void> {
+    const passwords = this.#passwords.get(applicationId) ?? [];
+    this.#passwords.set(applicationId, [...passwords, password]);
+    return this.#commit(applicationId, change);
+  }
+
+  async deletePassword(
+    applicationId: string,
+    keyId: string,
+    change: AuditedChange,
+  ): Promise<boolean> {
+    const passwords = this.#passwords.get(applicationId) ?? [];
+    const left = passwords.filter((password) => password.keyId !== keyId);
+    if (left.length === passwords.length) return false;
+    this.#passwords.set(applicationId, left);
+    await this.#commit(applicationId, change);
+    return true;
+  }
+
+  listPasswords(applicationId: string): Promise<readonly PasswordCredential[]> {
+    return this.#read(() => this.#passwords.get(applicationId) ?? []);
+  }
+
+  insertServicePrincipal(principal: ServicePrincipal, change: AuditedChange): Promise<void> {
+    if (find(this.#principals, { appId: principal.appId }) !== undefined)
+      return Promise.reject(
+        new ServiceError('DirectoryObjectExists', 'The application has a service principal.'),
+      );
+    this.#principals.set(principal.id, principal);
+    return this.#commit(principal.id, change);
+  }
+
+  findServicePrincipal(
+    by: { id: string } | { appId: string },
+  ): Promise<ServicePrincipal | undefined> {
+    this.principalReads += 1;
+    return this.#read(() => find(this.#principals, by));
+  }
+
+  listServicePrincipals(filter: Filter, page: PageRequest): Promise<Page<ServicePrincipal>> {
+    return this.#read(() => list(this.#principals, filter, page));
+  }
+
+  async deleteServicePrincipal(id: string, change: AuditedChange): Promise<boolean> {
+    if (!this.#principals.delete(id)) return false;
+    await this.#commit(id, change);
+    return true;
+  }
+
+  /** What an administrator does in another process: it is in the store, and told only if the test tells it. */
+  setEnabled(id: string, enabled: boolean): void {
+    const principal = this.#principals.get(id);
+    if (principal !== undefined) this.#principals.set(id, { ...principal, enabled });
+  }
+
+  async #read<T>(read: () => T): Promise<T> {
+    await Promise.resolve();
+    if (this.failure !== undefined) throw this.failure;
+    return read();
+  }
+
+  async #commit(id: string, change: AuditedChange): Promise<void> {
+    await Promise.resolve();
+    this.records.push(change.toRecord());
+    change.committed();
+    this.#tell({ topic: 'directory', id });
+  }
+}
+
+interface Entry extends Required<Filter> {
+  readonly id: string;
+}
+
+function find<T extends Entry>(
+  entries: ReadonlyMap<string, T>,
+  by: { id: string } | { appId: string },
+): T | undefined {
+  return 'id' in by
+    ? entries.get(by.id)
+    : [...entries.values()].find(({ appId }) => appId === by.appId);
+}
+
+function list<T extends Entry>(
+  entries: ReadonlyMap<string, T>,
+  { appId, displayName }: Filter,
+  { after, limit }: PageRequest,
+): Page<T> {
+  const found = [...entries.values()]
+    .filter((entry) => appId === undefined || entry.appId === appId)
+    .filter((entry) => displayName === undefined || entry.displayName === displayName)
+    .filter((entry) => after === undefined || entry.id > after)
+    .sort((one, other) => (one.id < other.id ? -1 : 1));
+  const items = found.slice(0, limit);
+  const last = items.at(-1);
+  return { items, ...(found.length > limit && last !== undefined && { next: last.id }) };
+}

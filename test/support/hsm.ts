@@ -1,0 +1,44 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import {
+  type KeyIdentity,
+  type KeyOperation,
+  parseKeyName,
+  parseKeyVersionId,
+} from '../../src/core/key.ts';
+import { openPkcs11Hsm, type Pkcs11Hsm, type Pkcs11Options } from '../../src/hsm/pkcs11-hsm.ts';
+import { testToken } from './softhsm.ts';
+
+/** The HSM layer on this worker's token, with root keys of its own. */
+export function openTestHsm(overrides: Partial<Pkcs11Options> = {}): {
+  hsm: Pkcs11Hsm;
+  poolId: string;
+} {
+  const hsm = openPkcs11Hsm({
+    ...testToken(),
+    leaseWaitMs: 5_000,
+    waitingLimit: 1_000,
+    loadedKeys: 100,
+    operationDeadlineMs: 20_000,
+    keyGenerationDeadlineMs: 60_000,
+    onHang: () => undefined,
+    log: () => undefined,
+    ...overrides,
+  });
+  const poolId = randomUUID();
+  hsm.createRootKeys(poolId, 1);
+  return { hsm, poolId };
+}
+
+export function testIdentity(
+  pool: string,
+  name: string,
+  operations: readonly KeyOperation[] = ['sign', 'verify'],
+): KeyIdentity {
+  return {
+    pool,
+    name: parseKeyName(name),
+    version: parseKeyVersionId(randomBytes(16).toString('hex')),
+    operations,
+    exportable: false,
+  };
+}
