@@ -3,7 +3,10 @@ import { ServiceError } from '../core/errors.ts';
 import { type AuditTrail } from '../core/ports.ts';
 
 export interface AuditTrailOptions {
-  /** Resolves once all of the records are durable; none is where it rejects. */
+  /**
+   * Resolves once all of the records are durable. Where it rejects none is, except that with a ServiceError (the
+   * connection went away meanwhile) they may be.
+   */
   readonly sink: { write(records: readonly AuditRecord[]): Promise<void> };
   /** Records that may wait; more are refused at once, so that a flood can't fill the memory. */
   readonly queueLimit: number;
@@ -15,7 +18,7 @@ export interface AuditTrailOptions {
 
 export interface OpenAuditTrail extends AuditTrail {
   readonly waiting: number;
-  /** Writes what waits, within the deadline. */
+  /** Waits until what was handed in is written or refused; no longer than a record's deadline. */
   close(): Promise<void>;
 }
 
@@ -32,6 +35,9 @@ interface Waiting {
  * the records in order.
  */
 export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
+  for (const limit of [options.queueLimit, options.batchLimit, options.deadlineMs])
+    if (!Number.isInteger(limit) || limit < 1)
+      throw new RangeError('the limits of an audit trail are whole numbers above zero');
   const queue: Waiting[] = [];
   let writing: Promise<void> | undefined;
 
@@ -44,10 +50,13 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
     try {
       await options.sink.write(batch.map(({ record }) => record));
     } catch (error) {
-      const isBatchToBlame = batch.length > 1 && !(error instanceof ServiceError);
-      // One record that the store can't take must not refuse the others. An unreachable store refuses them all.
-      if (isBatchToBlame) for (const one of batch) await writeBatch([one]);
-      else
+      // One record that the store can't take must not refuse the others: it is found by halving, or the search itself
+      // would hold up the trail. An unreachable store refuses them all, and none is tried again: it might stand twice.
+      if (batch.length > 1 && !(error instanceof ServiceError)) {
+        const middle = batch.length >> 1;
+        await writeBatch(batch.slice(0, middle));
+        await writeBatch(batch.slice(middle));
+      } else
         for (const one of batch)
           settle(one, () => {
             one.reject(unavailable(error));
@@ -80,7 +89,12 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
       return queue.length;
     },
     async close() {
-      await writing;
+      let timer: NodeJS.Timeout | undefined;
+      const deadline = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, options.deadlineMs);
+      });
+      await Promise.race([writing, deadline]);
+      clearTimeout(timer);
     },
   };
 }

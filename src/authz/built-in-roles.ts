@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { ACTIONS } from '../core/actions.ts';
-import { parseGuid, type RoleDefinition } from '../core/role.ts';
+import { isGuid, type RoleDefinition } from '../core/role.ts';
 
 /** policies/ at the top of the package, from src/authz as from dist/authz. */
 const FILE = new URL('../../policies/roles.csv', import.meta.url);
@@ -13,6 +13,7 @@ export async function readBuiltInRoles(): Promise<readonly BuiltInRole[]> {
   return parseRoles(await readFile(FILE, 'utf8'));
 }
 
+/** Fields are separated by commas, without quoting; a description is the rest of its line. */
 export function parseRoles(text: string): readonly BuiltInRole[] {
   const roles: { id: string; roleName: string; description: string; actions: string[] }[] = [];
   for (const [index, line] of text.split('\n').entries()) {
@@ -20,17 +21,21 @@ export function parseRoles(text: string): readonly BuiltInRole[] {
     const wrong = (why: string) => new Error(`policies/roles.csv, line ${index + 1}: ${why}`);
     const [kind, id = '', ...rest] = line.split(',').map((field) => field.trim());
     if (kind === 'role') {
-      const [roleName, description] = rest;
-      if (roleName === undefined || description === undefined || rest.length > 2)
+      const [roleName = '', ...words] = rest;
+      const description = words.join(', ');
+      if (roleName === '' || description === '')
         throw wrong('a role has an id, a name and a description');
-      roles.push({ id: parseGuid('The id of a role', id), roleName, description, actions: [] });
+      if (!isGuid(id)) throw wrong('the id of a role is a GUID');
+      if (roles.some((known) => known.id === id.toLowerCase())) throw wrong('the id is taken');
+      roles.push({ id: id.toLowerCase(), roleName, description, actions: [] });
     } else if (kind === 'p') {
-      const [action] = rest;
-      const role = roles.find((known) => known.id === id);
+      const [action = '', ...more] = rest;
+      const role = roles.find((known) => known.id === id.toLowerCase());
       if (role === undefined) throw wrong('the role has not been named before');
-      if (rest.length !== 1 || !ACTIONS.some((known) => known === action))
-        throw wrong('there is no such action');
-      role.actions.push(action ?? '');
+      if (more.length > 0) throw wrong('a permission has a role and an action');
+      if (!ACTIONS.some((known) => known === action)) throw wrong('there is no such action');
+      if (role.actions.includes(action)) throw wrong('the role has this action already');
+      role.actions.push(action);
     } else throw wrong('a line begins with role or p');
   }
   return roles.map((role) => ({

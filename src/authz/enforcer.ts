@@ -15,7 +15,7 @@ export interface AuthorizerOptions {
   readonly feed: ChangeFeed;
   /** Callers whose policy is kept in memory, at most. */
   readonly callers: number;
-  /** Decisions remembered for each of them, at most. */
+  /** Casbin's answers remembered for each of them, at most. */
   readonly decisions: number;
   readonly onError: (error: unknown) => void;
 }
@@ -23,13 +23,17 @@ export interface AuthorizerOptions {
 /** One caller's policy, and what has been decided by it. It is thrown away when the policy changes. */
 interface CallerPolicy {
   readonly enforcer: Enforcer;
+  /** By action and the exact scope that Casbin was asked about: a role held at `/` takes one line, not one a key. */
   readonly decided: Map<string, boolean>;
 }
 
 /** Decides by Casbin. Deny unless allowed, and on any error but an unreachable store, which the caller is told. */
 export async function createAuthorizer(options: AuthorizerOptions): Promise<Authorizer> {
+  if (!Number.isInteger(options.decisions) || options.decisions < 1)
+    throw new RangeError('at least one decision is remembered');
   const modelText = await readFile(MODEL_FILE, 'utf8');
   const adapter = createPolicyAdapter(options.policies);
+  let inGroups = false;
   // A change of one's own assignments drops one's entry; a group's assignments may be anyone's, and so may a role's
   // permissions: entries of callers in groups are under a key that no single id matches, so those changes drop all.
   const cache = new CoherentCache<CallerPolicy>(options.feed, options.callers, ({ topic, id }) => {
@@ -37,7 +41,6 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Auth
     if (topic !== 'assignment') return undefined;
     return inGroups ? 'all' : { key: id };
   });
-  let inGroups = false;
 
   async function load(principalIds: readonly string[]): Promise<CallerPolicy> {
     const enforcer = await newEnforcer(newModelFromString(modelText));
@@ -52,14 +55,16 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Auth
     const key = principalIds.length === 1 ? principal.objectId : principalIds.sort().join('\0');
     const policy = await cache.get(key, () => load(principalIds));
     if (policy === undefined) return false;
+    return coveringScopes(scope).some((covering) => isHeldAt(policy, action, covering));
+  }
+
+  function isHeldAt({ enforcer, decided }: CallerPolicy, action: Action, scope: Scope): boolean {
     const question = `${action} ${scope}`;
-    const known = policy.decided.get(question);
+    const known = decided.get(question);
     if (known !== undefined) return known;
-    let isAllowed = false;
-    for (const covering of coveringScopes(scope))
-      isAllowed ||= await policy.enforcer.enforce(CALLER, covering, action);
-    if (policy.decided.size >= options.decisions) policy.decided.clear();
-    policy.decided.set(question, isAllowed);
+    const isAllowed = enforcer.enforceSync(CALLER, scope, action);
+    if (decided.size >= options.decisions) decided.clear();
+    decided.set(question, isAllowed);
     return isAllowed;
   }
 

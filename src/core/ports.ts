@@ -90,7 +90,7 @@ export interface RoleStore {
   ): Promise<RoleAssignment | undefined>;
 }
 
-/** Decides; denies on any error. */
+/** Decides; denies on any error but an unreachable store. @throws ServiceError StoreUnavailable */
 export interface Authorizer {
   isAllowed(principal: Principal, action: Action, scope: Scope): Promise<boolean>;
 }
@@ -153,13 +153,13 @@ export interface Clock {
 }
 
 /** One assignment as Casbin's `g` line has it: principal, role definition id, scope. */
-interface PolicyAssignment {
+export interface PolicyAssignment {
   readonly principalId: string;
   readonly roleDefinitionId: string;
   readonly scope: Scope;
 }
 /** One permission as Casbin's `p` line has it; wildcards and notDataActions are already worked out. */
-interface PolicyPermission {
+export interface PolicyPermission {
   readonly roleDefinitionId: string;
   readonly action: string;
 }

@@ -80,7 +80,6 @@ export function addKeyRoutes(
     scope: scopeOf,
     query: PAGE,
     handler: async ({ params, query, context }) => {
-      context.audit.note({ keyName: params.name });
       return presentPage(
         await keys.listVersions(params.name, query),
         `https://${context.host.authority}/keys/${params.name}/versions`,
@@ -98,7 +97,6 @@ export function addKeyRoutes(
     params: versionOf,
     scope: scopeOf,
     handler: async ({ params, context }) => {
-      context.audit.note({ keyName: params.name });
       const version = await keys.get(params.name, params.version);
       context.audit.note({ keyVersion: version.material.identity.version });
       return presentKey(version, presenting(context));
@@ -114,7 +112,6 @@ export function addKeyRoutes(
     scope: scopeOf,
     body: UpdateKeyRequest,
     handler: async ({ params, body, context }) => {
-      context.audit.note({ keyName: params.name });
       return presentKey(
         await keys.update(params.name, params.version, body, context.audit),
         presenting(context),
@@ -130,7 +127,6 @@ export function addKeyRoutes(
     params: keyOf,
     scope: scopeOf,
     handler: async ({ params, context }) => {
-      context.audit.note({ keyName: params.name });
       return presentDeletedKey(await keys.delete(params.name, context.audit), presenting(context));
     },
   });
@@ -159,7 +155,6 @@ export function addKeyRoutes(
     params: keyOf,
     scope: scopeOf,
     handler: async ({ params, context }) => {
-      context.audit.note({ keyName: params.name });
       return presentDeletedKey(await keys.getDeleted(params.name), presenting(context));
     },
   });
@@ -173,7 +168,6 @@ export function addKeyRoutes(
     scope: scopeOf,
     status: 204,
     handler: async ({ params, context }) => {
-      context.audit.note({ keyName: params.name });
       await keys.purge(params.name, context.audit);
     },
   });
@@ -186,7 +180,6 @@ export function addKeyRoutes(
     params: keyOf,
     scope: scopeOf,
     handler: async ({ params, context }) => {
-      context.audit.note({ keyName: params.name });
       return presentKey(await keys.recover(params.name, context.audit), presenting(context));
     },
   });

@@ -64,7 +64,8 @@ export function route<Params, Query = undefined, Body = undefined>(
     requireApiVersion(req.query['api-version']);
     const params = definition.params(req.params as Record<string, string | undefined>);
     const scope = definition.scope(params);
-    audit.note({ scope });
+    const keyName = req.params['name'];
+    audit.note({ scope, ...(typeof keyName === 'string' && { keyName }) });
     await requireAllowed(services.authorizer, context, action, scope);
     const query = definition.query && read(definition.query, req.query, 'query parameter');
     const body = definition.body && read(definition.body, await readBody(req, res), 'property');

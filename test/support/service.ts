@@ -46,6 +46,7 @@ export async function removeDataFolder(folder: string): Promise<void> {
 export async function startService(
   dataFolder: string,
   environment: Readonly<Record<string, string>> = {},
+  production?: { readonly isProduction: true; readonly caFile: string },
 ): Promise<RunningService> {
   const child = spawn(process.execPath, [MAIN, 'serve', '--stop-with-parent'], {
     env: {
@@ -85,8 +86,11 @@ export async function startService(
     url,
     localUrl: `https://localhost:${port}`,
     port,
-    client: parseEnvironment(await readFile(join(dataFolder, 'client.env'), 'utf8')),
-    ca: await readFile(join(dataFolder, 'ca.pem'), 'utf8'),
+    client:
+      production === undefined
+        ? parseEnvironment(await readFile(join(dataFolder, 'client.env'), 'utf8'))
+        : {},
+    ca: await readFile(production?.caFile ?? join(dataFolder, 'ca.pem'), 'utf8'),
     output: () => output,
     process: child,
     async stop() {

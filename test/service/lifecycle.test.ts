@@ -1,0 +1,195 @@
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts';
+import { prepareSoftHsmToken } from '../../src/setup/softhsm-token.ts';
+import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import { createTestDatabase } from '../support/postgres.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../support/service.ts';
+
+const run = promisify(execFile);
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const folder = await makeDataFolder();
+let service: RunningService | undefined;
+
+afterAll(async () => {
+  await service?.stop();
+  await removeDataFolder(folder);
+});
+
+async function signIn(running: RunningService): Promise<Caller & { close(): void }> {
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = running.client;
+  return createCaller(running, await fetchToken(running, { clientId, clientSecret }));
+}
+
+/** The worker processes, from what the operating system says of the service's children. */
+async function workersOf(running: RunningService): Promise<number[]> {
+  const { stdout } = await run('ps', ['-o', 'pid=,args=', '--ppid', String(running.process.pid)]);
+  return stdout
+    .split('\n')
+    .filter((line) => line.includes('worker.js'))
+    .map((line) => Number.parseInt(line, 10));
+}
+
+async function until(condition: () => Promise<boolean>, limitMs: number): Promise<boolean> {
+  for (const end = Date.now() + limitMs; Date.now() < end; await delay(100))
+    if (await condition()) return true;
+  return false;
+}
+
+describe('a development start', () => {
+  test('leaves what belongs to it readable by its owner only, and a second one says that it is in use', async () => {
+    service = await startService(folder);
+    for (const [name, mode] of [
+      ['', 0o700],
+      ['client.env', 0o600],
+      ['administrator.json', 0o600],
+      ['pkcs11-pin', 0o600],
+      ['ca-key.pem', 0o600],
+    ] as const)
+      expect([name, (await stat(join(folder, name))).mode & 0o777]).toEqual([name, mode]);
+    await expect(startService(folder)).rejects.toThrow(
+      'Another Strongroom is running on the data folder',
+    );
+  });
+
+  test('used again, has the same administrator, keys and certificate authority', async () => {
+    const first = service ?? (await startService(folder));
+    const call = await signIn(first);
+    const made = (await call('POST', '/keys/lasting/create', { kty: 'RSA' })).json();
+    call.close();
+    expect(await first.stop()).toBe(0);
+    service = await startService(folder);
+    const again = await signIn(service);
+    expect(service.ca).toBe(first.ca);
+    expect((await again('GET', '/keys/lasting')).json()).toMatchObject({
+      key: { n: (made as { key: { n: string } }).key.n },
+    });
+    again.close();
+  });
+
+  test('offers TLS 1.2 and 1.3 with forward secrecy, and nothing else', async () => {
+    const port = service?.port ?? 0;
+    const shake = (options: object) =>
+      new Promise<string>((resolve) => {
+        const socket = connect({ host: 'localhost', port, ca: service?.ca, ...options }, () => {
+          resolve(`${String(socket.getProtocol())} ${socket.getCipher().name}`);
+          socket.destroy();
+        });
+        socket.on('error', () => {
+          resolve('refused');
+        });
+      });
+    expect(await shake({})).toMatch(/^TLSv1\.3 TLS_/);
+    expect(await shake({ maxVersion: 'TLSv1.2' })).toMatch(/^TLSv1\.2 ECDHE-/);
+    expect(
+      await shake({ maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' }),
+    ).toBe('refused');
+    expect(await shake({ maxVersion: 'TLSv1.2', ciphers: 'AES256-GCM-SHA384:AES128-SHA' })).toBe(
+      'refused',
+    );
+  });
+});
+
+describe('worker processes', () => {
+  test.each([
+    ['killed', 'SIGKILL'],
+    ['hung', 'SIGSTOP'],
+  ] as const)(
+    'one that is %s is replaced, while the service goes on',
+    async (_how, signal) => {
+      service ??= await startService(folder);
+      const running = service;
+      const before = await workersOf(running);
+      expect(before).toHaveLength(2);
+      const [victim = 0] = before;
+      process.kill(victim, signal);
+      const isReplaced = await until(async () => {
+        const now = await workersOf(running);
+        return now.length === 2 && !now.includes(victim);
+      }, 20_000);
+      expect(isReplaced).toBe(true);
+      const answers = await until(async () => {
+        const call = await signIn(running);
+        const { status } = await call('GET', '/keys');
+        call.close();
+        return status === 200;
+      }, 10_000);
+      expect(answers).toBe(true);
+    },
+    60_000,
+  );
+});
+
+describe('a production start', () => {
+  test('sets nothing up: it wants the schema and the pool to be there, then serves them', async () => {
+    const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+    const database = await createTestDatabase();
+    const token = await prepareSoftHsmToken(place);
+    const { certificate, privateKey, caFile } = await prepareDevelopmentCertificate(place, {
+      domain: 'hsm.example',
+    });
+    await writeFile(join(place, 'cert.pem'), certificate);
+    await writeFile(join(place, 'key.pem'), privateKey);
+    const given = {
+      PATH: process.env['PATH'] ?? '',
+      DATABASE_URL: database.serviceUrl,
+      PKCS11_MODULE: token.module,
+      PKCS11_TOKEN_LABEL: token.tokenLabel,
+      PKCS11_PIN: token.pin,
+      SOFTHSM2_CONF: token.configFile,
+      STRONGROOM_TLS_CERT_FILE: join(place, 'cert.pem'),
+      STRONGROOM_TLS_KEY_FILE: join(place, 'key.pem'),
+      STRONGROOM_DOMAIN: 'hsm.example',
+      STRONGROOM_DATA_DIR: join(place, 'unused'),
+    };
+    const strongroom = (...words: string[]) =>
+      run(process.execPath, [MAIN, ...words], { env: given });
+    try {
+      await expect(strongroom('serve')).rejects.toThrow('The pool "main" has not been made yet');
+      const credentials = join(place, 'administrator.json');
+      await strongroom('bootstrap', '--credentials', credentials);
+      expect((await stat(credentials)).mode & 0o777).toBe(0o600);
+      const administrator = JSON.parse(await readFile(credentials, 'utf8')) as {
+        clientId: string;
+        clientSecret: string;
+      };
+
+      const production = await startService(join(place, 'unused'), given, {
+        isProduction: true,
+        caFile,
+      });
+      const call = createCaller(
+        production,
+        await fetchToken(production, administrator, 'https://hsm.example'),
+      );
+      const roles = await call('GET', '/providers/Microsoft.Authorization/roleDefinitions');
+      expect(roles.status).toBe(200);
+      // An administrator of a production pool holds no key: it can give itself the role, and that is on record.
+      expect((await call('POST', '/keys/k/create', { kty: 'oct' })).status).toBe(403);
+      call.close();
+      expect(await production.stop()).toBe(0);
+      expect(existsSync(join(place, 'unused'))).toBe(false);
+    } finally {
+      await database.drop();
+      await rm(place, { recursive: true, force: true });
+    }
+  }, 60_000);
+
+  test('with a wrong setting says which, and stops', async () => {
+    const attempt = run(process.execPath, [MAIN, 'serve'], { env: { STRONGROOM_WORKERS: 'many' } });
+    await expect(attempt).rejects.toThrow('strongroom: STRONGROOM_WORKERS:');
+  });
+});
