@@ -44,8 +44,11 @@ async function workersOf(running: RunningService): Promise<number[]> {
 }
 
 async function until(condition: () => Promise<boolean>, limitMs: number): Promise<boolean> {
-  for (const end = Date.now() + limitMs; Date.now() < end; await delay(100))
+  const end = Date.now() + limitMs;
+  while (Date.now() < end) {
     if (await condition()) return true;
+    await delay(100);
+  }
   return false;
 }
 
