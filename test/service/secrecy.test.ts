@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
+import { createDecipheriv, createHmac } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -175,5 +176,63 @@ describe('a private or secret key', () => {
   test('is in no file of the data folder: the token itself holds the root keys only, encrypted', async () => {
     for (const file of await filesBelow(service.dataFolder))
       expectNone((await readFile(file)).toString('latin1'));
+  });
+});
+
+describe('with the true key in hand, an independent implementation', () => {
+  const plaintext = Buffer.from('thirty-two bytes of a plaintext.');
+  const keyOf = (name: string) =>
+    secrets.find((secret) => secret.name === name)?.bytes ?? Buffer.alloc(0);
+  const ask = async (operation: string, body: object) =>
+    (await admin('POST', `/keys/aes/${operation}`, body)).json<
+      Record<'value' | 'iv' | 'tag', string>
+    >();
+  const bytes = (text: string) => Buffer.from(text, 'base64url');
+
+  test('decrypts what A256GCM has encrypted', async () => {
+    const aad = Buffer.from('context');
+    const sealed = await ask('encrypt', {
+      alg: 'A256GCM',
+      value: plaintext.toString('base64url'),
+      aad: aad.toString('base64url'),
+    });
+    const decipher = createDecipheriv('aes-256-gcm', keyOf('aes'), bytes(sealed.iv)).setAAD(aad);
+    decipher.setAuthTag(bytes(sealed.tag));
+    expect(Buffer.concat([decipher.update(bytes(sealed.value)), decipher.final()])).toEqual(
+      plaintext,
+    );
+  });
+
+  test.each([
+    ['A256CBC', false],
+    ['A256CBCPAD', true],
+  ])('decrypts what %s has encrypted', async (alg, isPadded) => {
+    const iv = Buffer.alloc(16, 5);
+    const { value } = await ask('encrypt', {
+      alg,
+      value: plaintext.toString('base64url'),
+      iv: iv.toString('base64url'),
+    });
+    const decipher = createDecipheriv('aes-256-cbc', keyOf('aes'), iv).setAutoPadding(isPadded);
+    expect(Buffer.concat([decipher.update(bytes(value)), decipher.final()])).toEqual(plaintext);
+  });
+
+  test.each([
+    ['A256KW', 'id-aes256-wrap', 'a6a6a6a6a6a6a6a6'],
+    ['CKM_AES_KEY_WRAP', 'id-aes256-wrap', 'a6a6a6a6a6a6a6a6'],
+    ['CKM_AES_KEY_WRAP_PAD', 'id-aes256-wrap-pad', 'a65959a6'],
+  ])('unwraps what %s has wrapped', async (alg, cipher, iv) => {
+    const { value } = await ask('wrapkey', { alg, value: plaintext.toString('base64url') });
+    const decipher = createDecipheriv(cipher, keyOf('aes'), Buffer.from(iv, 'hex'));
+    expect(Buffer.concat([decipher.update(bytes(value)), decipher.final()])).toEqual(plaintext);
+  });
+
+  test.each([
+    ['HS256', 'sha256'],
+    ['HS384', 'sha384'],
+    ['HS512', 'sha512'],
+  ])('makes the same %s', async (alg, hash) => {
+    const { value } = await ask('sign', { alg, value: plaintext.toString('base64url') });
+    expect(bytes(value)).toEqual(createHmac(hash, keyOf('aes (MAC)')).update(plaintext).digest());
   });
 });
