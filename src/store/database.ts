@@ -28,6 +28,10 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
     application_name: 'strongroom',
   });
   pool.on('error', onIdleError);
+  // While a connection is lent out the pool doesn't listen to it, and an error that nobody hears ends the process.
+  pool.on('connect', (client) => {
+    client.on('error', onIdleError);
+  });
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
 }
 

@@ -204,6 +204,12 @@ describe('no way up', () => {
     expect((await officer.call('GET', '/audit/events')).status).toBe(403);
   });
 
+  test('a caller without the role is refused before its body is looked at', async () => {
+    const { call } = await makePrincipal('nosy');
+    for (const body of ['{', '[]', 'x'.repeat(400_000)])
+      expect((await call('POST', '/keys/any/create', body)).status).toBe(403);
+  });
+
   test('a holder at one key assigns at that key only', async () => {
     const local = await makePrincipal('local officer');
     await assign(admin, OFFICER, local.id, '/keys/theirs');

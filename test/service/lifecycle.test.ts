@@ -68,6 +68,19 @@ describe('a development start', () => {
     );
   });
 
+  test('twice at once on a new data folder: one serves, the other says so', async () => {
+    const shared = await makeDataFolder();
+    const both = await Promise.allSettled([startService(shared), startService(shared)]);
+    const serving = both.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    const refused = both.flatMap((start) =>
+      start.status === 'rejected' ? [String(start.reason)] : [],
+    );
+    expect(serving).toHaveLength(1);
+    expect(refused).toEqual([expect.stringContaining('Another Strongroom is running')]);
+    await serving[0]?.stop();
+    await removeDataFolder(shared);
+  });
+
   test('used again, has the same administrator, keys and certificate authority', async () => {
     const first = service ?? (await startService(folder));
     const call = await signIn(first);

@@ -2,18 +2,28 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** The process id of a data folder's postmaster; NaN where there is none. */
+export async function postmasterOf(folder: string): Promise<number> {
+  return Number.parseInt(
+    await readFile(join(await homeOf(folder), 'data', 'postmaster.pid'), 'utf8').catch(() => ''),
+    10,
+  );
+}
+
+async function homeOf(folder: string): Promise<string> {
+  const location = await readFile(join(folder, 'postgres-location'), 'utf8').catch(() => undefined);
+  return location?.trim() ?? join(folder, 'postgres');
+}
+
 /** Ends the postmaster of a data folder's cluster where it still runs, and removes the cluster, wherever it is. */
 export async function removeCluster(folder: string): Promise<void> {
-  const location = await readFile(join(folder, 'postgres-location'), 'utf8').catch(() => undefined);
-  const home = location?.trim() ?? join(folder, 'postgres');
-  const file = await readFile(join(home, 'data', 'postmaster.pid'), 'utf8').catch(() => '');
-  const pid = Number.parseInt(file, 10);
+  const pid = await postmasterOf(folder);
   if (pid > 0) {
     // SIGQUIT is an immediate shutdown: nothing is worth keeping.
     for (let tries = 0; tries < 200 && signal(pid, tries === 0 ? 'SIGQUIT' : 0); tries += 1)
       await sleep(25);
   }
-  await rm(home, { recursive: true, force: true });
+  await rm(await homeOf(folder), { recursive: true, force: true });
 }
 
 function signal(pid: number, kind: NodeJS.Signals | 0): boolean {
