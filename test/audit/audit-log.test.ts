@@ -1,0 +1,251 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { createAuditTrail } from '../../src/audit/audit-log.ts';
+import { type AuditRecord } from '../../src/core/audit.ts';
+import { ServiceError } from '../../src/core/errors.ts';
+import { FakeAuditSink } from '../support/fakes/audit-sink.ts';
+
+const record = (requestId: string): AuditRecord => ({
+  time: new Date('2026-01-01T00:00:00Z'),
+  requestId,
+  operation: 'KeySign',
+  outcome: 'success',
+  status: 200,
+  durationMs: 1,
+});
+const records = (count: number) => Array.from({ length: count }, (_, index) => record(`${index}`));
+const ids = (written: readonly AuditRecord[]) => written.map(({ requestId }) => requestId);
+
+function open(limits: Partial<Parameters<typeof createAuditTrail>[0]> = {}) {
+  const sink = new FakeAuditSink();
+  const trail = createAuditTrail({
+    sink,
+    queueLimit: 1000,
+    batchLimit: 500,
+    deadlineMs: 5_000,
+    ...limits,
+  });
+  return { sink, trail };
+}
+
+const AUDIT_UNAVAILABLE = expect.objectContaining({ code: 'AuditUnavailable' });
+const gone = () => new ServiceError('StoreUnavailable', 'The database cannot be reached.');
+
+describe('a record', () => {
+  test('that comes alone is written at once', async () => {
+    const { sink, trail } = open();
+    const appended = trail.append(record('only'));
+    expect(sink.writes).toEqual([1]);
+    await appended;
+    expect(ids(sink.durable)).toEqual(['only']);
+  });
+
+  test('is durable when its append resolves, and not a moment before', async () => {
+    const { sink, trail } = open();
+    const release = sink.hold();
+    let isResolved = false;
+    const appended = trail.append(record('only')).then(() => {
+      isResolved = true;
+      return ids(sink.durable);
+    });
+    await delay(20);
+    expect(isResolved).toBe(false);
+    release();
+    await expect(appended).resolves.toEqual(['only']);
+  });
+});
+
+describe('records that come while one is written', () => {
+  test('go together in the next write', async () => {
+    const { sink, trail } = open();
+    await Promise.all(records(500).map((one) => trail.append(one)));
+    expect(sink.writes).toEqual([1, 499]);
+  });
+
+  test('go in several writes when they are more than one may take', async () => {
+    const { sink, trail } = open();
+    await Promise.all(records(1000).map((one) => trail.append(one)));
+    expect(sink.writes).toEqual([1, 500, 499]);
+  });
+
+  test('keep their order, and no two writes are under way at once', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 60 }),
+        fc.integer({ min: 1, max: 7 }),
+        async (pauses, batchLimit) => {
+          const { sink, trail } = open({ batchLimit });
+          const appended: Promise<void>[] = [];
+          for (const [index, pause] of pauses.entries()) {
+            appended.push(trail.append(record(`${index}`)));
+            for (let turn = 0; turn < pause; turn += 1) await Promise.resolve();
+          }
+          await Promise.all(appended);
+          expect(ids(sink.durable)).toEqual(pauses.map((_, index) => `${index}`));
+          expect(Math.max(...sink.writes)).toBeLessThanOrEqual(batchLimit);
+          expect(sink.mostAtOnce).toBe(1);
+        },
+      ),
+    );
+  });
+});
+
+describe('a full queue', () => {
+  test('refuses the next record at once, and takes records again when there is room', async () => {
+    const { sink, trail } = open({ queueLimit: 3 });
+    const release = sink.hold();
+    const taken = records(4).map((one) => trail.append(one));
+    expect(trail.waiting).toBe(3);
+    await expect(trail.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
+    release();
+    await Promise.all(taken);
+    await trail.append(record('later'));
+    expect(ids(sink.durable)).toEqual(['0', '1', '2', '3', 'later']);
+  });
+});
+
+describe('a sink that hangs', () => {
+  test('holds no request for longer than the deadline', async () => {
+    const { sink, trail } = open({ deadlineMs: 50 });
+    const release = sink.hold();
+    const began = performance.now();
+    const outcomes = await Promise.allSettled(records(3).map((one) => trail.append(one)));
+    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(outcomes).toEqual(
+      Array.from({ length: 3 }, () => ({ status: 'rejected', reason: AUDIT_UNAVAILABLE })),
+    );
+    release();
+    await trail.close();
+  });
+
+  test('and comes back still writes what was given up: the answer was withheld, the operation was not', async () => {
+    const { sink, trail } = open({ deadlineMs: 50 });
+    const release = sink.hold();
+    await Promise.allSettled(records(3).map((one) => trail.append(one)));
+    expect(sink.durable).toEqual([]);
+    release();
+    await trail.append(record('later'));
+    expect(ids(sink.durable)).toEqual(['0', '1', '2', 'later']);
+  });
+
+  test('does not hold up the end of the process', async () => {
+    const { sink, trail } = open({ deadlineMs: 50 });
+    const release = sink.hold();
+    const appended = Promise.allSettled([trail.append(record('stuck'))]);
+    const began = performance.now();
+    await trail.close();
+    expect(performance.now() - began).toBeLessThan(2_000);
+    release();
+    await appended;
+  });
+});
+
+describe('a store that cannot be reached', () => {
+  test('refuses all records of the write, which is not tried again: it may stand already', async () => {
+    const { sink, trail } = open();
+    sink.refusal = gone;
+    const outcomes = await Promise.allSettled(records(10).map((one) => trail.append(one)));
+    expect(outcomes.map(({ status }) => status)).toEqual(Array(10).fill('rejected'));
+    expect(sink.writes).toEqual([1, 9]);
+  });
+
+  test('is the cause of the error, which says nothing of it itself', async () => {
+    const { sink, trail } = open();
+    const cause = gone();
+    sink.refusal = () => cause;
+    await expect(trail.append(record('refused'))).rejects.toMatchObject({
+      name: 'ServiceError',
+      code: 'AuditUnavailable',
+      message: 'The audit trail cannot be written.',
+      cause,
+    });
+  });
+
+  test('is tried anew with the next record', async () => {
+    const { sink, trail } = open();
+    sink.refusal = gone;
+    await expect(trail.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
+    sink.refusal = () => undefined;
+    await trail.append(record('taken'));
+    expect(ids(sink.durable)).toEqual(['taken']);
+  });
+
+  test('while a bad record is sought refuses the rest at once, and nothing stands twice', async () => {
+    const { sink, trail } = open();
+    const release = sink.hold();
+    // The write of all nine is refused as bad; of its halves the first is taken, and then the store is gone.
+    sink.refusal = (written) => {
+      if (written.length === 9) return new Error('bad record');
+      return sink.writes.length > 3 ? gone() : undefined;
+    };
+    const appended = Promise.allSettled(records(10).map((one) => trail.append(one)));
+    release();
+    const outcomes = await appended;
+    expect(sink.writes).toEqual([1, 9, 4, 5]);
+    expect(ids(sink.durable)).toEqual(['0', '1', '2', '3', '4']);
+    expect(outcomes.map(({ status }) => status === 'fulfilled')).toEqual([
+      ...Array<boolean>(5).fill(true),
+      ...Array<boolean>(5).fill(false),
+    ]);
+  });
+});
+
+describe('records that the store cannot take', () => {
+  test('are refused, and all others are durable, in order and once', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 64 }), async (areBad) => {
+        const { sink, trail } = open();
+        sink.refusal = (written) =>
+          written.some(({ requestId }) => areBad[Number(requestId)]) ? new Error('bad') : undefined;
+        const outcomes = await Promise.allSettled(
+          records(areBad.length).map((one) => trail.append(one)),
+        );
+        expect(outcomes.map(({ status }) => status === 'rejected')).toEqual(areBad);
+        expect(ids(sink.durable)).toEqual(
+          areBad.flatMap((isBad, index) => (isBad ? [] : [`${index}`])),
+        );
+      }),
+    );
+  });
+
+  test('cost the others few writes: one among 500 takes no more than 20', async () => {
+    for (const bad of ['1', '250', '499']) {
+      const { sink, trail } = open();
+      sink.refusal = (written) => (ids(written).includes(bad) ? new Error('bad') : undefined);
+      await Promise.allSettled(records(500).map((one) => trail.append(one)));
+      expect(sink.durable).toHaveLength(499);
+      expect(sink.writes.length).toBeLessThanOrEqual(20);
+    }
+  });
+
+  test('are refused where the sink throws before it promises anything', async () => {
+    const { trail } = open({
+      sink: {
+        write: () => {
+          throw new Error('at once');
+        },
+      },
+    });
+    await expect(trail.append(record('bad'))).rejects.toEqual(AUDIT_UNAVAILABLE);
+  });
+});
+
+describe('closing', () => {
+  test('waits for what was handed in', async () => {
+    const { sink, trail } = open({ batchLimit: 2 });
+    const appended = Promise.all(records(5).map((one) => trail.append(one)));
+    await trail.close();
+    expect(sink.durable).toHaveLength(5);
+    await appended;
+  });
+
+  test('is done at once where nothing waits', async () => {
+    await expect(open({ deadlineMs: 60_000 }).trail.close()).resolves.toBeUndefined();
+  });
+});
+
+test.each(['queueLimit', 'batchLimit', 'deadlineMs'])('a %s below one is refused', (limit) => {
+  for (const value of [0, -1, 1.5, Number.NaN])
+    expect(() => open({ [limit]: value })).toThrow(RangeError);
+});
