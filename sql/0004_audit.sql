@@ -1,5 +1,5 @@
--- The audit trail: append-only (see the grants). Each writing process has a writer id and numbers its records, so that
--- records can be chained per writer.
+-- The audit trail: append-only (see the grants). Each writing process has a writer id: its own records are in the order of
+-- their ids.
 
 create table audit_event (
   id bigint generated always as identity primary key,

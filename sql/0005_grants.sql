@@ -2,7 +2,10 @@
 
 do $$
 begin
-  create role strongroom_service nologin;
+  -- Asked first: CREATE ROLE refuses whoever may not make roles before it looks whether the role is there.
+  if not exists (select from pg_roles where rolname = 'strongroom_service') then
+    create role strongroom_service nologin;
+  end if;
 exception
   when duplicate_object or unique_violation then null;
   when insufficient_privilege then

@@ -60,6 +60,7 @@ export interface Service {
 /** Limits of one process. Waits are in milliseconds. */
 const LIMITS = {
   databaseConnections: 10,
+  trailConnections: 2,
   leaseWaitMs: 10_000,
   waitingOperations: 2_000,
   loadedKeys: 20_000,
@@ -121,13 +122,13 @@ export async function compose(
   log: Logger,
   { clock = systemClock, onHang }: Overrides = {},
 ): Promise<Service> {
-  const db = openDatabase({
+  const database = {
     url: settings.databaseUrl,
-    connections: LIMITS.databaseConnections,
-    onIdleError: (error) => {
-      log.warn({ err: error }, 'an idle database connection broke');
+    onIdleError: (error: Error) => {
+      log.warn({ err: error }, 'a database connection broke');
     },
-  });
+  };
+  const db = openDatabase({ ...database, connections: LIMITS.databaseConnections });
   const pool = await findPool(db, settings.pool);
   if (pool === undefined)
     throw new Error(
@@ -137,11 +138,12 @@ export async function compose(
   const feed = await openChangeFeed({
     url: settings.databaseUrl,
     poolId: pool.id,
-    writer,
     onError: (error) => {
       log.warn({ err: error }, 'the change feed broke: caches are not believed meanwhile');
     },
   });
+  // The trail must not wait behind changes that hold a connection while the HSM works.
+  const trailDb = openDatabase({ ...database, connections: LIMITS.trailConnections });
   const context: StoreContext = {
     db,
     poolId: pool.id,
@@ -154,7 +156,7 @@ export async function compose(
   await openRootKeys(hsm, pool);
 
   const trail = createAuditTrail({
-    sink: createAuditSink(context),
+    sink: createAuditSink({ ...context, db: trailDb }),
     queueLimit: LIMITS.auditQueue,
     batchLimit: LIMITS.auditBatch,
     deadlineMs: LIMITS.auditDeadlineMs,
@@ -254,7 +256,7 @@ export async function compose(
       await trail.close();
       await hsm.close();
       await feed.close();
-      await db.destroy();
+      await Promise.all([db.destroy(), trailDb.destroy()]);
     },
   };
 }

@@ -11,6 +11,7 @@ export class AuditDraft implements AuditedChange {
   readonly #now: () => Date;
   readonly #startedAt: Date;
   #fields: DraftFields;
+  #successStatus = 200;
   #isCommitted = false;
 
   constructor(now: () => Date, fields: DraftFields) {
@@ -25,7 +26,12 @@ export class AuditDraft implements AuditedChange {
 
   /** The record of success, with the status that the answer will have. */
   toRecord(): AuditRecord {
-    return this.finish({ status: 200 });
+    return this.finish({ status: this.#successStatus });
+  }
+
+  /** The status that the answer will have if all goes well; 200 where nobody says. */
+  succeedsWith(status: number): void {
+    this.#successStatus = status;
   }
 
   committed(): void {
@@ -51,7 +57,7 @@ export class AuditDraft implements AuditedChange {
 
 /** The longest text from a caller that a record keeps. */
 const TEXT_LIMIT = 256;
-const CONTROL_CHARACTERS = /[\p{Cc}\p{Cs}\u2028\u2029]/gu;
+const CONTROL_CHARACTERS = /[\p{Cc}\p{Cs}\p{Bidi_Control}\u2028\u2029]/gu;
 
 /** Texts come from callers: bounded, and without what could forge lines where the trail is read, or what Postgres refuses. */
 function clean(fields: DraftFields): DraftFields {

@@ -173,11 +173,7 @@ export function createKeyService({ hsm, keys, pool, clock, newVersionId }: KeySe
 
     /** Removes a deleted key's material for good. @throws ServiceError KeyNotFound, PurgeProtected */
     async purge(name: KeyName, change: AuditedChange): Promise<void> {
-      if (pool.purgeProtection)
-        throw new ServiceError(
-          'PurgeProtected',
-          'Operation "purge" is not allowed because purge protection is enabled for this pool.',
-        );
+      if (pool.purgeProtection) throw purgeProtected();
       if (!(await keys.purgeKey(name, change))) throw keyNotFound(name);
     },
   };
@@ -189,6 +185,13 @@ export function keyNotFound(name: KeyName, version?: KeyVersionId): ServiceError
   return new ServiceError(
     'KeyNotFound',
     `Key not found: A key with (name/id) ${id} was not found in this key vault.`,
+  );
+}
+
+export function purgeProtected(): ServiceError {
+  return new ServiceError(
+    'PurgeProtected',
+    'Operation "purge" is not allowed because purge protection is enabled for this pool.',
   );
 }
 

@@ -156,6 +156,8 @@ function assignmentNotFound(): ServiceError {
 }
 
 const CONTROL = [
+  // A wildcard may stand for any of the others.
+  /\*/,
   /\/role(Definitions|Assignments)\/(write|delete)\//,
   /\/securitydomain\//,
   /\/managedHsm\/(backup|restore)\//,

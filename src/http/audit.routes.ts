@@ -4,6 +4,7 @@ import { type AuditEvent, type AuditFilter } from '../core/audit.ts';
 import { type AuditReader } from '../core/ports.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteServices } from './route.ts';
+import { text } from './text.ts';
 
 /** Events on a page, at most; fewer with maxresults. */
 const PAGE_LIMIT = 1000;
@@ -17,9 +18,9 @@ const EventsQuery = z
   .object({
     from: date,
     to: date,
-    principalId: z.string().max(128).optional(),
-    keyName: z.string().max(127).optional(),
-    operation: z.string().max(64).optional(),
+    principalId: text(128).optional(),
+    keyName: text(127).optional(),
+    operation: text(64).optional(),
     outcome: z.enum(['success', 'failure']).optional(),
   })
   .and(pageQuery(PAGE_LIMIT));

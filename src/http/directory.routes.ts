@@ -15,13 +15,14 @@ import {
 } from './directory.schema.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteDefinition, type RouteServices } from './route.ts';
+import { text } from './text.ts';
 
 const READ: Action = 'Strongroom/directory/read/action';
 const WRITE: Action = 'Strongroom/directory/write/action';
 /** Graph's own page size. */
 const PAGE_LIMIT = 100;
 
-const ListQuery = z.object({ $filter: z.string().max(512).optional() }).and(pageQuery(PAGE_LIMIT));
+const ListQuery = z.object({ $filter: text(512).optional() }).and(pageQuery(PAGE_LIMIT));
 const idOf = (raw: Readonly<Record<string, string | undefined>>) => ({
   id: parseGuid('The object id', raw['id'] ?? ''),
 });

@@ -13,6 +13,7 @@ import {
   PutAssignmentRequest,
 } from './roles.schema.ts';
 import { route, type RouteServices } from './route.ts';
+import { text } from './text.ts';
 
 const PROVIDER = '/providers/Microsoft.Authorization';
 type RawParams = Readonly<Record<string, string | undefined>>;
@@ -26,9 +27,7 @@ const PLACES: readonly { prefix: string; scope: (raw: RawParams) => Scope }[] = 
 
 /** Both lists fit one page in the live service; here a pool may have 100,000 assignments. */
 const PAGE_LIMIT = 1000;
-const AssignmentQuery = z
-  .object({ $filter: z.string().max(512).optional() })
-  .and(pageQuery(PAGE_LIMIT));
+const AssignmentQuery = z.object({ $filter: text(512).optional() }).and(pageQuery(PAGE_LIMIT));
 
 export function addRoleRoutes(router: Router, services: RouteServices, roles: RoleService): void {
   for (const place of PLACES) {

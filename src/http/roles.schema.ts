@@ -2,21 +2,22 @@ import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
 import { type RoleAssignment, type RoleDefinition } from '../core/role.ts';
 import { type AssignmentFilter } from '../core/role-service.ts';
+import { text } from './text.ts';
 
 const DEFINITIONS = 'Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions';
 
 export const PutAssignmentRequest = z.object({
   properties: z.object({
-    roleDefinitionId: z.string().max(512),
-    principalId: z.string().max(256),
+    roleDefinitionId: text(512),
+    principalId: text(256),
   }),
 });
 
 const PRINCIPAL_FILTER = /^principalId\s+eq\s+'([^']{1,128})'$/i;
 
 /** The two filters that Azure knows, and none. @throws ServiceError BadParameter */
-export function parseAssignmentFilter(text: string | undefined): AssignmentFilter {
-  const filter = text?.trim() ?? '';
+export function parseAssignmentFilter(given: string | undefined): AssignmentFilter {
+  const filter = given?.trim() ?? '';
   if (filter === '') return { kind: 'none' };
   if (/^atScope\(\)$/i.test(filter)) return { kind: 'atScope' };
   const principalId = PRINCIPAL_FILTER.exec(filter)?.[1];

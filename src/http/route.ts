@@ -69,13 +69,14 @@ export function route<Params, Query = undefined, Body = undefined>(
     await requireAllowed(services.authorizer, context, action, scope);
     const query = definition.query && read(definition.query, req.query, 'query parameter');
     const body = definition.body && read(definition.body, await readBody(req, res), 'property');
+    const status = definition.status ?? 200;
+    audit.succeedsWith(status);
     const answer = await definition.handler({
       params,
       query: query as Query,
       body: body as Body,
       context,
     });
-    const status = definition.status ?? 200;
     // Nothing leaves before its record is durable; a change of state has committed with it already.
     if (!audit.isCommitted) await services.trail.append(audit.finish({ status }));
     send(res, status, answer);

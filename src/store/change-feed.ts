@@ -9,11 +9,11 @@ export const CHANNEL = 'strongroom_change';
 const HEARTBEAT_EVERY_MS = 250;
 /** A feed that hasn't proved itself for so long isn't believed (revocation holds everywhere within a second). */
 const BELIEVED_FOR_MS = 1_000;
+const END_LIMIT_MS = 1_000;
 const RECONNECT_DELAY_MS = { first: 100, most: 2_000 };
 
 const Payload = z.object({
   poolId: z.string(),
-  writer: z.string(),
   topic: z.enum(['key', 'assignment', 'role', 'directory']),
   id: z.string(),
 });
@@ -21,8 +21,6 @@ const Payload = z.object({
 export interface ChangeFeedOptions {
   readonly url: string;
   readonly poolId: string;
-  /** This process; its own changes are told directly and skipped when they come back. */
-  readonly writer: string;
   readonly onError: (error: unknown) => void;
 }
 
@@ -33,6 +31,9 @@ export interface OpenChangeFeed extends ChangeFeed {
 }
 
 /**
+ * This process's own changes come back too, and are told again: where the answer to its COMMIT was lost, that is the only
+ * word of them.
+ *
  * LISTEN on a connection of its own. A query's round trip on it delivers every notification committed before the query
  * began (PostgreSQL sends them before it is ready for the next query), so a heartbeat that began less than a second ago
  * and has come back proves that nothing older is missing.
@@ -58,13 +59,18 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
     fresh.on('notification', ({ payload }) => {
       const read = Payload.safeParse(parseJson(payload));
       if (!read.success) tell('everything');
-      else if (read.data.poolId === options.poolId && read.data.writer !== options.writer)
+      else if (read.data.poolId === options.poolId)
         tell({ topic: read.data.topic, id: read.data.id });
     });
     fresh.on('error', options.onError);
-    await fresh.connect();
-    await fresh.query(`listen ${CHANNEL}`);
-    return fresh;
+    try {
+      await fresh.connect();
+      await fresh.query(`listen ${CHANNEL}`);
+      return fresh;
+    } catch (error) {
+      await end(fresh);
+      throw error;
+    }
   }
 
   async function beat(): Promise<void> {
@@ -86,7 +92,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
         options.onError(error);
         const broken = client;
         client = undefined;
-        await broken?.end().catch(() => undefined);
+        if (broken !== undefined) await end(broken);
         await delay(wait);
         wait = Math.min(2 * wait, RECONNECT_DELAY_MS.most);
       }
@@ -104,10 +110,17 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
     async close() {
       state.isClosed = true;
       provenAt = Number.NEGATIVE_INFINITY;
-      await client?.end().catch(() => undefined);
+      if (client !== undefined) await end(client);
       await beating;
+      // It may have been about to connect again.
+      if (client !== undefined) await end(client);
     },
   };
+}
+
+/** A connection that nothing comes back on is left to itself: whoever waits for its end waits a bounded time. */
+async function end(client: pg.Client): Promise<void> {
+  await Promise.race([client.end().catch(() => undefined), delay(END_LIMIT_MS)]);
 }
 
 function parseJson(text: string | undefined): unknown {

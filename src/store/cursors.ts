@@ -6,6 +6,9 @@ function encodeCursor(place: string): string {
   return Buffer.from(place).toString('base64url');
 }
 
+/** What Postgres takes for a uuid, and nothing that it refuses. */
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 const MAX_PLACE = 256;
 
 /** @throws ServiceError BadParameter for what isn't a cursor of ours */

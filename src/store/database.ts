@@ -12,11 +12,12 @@ export interface DatabaseOptions {
   readonly url: string;
   /** Connections at most. */
   readonly connections: number;
-  /** An idle connection that breaks is no request's fault: it goes to the log. */
+  /** A connection broke. A request that was using it fails by itself; this is for the log. */
   readonly onIdleError: (error: Error) => void;
 }
 
-const LIMITS_MS = { connect: 5_000, statement: 15_000, idleInTransaction: 15_000 };
+/** `answer` is for a database that says nothing at all, where the server's own limit can't help. */
+const LIMITS_MS = { connect: 5_000, statement: 15_000, idleInTransaction: 15_000, answer: 17_000 };
 
 export function openDatabase({ url, connections, onIdleError }: DatabaseOptions): Kysely<Tables> {
   const pool = new pg.Pool({
@@ -25,12 +26,19 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
     connectionTimeoutMillis: LIMITS_MS.connect,
     statement_timeout: LIMITS_MS.statement,
     idle_in_transaction_session_timeout: LIMITS_MS.idleInTransaction,
+    query_timeout: LIMITS_MS.answer,
+    keepAlive: true,
     application_name: 'strongroom',
   });
-  pool.on('error', onIdleError);
   // While a connection is lent out the pool doesn't listen to it, and an error that nobody hears ends the process.
   pool.on('connect', (client) => {
     client.on('error', onIdleError);
+  });
+  // Of idle connections it tells once more what was just heard.
+  pool.on('error', () => undefined);
+  // A connection whose query was given up is still in the middle of it: nobody may get it again.
+  pool.on('release', (_error, client) => {
+    if ('readyForQuery' in client && client.readyForQuery !== true) void client.end();
   });
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
 }
@@ -77,10 +85,7 @@ export async function changing<T>(
       if (done === undefined) return undefined;
       await insertAuditRecords(trx, poolId, writer, [audited.toRecord()]);
       told = typeof changed === 'function' ? changed(done) : [changed];
-      for (const { topic, id } of told)
-        await sql`select pg_notify(${CHANNEL}, ${JSON.stringify({ poolId, writer, topic, id })})`.execute(
-          trx,
-        );
+      await announce(trx, poolId, told);
       return done;
     });
     if (result !== undefined) audited.committed();
@@ -89,4 +94,14 @@ export async function changing<T>(
   } catch (error) {
     throw fromPostgres(error);
   }
+}
+
+/** Tells every process, this one too, when the transaction commits. */
+export async function announce(
+  trx: Trx,
+  poolId: string,
+  changes: readonly StateChange[],
+): Promise<void> {
+  for (const { topic, id } of changes)
+    await sql`select pg_notify(${CHANNEL}, ${JSON.stringify({ poolId, topic, id })})`.execute(trx);
 }

@@ -6,13 +6,11 @@ import {
 } from '../core/directory.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type DirectoryStore, type StateChange } from '../core/ports.ts';
-import { decodeCursor, pageOf } from './cursors.ts';
+import { decodeCursor, pageOf, UUID } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { isDuplicate, isOrphaned } from './errors.ts';
 import { requireAdministrator } from './role-store.ts';
 import { type Tables } from './tables.ts';
-
-const UUID = /^[0-9a-f-]{36}$/;
 
 /** Identifiers are GUIDs: another text can't be one, and Postgres wouldn't take it. */
 const isUuid = (text: string) => UUID.test(text);

@@ -1,8 +1,12 @@
+import { isNativeError } from 'node:util/types';
 import pg from 'pg';
 import { ServiceError } from '../core/errors.ts';
 
-/** SQLSTATE classes and codes after which another try, later, may well succeed (PostgreSQL appendix A). */
-const UNAVAILABLE = /^(08|53|57|58|40|25P|55P03)/;
+/**
+ * SQLSTATE classes and codes after which another try, later, may well succeed (PostgreSQL appendix A). 25006 is what a
+ * former primary says after a failover.
+ */
+const UNAVAILABLE = /^(08|53|57|58|40|25P|25006|55P03)/;
 const SOCKET_ERRORS = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -10,12 +14,17 @@ const SOCKET_ERRORS = new Set([
   'EPIPE',
   'ETIMEDOUT',
   'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'ECONNABORTED',
+  'EAI_AGAIN',
   'ENOTFOUND',
 ]);
 
 /** The one translation of the database's errors; ServiceErrors and our own faults pass unchanged. */
 export function fromPostgres(error: unknown): unknown {
-  if (error instanceof ServiceError || !(error instanceof Error)) return error;
+  if (error instanceof ServiceError || !isNativeError(error)) return error;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const isDown =
     error instanceof pg.DatabaseError

@@ -29,11 +29,7 @@ export function createKeyReader(context: StoreContext): KeyReader {
 
     listKeys: ({ after, limit }) =>
       reading(context, async (db) => {
-        const rows = await currentVersions(db, poolId)
-          .where('key.deleted_at', 'is', null)
-          .where('key.name_key', '>', after === undefined ? '' : decodeCursor(after, NAME))
-          .limit(limit + 1)
-          .execute();
+        const rows = await currentVersionsOfPage(db, poolId, 'is', { after, limit });
         return pageOf(rows, limit, toKeyVersion, (row) => row.name_key);
       }),
 
@@ -63,11 +59,7 @@ export function createKeyReader(context: StoreContext): KeyReader {
 
     listDeletedKeys: ({ after, limit }) =>
       reading(context, async (db) => {
-        const rows = await currentVersions(db, poolId)
-          .where('key.deleted_at', 'is not', null)
-          .where('key.name_key', '>', after === undefined ? '' : decodeCursor(after, NAME))
-          .limit(limit + 1)
-          .execute();
+        const rows = await currentVersionsOfPage(db, poolId, 'is not', { after, limit });
         return pageOf(rows, limit, toDeletedKey, (row) => row.name_key);
       }),
   };
@@ -81,6 +73,40 @@ export function currentVersions(db: Kysely<Tables>, poolId: string) {
   return joined(db, poolId)
     .whereRef('key_version.version', '=', 'key.current_version')
     .orderBy('key.name_key');
+}
+
+/**
+ * The page is cut before the join: joined first, the planner may merge whole tables, at a cost that grows with the number
+ * of keys before the page. `deleted`: whether the date of deletion "is" or "is not" null.
+ */
+function currentVersionsOfPage(
+  db: Kysely<Tables>,
+  poolId: string,
+  deleted: 'is' | 'is not',
+  { after, limit }: { after: string | undefined; limit: number },
+) {
+  return db
+    .selectFrom(
+      db
+        .selectFrom('key')
+        .selectAll()
+        .where('pool_id', '=', poolId)
+        .where('deleted_at', deleted, null)
+        .where('name_key', '>', after === undefined ? '' : decodeCursor(after, NAME))
+        .orderBy('name_key')
+        .limit(limit + 1)
+        .as('key'),
+    )
+    .innerJoin('key_version', (join) =>
+      join
+        .onRef('key_version.pool_id', '=', 'key.pool_id')
+        .onRef('key_version.name_key', '=', 'key.name_key')
+        .onRef('key_version.version', '=', 'key.current_version'),
+    )
+    .selectAll('key_version')
+    .select(['key.name', 'key.deleted_at', 'key.purge_at'])
+    .orderBy('key.name_key')
+    .execute();
 }
 
 function joined(db: Kysely<Tables>, poolId: string) {

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { type KeyName } from '../core/key.ts';
-import { keyIsDeleted } from '../core/key-service.ts';
+import { keyIsDeleted, purgeProtected } from '../core/key-service.ts';
 import { type KeyWriter, type StateChange } from '../core/ports.ts';
 import { keyScope } from '../core/role.ts';
 import { changing, type StoreContext, type Trx } from './database.ts';
@@ -126,6 +126,14 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
         async (trx) => {
           const key = await lockKey(trx, name);
           if (key === undefined || !isDeleted(key)) return undefined;
+          // Processes learn of protection when they start; it may be younger, and from its commit on nothing is purged.
+          const pool = await trx
+            .selectFrom('pool')
+            .select('purge_protection')
+            .where('id', '=', poolId)
+            .forShare()
+            .executeTakeFirstOrThrow();
+          if (pool.purge_protection) throw purgeProtected();
           // A new key of this name must not come with grants that were made for the old one.
           const removed = await trx
             .deleteFrom('role_assignment')

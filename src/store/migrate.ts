@@ -66,6 +66,8 @@ export async function requireCurrentSchema(url: string): Promise<void> {
 
 async function withClient(url: string, use: (client: pg.Client) => Promise<void>): Promise<void> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+  // What was asked on a connection that breaks fails by itself; unheard, this would end the process.
+  client.on('error', () => undefined);
   await client.connect();
   try {
     await use(client);

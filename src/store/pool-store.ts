@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Insertable, type Kysely, sql } from 'kysely';
 import { fromPostgres } from './errors.ts';
 import { type PoolRow, type Tables } from './tables.ts';
@@ -32,6 +33,8 @@ export async function protectFromPurge(db: Kysely<Tables>, poolId: string): Prom
   await db.updateTable('pool').set({ purge_protection: true }).where('id', '=', poolId).execute();
 }
 
+const LOCK_RETRY_MS = 100;
+
 /** Lets one process at a time make what a pool has once: root keys, signing key, first administrator. */
 export async function withPoolLock<T>(
   db: Kysely<Tables>,
@@ -40,7 +43,13 @@ export async function withPoolLock<T>(
 ): Promise<T> {
   return db.connection().execute(async (connection) => {
     const lock = sql`hashtextextended(${`pool ${name}`}, 0)`;
-    await sql`select pg_advisory_lock(${lock})`.execute(connection);
+    // Asked again and again: a statement that waits ends at the statement timeout, and making root keys may take longer.
+    for (;;) {
+      const { rows } = await sql<{ isMine: boolean }>`
+        select pg_try_advisory_lock(${lock}) as "isMine"`.execute(connection);
+      if (rows[0]?.isMine === true) break;
+      await delay(LOCK_RETRY_MS);
+    }
     try {
       return await work();
     } finally {

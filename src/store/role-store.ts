@@ -8,12 +8,10 @@ import {
   type RoleDefinition,
   type Scope,
 } from '../core/role.ts';
-import { decodeCursor, pageOf } from './cursors.ts';
-import { changing, reading, type StoreContext, type Trx } from './database.ts';
-import { isDuplicate } from './errors.ts';
+import { decodeCursor, pageOf, UUID } from './cursors.ts';
+import { announce, changing, reading, type StoreContext, type Trx } from './database.ts';
 import { type Tables } from './tables.ts';
 
-const UUID = /^[0-9a-f-]{36}$/;
 interface AssignmentRow {
   id: string;
   principal_id: string;
@@ -74,35 +72,34 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
         scope: assignment.scope,
       };
       const told = { topic: 'assignment', id: assignment.principalId } as const;
-      try {
-        await changing(context, change, told, async (trx) => {
-          // The definition must not go away between its check and this row.
-          await trx
-            .selectFrom('role_definition')
-            .select('id')
-            .where('pool_id', '=', poolId)
-            .where('id', '=', row.role_id)
-            .forShare()
-            .executeTakeFirst();
-          const same = await trx
-            .selectFrom('role_assignment')
-            .selectAll()
-            .where('pool_id', '=', poolId)
-            .where('id', '=', row.id)
-            .executeTakeFirst();
-          const isRepeated =
-            same?.principal_id === row.principal_id &&
-            same.role_id === row.role_id &&
-            same.scope === row.scope;
-          if (!isRepeated) await trx.insertInto('role_assignment').values(row).execute();
-          return true;
-        });
-      } catch (error) {
-        if (!isDuplicate(error)) throw error;
-        throw new ServiceError('RoleAssignmentExists', 'The role assignment already exists.', {
-          cause: error,
-        });
-      }
+      await changing(context, change, told, async (trx) => {
+        // The definition must not go away between its check and this row.
+        await trx
+          .selectFrom('role_definition')
+          .select('id')
+          .where('pool_id', '=', poolId)
+          .where('id', '=', row.role_id)
+          .forShare()
+          .executeTakeFirst();
+        // Waits for whoever is writing the same at this moment, and then sees what came of it.
+        await trx
+          .insertInto('role_assignment')
+          .values(row)
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+        const standing = await trx
+          .selectFrom('role_assignment')
+          .select('id')
+          .where('pool_id', '=', poolId)
+          .where('id', '=', row.id)
+          .where('principal_id', '=', row.principal_id)
+          .where('role_id', '=', row.role_id)
+          .where('scope', '=', row.scope)
+          .executeTakeFirst();
+        if (standing === undefined)
+          throw new ServiceError('RoleAssignmentExists', 'The role assignment already exists.');
+        return true;
+      });
     },
 
     deleteAssignment: (id, scope, change) =>
@@ -183,7 +180,7 @@ export async function requireAdministrator(
     );
 }
 
-/** Writes the built-in roles as this version of the service defines them; those that are right already stay untouched. */
+/** Writes the built-in roles as this version of the service defines them, and tells of those whose permissions changed. */
 export async function seedBuiltInRoles(
   db: Kysely<Tables>,
   poolId: string,
@@ -205,18 +202,24 @@ export async function seedBuiltInRoles(
         .values({ pool_id: poolId, id: role.id, ...values })
         .onConflict((conflict) => conflict.columns(['pool_id', 'id']).doUpdateSet(values))
         .execute();
-      await trx
+      const removed = await trx
         .deleteFrom('role_permission')
         .where('pool_id', '=', poolId)
         .where('role_id', '=', role.id)
         .where('action', 'not in', [...role.actions, ''])
+        .returning('action')
         .execute();
-      for (const action of role.actions)
-        await trx
+      let isChanged = removed.length > 0;
+      for (const action of role.actions) {
+        const added = await trx
           .insertInto('role_permission')
           .values({ pool_id: poolId, role_id: role.id, action })
           .onConflict((conflict) => conflict.doNothing())
-          .execute();
+          .returning('action')
+          .executeTakeFirst();
+        isChanged ||= added !== undefined;
+      }
+      if (isChanged) await announce(trx, poolId, [{ topic: 'role', id: role.id }]);
     }
   });
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/key.ts';
@@ -23,14 +22,12 @@ afterAll(() => database.close());
 let pool: Pool;
 let feed: OpenChangeFeed;
 let told: (StateChange | 'everything')[];
-const writer = randomUUID();
 beforeEach(async () => {
   pool = await makePool(db);
   told = [];
   feed = await openChangeFeed({
     url: serviceUrl,
     poolId: pool.id,
-    writer,
     onError: () => undefined,
   });
   feed.subscribe((change) => told.push(change));
@@ -72,7 +69,6 @@ describe('a feed', () => {
   test('tells what this process has changed at once', async () => {
     const context = {
       ...processOf(db, pool),
-      writer,
       tell: (change: StateChange) => {
         feed.tell(change);
       },
@@ -175,7 +171,7 @@ describe('coherence', () => {
 test('a feed that cannot be opened says so', async () => {
   const url = serviceUrl.replace(/\/test_\w+/, '/no_such_database');
   await expect(
-    openChangeFeed({ url, poolId: pool.id, writer, onError: () => undefined }),
+    openChangeFeed({ url, poolId: pool.id, onError: () => undefined }),
   ).rejects.toMatchObject({ code: '3D000' });
 });
 

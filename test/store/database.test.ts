@@ -72,15 +72,21 @@ describe('an error', () => {
     },
   );
 
-  test.each(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'])(
-    'of the network, %s, means that the store is unavailable, and is kept for the log',
-    (code) => {
-      const error = Object.assign(new Error('secret host name'), { code });
-      const seen = fromPostgres(error);
-      expect(seen).toMatchObject({ code: 'StoreUnavailable', cause: error });
-      expect((seen as Error).message).not.toContain('secret');
-    },
-  );
+  test.each([
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'ENOENT',
+    'EPIPE',
+    'ETIMEDOUT',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'ENETUNREACH',
+  ])('of the network, %s, means that the store is unavailable, and is kept for the log', (code) => {
+    const error = Object.assign(new Error('secret host name'), { code });
+    const seen = fromPostgres(error);
+    expect(seen).toMatchObject({ code: 'StoreUnavailable', cause: error });
+    expect((seen as Error).message).not.toContain('secret');
+  });
 
   test.each([
     ['a statement that takes too long', 'set statement_timeout = 20; select pg_sleep(5)', '57014'],

@@ -52,7 +52,12 @@ describe('an application', () => {
     const { id, appId } = made;
     await expect(directory.findApplication({ id })).resolves.toEqual(made);
     await expect(directory.findApplication({ appId })).resolves.toEqual(made);
-    for (const by of [{ id: appId }, { appId: id }, { id: 'no GUID' }, { appId: "' or true --" }])
+    for (const by of [
+      { id: appId },
+      { appId: id },
+      { id: '-'.repeat(36) },
+      { appId: "' or true --" },
+    ])
       await expect(directory.findApplication(by)).resolves.toBeUndefined();
   });
 

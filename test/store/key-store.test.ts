@@ -4,6 +4,7 @@ import { type KeyMaterial, type KeyVersion, parseKeyName } from '../../src/core/
 import { type KeyReader, type KeyWriter } from '../../src/core/ports.ts';
 import { createKeyReader } from '../../src/store/key-reader.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
+import { protectFromPurge } from '../../src/store/pool-store.ts';
 import { createRoleStore } from '../../src/store/role-store.ts';
 import {
   eventsOf,
@@ -318,6 +319,15 @@ describe('a deleted key', () => {
     expect([left, await keys.findDeletedKey(name)]).toEqual([[], undefined]);
     const made = await add();
     expect(await answering()).toBe(versionOf(made));
+  });
+
+  test('is not purged once its pool is protected, by no process however long it runs', async () => {
+    await protectFromPurge(db, context.poolId);
+    await expect(keys.purgeKey(name, newChange())).rejects.toMatchObject({
+      code: 'PurgeProtected',
+    });
+    await expect(keys.findDeletedKey(name)).resolves.toMatchObject(dates);
+    await expect(keys.recoverKey(name, newChange())).resolves.toBeDefined();
   });
 
   test('that is purged takes the assignments at its own scope with it, and no others', async () => {

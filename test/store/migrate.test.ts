@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { migrate, requireCurrentSchema, SchemaError } from '../../src/store/migrate.ts';
 import { openStoreDatabase, withClient } from '../support/store.ts';
@@ -62,6 +63,21 @@ describe('migrating', () => {
     await migrate(ownerUrl);
     await expect(requireCurrentSchema(ownerUrl)).resolves.toBeUndefined();
   });
+});
+
+test('an owner who may not make roles migrates once an administrator has made the group', async () => {
+  await migrate(ownerUrl);
+  const owner = `plain_owner_${randomBytes(4).toString('hex')}`;
+  await asOwner(`create role ${owner} login password 'plain'`);
+  await asOwner(`grant ${owner} to current_user`);
+  await asOwner(`create database ${owner} owner ${owner}`);
+  const url = ownerUrl
+    .replace(/\/\/[^@]+@/, `//${owner}:plain@`)
+    .replace(/\/test_\w+/, `/${owner}`);
+  await migrate(url);
+  await expect(requireCurrentSchema(url)).resolves.toBeUndefined();
+  await asOwner(`drop database ${owner}`);
+  await asOwner(`drop role ${owner}`);
 });
 
 describe('a start that does not migrate', () => {

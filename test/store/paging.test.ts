@@ -159,6 +159,7 @@ describe.each(Object.keys(lists))('a list of %s', (kind) => {
     ['a quote', `'; drop table key; --`],
     ['a zero byte', 'a\0'],
     ['a line end', 'key-001\n'],
+    ['dots', '.'.repeat(36)],
     ['too much', 'a'.repeat(400)],
   ])('refuses a cursor of %s', async (_, place) => {
     await expect(
@@ -170,6 +171,16 @@ describe.each(Object.keys(lists))('a list of %s', (kind) => {
     await expect(list({ limit: 3, after: '!' })).rejects.toMatchObject({ code: 'BadParameter' });
   });
 });
+
+test.each(['assignments', 'applications', 'service principals'])(
+  'a list of %s refuses a cursor that only looks like a GUID',
+  async (kind) => {
+    const after = Buffer.from('-'.repeat(36)).toString('base64url');
+    await expect(listOf(kind).list({ limit: 3, after })).rejects.toMatchObject({
+      code: 'BadParameter',
+    });
+  },
+);
 
 describe('while rows go', () => {
   test('a list of keys goes on after one that is no longer there', async () => {

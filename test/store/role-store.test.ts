@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type RoleAssignment, type RoleDefinition, type Scope } from '../../src/core/role.ts';
+import { openChangeFeed } from '../../src/store/change-feed.ts';
 import { createRoleStore, seedBuiltInRoles } from '../../src/store/role-store.ts';
 import { makePool, newChange, openStoreDatabase, processOf } from '../support/store.ts';
 
@@ -72,6 +74,27 @@ describe('built-in roles', () => {
     await expect(roles.policyOf(['alice'])).resolves.toMatchObject({ permissions: [] });
   });
 
+  test('are told to every process when their permissions change, and only then', async () => {
+    const told: unknown[] = [];
+    const feed = await openChangeFeed({
+      url: database.serviceUrl,
+      poolId: context.poolId,
+      onError: () => undefined,
+    });
+    feed.subscribe((change) => told.push(change));
+    const seed = async (actions: readonly string[]) => {
+      told.length = 0;
+      await seedBuiltInRoles(db, context.poolId, [role(reader, actions)]);
+      await delay(400);
+      return [...told];
+    };
+    const change = { topic: 'role', id: reader };
+    expect(await seed(['read', 'purge'])).toEqual([change]);
+    expect(await seed(['read', 'purge'])).toEqual([]);
+    expect(await seed(['read'])).toEqual([change]);
+    await feed.close();
+  });
+
   test('of one pool are not those of another', async () => {
     await seedBuiltInRoles(db, context.poolId, [role(reader, ['read'])]);
     const elsewhere = createRoleStore(processOf(db, await makePool(db)));
@@ -137,6 +160,19 @@ describe('an assignment', () => {
     const made = await assign('alice', '/keys');
     await roles.insertAssignment(made, newChange());
     expect((await roles.policyOf(['alice'])).assignments).toHaveLength(1);
+  });
+
+  test('that several make at the same moment, the very same, is no error for any of them', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const made = {
+        id: randomUUID(),
+        principalId: `principal-${round}`,
+        roleDefinitionId: reader,
+        scope: '/keys',
+      } as const;
+      await Promise.all([1, 2, 3, 4].map(() => roles.insertAssignment(made, newChange())));
+      expect((await roles.policyOf([made.principalId])).assignments).toHaveLength(1);
+    }
   });
 
   test.each([

@@ -1,0 +1,246 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { parseKeyName } from '../../src/core/key.ts';
+import { type StateChange } from '../../src/core/ports.ts';
+import { createAuditSink } from '../../src/store/audit-store.ts';
+import { openChangeFeed } from '../../src/store/change-feed.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { createKeyReader } from '../../src/store/key-reader.ts';
+import { createKeyWriter } from '../../src/store/key-writer.ts';
+import { findPool } from '../../src/store/pool-store.ts';
+import { createRoleStore } from '../../src/store/role-store.ts';
+import { openPostgresProxy, type PostgresProxy } from '../support/postgres-proxy.ts';
+import {
+  type Db,
+  makePool,
+  newChange,
+  newVersion,
+  openConnections,
+  openStoreDatabase,
+  processOf,
+  withClient,
+} from '../support/store.ts';
+
+const database = await openStoreDatabase();
+const { serviceUrl } = database;
+afterAll(() => database.close());
+
+const name = parseKeyName('key');
+const unavailable = { code: 'StoreUnavailable' };
+let proxy: PostgresProxy;
+let pool: { id: string };
+let broken: Error[];
+let db: Db;
+beforeEach(async () => {
+  proxy = await openPostgresProxy(serviceUrl);
+  pool = await makePool(database.db);
+  broken = [];
+  db = openDatabase({
+    url: proxy.url,
+    connections: 2,
+    onIdleError: (error) => broken.push(error),
+  });
+});
+afterEach(async () => {
+  await proxy.close();
+  await db.destroy();
+});
+
+/** Ends the backends that are in the middle of something. */
+const terminate = (state: string) =>
+  withClient(serviceUrl, async (client) => {
+    const { rowCount } = await client.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid()
+         and application_name = 'strongroom' and state = $1`,
+      [state],
+    );
+    return rowCount;
+  });
+
+async function until(isSo: () => boolean, limitMs: number): Promise<number> {
+  const began = performance.now();
+  while (!isSo()) {
+    if (performance.now() - began > limitMs) throw new Error('it did not come about');
+    await delay(5);
+  }
+  return performance.now() - began;
+}
+
+describe('a backend that dies', () => {
+  test('while an edit waits for the HSM costs that request only, and changes nothing', async () => {
+    const keys = {
+      ...createKeyReader(processOf(db, pool)),
+      ...createKeyWriter(processOf(db, pool)),
+    };
+    await keys.insertVersion(newVersion(pool.id, name), newChange());
+    const draft = newChange();
+    const attempt = keys.updateVersion(
+      name,
+      undefined,
+      async (current) => {
+        expect(await terminate('idle in transaction')).toBe(1);
+        await delay(100);
+        return { ...current, tags: { changed: 'yes' } };
+      },
+      draft,
+    );
+    await expect(attempt).rejects.toMatchObject(unavailable);
+    expect([broken.length > 0, draft.isCommitted]).toEqual([true, false]);
+    await expect(keys.findKey(name)).resolves.toMatchObject({ tags: {} });
+  });
+
+  test('while a statement runs costs that request only', async () => {
+    const keys = {
+      ...createKeyReader(processOf(db, pool)),
+      ...createKeyWriter(processOf(db, pool)),
+    };
+    await keys.insertVersion(newVersion(pool.id, name), newChange());
+    await withClient(serviceUrl, async (holder) => {
+      await holder.query('begin; select from key for update');
+      const attempt = keys
+        .deleteKey(name, { deletedAt: 1, purgeAt: 2 }, newChange())
+        .catch((error: unknown) => error);
+      await delay(200);
+      expect(await terminate('active')).toBe(1);
+      await expect(attempt).resolves.toMatchObject(unavailable);
+    });
+    await expect(keys.findKey(name)).resolves.toBeDefined();
+  });
+});
+
+test('a grant that was taken away is told, though the answer to its COMMIT was lost', async () => {
+  const told: (StateChange | 'everything')[] = [];
+  const feed = await openChangeFeed({
+    url: serviceUrl,
+    poolId: pool.id,
+    onError: () => undefined,
+  });
+  feed.subscribe((change) => told.push(change));
+  const roles = createRoleStore({
+    ...processOf(db, pool),
+    tell: (change) => {
+      feed.tell(change);
+    },
+  });
+  const assignment = {
+    id: randomUUID(),
+    principalId: 'alice',
+    roleDefinitionId: randomUUID(),
+    scope: '/',
+  } as const;
+  await roles.insertAssignment(assignment, newChange());
+  told.length = 0;
+  proxy.loseNextCommit();
+  await expect(roles.deleteAssignment(assignment.id, '/', newChange())).rejects.toMatchObject(
+    unavailable,
+  );
+  await expect(roles.findAssignment(assignment.id, '/')).resolves.toBeUndefined();
+  await until(() => told.length > 0, 1_000);
+  expect(told).toContainEqual({ topic: 'assignment', id: 'alice' });
+  await feed.close();
+});
+
+describe('a database that says nothing any more', () => {
+  test('is unavailable after a bounded time, and its connections are not used again', async () => {
+    const keys = createKeyReader(processOf(db, pool));
+    await Promise.all([keys.findKey(name), keys.findKey(name)]);
+    proxy.swallow(true);
+    const began = performance.now();
+    const attempts = [keys.findKey(name), keys.findKey(name)];
+    for (const attempt of attempts) await expect(attempt).rejects.toMatchObject(unavailable);
+    expect(performance.now() - began).toBeLessThan(20_000);
+    proxy.swallow(false);
+    await expect(keys.findKey(name)).resolves.toBeUndefined();
+  });
+
+  test('ends the belief in a feed within a second, and the feed comes back with the database', async () => {
+    const feed = await openChangeFeed({
+      url: proxy.url,
+      poolId: pool.id,
+      onError: () => undefined,
+    });
+    await until(() => feed.isCoherent(), 2_000);
+    proxy.swallow(true);
+    expect(await until(() => !feed.isCoherent(), 2_000)).toBeLessThan(1_050);
+    proxy.swallow(false);
+    await until(() => feed.isCoherent(), 8_000);
+    await feed.close();
+  });
+});
+
+describe('a feed', () => {
+  const openFeed = () =>
+    openChangeFeed({ url: proxy.url, poolId: pool.id, onError: () => undefined });
+
+  test('that cannot listen in time keeps no connection of its attempts', async () => {
+    const feed = await openFeed();
+    // Signing in takes several messages, each within its limit; LISTEN then exceeds its own.
+    proxy.slowDown(1_050);
+    let most = 0;
+    const watch = setInterval(() => {
+      most = Math.max(most, proxy.connections());
+    }, 50);
+    await delay(9_000);
+    clearInterval(watch);
+    proxy.slowDown(0);
+    expect(most).toBeLessThanOrEqual(1);
+    await feed.close();
+  });
+
+  test('that is closed while it connects again leaves no connection behind', async () => {
+    const feed = await openFeed();
+    proxy.slowDown(150);
+    await withClient(serviceUrl, (client) =>
+      client.query(`select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name = 'strongroom change feed'`),
+    );
+    await delay(550);
+    await feed.close();
+    await delay(300);
+    expect(proxy.connections()).toBe(0);
+  });
+
+  test('that is closed while the database says nothing is closed in a bounded time', async () => {
+    const feed = await openFeed();
+    await delay(100);
+    proxy.swallow(true);
+    const began = performance.now();
+    await feed.close();
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
+});
+
+describe('without a database', () => {
+  test.each([
+    ['whose port is closed', 'postgres://strongroom@127.0.0.1:1/strongroom'],
+    ['whose socket is not there', 'postgres://strongroom@/strongroom?host=/no/such/folder'],
+  ])('%s, reads and changes say that the store is unavailable', async (_, url) => {
+    const nowhere = openConnections(url);
+    const context = processOf(nowhere, pool);
+    const draft = newChange();
+    const attempts = [
+      () => findPool(nowhere, 'pool'),
+      () => createKeyReader(context).findKey(name),
+      () => createKeyWriter(context).insertVersion(newVersion(pool.id, name), draft),
+      () => createAuditSink(context).write([newChange().toRecord()]),
+    ];
+    for (const attempt of attempts) await expect(attempt()).rejects.toMatchObject(unavailable);
+    expect(draft.isCommitted).toBe(false);
+    await nowhere.destroy();
+  });
+
+  test('that takes no writes, as a former primary, the store is unavailable', async () => {
+    const readOnly = openConnections(
+      `${serviceUrl}&options=-c%20default_transaction_read_only%3Don`,
+    );
+    await expect(
+      createKeyWriter(processOf(readOnly, pool)).insertVersion(
+        newVersion(pool.id, name),
+        newChange(),
+      ),
+    ).rejects.toMatchObject(unavailable);
+    await readOnly.destroy();
+  });
+});
