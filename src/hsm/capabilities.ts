@@ -1,5 +1,7 @@
-import graphene, { type IKeyPair, type Session } from 'graphene-pk11';
+import graphene, { type IKeyPair, type Key, type Session } from 'graphene-pk11';
 import { oaepParameters } from './mechanisms.ts';
+import { readBytes } from './read-bytes.ts';
+import { dataKey } from './templates.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum } = graphene;
 
@@ -16,6 +18,11 @@ export interface Capabilities {
    * (implicit rejection): right for TLS, but here a wrong ciphertext has to be refused.
    */
   readonly pkcs1: Padding;
+  /**
+   * SoftHSM 2.6.1 pads to 8 bytes first and then writes that length into the length indicator of RFC 5649: what isn't a
+   * multiple of 8 bytes comes back with zeros behind it. `blocks`: then it is built from single blocks.
+   */
+  readonly keyWrapPadded: 'native' | 'blocks';
 }
 
 const KWP = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
@@ -26,6 +33,7 @@ const KWP = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
  */
 export function probeCapabilities(session: Session): Capabilities {
   requireSealing(session);
+  const keyWrapPadded = keepsLength(session) ? 'native' : 'blocks';
   const pair = session.generateKeyPair(
     KeyGenMechanism.RSA,
     {
@@ -43,6 +51,7 @@ export function probeCapabilities(session: Session): Capabilities {
       oaepSha1: triesOaep(session, pair, 'sha1'),
       oaepSha256: triesOaep(session, pair, 'sha256'),
       pkcs1: refusesBadPadding(session, pair) ? 'native' : 'raw',
+      keyWrapPadded,
     };
   } finally {
     pair.publicKey.destroy();
@@ -80,6 +89,34 @@ function refusesBadPadding(session: Session, pair: IKeyPair): boolean {
     return false;
   } catch {
     return true;
+  }
+}
+
+/** Whether 3 bytes that are wrapped and unwrapped again are still 3. */
+function keepsLength(session: Session): boolean {
+  const secret = Buffer.from('odd');
+  const wrapping = session.generateKey(KeyGenMechanism.AES, {
+    token: false,
+    valueLen: 32,
+    wrap: true,
+    unwrap: true,
+  });
+  const object = session.create(dataKey(secret)).toType<Key>();
+  try {
+    const unwrapped = session.unwrapKey(
+      KWP,
+      wrapping,
+      session.wrapKey(KWP, wrapping, object),
+      dataKey(),
+    );
+    try {
+      return readBytes(unwrapped, 'value').equals(secret);
+    } finally {
+      unwrapped.destroy();
+    }
+  } finally {
+    object.destroy();
+    wrapping.destroy();
   }
 }
 

@@ -5,6 +5,7 @@ import { type Ciphertext, type CipherParameters } from '../core/hsm.ts';
 import { type KeySpec } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
 import { decryptionFailed, fromDecryption } from './errors.ts';
+import { wrapPadded } from './key-wrap-padded.ts';
 import { type KeyPart } from './loaded-keys.ts';
 import { oaepParameters } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
@@ -152,8 +153,10 @@ function keyWrap(mechanism: number, isPadded: boolean): Cipher {
   const algorithm = { name: mechanism, params: null };
   return {
     encryptsWith: 'private',
-    async encrypt({ session, key, calls }, plaintext) {
+    async encrypt({ session, key, calls, capabilities }, plaintext) {
       requireWrappable(plaintext, isPadded);
+      if (plaintext.length % 8 !== 0 && capabilities.keyWrapPadded === 'blocks')
+        return { value: wrapInBlocks(session, key, plaintext) };
       const object = session.create(dataKey(plaintext)).toType<Key>();
       try {
         const value = await calls.run('wrap AES_KEY_WRAP', 'fast', {
@@ -189,6 +192,18 @@ function keyWrap(mechanism: number, isPadded: boolean): Cipher {
       }
     },
   };
+}
+
+/** Built from six blocks for each 8 bytes, a value takes its time: so long as nothing else is held up. */
+const BLOCKWISE_LIMIT_BYTES = 4096;
+
+function wrapInBlocks(session: Session, key: Key, plaintext: Buffer): Buffer {
+  if (plaintext.length > BLOCKWISE_LIMIT_BYTES)
+    throw new ServiceError(
+      'BadParameter',
+      `Property value has an invalid length: the HSM of this pool wraps at most ${BLOCKWISE_LIMIT_BYTES} bytes where they are no multiple of 8.`,
+    );
+  return wrapPadded(session, key, plaintext);
 }
 
 function requireWrappable(plaintext: Buffer, isPadded: boolean): void {

@@ -149,7 +149,7 @@ if (FILES.length === 0)
               skipped += 1;
               continue;
             }
-            const plaintext = await decrypt(read, one, capabilities ?? native);
+            const plaintext = await decrypt(read, one, { ...native, ...capabilities });
             tally.add(one, plaintext?.equals(hex(one['msg'])) === true);
           }
         console.info(
