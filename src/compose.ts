@@ -7,6 +7,7 @@ import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
 import { type KeyVersionId, parseKeyVersionId } from './core/key.ts';
 import { createKeyService } from './core/key-service.ts';
+import { createVersionMaker } from './core/new-version.ts';
 import { type Clock } from './core/ports.ts';
 import { createRoleService } from './core/role-service.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
@@ -191,16 +192,13 @@ export async function compose(
     purgeProtection: pool.purgeProtection,
   };
 
+  const keyStore = { ...keyReader, ...createKeyWriter(context) };
+  const addVersion = createVersionMaker({ keys: keyStore, pool: rules, clock, newVersionId });
+
   const app = createApp({
     hosts: { domain: settings.domain, pool: settings.pool },
     pool: rules,
-    keys: createKeyService({
-      hsm,
-      keys: { ...keyReader, ...createKeyWriter(context) },
-      pool: rules,
-      clock,
-      newVersionId,
-    }),
+    keys: createKeyService({ hsm, keys: keyStore, addVersion, pool: rules, clock }),
     crypto: createCryptoService({ hsm, keys: keyReader, clock }),
     hsm,
     roles: createRoleService({ roles: roleStore, policies: roleStore }),

@@ -1,5 +1,6 @@
-import { type CipherAlgorithm, type SigningAlgorithm } from './algorithms.ts';
+import { type CipherAlgorithm, type KeyType, type SigningAlgorithm } from './algorithms.ts';
 import { type KeyIdentity, type KeyMaterial, type KeyOperation, type KeySpec } from './key.ts';
+import { type PlainKey } from './plain-key.ts';
 
 /** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
 export interface Ciphertext {
@@ -52,4 +53,24 @@ export interface Hsm {
   ): Promise<boolean>;
   /** Bytes from the HSM's own generator; `count` at least 1. */
   random(count: number): Promise<Uint8Array>;
+}
+
+/** The ways in for keys that were made elsewhere. Each ends as a sealed key, like one that was generated here. */
+export interface KeyImporter {
+  /**
+   * Puts a key into the HSM, sees there that both halves belong together, wraps and seals it.
+   * @throws ServiceError BadParameter when the HSM does not take it
+   */
+  importKey(identity: KeyIdentity, key: PlainKey): Promise<KeyMaterial>;
+  /**
+   * Unwraps, inside the HSM, what was wrapped for `exchangeKey` with CKM_RSA_AES_KEY_WRAP (PKCS#11 v2.40 errata §2.1.18):
+   * PKCS #8 for RSA and EC, the bare key for AES.
+   * @throws ServiceError BadParameter when it can't be unwrapped, or is another key than expected
+   */
+  importTransferred(
+    identity: KeyIdentity,
+    exchangeKey: KeyMaterial,
+    wrapped: Uint8Array,
+    expected: { readonly keyType: KeyType; readonly curve?: string },
+  ): Promise<KeyMaterial>;
 }

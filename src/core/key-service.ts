@@ -1,14 +1,16 @@
 import { type AuditedChange } from './audit.ts';
 import { ServiceError } from './errors.ts';
-import { type Hsm } from './hsm.ts';
+import { type Hsm, type KeyImporter } from './hsm.ts';
+import { type DeletedKey, type KeyName, type KeyVersion, type KeyVersionId } from './key.ts';
+import { type ImportedJwk, parseImportedKey } from './key-import.ts';
+import { parseKeyOperations, parseKeySpec, parseKeyType, type RequestedKey } from './key-spec.ts';
 import {
-  type DeletedKey,
-  type KeyAttributes,
-  type KeyName,
-  type KeyVersion,
-  type KeyVersionId,
-} from './key.ts';
-import { parseKeyOperations, parseKeySpec, type RequestedKey } from './key-spec.ts';
+  changeAttributes,
+  type PoolRules,
+  type RequestedAttributes,
+  type VersionMaker,
+} from './new-version.ts';
+import { wipe } from './plain-key.ts';
 import {
   type Clock,
   type KeyReader,
@@ -16,82 +18,121 @@ import {
   type Page,
   type PageRequest,
 } from './ports.ts';
+import { parseTags, type Tags } from './tags.ts';
+import { parseTransferBlob } from './transfer-blob.ts';
 
 const SECONDS_A_DAY = 86_400;
-const TAGS_LIMIT = 15;
-const TAG_LENGTH_LIMIT = 256;
-/** What JSON can say and Postgres' jsonb can't hold. */
-const UNSTORABLE = /\0|\p{Cs}/u;
-
-/** Seconds since 1970-01-01 UTC. */
-interface RequestedAttributes {
-  readonly enabled?: boolean | undefined;
-  readonly notBefore?: number | undefined;
-  readonly expires?: number | undefined;
-  readonly exportable?: boolean | undefined;
-}
 
 export interface CreateKey extends RequestedKey {
   readonly attributes?: RequestedAttributes | undefined;
-  readonly tags?: Readonly<Record<string, string>> | undefined;
+  readonly tags?: Tags | undefined;
+}
+
+/** A key from outside: in the clear, or wrapped by another HSM for a key exchange key of this pool. */
+export interface ImportKey {
+  readonly key:
+    | ImportedJwk
+    | {
+        readonly kty: string;
+        readonly crv?: string | undefined;
+        readonly transferBlob: Uint8Array;
+      };
+  readonly operations?: readonly string[] | undefined;
+  readonly attributes?: RequestedAttributes | undefined;
+  readonly tags?: Tags | undefined;
 }
 
 /** What is absent stays as it is. */
 export interface UpdateKey {
   readonly operations?: readonly string[] | undefined;
   readonly attributes?: RequestedAttributes | undefined;
-  readonly tags?: Readonly<Record<string, string>> | undefined;
-}
-
-/** What a pool has decided once for all its keys. */
-export interface PoolRules {
-  readonly poolId: string;
-  /** Days from deletion to the automatic purge, 7 to 90. */
-  readonly softDeleteDays: number;
-  readonly purgeProtection: boolean;
+  readonly tags?: Tags | undefined;
 }
 
 export interface KeyServiceParts {
-  readonly hsm: Hsm;
+  readonly hsm: Hsm & KeyImporter;
   readonly keys: KeyReader & KeyWriter;
+  readonly addVersion: VersionMaker;
   readonly pool: PoolRules;
   readonly clock: Clock;
-  readonly newVersionId: () => KeyVersionId;
 }
 
 export type KeyService = ReturnType<typeof createKeyService>;
 
 /** The life of keys: everything but using them. Errors are ServiceErrors; who may is decided before. */
-export function createKeyService({ hsm, keys, pool, clock, newVersionId }: KeyServiceParts) {
+export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServiceParts) {
   const seconds = () => Math.floor(clock.now().getTime() / 1000);
+
+  async function exchangeKeyFor(name: KeyName, version: KeyVersionId): Promise<KeyVersion> {
+    const found = await keys.findKey(name, version);
+    if (found === undefined) throw keyNotFound(name, version);
+    if (!found.attributes.enabled)
+      throw new ServiceError('KeyDisabled', 'Operation import is not allowed on a disabled key.');
+    if (!found.material.identity.operations.includes('import'))
+      throw new ServiceError(
+        'KeyOperationForbidden',
+        'Operation import is not permitted on this key.',
+      );
+    return found;
+  }
 
   return {
     /** Makes a key, or a new version of one. @throws ServiceError BadParameter, KeyIsDeleted */
     async create(name: KeyName, request: CreateKey, change: AuditedChange): Promise<KeyVersion> {
       const spec = parseKeySpec(request);
-      const operations = parseKeyOperations(spec.keyType, request.operations);
-      const tags = parseTags(request.tags ?? {});
-      if (request.attributes?.exportable === true)
-        throw new ServiceError('BadParameter', 'Exportable keys must have release policy');
-      // Asked before the HSM makes a key, so that a refused name costs nothing; the store decides again when it writes.
-      if ((await keys.findDeletedKey(name)) !== undefined) throw keyIsDeleted(name);
-      const version = newVersionId();
-      change.note({ keyName: name, keyVersion: version });
-      const material = await hsm.generateKey(
-        { pool: pool.poolId, name, version, operations, exportable: false },
-        spec,
-      );
-      const now = seconds();
-      const made: KeyVersion = {
-        material,
-        attributes: changeAttributes(
-          { enabled: true, created: now, updated: now },
-          request.attributes ?? {},
+      return added(
+        await addVersion(
+          name,
+          {
+            origin: 'generated',
+            operations: parseKeyOperations(spec.keyType, request.operations),
+            attributes: request.attributes ?? {},
+            tags: parseTags(request.tags ?? {}),
+          },
+          (identity) => hsm.generateKey(identity, spec),
+          change,
         ),
-        tags,
-      };
-      await keys.insertVersion(made, change);
-      return made;
+      );
+    },
+
+    /**
+     * Takes in a key from outside as a key, or as a new version of one.
+     * @throws ServiceError BadParameter, KeyIsDeleted; KeyNotFound, KeyDisabled and KeyOperationForbidden of the key exchange key
+     */
+    async import(name: KeyName, request: ImportKey, change: AuditedChange): Promise<KeyVersion> {
+      const keyType = parseKeyType(request.key.kty);
+      const wanted = {
+        origin: 'imported',
+        operations: parseKeyOperations(keyType, request.operations),
+        attributes: request.attributes ?? {},
+        tags: parseTags(request.tags ?? {}),
+      } as const;
+      if ('transferBlob' in request.key) {
+        const { crv, transferBlob } = request.key;
+        const { exchangeKey, wrapped } = parseTransferBlob(transferBlob);
+        const exchange = await exchangeKeyFor(exchangeKey.name, exchangeKey.version);
+        return added(
+          await addVersion(
+            name,
+            wanted,
+            (identity) =>
+              hsm.importTransferred(identity, exchange.material, wrapped, {
+                keyType,
+                ...(crv !== undefined && { curve: crv }),
+              }),
+            change,
+          ),
+        );
+      }
+      const plain = await parseImportedKey(request.key);
+      try {
+        return added(
+          await addVersion(name, wanted, (identity) => hsm.importKey(identity, plain), change),
+        );
+      } finally {
+        wipe(plain);
+        for (const member of Object.values(request.key.members)) member.fill(0);
+      }
     },
 
     /** @throws ServiceError KeyNotFound */
@@ -195,33 +236,8 @@ export function purgeProtected(): ServiceError {
   );
 }
 
-export function keyIsDeleted(name: KeyName): ServiceError {
-  return new ServiceError(
-    'KeyIsDeleted',
-    `Key ${name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the key can only be recovered or purged.`,
-  );
-}
-
-function changeAttributes(current: KeyAttributes, request: RequestedAttributes): KeyAttributes {
-  const { enabled, notBefore, expires } = request;
-  return {
-    ...current,
-    ...(enabled !== undefined && { enabled }),
-    ...(notBefore !== undefined && { notBefore }),
-    ...(expires !== undefined && { expires }),
-  };
-}
-
-function parseTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const entries = Object.entries(tags);
-  if (entries.length > TAGS_LIMIT)
-    throw new ServiceError('BadParameter', `A key can have at most ${TAGS_LIMIT} tags.`);
-  if (entries.some(([tag, value]) => Math.max(tag.length, value.length) > TAG_LENGTH_LIMIT))
-    throw new ServiceError(
-      'BadParameter',
-      `The name and the value of a tag can have at most ${TAG_LENGTH_LIMIT} characters.`,
-    );
-  if (entries.some(([tag, value]) => UNSTORABLE.test(`${tag}${value}`)))
-    throw new ServiceError('BadParameter', 'Tags cannot hold U+0000 or unpaired surrogates.');
-  return tags;
+/** Only who names a version that must still be the newest is left without one. */
+function added(version: KeyVersion | undefined): KeyVersion {
+  if (version === undefined) throw new TypeError('the version was not added');
+  return version;
 }

@@ -38,19 +38,23 @@ const POSSIBLE: Readonly<Record<KeyType, readonly KeyOperation[]>> = {
 };
 
 /** The largest public exponent that PKCS#11 modules and clients agree on; FIPS 186-5 §5.1 allows more than 65537. */
-const MAX_PUBLIC_EXPONENT = 0xffff_ffff;
+export const MAX_PUBLIC_EXPONENT = 0xffff_ffff;
+
+/** @throws ServiceError BadParameter */
+export function parseKeyType(name: string): KeyType {
+  const keyType = Object.hasOwn(KEY_TYPES, name) ? KEY_TYPES[name] : undefined;
+  if (keyType === undefined)
+    throw new ServiceError(
+      'BadParameter',
+      'Property kty has an invalid value: it must be RSA-HSM, EC-HSM or oct-HSM.',
+    );
+  return keyType;
+}
 
 /** @throws ServiceError BadParameter for a type, size, curve or exponent that no key here can have */
 export function parseKeySpec(requested: RequestedKey): KeySpec {
-  const keyType = Object.hasOwn(KEY_TYPES, requested.keyType)
-    ? KEY_TYPES[requested.keyType]
-    : undefined;
+  const keyType = parseKeyType(requested.keyType);
   switch (keyType) {
-    case undefined:
-      throw new ServiceError(
-        'BadParameter',
-        'Property kty has an invalid value: it must be RSA-HSM, EC-HSM or oct-HSM.',
-      );
     case 'RSA-HSM': {
       const publicExponent = requested.publicExponent ?? 65537;
       if (

@@ -41,7 +41,11 @@ export interface KeyIdentity {
   readonly version: KeyVersionId;
   readonly operations: readonly KeyOperation[];
   readonly exportable: boolean;
+  /** Whether it was made inside the HSM, or was once outside. */
+  readonly origin: KeyOrigin;
 }
+
+export type KeyOrigin = 'generated' | 'imported';
 
 /** The private or secret key as it is kept outside the HSM: wrapped inside it by the root key, and sealed. */
 interface SealedKey {

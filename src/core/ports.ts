@@ -41,8 +41,16 @@ export interface KeyReader {
 
 /** Changes of keys; each commits in one transaction with its audit record. */
 export interface KeyWriter {
-  /** Adds a version to the key of that name, or makes the key. @throws ServiceError KeyIsDeleted */
-  insertVersion(version: KeyVersion, change: AuditedChange): Promise<void>;
+  /**
+   * Adds a version to the key of that name, or makes the key. False, and nothing is written, where `onlyAfter` is named
+   * and isn't the newest version any more.
+   * @throws ServiceError KeyIsDeleted
+   */
+  insertVersion(
+    version: KeyVersion,
+    change: AuditedChange,
+    onlyAfter?: KeyVersionId,
+  ): Promise<boolean>;
   /**
    * Changes one version (the newest where none is named): `edit` sees it locked, and gives it back changed.
    * Undefined where there is no such version.

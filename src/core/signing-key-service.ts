@@ -72,6 +72,7 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
           version: newVersionId(),
           operations: ['sign', 'verify'],
           exportable: false,
+          origin: 'generated',
         },
         { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 },
       );

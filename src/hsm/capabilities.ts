@@ -1,5 +1,5 @@
 import graphene, { type IKeyPair, type Key, type Session } from 'graphene-pk11';
-import { oaepParameters } from './mechanisms.ts';
+import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
 import { readBytes } from './read-bytes.ts';
 import { dataKey } from './templates.ts';
 
@@ -24,8 +24,6 @@ export interface Capabilities {
    */
   readonly keyWrapPadded: 'native' | 'blocks';
 }
-
-const KWP = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
 
 /**
  * Tries with throw-away session keys.
@@ -60,7 +58,7 @@ export function probeCapabilities(session: Session): Capabilities {
 }
 
 function triesOaep(session: Session, pair: IKeyPair, hash: 'sha1' | 'sha256'): Padding {
-  const mechanism = { name: MechanismEnum.RSA_PKCS_OAEP, params: oaepParameters(hash) };
+  const mechanism = rsaOaep(hash);
   const plaintext = Buffer.from('probe');
   try {
     const ciphertext = session
@@ -104,9 +102,9 @@ function keepsLength(session: Session): boolean {
   const object = session.create(dataKey(secret)).toType<Key>();
   try {
     const unwrapped = session.unwrapKey(
-      KWP,
+      KEY_WRAP_PADDED,
       wrapping,
-      session.wrapKey(KWP, wrapping, object),
+      session.wrapKey(KEY_WRAP_PADDED, wrapping, object),
       dataKey(),
     );
     try {
@@ -134,7 +132,7 @@ function requireSealing(session: Session): void {
     extractable: true,
   });
   try {
-    session.wrapKey(KWP, wrapping, wrapped);
+    session.wrapKey(KEY_WRAP_PADDED, wrapping, wrapped);
   } catch (error) {
     throw new Error(
       'The PKCS#11 module lacks CKM_AES_KEY_WRAP_PAD (RFC 5649), with which keys are sealed.',

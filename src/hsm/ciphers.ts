@@ -7,7 +7,7 @@ import { type Capabilities } from './capabilities.ts';
 import { decryptionFailed, fromDecryption } from './errors.ts';
 import { wrapPadded } from './key-wrap-padded.ts';
 import { type KeyPart } from './loaded-keys.ts';
-import { oaepParameters } from './mechanisms.ts';
+import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
 import { readBytes } from './read-bytes.ts';
 import { oaepDecode, oaepEncode, type OaepHash, pkcs1Decode } from './rsa-padding.ts';
@@ -149,8 +149,7 @@ function requireBlocks(plaintext: Buffer): void {
  * RFC 3394 (`KW`) or RFC 5649 (`KWP`) over the caller's bytes. PKCS#11 wraps objects, so the data key becomes one for the
  * length of the call; it is the caller's, and goes back to the caller by design.
  */
-function keyWrap(mechanism: number, isPadded: boolean): Cipher {
-  const algorithm = { name: mechanism, params: null };
+function keyWrap(algorithm: IAlgorithm, isPadded: boolean): Cipher {
   return {
     encryptsWith: 'private',
     async encrypt({ session, key, calls, capabilities }, plaintext) {
@@ -266,7 +265,7 @@ function oaep(hash: OaepHash): RsaPadding {
   return {
     overhead: 2 * hashBytes + 2,
     isNative: ({ oaepSha1, oaepSha256 }) => (hash === 'sha1' ? oaepSha1 : oaepSha256) === 'native',
-    native: { name: MechanismEnum.RSA_PKCS_OAEP, params: oaepParameters(hash) },
+    native: rsaOaep(hash),
     encode: ({ session }, plaintext, k) =>
       oaepEncode(plaintext, k, hash, session.generateRandom(hashBytes)),
     decode: (encoded) => oaepDecode(encoded, hash),
@@ -302,7 +301,7 @@ function leftPad(bytes: Buffer, length: number): Buffer {
     : Buffer.concat([Buffer.alloc(length - bytes.length), bytes]);
 }
 
-const KW = keyWrap(MechanismEnum.AES_KEY_WRAP, false);
+const KW = keyWrap({ name: MechanismEnum.AES_KEY_WRAP, params: null }, false);
 const CBC = cbc(MechanismEnum.AES_CBC, false);
 const CBC_PAD = cbc(MechanismEnum.AES_CBC_PAD, true);
 
@@ -324,7 +323,7 @@ export const CIPHERS: Readonly<Record<CipherAlgorithm, Cipher>> = {
   A192KW: KW,
   A256KW: KW,
   CKM_AES_KEY_WRAP: KW,
-  CKM_AES_KEY_WRAP_PAD: keyWrap(MechanismEnum.AES_KEY_WRAP_PAD, true),
+  CKM_AES_KEY_WRAP_PAD: keyWrap(KEY_WRAP_PADDED, true),
 };
 
 /** The part of a key version that an algorithm needs in a direction. */

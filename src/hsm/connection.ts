@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import graphene, { type Key, type Session } from 'graphene-pk11';
+import { type Key, type Session } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import { type KeyMaterial } from '../core/key.ts';
 import { type Capabilities, probeCapabilities } from './capabilities.ts';
 import { fromPkcs11, returnValue } from './errors.ts';
 import { type KeyPart, LoadedKeys } from './loaded-keys.ts';
+import { HMAC_SHA256, KEY_WRAP_PADDED } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
 import { findRootKeys, type RootKeys } from './root-keys.ts';
 import { sealedBytes } from './seal.ts';
@@ -12,10 +13,6 @@ import { SessionPool } from './session-pool.ts';
 import { loadedMac, loadedPrivate, loadedPublic } from './templates.ts';
 import { openToken, type Token, type TokenOptions } from './token.ts';
 import { Turns } from './turns.ts';
-
-const { MechanismEnum } = graphene;
-const KWP = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
-const HMAC = { name: MechanismEnum.SHA256_HMAC, params: null };
 
 export interface ConnectionOptions extends TokenOptions {
   /** Sessions at most; the token's own limit still holds. */
@@ -109,9 +106,9 @@ function makeMac(
   data: Buffer,
 ): Promise<Buffer> {
   return calls.run('sign seal', 'fast', {
-    inline: () => session.createSign(HMAC, seal).once(data),
+    inline: () => session.createSign(HMAC_SHA256, seal).once(data),
     offLoop: (done) => {
-      session.createSign(HMAC, seal).once(data, done);
+      session.createSign(HMAC_SHA256, seal).once(data, done);
     },
   });
 }
@@ -131,9 +128,9 @@ async function verifySeal(
     seal.length === 32 &&
     (await connection.pool.withSession((session) =>
       calls.run('verify seal', 'fast', {
-        inline: () => session.createVerify(HMAC, roots.seal).once(data, seal),
+        inline: () => session.createVerify(HMAC_SHA256, roots.seal).once(data, seal),
         offLoop: (done) => {
-          session.createVerify(HMAC, roots.seal).once(data, seal, done);
+          session.createVerify(HMAC_SHA256, roots.seal).once(data, seal, done);
         },
       }),
     ));
@@ -170,9 +167,9 @@ async function loadKey(
     return await pool.withSession(() =>
       keeperTurns.take(() =>
         calls.run(`load ${spec.keyType}`, 'slow', {
-          inline: () => keeper.unwrapKey(KWP, roots.wrap, Buffer.from(blob), template),
+          inline: () => keeper.unwrapKey(KEY_WRAP_PADDED, roots.wrap, Buffer.from(blob), template),
           offLoop: (done) => {
-            keeper.unwrapKey(KWP, roots.wrap, Buffer.from(blob), template, done);
+            keeper.unwrapKey(KEY_WRAP_PADDED, roots.wrap, Buffer.from(blob), template, done);
           },
         }),
       ),

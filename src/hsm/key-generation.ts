@@ -1,13 +1,12 @@
 import graphene, { type Key, type Session } from 'graphene-pk11';
 import { type KeyIdentity, type KeySpec, type PublicKey } from '../core/key.ts';
+import { KEY_WRAP_PADDED } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
 import { readBytes } from './read-bytes.ts';
 import { type RootKeys } from './root-keys.ts';
 import { CURVE, generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
 
 const { KeyGenMechanism, MechanismEnum } = graphene;
-/** RFC 5649. */
-const KWP = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
 const GENERIC_SECRET = { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null };
 
 export interface GeneratedKey {
@@ -76,11 +75,12 @@ async function generateSecret(
   }
 }
 
-function wrap({ session, rootKeys, calls }: GenerationContext, key: Key): Promise<Buffer> {
+/** By the root key, inside the HSM. */
+export function wrap({ session, rootKeys, calls }: GenerationContext, key: Key): Promise<Buffer> {
   return calls.run('wrap sealed', 'slow', {
-    inline: () => session.wrapKey(KWP, rootKeys.wrap, key),
+    inline: () => session.wrapKey(KEY_WRAP_PADDED, rootKeys.wrap, key),
     offLoop: (done) => {
-      session.wrapKey(KWP, rootKeys.wrap, key, done);
+      session.wrapKey(KEY_WRAP_PADDED, rootKeys.wrap, key, done);
     },
   });
 }
@@ -99,7 +99,7 @@ function readPublicKey(key: Key, spec: KeySpec): PublicKey {
   return { keyType: 'EC-HSM', x: point.subarray(0, bytes), y: point.subarray(bytes) };
 }
 
-function withoutLeadingZeros(bytes: Buffer): Buffer {
+export function withoutLeadingZeros(bytes: Buffer): Buffer {
   const first = bytes.findIndex((byte) => byte !== 0);
   return first <= 0 ? bytes : bytes.subarray(first);
 }

@@ -1,6 +1,5 @@
-import graphene, { type Key, type Session } from 'graphene-pk11';
-
-const ECB = { name: graphene.MechanismEnum.AES_ECB, params: null };
+import { type Key, type Session } from 'graphene-pk11';
+import { AES_ECB } from './mechanisms.ts';
 
 /** Constant of the alternative initial value, RFC 5649 §3. */
 const AIV_CONSTANT = Buffer.from('a65959a6', 'hex');
@@ -19,7 +18,7 @@ export function wrapPadded(session: Session, key: Key, plaintext: Uint8Array): B
   const wrapped = Buffer.alloc((semiblocks + 1) * SEMIBLOCK);
   Buffer.concat([AIV_CONSTANT, lengthIndicator]).copy(wrapped);
   wrapped.set(plaintext, SEMIBLOCK);
-  const cipher = session.createCipher(ECB, key);
+  const cipher = session.createCipher(AES_ECB, key);
   // A failed update has ended the operation; after the last good one it must be ended, or the session takes no other.
   if (semiblocks === 1) {
     const only = cipher.update(wrapped);

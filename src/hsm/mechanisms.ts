@@ -1,7 +1,21 @@
 import graphene, { type IAlgorithm } from 'graphene-pk11';
 import { type SigningAlgorithm } from '../core/algorithms.ts';
 
-const { MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
+const { EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
+
+/** RFC 5649: how every key is wrapped that is kept outside the HSM. */
+export const KEY_WRAP_PADDED: IAlgorithm = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
+/** Single blocks, for what is built from them. */
+export const AES_ECB: IAlgorithm = { name: MechanismEnum.AES_ECB, params: null };
+export const HMAC_SHA256: IAlgorithm = { name: MechanismEnum.SHA256_HMAC, params: null };
+
+/** ECDH whose result is the shared x coordinate itself; `publicPoint` is 04 || x || y. */
+export function ecdh(publicPoint: Buffer): IAlgorithm {
+  return {
+    name: MechanismEnum.ECDH1_DERIVE,
+    params: new EcdhParams(EcKdf.NULL, null, publicPoint),
+  };
+}
 
 type Hash = 'SHA256' | 'SHA384' | 'SHA512';
 
@@ -93,8 +107,10 @@ export const SIGNING: Readonly<Record<SigningAlgorithm, SigningMechanism>> = {
 };
 
 /** OAEP with the same hash for the label and for MGF1, and an empty label. */
-export function oaepParameters(hash: 'sha1' | 'sha256') {
-  return hash === 'sha1'
-    ? new RsaOaepParams(MechanismEnum.SHA1, RsaMgf.MGF1_SHA1)
-    : new RsaOaepParams(MechanismEnum.SHA256, RsaMgf.MGF1_SHA256);
+export function rsaOaep(hash: 'sha1' | 'sha256'): IAlgorithm {
+  const params =
+    hash === 'sha1'
+      ? new RsaOaepParams(MechanismEnum.SHA1, RsaMgf.MGF1_SHA1)
+      : new RsaOaepParams(MechanismEnum.SHA256, RsaMgf.MGF1_SHA256);
+  return { name: MechanismEnum.RSA_PKCS_OAEP, params };
 }

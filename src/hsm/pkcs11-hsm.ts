@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { availableParallelism } from 'node:os';
 import { type Key, type Session } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
-import { type Hsm } from '../core/hsm.ts';
-import { type KeyMaterial } from '../core/key.ts';
+import { type Hsm, type KeyImporter } from '../core/hsm.ts';
+import { type KeyIdentity, type KeyMaterial } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
 import { CIPHERS, partFor } from './ciphers.ts';
 import {
@@ -13,7 +13,8 @@ import {
   requireRootKeys,
 } from './connection.ts';
 import { damageOf, fromPkcs11 } from './errors.ts';
-import { generateWrapped } from './key-generation.ts';
+import { generateWrapped, type GenerationContext } from './key-generation.ts';
+import { type ImportedKey, importPlain, importTransferred, modulusBytesOf } from './key-import.ts';
 import { type KeyPart } from './loaded-keys.ts';
 import { SIGNING } from './mechanisms.ts';
 import { NativeCalls } from './native-calls.ts';
@@ -34,7 +35,7 @@ export interface Pkcs11Options extends Omit<ConnectionOptions, 'sessions'> {
   readonly log: Log;
 }
 
-export interface Pkcs11Hsm extends Hsm {
+export interface Pkcs11Hsm extends Hsm, KeyImporter {
   readonly capabilities: Capabilities;
   /** Manufacturer and library. */
   readonly description: string;
@@ -170,22 +171,35 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         attempt(
           (on) =>
             on.pool.withSession((session) =>
-              generateWrapped(
-                {
-                  session,
-                  rootKeys: requireRootKeys(on),
-                  calls,
-                  deadlineMs: options.keyGenerationDeadlineMs,
-                },
-                identity,
-                spec,
-              ),
+              generateWrapped(generationIn(on, session), identity, spec),
             ),
           false,
         ),
       );
-      const { publicKey, ...blobs } = generated;
-      return seal({ identity, spec, ...(publicKey !== undefined && { publicKey }) }, blobs);
+      return sealNew(identity, { spec, ...generated });
+    },
+
+    async importKey(identity, key) {
+      const imported = await attempt(
+        (on) =>
+          on.pool.withSession((session) => importPlain(generationIn(on, session), identity, key)),
+        false,
+      );
+      return sealNew(identity, imported);
+    },
+
+    async importTransferred(identity, exchangeKey, wrapped, expected) {
+      const imported = await withKey(exchangeKey, 'private', (on, session, key) =>
+        importTransferred(
+          generationIn(on, session),
+          identity,
+          key,
+          modulusBytesOf(exchangeKey),
+          Buffer.from(wrapped),
+          expected,
+        ),
+      );
+      return sealNew(identity, imported);
     },
 
     async reseal(key, operations) {
@@ -256,6 +270,20 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       await last?.close();
     },
   };
+
+  function generationIn(on: Connection, session: Session): GenerationContext {
+    return {
+      session,
+      rootKeys: requireRootKeys(on),
+      calls,
+      deadlineMs: options.keyGenerationDeadlineMs,
+    };
+  }
+
+  function sealNew(identity: KeyIdentity, made: ImportedKey): Promise<KeyMaterial> {
+    const { spec, publicKey, ...blobs } = made;
+    return seal({ identity, spec, ...(publicKey !== undefined && { publicKey }) }, blobs);
+  }
 
   async function seal(
     key: Omit<KeyMaterial, 'sealed'>,

@@ -25,6 +25,8 @@ export function sealedBytes(
     ...publicFields(publicKey),
     sealed.blob,
     sealed.macBlob ?? '',
+    // A further field, so that seals of generated keys stay as they were before there were imported ones.
+    ...(identity.origin === 'imported' ? ['imported'] : []),
   ]);
 }
 

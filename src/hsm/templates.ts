@@ -1,8 +1,9 @@
 import graphene, { type ITemplate } from 'graphene-pk11';
-import { type Curve } from '../core/algorithms.ts';
+import { type Curve, CURVES, type KeyType } from '../core/algorithms.ts';
 import { type KeyIdentity, type KeySpec, type PublicKey } from '../core/key.ts';
+import { type PlainKey } from '../core/plain-key.ts';
 
-const { KeyType, ObjectClass } = graphene;
+const { KeyType: KeyTypes, ObjectClass } = graphene;
 
 /** DER of each curve's object identifier (RFC 5480 §2.1.1.1, SEC 2), and the bytes of one coordinate. */
 export const CURVE: Readonly<Record<Curve, { oid: Buffer; bytes: number }>> = {
@@ -31,16 +32,19 @@ const SECRET_KEY = { class: ObjectClass.SECRET_KEY };
 const PRIVATE_KEY = { class: ObjectClass.PRIVATE_KEY };
 
 /** What a private or secret key is allowed in the HSM: what its type can do, and no more. */
-function usage(spec: KeySpec): ITemplate {
-  switch (spec.keyType) {
+function usage(keyType: KeyType, { operations }: KeyIdentity): ITemplate {
+  switch (keyType) {
     case 'RSA-HSM':
-      return { ...PRIVATE_KEY, keyType: KeyType.RSA, decrypt: true, sign: true };
+      // A key exchange key unwraps other keys inside the HSM: what it opens must not come out by way of a decryption.
+      if (operations.includes('import'))
+        return { ...PRIVATE_KEY, keyType: KeyTypes.RSA, unwrap: true, decrypt: false, sign: false };
+      return { ...PRIVATE_KEY, keyType: KeyTypes.RSA, decrypt: true, sign: true };
     case 'EC-HSM':
-      return { ...PRIVATE_KEY, keyType: KeyType.EC, sign: true };
+      return { ...PRIVATE_KEY, keyType: KeyTypes.EC, sign: true };
     case 'oct-HSM':
       return {
         ...SECRET_KEY,
-        keyType: KeyType.AES,
+        keyType: KeyTypes.AES,
         encrypt: true,
         decrypt: true,
         wrap: true,
@@ -51,18 +55,86 @@ function usage(spec: KeySpec): ITemplate {
 
 const MAC_USAGE: ITemplate = {
   ...SECRET_KEY,
-  keyType: KeyType.GENERIC_SECRET,
+  keyType: KeyTypes.GENERIC_SECRET,
   sign: true,
   verify: true,
 };
 
 export function generatedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
   const size = spec.keyType === 'oct-HSM' ? { valueLen: spec.bits / 8 } : {};
-  return { ...usage(spec), ...size, ...secret(identity, true) };
+  return { ...usage(spec.keyType, identity), ...size, ...secret(identity, true) };
 }
 
 export function generatedMac(identity: KeyIdentity): ITemplate {
   return { ...MAC_USAGE, valueLen: MAC_KEY_BYTES, ...secret(identity, true) };
+}
+
+/** A key from outside as a session object, from its numbers. */
+export function importedPrivate(identity: KeyIdentity, spec: KeySpec, key: PlainKey): ITemplate {
+  const common = { ...usage(spec.keyType, identity), ...secret(identity, true) };
+  switch (key.keyType) {
+    case 'RSA-HSM':
+      return {
+        ...common,
+        // The halves are tried on each other before it is taken.
+        sign: true,
+        modulus: Buffer.from(key.n),
+        publicExponent: Buffer.from(key.e),
+        privateExponent: Buffer.from(key.d),
+        prime1: Buffer.from(key.p),
+        prime2: Buffer.from(key.q),
+        exp1: Buffer.from(key.dp),
+        exp2: Buffer.from(key.dq),
+        coefficient: Buffer.from(key.qi),
+      };
+    case 'EC-HSM':
+      return { ...common, paramsEC: CURVE[key.curve].oid, value: Buffer.from(key.d) };
+    case 'oct-HSM':
+      return { ...common, value: Buffer.from(key.k) };
+  }
+}
+
+/** The secret of HS256, HS384 and HS512 of an imported AES key: that key. Without a value: for C_UnwrapKey. */
+export function importedMac(identity: KeyIdentity, value?: Uint8Array): ITemplate {
+  const padded = Buffer.alloc(MAC_KEY_BYTES);
+  padded.set(value ?? []);
+  return { ...MAC_USAGE, ...secret(identity, true), ...(value !== undefined && { value: padded }) };
+}
+
+/** The AES key between the two steps of CKM_RSA_AES_KEY_WRAP. */
+export function transferKey(): ITemplate {
+  return {
+    ...SECRET_KEY,
+    keyType: KeyTypes.AES,
+    token: false,
+    private: true,
+    sensitive: true,
+    extractable: false,
+    encrypt: false,
+    decrypt: false,
+    wrap: false,
+    unwrap: true,
+  };
+}
+
+/** A key that comes out of a transfer blob; it is tried, and an EC key's public half derived, before it is wrapped. */
+export function transferredPrivate(identity: KeyIdentity, keyType: KeyType): ITemplate {
+  return {
+    ...usage(keyType, identity),
+    ...secret(identity, true),
+    ...(keyType !== 'oct-HSM' && { sign: true }),
+    ...(keyType === 'EC-HSM' && { derive: true }),
+  };
+}
+
+/** A coordinate of a public key, which is no secret. */
+export function derivedCoordinate(bytes: number): ITemplate {
+  return { ...dataKey(), valueLen: bytes };
+}
+
+/** The curve of CKA_EC_PARAMS; undefined for one that keys here don't have. */
+export function curveOf(parameters: Buffer): Curve | undefined {
+  return CURVES.find((curve) => CURVE[curve].oid.equals(parameters));
 }
 
 export function generatedPublic(identity: KeyIdentity, spec: KeySpec): ITemplate {
@@ -78,7 +150,7 @@ export function generatedPublic(identity: KeyIdentity, spec: KeySpec): ITemplate
 }
 
 export function loadedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
-  return { ...usage(spec), ...secret(identity, false) };
+  return { ...usage(spec.keyType, identity), ...secret(identity, false) };
 }
 
 export function loadedMac(identity: KeyIdentity): ITemplate {
@@ -91,7 +163,7 @@ export function loadedPublic(spec: KeySpec, publicKey: PublicKey): ITemplate {
   if (publicKey.keyType === 'RSA-HSM')
     return {
       ...common,
-      keyType: KeyType.RSA,
+      keyType: KeyTypes.RSA,
       encrypt: true,
       modulus: Buffer.from(publicKey.n),
       publicExponent: Buffer.from(publicKey.e),
@@ -99,7 +171,7 @@ export function loadedPublic(spec: KeySpec, publicKey: PublicKey): ITemplate {
   if (spec.keyType !== 'EC-HSM') throw new TypeError('the public half is of another type');
   return {
     ...common,
-    keyType: KeyType.EC,
+    keyType: KeyTypes.EC,
     paramsECDSA: CURVE[spec.curve].oid,
     pointEC: octetString(Buffer.concat([Buffer.from([4]), publicKey.x, publicKey.y])),
   };
@@ -109,7 +181,7 @@ export function loadedPublic(spec: KeySpec, publicKey: PublicKey): ITemplate {
 export function dataKey(value?: Uint8Array): ITemplate {
   return {
     ...SECRET_KEY,
-    keyType: KeyType.GENERIC_SECRET,
+    keyType: KeyTypes.GENERIC_SECRET,
     token: false,
     private: false,
     sensitive: false,

@@ -2,11 +2,13 @@ import { type Router } from 'express';
 import { action } from '../core/actions.ts';
 import { ServiceError } from '../core/errors.ts';
 import { parseKeyName, parseKeyVersionId } from '../core/key.ts';
-import { type KeyService, type PoolRules } from '../core/key-service.ts';
+import { type KeyService } from '../core/key-service.ts';
+import { type PoolRules } from '../core/new-version.ts';
 import { keyScope } from '../core/role.ts';
 import { type RequestContext } from './context.ts';
 import {
   CreateKeyRequest,
+  ImportKeyRequest,
   presentDeletedKey,
   presentDeletedKeyItem,
   presentKey,
@@ -53,6 +55,18 @@ export function addKeyRoutes(
     body: CreateKeyRequest,
     handler: async ({ params, body, context }) =>
       presentKey(await keys.create(params.name, body, context.audit), presenting(context)),
+  });
+
+  route(router, services, {
+    method: 'put',
+    path: '/keys/:name',
+    operation: 'KeyImport',
+    action: action('keys/import/action'),
+    params: keyOf,
+    scope: scopeOf,
+    body: ImportKeyRequest,
+    handler: async ({ params, body, context }) =>
+      presentKey(await keys.import(params.name, body, context.audit), presenting(context)),
   });
 
   route(router, services, {
@@ -200,7 +214,6 @@ export function addKeyRoutes(
 
 /** Parts of Managed HSM's surface that callers with the right role learn to be missing, rather than meet a 404. */
 const NOT_BUILT = [
-  ['put', '/keys/:name', 'KeyImport', 'keys/import/action'],
   ['post', '/keys/:name/rotate', 'KeyRotate', 'keys/rotate/action'],
   ['post', '/keys/:name/backup', 'KeyBackup', 'keys/backup/action'],
   ['post', '/keys/restore', 'KeyRestore', 'keys/restore/action'],

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type DeletedKey, type KeyMaterial, type KeyVersion } from '../core/key.ts';
-import { toBase64url } from './base64url.ts';
+import { JWK_MEMBERS } from '../core/key-import.ts';
+import { base64urlBytes, toBase64url } from './base64url.ts';
 
 /** Clients send null for what they leave out. */
 function optional<T>(schema: z.ZodType<T>) {
@@ -54,6 +55,45 @@ export const CreateKeyRequest = z
     attributes: body.attributes,
     tags: body.tags,
   }));
+
+const bytes = optional(base64urlBytes);
+
+/** `Hsm` is passed over: every key here is an HSM key. */
+export const ImportKeyRequest = z
+  .object({
+    key: z.object({
+      kty: z.string().max(16),
+      crv: optional(z.string().max(16)),
+      key_ops: operations,
+      key_hsm: bytes,
+      ...(Object.fromEntries(JWK_MEMBERS.map((name) => [name, bytes])) as Record<
+        (typeof JWK_MEMBERS)[number],
+        typeof bytes
+      >),
+    }),
+    attributes,
+    tags,
+    release_policy: noReleasePolicy,
+  })
+  .transform((body) => {
+    const { kty, crv, key_ops, key_hsm, ...rest } = body.key;
+    return {
+      key:
+        key_hsm === undefined
+          ? { kty, crv, members: present(rest) }
+          : { kty, crv, transferBlob: key_hsm },
+      operations: key_ops,
+      attributes: body.attributes,
+      tags: body.tags,
+    };
+  });
+
+/** exactOptionalPropertyTypes: absent, rather than there and undefined. */
+function present<Name extends string>(members: Readonly<Record<Name, Uint8Array | undefined>>) {
+  return Object.fromEntries(
+    Object.entries(members).filter(([, value]) => value !== undefined),
+  ) as Partial<Record<Name, Uint8Array>>;
+}
 
 export const UpdateKeyRequest = z
   .object({ key_ops: operations, attributes, tags, release_policy: noReleasePolicy })

@@ -48,7 +48,12 @@ const parseJson: RequestHandler = express.json({
   limit: BODY_LIMIT,
   strict: false,
   type: () => true,
+  verify: (req, _res, raw) => {
+    rawBodies.set(req, raw);
+  },
 });
+/** The bytes of a body may be plaintext or an imported key: they are overwritten as soon as they are parsed. */
+const rawBodies = new WeakMap<object, Buffer>();
 
 /** The one way to add a route. The order of the steps is the promise: authorise before the body is read. */
 export function route<Params, Query = undefined, Body = undefined>(
@@ -97,7 +102,11 @@ const parse = promisify(parseJson) as (req: Request, res: Response) => Promise<v
 
 /** Undefined where there is no body. */
 async function readBody(req: Request, res: Response): Promise<unknown> {
-  await parse(req, res);
+  try {
+    await parse(req, res);
+  } finally {
+    rawBodies.get(req)?.fill(0);
+  }
   return req.body as unknown;
 }
 

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { type KeyName } from '../core/key.ts';
-import { keyIsDeleted, purgeProtected } from '../core/key-service.ts';
+import { purgeProtected } from '../core/key-service.ts';
+import { keyIsDeleted } from '../core/new-version.ts';
 import { type KeyWriter, type StateChange } from '../core/ports.ts';
 import { keyScope } from '../core/role.ts';
 import { changing, type StoreContext, type Trx } from './database.ts';
@@ -41,6 +42,18 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
       .execute();
   }
 
+  async function newestVersion(trx: Trx, name: KeyName): Promise<string | undefined> {
+    const row = await trx
+      .selectFrom('key_version')
+      .select('version')
+      .where('pool_id', '=', poolId)
+      .where('name_key', '=', name.toLowerCase())
+      .orderBy('ordinal', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row?.version;
+  }
+
   async function deletedNow(trx: Trx, name: KeyName) {
     return currentVersions(trx, poolId)
       .where('key.name_key', '=', name.toLowerCase())
@@ -48,20 +61,24 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
   }
 
   return {
-    async insertVersion(version, change) {
+    async insertVersion(version, change, onlyAfter) {
       const { name, version: id } = version.material.identity;
-      await changing(context, change, told(name), async (trx) => {
-        await trx
-          .insertInto('key')
-          .values({ pool_id: poolId, name_key: name.toLowerCase(), name, current_version: id })
-          .onConflict((conflict) => conflict.doNothing())
-          .execute();
+      const inserted = await changing(context, change, told(name), async (trx) => {
+        if (onlyAfter === undefined)
+          await trx
+            .insertInto('key')
+            .values({ pool_id: poolId, name_key: name.toLowerCase(), name, current_version: id })
+            .onConflict((conflict) => conflict.doNothing())
+            .execute();
         const key = await lockKey(trx, name);
         if (isDeleted(key)) throw keyIsDeleted(name);
+        if (onlyAfter !== undefined && (await newestVersion(trx, name)) !== onlyAfter)
+          return undefined;
         await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
         await chooseCurrent(trx, name);
         return true;
       });
+      return inserted === true;
     },
 
     async updateVersion(name, version, edit, change) {

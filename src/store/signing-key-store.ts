@@ -60,6 +60,7 @@ function toMaterial(row: SigningKeyRow): KeyMaterial {
       version: row.version as KeyVersionId,
       operations: row.operations as KeyOperation[],
       exportable: false,
+      origin: 'generated',
     },
     spec: {
       keyType: 'RSA-HSM',

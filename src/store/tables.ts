@@ -36,6 +36,7 @@ interface KeyVersionTable {
   public_exponent: NullableSeconds;
   operations: string[];
   exportable: boolean;
+  origin: Generated<'generated' | 'imported'>;
   enabled: boolean;
   not_before: NullableSeconds;
   expires: NullableSeconds;

@@ -53,6 +53,7 @@ describe('the first signing key', () => {
         name: 'directory-signing',
         operations: ['sign', 'verify'],
         exportable: false,
+        origin: 'generated',
       },
       spec: { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 },
     });

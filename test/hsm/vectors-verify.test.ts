@@ -116,6 +116,7 @@ if (FILES.length === 0)
         version: parseKeyVersionId(randomBytes(16).toString('hex')),
         operations: ['verify'] as const,
         exportable: false,
+        origin: 'generated' as const,
       };
       const unsealed = { rootGeneration: 1, blob: randomBytes(40) };
       const bound = { identity, spec, publicKey };

@@ -82,6 +82,7 @@ describe('signing keys', () => {
         version: parseKeyVersionId(randomBytes(16).toString('hex')),
         operations: ['sign', 'verify'],
         exportable: false,
+        origin: 'generated',
       },
       spec: { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65_537 },
       publicKey: { keyType: 'RSA-HSM', n: randomBytes(256), e: Buffer.from([1, 0, 1]) },

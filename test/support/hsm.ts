@@ -40,5 +40,6 @@ export function testIdentity(
     version: parseKeyVersionId(randomBytes(16).toString('hex')),
     operations,
     exportable: false,
+    origin: 'generated',
   };
 }

@@ -107,6 +107,7 @@ export function newVersion(pool: string, name: string, fields: VersionFields = {
         version: parseKeyVersionId(randomBytes(16).toString('hex')),
         operations: ['sign', 'verify'],
         exportable: false,
+        origin: 'generated',
       },
       spec: { keyType: 'EC-HSM', curve: 'P-256' },
       publicKey: { keyType: 'EC-HSM', x: randomBytes(32), y: randomBytes(32) },

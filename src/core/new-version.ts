@@ -1,0 +1,107 @@
+import { type AuditedChange } from './audit.ts';
+import { ServiceError } from './errors.ts';
+import {
+  type KeyAttributes,
+  type KeyIdentity,
+  type KeyMaterial,
+  type KeyName,
+  type KeyOperation,
+  type KeyOrigin,
+  type KeyVersion,
+  type KeyVersionId,
+} from './key.ts';
+import { type Clock, type KeyReader, type KeyWriter } from './ports.ts';
+
+/** Seconds since 1970-01-01 UTC. */
+export interface RequestedAttributes {
+  readonly enabled?: boolean | undefined;
+  readonly notBefore?: number | undefined;
+  readonly expires?: number | undefined;
+  readonly exportable?: boolean | undefined;
+}
+
+/** What a pool has decided once for all its keys. */
+export interface PoolRules {
+  readonly poolId: string;
+  /** Days from deletion to the automatic purge, 7 to 90. */
+  readonly softDeleteDays: number;
+  readonly purgeProtection: boolean;
+}
+
+export interface NewVersionParts {
+  readonly keys: Pick<KeyReader, 'findDeletedKey'> & Pick<KeyWriter, 'insertVersion'>;
+  readonly pool: PoolRules;
+  readonly clock: Clock;
+  readonly newVersionId: () => KeyVersionId;
+}
+
+export interface NewVersion {
+  readonly origin: KeyOrigin;
+  readonly operations: readonly KeyOperation[];
+  readonly attributes: RequestedAttributes;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export type VersionMaker = ReturnType<typeof createVersionMaker>;
+
+/** The one way by which a version comes to be, whether its key is generated, imported or rotated. */
+export function createVersionMaker({ keys, pool, clock, newVersionId }: NewVersionParts) {
+  /**
+   * Makes the material with `make`, and adds it to the key of that name, or makes the key.
+   * @param onlyAfter the version that must still be the newest: otherwise nothing is added and undefined comes back
+   * @throws ServiceError KeyIsDeleted, BadParameter, and what `make` throws
+   */
+  return async function addVersion(
+    name: KeyName,
+    wanted: NewVersion,
+    make: (identity: KeyIdentity) => Promise<KeyMaterial>,
+    change: AuditedChange,
+    onlyAfter?: KeyVersionId,
+  ): Promise<KeyVersion | undefined> {
+    if (wanted.attributes.exportable === true)
+      throw new ServiceError('BadParameter', 'Exportable keys must have release policy');
+    // Asked before the HSM does anything, so that a refused name costs nothing; the store decides again when it writes.
+    if ((await keys.findDeletedKey(name)) !== undefined) throw keyIsDeleted(name);
+    const version = newVersionId();
+    change.note({ keyName: name, keyVersion: version });
+    const { origin, operations, tags } = wanted;
+    const material = await make({
+      pool: pool.poolId,
+      name,
+      version,
+      operations,
+      exportable: false,
+      origin,
+    });
+    const now = Math.floor(clock.now().getTime() / 1000);
+    const made: KeyVersion = {
+      material,
+      attributes: changeAttributes(
+        { enabled: true, created: now, updated: now },
+        wanted.attributes,
+      ),
+      tags,
+    };
+    return (await keys.insertVersion(made, change, onlyAfter)) ? made : undefined;
+  };
+}
+
+/** What is absent stays as it is. */
+export function changeAttributes(
+  current: KeyAttributes,
+  { enabled, notBefore, expires }: RequestedAttributes,
+): KeyAttributes {
+  return {
+    ...current,
+    ...(enabled !== undefined && { enabled }),
+    ...(notBefore !== undefined && { notBefore }),
+    ...(expires !== undefined && { expires }),
+  };
+}
+
+export function keyIsDeleted(name: KeyName): ServiceError {
+  return new ServiceError(
+    'KeyIsDeleted',
+    `Key ${name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the key can only be recovered or purged.`,
+  );
+}

@@ -1,0 +1,255 @@
+import { type ITemplate, type Key, type Session } from 'graphene-pk11';
+import { AES_SIZES, RSA_SIZES } from '../core/algorithms.ts';
+import { ServiceError } from '../core/errors.ts';
+import { type KeyIdentity, type KeyMaterial, type KeySpec, type PublicKey } from '../core/key.ts';
+import { type PlainKey } from '../core/plain-key.ts';
+import { deriveEcPublicKey } from './ec-public-key.ts';
+import { damageOf, returnValue } from './errors.ts';
+import {
+  type GeneratedKey,
+  type GenerationContext,
+  withoutLeadingZeros,
+  wrap,
+} from './key-generation.ts';
+import { AES_ECB, KEY_WRAP_PADDED, rsaOaep, SIGNING } from './mechanisms.ts';
+import { clearOpenSslErrors } from './openssl-errors.ts';
+import { readBytes } from './read-bytes.ts';
+import {
+  curveOf,
+  importedMac,
+  importedPrivate,
+  loadedPublic,
+  transferredPrivate,
+  transferKey,
+} from './templates.ts';
+
+const OAEP_SHA1 = rsaOaep('sha1');
+
+/** What an import comes to: the wrapped key, and what kind of key it has turned out to be. */
+export interface ImportedKey extends GeneratedKey {
+  readonly spec: KeySpec;
+}
+
+/** A key in the clear becomes an object in the HSM, is tried there, wrapped and destroyed. */
+export async function importPlain(
+  context: GenerationContext,
+  identity: KeyIdentity,
+  key: PlainKey,
+): Promise<ImportedKey> {
+  const { session } = context;
+  const spec = specOf(key);
+  const object = refusing(() => session.create(importedPrivate(identity, spec, key)).toType<Key>());
+  try {
+    if (key.keyType === 'oct-HSM') {
+      // HMAC pads its key with zeros to the hash's block (RFC 2104 §2): padded here, it is the same HMAC key.
+      const mac = session.create(importedMac(identity, key.k)).toType<Key>();
+      try {
+        return { spec, blob: await wrap(context, object), macBlob: await wrap(context, mac) };
+      } finally {
+        mac.destroy();
+      }
+    }
+    const publicKey: PublicKey =
+      key.keyType === 'RSA-HSM'
+        ? { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) }
+        : { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
+    requirePair(session, object, spec, publicKey);
+    return { spec, publicKey, blob: await wrap(context, object) };
+  } finally {
+    object.destroy();
+  }
+}
+
+/** The sizes of what CKM_RSA_AES_KEY_WRAP wraps: a PKCS #8 of RSA-4096 has about 2.4 KB. */
+const TRANSFER_LIMIT_BYTES = 16_384;
+
+/**
+ * The two steps of CKM_RSA_AES_KEY_WRAP, one after the other, since few modules have it whole: both results stay in the
+ * HSM, the AES key for good, the other until it is wrapped by the root key.
+ * @param exchangeKey the RSA private key for which it was wrapped; `modulusBytes` long
+ */
+export async function importTransferred(
+  context: GenerationContext,
+  identity: KeyIdentity,
+  exchangeKey: Key,
+  modulusBytes: number,
+  wrapped: Buffer,
+  expected: { readonly keyType: KeySpec['keyType']; readonly curve?: string },
+): Promise<ImportedKey> {
+  const { session } = context;
+  if (wrapped.length < modulusBytes + 16 || wrapped.length > TRANSFER_LIMIT_BYTES) throw notOurs();
+  const aes = refusing(() =>
+    session.unwrapKey(OAEP_SHA1, exchangeKey, wrapped.subarray(0, modulusBytes), transferKey()),
+  );
+  const opened: Key[] = [aes];
+  const open = (template: ITemplate): Key => {
+    const key = refusing(() =>
+      session.unwrapKey(KEY_WRAP_PADDED, aes, wrapped.subarray(modulusBytes), template),
+    );
+    opened.push(key);
+    return key;
+  };
+  try {
+    const object = open(transferredPrivate(identity, expected.keyType));
+    if (expected.keyType === 'oct-HSM') {
+      const blob = await wrap(context, object);
+      const spec = requireExpected(aesSpec(session, object, blob), undefined);
+      return { spec, blob, macBlob: await wrap(context, open(importedMac(identity))) };
+    }
+    const spec = requireExpected(pairSpec(object, expected.keyType), expected.curve);
+    const publicKey: PublicKey =
+      spec.keyType === 'RSA-HSM'
+        ? {
+            keyType: 'RSA-HSM',
+            n: withoutLeadingZeros(readBytes(object, 'modulus')),
+            e: withoutLeadingZeros(readBytes(object, 'publicExponent')),
+          }
+        : deriveEcPublicKey(session, object, spec.curve, (candidate) =>
+            isPair(session, object, spec, candidate),
+          );
+    requirePair(session, object, spec, publicKey);
+    return { spec, publicKey, blob: await wrap(context, object) };
+  } finally {
+    for (const key of opened) key.destroy();
+  }
+}
+
+function specOf(key: PlainKey): KeySpec {
+  switch (key.keyType) {
+    case 'RSA-HSM':
+      return { keyType: 'RSA-HSM', bits: key.bits, publicExponent: unsigned(key.e) };
+    case 'EC-HSM':
+      return { keyType: 'EC-HSM', curve: key.curve };
+    case 'oct-HSM':
+      return { keyType: 'oct-HSM', bits: key.bits };
+  }
+}
+
+type PairSpec = Exclude<KeySpec, { keyType: 'oct-HSM' }>;
+
+/** What the HSM says of a key that it has unwrapped; undefined for sizes and curves that no key here has. */
+function pairSpec(key: Key, keyType: PairSpec['keyType']): PairSpec | undefined {
+  switch (keyType) {
+    case 'RSA-HSM': {
+      const modulus = withoutLeadingZeros(readBytes(key, 'modulus'));
+      const bits = RSA_SIZES.find(
+        (size) => size === modulus.length * 8 && (modulus[0] ?? 0) >= 0x80,
+      );
+      const publicExponent = unsigned(readBytes(key, 'publicExponent'));
+      const isUsual = publicExponent >= 65537 && publicExponent % 2 === 1;
+      return bits === undefined || !isUsual ? undefined : { keyType, bits, publicExponent };
+    }
+    case 'EC-HSM': {
+      const curve = curveOf(readBytes(key, 'paramsECDSA'));
+      return curve === undefined ? undefined : { keyType, curve };
+    }
+  }
+}
+
+/**
+ * SoftHSM 2.6.1 doesn't say how long a key is that it has unwrapped (CKA_VALUE_LEN), but its wrapped form does, to 8 bytes
+ * (RFC 5649 adds 8); and a key of a length that AES doesn't have can't encrypt.
+ */
+function aesSpec(session: Session, key: Key, blob: Buffer): KeySpec | undefined {
+  const bits = AES_SIZES.find((size) => size / 8 === blob.length - 8);
+  if (bits === undefined) return undefined;
+  try {
+    session.createCipher(AES_ECB, key).once(Buffer.alloc(16), Buffer.alloc(16));
+    return { keyType: 'oct-HSM', bits };
+  } catch (error) {
+    if (returnValue(error) === undefined || damageOf(error) !== 'other') throw error;
+    return undefined;
+  } finally {
+    clearOpenSslErrors();
+  }
+}
+
+function requireExpected<Spec extends KeySpec>(
+  spec: Spec | undefined,
+  curve: string | undefined,
+): Spec {
+  if (spec === undefined)
+    throw new ServiceError(
+      'BadParameter',
+      'Property key has an invalid value: the transferred key has a size or a curve that keys here do not have.',
+    );
+  if (curve !== undefined && spec.keyType === 'EC-HSM' && spec.curve !== curve)
+    throw new ServiceError(
+      'BadParameter',
+      `Property key.crv has an invalid value: the transferred key is on the curve ${spec.curve}.`,
+    );
+  return spec;
+}
+
+/** Signs with one half and verifies with the other, inside the HSM (FIPS 140-3 IG 10.3.A, pairwise consistency). */
+function isPair(session: Session, key: Key, spec: KeySpec, publicKey: PublicKey): boolean {
+  const { mechanism, input } = SIGNING[spec.keyType === 'RSA-HSM' ? 'RS256' : 'ES256'];
+  const data = input(session.generateRandom(32));
+  const half = session.create(loadedPublic(spec, publicKey)).toType<Key>();
+  try {
+    const signature = session.createSign(mechanism, key).once(data);
+    return session.createVerify(mechanism, half).once(data, signature);
+  } catch (error) {
+    if (returnValue(error) === undefined || damageOf(error) !== 'other') throw error;
+    return false;
+  } finally {
+    half.destroy();
+    clearOpenSslErrors();
+  }
+}
+
+function requirePair(session: Session, key: Key, spec: KeySpec, publicKey: PublicKey): void {
+  if (isPair(session, key, spec, publicKey)) return;
+  throw new ServiceError(
+    'BadParameter',
+    'Property key has an invalid value: the private key is no valid one, or the public key does not belong to it.',
+  );
+}
+
+/** Return values by which a module says that the key is at fault, and not the module. */
+const REFUSALS = new Set([
+  'CKR_ATTRIBUTE_VALUE_INVALID',
+  'CKR_TEMPLATE_INCONSISTENT',
+  'CKR_TEMPLATE_INCOMPLETE',
+  'CKR_DOMAIN_PARAMS_INVALID',
+  'CKR_CURVE_NOT_SUPPORTED',
+  'CKR_KEY_SIZE_RANGE',
+  'CKR_ENCRYPTED_DATA_INVALID',
+  'CKR_ENCRYPTED_DATA_LEN_RANGE',
+  'CKR_WRAPPED_KEY_INVALID',
+  'CKR_WRAPPED_KEY_LEN_RANGE',
+  'CKR_DATA_INVALID',
+  'CKR_DATA_LEN_RANGE',
+  'CKR_GENERAL_ERROR',
+  'CKR_FUNCTION_FAILED',
+]);
+
+/** The same words for all that can be wrong with a transfer blob, at whichever of its two layers. */
+function refusing<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    const name = returnValue(error);
+    if (name !== undefined && REFUSALS.has(name)) throw notOurs(error);
+    throw error;
+  } finally {
+    clearOpenSslErrors();
+  }
+}
+
+function notOurs(cause?: unknown): ServiceError {
+  return new ServiceError(
+    'BadParameter',
+    'Property key has an invalid value: the HSM does not take this key.',
+    { cause },
+  );
+}
+
+function unsigned(bytes: Uint8Array): number {
+  return Number(BigInt(`0x0${Buffer.from(bytes).toString('hex')}`));
+}
+
+export function modulusBytesOf({ spec }: KeyMaterial): number {
+  if (spec.keyType !== 'RSA-HSM') throw new TypeError('a key exchange key is an RSA key');
+  return spec.bits / 8;
+}

@@ -1,0 +1,196 @@
+import { createHash, createPublicKey, verify as verifyWithNode } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import { outsideEc, outsideRsa, wrapForTransfer } from '../support/plain-keys.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../support/service.ts';
+
+/** A key's way through the REST API, beyond making and using it: import, backup, rotation, settings. */
+
+interface Bundle {
+  readonly key: Readonly<Record<string, string>>;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+interface Problem {
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly innererror?: { code: string };
+  };
+}
+
+let folder: string;
+let service: RunningService;
+let call: Caller & { close(): void };
+beforeAll(async () => {
+  folder = await makeDataFolder();
+  service = await startService(folder);
+  const token = await fetchToken(service, {
+    clientId: service.client['AZURE_CLIENT_ID'] ?? '',
+    clientSecret: service.client['AZURE_CLIENT_SECRET'] ?? '',
+  });
+  call = createCaller(service, token);
+}, 90_000);
+afterAll(async () => {
+  call.close();
+  await service.stop();
+  await removeDataFolder(folder);
+});
+
+async function made(name: string, body: object): Promise<Bundle> {
+  const answer = await call('POST', `/keys/${name}/create?api-version=7.4`, body);
+  expect([answer.status, answer.text]).toEqual([200, expect.anything()]);
+  return answer.json<Bundle>();
+}
+
+describe('import', () => {
+  test('a JWK becomes a key that signs for its old public key, and shows no private member', async () => {
+    const outside = outsideEc('P-384');
+    const answer = await call('PUT', '/keys/imported-ec?api-version=7.4', {
+      key: { ...outside.jwk, kty: 'EC', key_ops: ['sign'] },
+      Hsm: false,
+      tags: { from: 'outside' },
+    });
+    const { key, attributes } = answer.json<Bundle>();
+    expect(answer.status).toBe(200);
+    expect(Object.keys(key).sort()).toEqual(['crv', 'key_ops', 'kid', 'kty', 'x', 'y']);
+    expect(key['kty']).toBe('EC-HSM');
+    expect(attributes['exportable']).toBe(false);
+    const signed = await call('POST', '/keys/imported-ec/sign', {
+      alg: 'ES384',
+      value: createHash('sha384').update('message').digest('base64url'),
+    });
+    const { value } = signed.json<{ value: string }>();
+    expect(
+      verifyWithNode(
+        'sha384',
+        Buffer.from('message'),
+        { key: outside.publicKey, dsaEncoding: 'ieee-p1363' },
+        Buffer.from(value, 'base64url'),
+      ),
+    ).toBe(true);
+    const verified = await call('POST', '/keys/imported-ec/verify', {
+      alg: 'ES384',
+      digest: createHash('sha384').update('message').digest('base64url'),
+      value,
+    });
+    // verify is not among its operations.
+    expect(verified.status).toBe(403);
+    expect(verified.json<Problem>().error.innererror?.code).toBe('KeyOperationForbidden');
+  });
+
+  test.each(['base64url', 'base64'] as const)(
+    'a .byok file in %s becomes a key',
+    async (encoding) => {
+      const exchange = await made(`kek-${encoding}`, { kty: 'RSA-HSM', key_ops: ['import'] });
+      const outside = outsideRsa(3072);
+      const file = {
+        schema_version: '1.0.0',
+        header: { kid: exchange.key['kid'], alg: 'dir', enc: 'CKM_RSA_AES_KEY_WRAP' },
+        ciphertext: wrapForTransfer(
+          createPublicKey({
+            format: 'jwk',
+            key: { kty: 'RSA', n: exchange.key['n'] ?? '', e: exchange.key['e'] ?? '' },
+          }),
+          outside.privateKey.export({ type: 'pkcs8', format: 'der' }),
+        ).toString('base64url'),
+        generator: 'strongroom test',
+      };
+      const answer = await call('PUT', `/keys/byok-${encoding}?api-version=7.4`, {
+        key: {
+          kty: 'RSA-HSM',
+          key_ops: ['sign', 'verify'],
+          key_hsm: Buffer.from(JSON.stringify(file)).toString(encoding),
+        },
+        attributes: { enabled: true },
+      });
+      expect([answer.status, answer.json<Bundle>().key['n']]).toEqual([200, outside.jwk['n']]);
+      const digest = Buffer.alloc(32, 1);
+      const signed = await call('POST', `/keys/byok-${encoding}/sign`, {
+        alg: 'RS256',
+        value: digest.toString('base64url'),
+      });
+      expect(signed.status).toBe(200);
+    },
+  );
+
+  test('an RSA key signs for its old public key', async () => {
+    const outside = outsideRsa(2048);
+    await call('PUT', '/keys/imported-rsa', { key: outside.jwk });
+    const signed = await call('POST', '/keys/imported-rsa/sign', {
+      alg: 'RS256',
+      value: createHash('sha256').update('message').digest('base64url'),
+    });
+    const signature = Buffer.from(signed.json<{ value: string }>().value, 'base64url');
+    expect(verifyWithNode('sha256', Buffer.from('message'), outside.publicKey, signature)).toBe(
+      true,
+    );
+  });
+
+  test.each([
+    ['no key', {}, 400, 'BadParameter', undefined],
+    [
+      'a public key only',
+      { key: { kty: 'RSA', n: outsideRsa(2048).jwk['n'], e: 'AQAB' } },
+      400,
+      'BadParameter',
+      undefined,
+    ],
+    [
+      'a transfer blob that is none',
+      { key: { kty: 'RSA', key_hsm: 'AAAA' } },
+      400,
+      'BadParameter',
+      undefined,
+    ],
+    [
+      'an exchange key that is not there',
+      { key: { kty: 'RSA', key_hsm: byokFor('nowhere') } },
+      404,
+      'KeyNotFound',
+      undefined,
+    ],
+    [
+      'an exchange key for other purposes',
+      { key: { kty: 'RSA', key_hsm: 'use' } },
+      403,
+      'Forbidden',
+      'KeyOperationForbidden',
+    ],
+    [
+      'exportable without a policy',
+      { key: outsideEc('P-256').jwk, attributes: { exportable: true } },
+      400,
+      'BadParameter',
+      undefined,
+    ],
+  ] as const)('%s is refused', async (_what, body, status, code, inner) => {
+    let sent: unknown = body;
+    if ('key' in body && 'key_hsm' in body.key && body.key.key_hsm === 'use') {
+      const { key } = await made('no-kek', { kty: 'RSA-HSM' });
+      sent = { key: { kty: 'RSA', key_hsm: byokFor('no-kek', key['kid']?.split('/').at(-1)) } };
+    }
+    const answer = await call('PUT', '/keys/refused?api-version=7.4', sent);
+    const { error } = answer.json<Problem>();
+    expect([answer.status, error.code, error.innererror?.code]).toEqual([status, code, inner]);
+    expect((await call('GET', '/keys/refused')).status).toBe(404);
+  });
+});
+
+function byokFor(name: string, version = '0'.repeat(32)): string {
+  return Buffer.from(
+    JSON.stringify({
+      schema_version: '1.0.0',
+      header: {
+        kid: `https://main.strongroom.localhost/keys/${name}/${version}`,
+        alg: 'dir',
+        enc: 'CKM_RSA_AES_KEY_WRAP',
+      },
+      ciphertext: Buffer.alloc(300).toString('base64url'),
+    }),
+  ).toString('base64url');
+}

@@ -1,0 +1,64 @@
+import {
+  constants,
+  generateKeyPairSync,
+  type KeyObject,
+  publicEncrypt,
+  randomBytes,
+  createCipheriv,
+} from 'node:crypto';
+import { type Curve } from '../../src/core/algorithms.ts';
+import { type ImportedJwk, JWK_MEMBERS } from '../../src/core/key-import.ts';
+
+/** A key made outside any HSM, for import: as Node's key pair, and as the JWK that a client would send. */
+export interface OutsideKey {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+  readonly jwk: Readonly<Record<string, string>>;
+}
+
+const NAMED_CURVE: Readonly<Record<Curve, string>> = {
+  'P-256': 'P-256',
+  'P-256K': 'secp256k1',
+  'P-384': 'P-384',
+  'P-521': 'P-521',
+};
+
+export function outsideRsa(bits: number, publicExponent = 65537): OutsideKey {
+  const pair = generateKeyPairSync('rsa', { modulusLength: bits, publicExponent });
+  const jwk = pair.privateKey.export({ format: 'jwk' }) as Record<string, string>;
+  return { ...pair, jwk: { ...jwk, kty: 'RSA-HSM' } };
+}
+
+export function outsideEc(curve: Curve): OutsideKey {
+  const pair = generateKeyPairSync('ec', { namedCurve: NAMED_CURVE[curve] });
+  const jwk = pair.privateKey.export({ format: 'jwk' }) as Record<string, string>;
+  return { ...pair, jwk: { ...jwk, kty: 'EC-HSM', crv: curve } };
+}
+
+/** The members of a JWK in bytes, as the REST layer hands them on. */
+export function decoded(jwk: Readonly<Record<string, string>>): ImportedJwk {
+  const { kty = '', crv } = jwk;
+  return {
+    kty,
+    ...(crv !== undefined && { crv }),
+    members: Object.fromEntries(
+      JWK_MEMBERS.flatMap((name) =>
+        jwk[name] === undefined ? [] : [[name, Buffer.from(jwk[name], 'base64url')]],
+      ),
+    ),
+  };
+}
+
+/** CKM_RSA_AES_KEY_WRAP in software: what an exporting HSM does with a key for another's key exchange key. */
+export function wrapForTransfer(exchangeKey: KeyObject, key: Uint8Array): Buffer {
+  const aes = randomBytes(32);
+  const cipher = createCipheriv('id-aes256-wrap-pad', aes, Buffer.from('a65959a6', 'hex'));
+  return Buffer.concat([
+    publicEncrypt(
+      { key: exchangeKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' },
+      aes,
+    ),
+    cipher.update(key),
+    cipher.final(),
+  ]);
+}
