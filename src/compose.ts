@@ -2,7 +2,9 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { type RequestListener } from 'node:http';
 import { type Logger } from 'pino';
 import { createAuditTrail } from './audit/audit-log.ts';
+import { backupBlobs } from './backup/backup-blob.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
+import { createBackupService } from './core/backup-service.ts';
 import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
 import { type KeyVersionId, parseKeyVersionId } from './core/key.ts';
@@ -29,6 +31,7 @@ import { cacheKeys } from './store/cached-key-reader.ts';
 import { openChangeFeed } from './store/change-feed.ts';
 import { openDatabase, type StoreContext } from './store/database.ts';
 import { createDirectoryStore } from './store/directory-store.ts';
+import { createKeyArchive } from './store/key-archive.ts';
 import { createKeyReader } from './store/key-reader.ts';
 import { createKeyWriter } from './store/key-writer.ts';
 import { findPool, type Pool } from './store/pool-store.ts';
@@ -199,6 +202,12 @@ export async function compose(
     hosts: { domain: settings.domain, pool: settings.pool },
     pool: rules,
     keys: createKeyService({ hsm, keys: keyStore, addVersion, pool: rules, clock }),
+    backups: createBackupService({
+      hsm,
+      archive: createKeyArchive(context),
+      protector: backupBlobs,
+      poolId: pool.id,
+    }),
     crypto: createCryptoService({ hsm, keys: keyReader, clock }),
     hsm,
     roles: createRoleService({ roles: roleStore, policies: roleStore }),

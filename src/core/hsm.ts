@@ -1,5 +1,5 @@
 import { type CipherAlgorithm, type KeyType, type SigningAlgorithm } from './algorithms.ts';
-import { type KeyIdentity, type KeyMaterial, type KeyOperation, type KeySpec } from './key.ts';
+import { type KeyIdentity, type KeyMaterial, type KeySpec } from './key.ts';
 import { type PlainKey } from './plain-key.ts';
 
 /** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
@@ -26,8 +26,8 @@ export interface CipherParameters {
 export interface Hsm {
   /** Generates inside the HSM, wraps and seals. The only copy outside is the sealed one that is returned. */
   generateKey(identity: KeyIdentity, spec: KeySpec): Promise<KeyMaterial>;
-  /** The same material bound to other operations: the present seal is verified first. */
-  reseal(key: KeyMaterial, operations: readonly KeyOperation[]): Promise<KeyMaterial>;
+  /** The same material bound to another identity: the present seal is verified first. */
+  reseal(key: KeyMaterial, identity: KeyIdentity): Promise<KeyMaterial>;
   /** Encrypt, and wrapkey: for RSA and AES-GCM, -CBC, -CBCPAD, -KW and CKM_AES_KEY_WRAP(_PAD). */
   encrypt(
     key: KeyMaterial,
@@ -73,4 +73,10 @@ export interface KeyImporter {
     wrapped: Uint8Array,
     expected: { readonly keyType: KeyType; readonly curve?: string },
   ): Promise<KeyMaterial>;
+}
+
+/** Secrets that follow from the pool's root keys: every HSM that holds them comes to the same. */
+export interface RootSecrets {
+  /** The key of backups, 64 bytes for A256CBC-HS512 (RFC 7518 §5.2.5). It opens nothing but sealed keys. */
+  backupKey(): Promise<Uint8Array>;
 }

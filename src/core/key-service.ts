@@ -171,7 +171,10 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
               ? undefined
               : parseKeyOperations(material.spec.keyType, request.operations);
           return {
-            material: operations === undefined ? material : await hsm.reseal(material, operations),
+            material:
+              operations === undefined
+                ? material
+                : await hsm.reseal(material, { ...material.identity, operations }),
             attributes: changeAttributes(
               { ...current.attributes, updated: seconds() },
               request.attributes ?? {},

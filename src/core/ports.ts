@@ -73,6 +73,28 @@ export interface KeyWriter {
   purgeKey(name: KeyName, change: AuditedChange): Promise<boolean>;
 }
 
+/** A key with everything that belongs to it, as a backup holds it. */
+export interface WholeKey {
+  readonly name: KeyName;
+  /** Oldest first. */
+  readonly versions: readonly { readonly version: KeyVersion }[];
+}
+
+/** Keys read and written whole. */
+export interface KeyArchive {
+  /** Undefined where there is no such key, or only a deleted one. @throws ServiceError KeyTooLarge */
+  readKey(name: KeyName): Promise<WholeKey | undefined>;
+  /** The version that answers for it. @throws ServiceError KeyExists, KeyIsDeleted */
+  insertKey(key: WholeKey, change: AuditedChange): Promise<KeyVersion>;
+}
+
+/** Puts bytes under a key of 64 bytes, and takes them out again (authenticated encryption). */
+export interface BlobProtector {
+  protect(key: Uint8Array, content: Uint8Array): Promise<string>;
+  /** Undefined for what wasn't made with this key, or was altered since, be it in one bit. */
+  open(key: Uint8Array, blob: string): Promise<Uint8Array | undefined>;
+}
+
 export interface RoleStore {
   listDefinitions(): Promise<readonly RoleDefinition[]>;
   findDefinition(id: string): Promise<RoleDefinition | undefined>;

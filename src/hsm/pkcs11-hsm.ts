@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { availableParallelism } from 'node:os';
 import { type Key, type Session } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
-import { type Hsm, type KeyImporter } from '../core/hsm.ts';
+import { type Hsm, type KeyImporter, type RootSecrets } from '../core/hsm.ts';
 import { type KeyIdentity, type KeyMaterial } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
 import { CIPHERS, partFor } from './ciphers.ts';
@@ -19,7 +19,7 @@ import { type KeyPart } from './loaded-keys.ts';
 import { SIGNING } from './mechanisms.ts';
 import { NativeCalls } from './native-calls.ts';
 import { createRootKeys, findRootKeys } from './root-keys.ts';
-import { rootCheckBytes, sealedBytes } from './seal.ts';
+import { BACKUP_KEY_PARTS, rootCheckBytes, sealedBytes } from './seal.ts';
 import { signatureFits, verifySignature } from './signatures.ts';
 import { Turns } from './turns.ts';
 
@@ -35,7 +35,7 @@ export interface Pkcs11Options extends Omit<ConnectionOptions, 'sessions'> {
   readonly log: Log;
 }
 
-export interface Pkcs11Hsm extends Hsm, KeyImporter {
+export interface Pkcs11Hsm extends Hsm, KeyImporter, RootSecrets {
   readonly capabilities: Capabilities;
   /** Manufacturer and library. */
   readonly description: string;
@@ -164,6 +164,13 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       roots = { poolId, generation: rootGeneration };
     },
 
+    backupKey: () =>
+      attempt(
+        async (on) =>
+          Buffer.concat(await Promise.all(BACKUP_KEY_PARTS.map((part) => on.mac(part)))),
+        true,
+      ),
+
     rootCheck: (poolId) => attempt((on) => on.mac(rootCheckBytes(poolId)), true),
 
     async generateKey(identity, spec) {
@@ -202,13 +209,10 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       return sealNew(identity, imported);
     },
 
-    async reseal(key, operations) {
+    async reseal(key, identity) {
       await attempt((on) => on.loaded.verify(key), true);
       const { blob, macBlob } = key.sealed;
-      return seal(
-        { ...key, identity: { ...key.identity, operations } },
-        { blob, ...(macBlob !== undefined && { macBlob }) },
-      );
+      return seal({ ...key, identity }, { blob, ...(macBlob !== undefined && { macBlob }) });
     },
 
     encrypt: (material, algorithm, plaintext, parameters) =>

@@ -35,6 +35,14 @@ export function rootCheckBytes(poolId: string): Buffer {
   return encodeFields(['strongroom root check 1', poolId]);
 }
 
+/**
+ * What `root-seal` makes the key of backups from: SP 800-108 rev. 1 §4.1, counter mode, with HMAC-SHA256 and two blocks.
+ * Not to be mistaken for what a seal covers, since that begins with another text.
+ */
+export const BACKUP_KEY_PARTS: readonly Buffer[] = ['1', '2'].map((counter) =>
+  encodeFields(['strongroom backup key 1', counter, '512']),
+);
+
 function publicFields(key: PublicKey | undefined): (string | Uint8Array)[] {
   if (key === undefined) return ['', ''];
   return key.keyType === 'RSA-HSM' ? [key.n, key.e] : [key.x, key.y];

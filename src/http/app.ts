@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import { type BackupService } from '../core/backup-service.ts';
 import { AuditDraft } from '../core/audit-draft.ts';
 import { type CryptoService } from '../core/crypto-service.ts';
 import { type DirectoryService } from '../core/directory-service.ts';
@@ -29,6 +30,7 @@ export interface AppParts {
   readonly hosts: HostRules;
   readonly pool: PoolRules;
   readonly keys: KeyService;
+  readonly backups: BackupService;
   readonly crypto: CryptoService;
   readonly hsm: Pick<Hsm, 'random'>;
   readonly roles: RoleService;
@@ -64,7 +66,7 @@ export function createApp(parts: AppParts): Express {
   app.use(requirePool);
   app.use(authentication(authenticate, 'pool'));
   addCryptoRoutes(app, services, parts.crypto);
-  addKeyRoutes(app, services, parts.keys, parts.pool);
+  addKeyRoutes(app, services, parts.keys, parts.backups, parts.pool);
   addRandomRoutes(app, services, parts.hsm);
   addRoleRoutes(app, services, parts.roles);
   addAuditRoutes(app, services, parts.events);

@@ -1,10 +1,12 @@
 import { type Router } from 'express';
 import { action } from '../core/actions.ts';
+import { type BackupService } from '../core/backup-service.ts';
 import { ServiceError } from '../core/errors.ts';
 import { parseKeyName, parseKeyVersionId } from '../core/key.ts';
 import { type KeyService } from '../core/key-service.ts';
 import { type PoolRules } from '../core/new-version.ts';
 import { keyScope } from '../core/role.ts';
+import { toBase64url } from './base64url.ts';
 import { type RequestContext } from './context.ts';
 import {
   CreateKeyRequest,
@@ -14,6 +16,7 @@ import {
   presentKey,
   presentKeyItem,
   type Presenting,
+  RestoreKeyRequest,
   UpdateKeyRequest,
 } from './keys.schema.ts';
 import { pageQuery, presentPage } from './paging.ts';
@@ -23,6 +26,9 @@ type RawParams = Readonly<Record<string, string | undefined>>;
 
 /** Azure's page size, and the most that it gives. */
 const PAGE = pageQuery(25);
+
+/** A key of 1,000 versions of RSA-4096 comes to 6 MB. */
+const BACKUP_LIMIT = 16 * 1024 * 1024;
 
 const keyOf = (raw: RawParams) => ({ name: parseKeyName(raw['name'] ?? '') });
 const versionOf = (raw: RawParams) => ({
@@ -37,6 +43,7 @@ export function addKeyRoutes(
   router: Router,
   services: RouteServices,
   keys: KeyService,
+  backups: BackupService,
   pool: PoolRules,
 ): void {
   const presenting = ({ host }: RequestContext): Presenting => ({
@@ -146,6 +153,28 @@ export function addKeyRoutes(
   });
 
   route(router, services, {
+    method: 'post',
+    path: '/keys/:name/backup',
+    operation: 'KeyBackup',
+    action: action('keys/backup/action'),
+    params: keyOf,
+    scope: scopeOf,
+    handler: async ({ params }) => ({ value: toBase64url(await backups.backup(params.name)) }),
+  });
+
+  route(router, services, {
+    method: 'post',
+    path: '/keys/restore',
+    operation: 'KeyRestore',
+    action: action('keys/restore/action'),
+    ...allKeys,
+    body: RestoreKeyRequest,
+    bodyLimit: BACKUP_LIMIT,
+    handler: async ({ body, context }) =>
+      presentKey(await backups.restore(body.value, context.audit), presenting(context)),
+  });
+
+  route(router, services, {
     method: 'get',
     path: '/deletedkeys',
     operation: 'KeyListDeleted',
@@ -213,11 +242,7 @@ export function addKeyRoutes(
 }
 
 /** Parts of Managed HSM's surface that callers with the right role learn to be missing, rather than meet a 404. */
-const NOT_BUILT = [
-  ['post', '/keys/:name/rotate', 'KeyRotate', 'keys/rotate/action'],
-  ['post', '/keys/:name/backup', 'KeyBackup', 'keys/backup/action'],
-  ['post', '/keys/restore', 'KeyRestore', 'keys/restore/action'],
-] as const;
+const NOT_BUILT = [['post', '/keys/:name/rotate', 'KeyRotate', 'keys/rotate/action']] as const;
 
 /** https://learn.microsoft.com/azure/key-vault/managed-hsm/soft-delete-overview, in Azure's own strings. */
 function recoveryLevel({ softDeleteDays, purgeProtection }: PoolRules): string {

@@ -95,6 +95,17 @@ function present<Name extends string>(members: Readonly<Record<Name, Uint8Array 
   ) as Partial<Record<Name, Uint8Array>>;
 }
 
+/** The very text that a backup gave: no other text that stands for the same bytes. */
+export const RestoreKeyRequest = z.object({
+  value: z
+    .string()
+    .min(1)
+    .refine((text) => toBase64url(Buffer.from(text, 'base64url')) === text.replace(/={1,2}$/, ''), {
+      message: 'must be base64url',
+    })
+    .transform((text): Uint8Array => Buffer.from(text, 'base64url')),
+});
+
 export const UpdateKeyRequest = z
   .object({ key_ops: operations, attributes, tags, release_policy: noReleasePolicy })
   .transform((body) => ({

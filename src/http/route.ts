@@ -1,5 +1,5 @@
 import { promisify } from 'node:util';
-import express, { type Request, type RequestHandler, type Response, type Router } from 'express';
+import express, { type Request, type Response, type Router } from 'express';
 import { type z } from 'zod';
 import { type Action } from '../core/actions.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -30,6 +30,8 @@ export interface RouteDefinition<Params, Query, Body> {
   readonly params: (raw: Readonly<Record<string, string | undefined>>) => Params;
   readonly query?: z.ZodType<Query>;
   readonly body?: z.ZodType<Body>;
+  /** Bytes of the body at most; enough for a key operation where absent. */
+  readonly bodyLimit?: number;
   /** Of a success; 200 where absent. */
   readonly status?: number;
   /** The answer's body; undefined for none. */
@@ -42,16 +44,21 @@ export interface RouteDefinition<Params, Query, Body> {
 }
 
 /** A key operation's largest value is 4 KiB-ish; a certificate chain or policy needs more; nothing needs 256 KiB. */
-const BODY_LIMIT = '256kb';
+const BODY_LIMIT = 256 * 1024;
 /** Content types are not asked for: some clients send none, and a body that isn't JSON fails to parse anyway. */
-const parseJson: RequestHandler = express.json({
-  limit: BODY_LIMIT,
-  strict: false,
-  type: () => true,
-  verify: (req, _res, raw) => {
-    rawBodies.set(req, raw);
-  },
-});
+function jsonParser(limit: number): BodyParser {
+  return promisify(
+    express.json({
+      limit,
+      strict: false,
+      type: () => true,
+      verify: (req, _res, raw) => {
+        rawBodies.set(req, raw);
+      },
+    }),
+  ) as BodyParser;
+}
+type BodyParser = (req: Request, res: Response) => Promise<void>;
 /** The bytes of a body may be plaintext or an imported key: they are overwritten as soon as they are parsed. */
 const rawBodies = new WeakMap<object, Buffer>();
 
@@ -62,6 +69,7 @@ export function route<Params, Query = undefined, Body = undefined>(
   definition: RouteDefinition<Params, Query, Body>,
 ): void {
   const { method, action, operation } = definition;
+  const parse = jsonParser(definition.bodyLimit ?? BODY_LIMIT);
   router[method](definition.path as string[], async (req, res) => {
     const context = contextOf(res);
     const { audit } = context;
@@ -73,7 +81,8 @@ export function route<Params, Query = undefined, Body = undefined>(
     audit.note({ scope, ...(typeof keyName === 'string' && { keyName }) });
     await requireAllowed(services.authorizer, context, action, scope);
     const query = definition.query && read(definition.query, req.query, 'query parameter');
-    const body = definition.body && read(definition.body, await readBody(req, res), 'property');
+    const body =
+      definition.body && read(definition.body, await readBody(parse, req, res), 'property');
     const status = definition.status ?? 200;
     audit.succeedsWith(status);
     const answer = await definition.handler({
@@ -98,10 +107,8 @@ async function requireAllowed(
   throw new ServiceError('AccessDenied', `Not authorized to access ${action} on ${scope}`);
 }
 
-const parse = promisify(parseJson) as (req: Request, res: Response) => Promise<void>;
-
 /** Undefined where there is no body. */
-async function readBody(req: Request, res: Response): Promise<unknown> {
+async function readBody(parse: BodyParser, req: Request, res: Response): Promise<unknown> {
   try {
     await parse(req, res);
   } finally {

@@ -4,61 +4,20 @@ import { purgeProtected } from '../core/key-service.ts';
 import { keyIsDeleted } from '../core/new-version.ts';
 import { type KeyWriter, type StateChange } from '../core/ports.ts';
 import { keyScope } from '../core/role.ts';
-import { changing, type StoreContext, type Trx } from './database.ts';
-import { currentVersions, versionsOf } from './key-reader.ts';
+import { changing, type StoreContext } from './database.ts';
+import { versionsOf } from './key-reader.ts';
 import { changeableOf, fromKeyVersion, toDeletedKey, toKeyVersion } from './key-rows.ts';
+import {
+  answeringVersion,
+  chooseCurrent,
+  isDeleted,
+  lockKey,
+  newestVersion,
+} from './locked-key.ts';
 
-/** The row of a key is locked first in every change, so that changes of one key take turns. */
 export function createKeyWriter(context: StoreContext): KeyWriter {
   const { poolId } = context;
   const told = (name: KeyName): StateChange => ({ topic: 'key', id: name.toLowerCase() });
-
-  async function lockKey(trx: Trx, name: KeyName) {
-    return trx
-      .selectFrom('key')
-      .selectAll()
-      .where('pool_id', '=', poolId)
-      .where('name_key', '=', name.toLowerCase())
-      .forUpdate()
-      .executeTakeFirst();
-  }
-
-  /** The newest enabled version answers for the bare name, or the newest where none is enabled. */
-  async function chooseCurrent(trx: Trx, name: KeyName): Promise<void> {
-    const chosen = await trx
-      .selectFrom('key_version')
-      .select('version')
-      .where('pool_id', '=', poolId)
-      .where('name_key', '=', name.toLowerCase())
-      .orderBy('enabled', 'desc')
-      .orderBy('ordinal', 'desc')
-      .limit(1)
-      .executeTakeFirstOrThrow();
-    await trx
-      .updateTable('key')
-      .set({ current_version: chosen.version })
-      .where('pool_id', '=', poolId)
-      .where('name_key', '=', name.toLowerCase())
-      .execute();
-  }
-
-  async function newestVersion(trx: Trx, name: KeyName): Promise<string | undefined> {
-    const row = await trx
-      .selectFrom('key_version')
-      .select('version')
-      .where('pool_id', '=', poolId)
-      .where('name_key', '=', name.toLowerCase())
-      .orderBy('ordinal', 'desc')
-      .limit(1)
-      .executeTakeFirst();
-    return row?.version;
-  }
-
-  async function deletedNow(trx: Trx, name: KeyName) {
-    return currentVersions(trx, poolId)
-      .where('key.name_key', '=', name.toLowerCase())
-      .executeTakeFirstOrThrow();
-  }
 
   return {
     async insertVersion(version, change, onlyAfter) {
@@ -70,12 +29,12 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
             .values({ pool_id: poolId, name_key: name.toLowerCase(), name, current_version: id })
             .onConflict((conflict) => conflict.doNothing())
             .execute();
-        const key = await lockKey(trx, name);
+        const key = await lockKey(trx, poolId, name);
         if (isDeleted(key)) throw keyIsDeleted(name);
-        if (onlyAfter !== undefined && (await newestVersion(trx, name)) !== onlyAfter)
+        if (onlyAfter !== undefined && (await newestVersion(trx, poolId, name)) !== onlyAfter)
           return undefined;
         await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
-        await chooseCurrent(trx, name);
+        await chooseCurrent(trx, poolId, name);
         return true;
       });
       return inserted === true;
@@ -83,7 +42,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
 
     async updateVersion(name, version, edit, change) {
       return changing(context, change, told(name), async (trx) => {
-        const key = await lockKey(trx, name);
+        const key = await lockKey(trx, poolId, name);
         if (key === undefined || isDeleted(key)) return undefined;
         const row = await versionsOf(trx, poolId, name)
           .$if(version !== undefined, (query) =>
@@ -103,14 +62,14 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           .where('version', '=', row.version)
           .execute();
         if (edited.attributes.enabled !== current.attributes.enabled)
-          await chooseCurrent(trx, name);
+          await chooseCurrent(trx, poolId, name);
         return edited;
       });
     },
 
     deleteKey: (name, { deletedAt, purgeAt }, change) =>
       changing(context, change, told(name), async (trx) => {
-        const key = await lockKey(trx, name);
+        const key = await lockKey(trx, poolId, name);
         if (key === undefined || isDeleted(key)) return undefined;
         await trx
           .updateTable('key')
@@ -118,12 +77,12 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           .where('pool_id', '=', poolId)
           .where('name_key', '=', key.name_key)
           .execute();
-        return toDeletedKey(await deletedNow(trx, name));
+        return toDeletedKey(await answeringVersion(trx, poolId, name));
       }),
 
     recoverKey: (name, change) =>
       changing(context, change, told(name), async (trx) => {
-        const key = await lockKey(trx, name);
+        const key = await lockKey(trx, poolId, name);
         if (key === undefined || !isDeleted(key)) return undefined;
         await trx
           .updateTable('key')
@@ -131,7 +90,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           .where('pool_id', '=', poolId)
           .where('name_key', '=', key.name_key)
           .execute();
-        return toKeyVersion(await deletedNow(trx, name));
+        return toKeyVersion(await answeringVersion(trx, poolId, name));
       }),
 
     async purgeKey(name, change) {
@@ -141,7 +100,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
         change,
         () => [told(name), ...principals.map((id): StateChange => ({ topic: 'assignment', id }))],
         async (trx) => {
-          const key = await lockKey(trx, name);
+          const key = await lockKey(trx, poolId, name);
           if (key === undefined || !isDeleted(key)) return undefined;
           // Processes learn of protection when they start; it may be younger, and from its commit on nothing is purged.
           const pool = await trx
@@ -171,8 +130,4 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
       return purged === true;
     },
   };
-}
-
-function isDeleted(key: { deleted_at: string | null } | undefined): boolean {
-  return key !== undefined && key.deleted_at !== null;
 }

@@ -91,16 +91,17 @@ test('the secret of HS256 is sealed like the key', async () => {
 });
 
 test('resealing binds the same key to other operations, and refuses an altered one', async () => {
-  const resealed = await hsm.reseal(rsa, ['sign']);
+  const resealed = await hsm.reseal(rsa, { ...rsa.identity, operations: ['sign'] });
   expect(resealed.identity.operations).toEqual(['sign']);
   expect(resealed.sealed.blob).toEqual(rsa.sealed.blob);
   const digest = Buffer.alloc(32, 3);
   expect(await hsm.verify(rsa, 'RS256', digest, await hsm.sign(resealed, 'RS256', digest))).toBe(
     true,
   );
-  await expect(
-    hsm.reseal({ ...rsa, identity: { ...rsa.identity, exportable: true } }, ['sign']),
-  ).rejects.toMatchObject({ code: 'KeyIntegrityViolation' });
+  const altered = { ...rsa.identity, exportable: true };
+  await expect(hsm.reseal({ ...rsa, identity: altered }, altered)).rejects.toMatchObject({
+    code: 'KeyIntegrityViolation',
+  });
 });
 
 test('the check value of the root keys is the pool’s own', async () => {

@@ -181,6 +181,141 @@ describe('import', () => {
   });
 });
 
+describe('backup and restore', () => {
+  const gone = async (name: string) => {
+    expect((await call('DELETE', `/keys/${name}`)).status).toBe(200);
+    expect((await call('DELETE', `/deletedkeys/${name}`)).status).toBe(204);
+  };
+  const backupOf = async (name: string) =>
+    (await call('POST', `/keys/${name}/backup?api-version=7.4`)).json<{ value: string }>().value;
+  const restored = (value: string) => call('POST', '/keys/restore?api-version=7.4', { value });
+
+  test('all versions come back with their identifiers, attributes and tags, and work', async () => {
+    const first = await made('saved', {
+      kty: 'RSA-HSM',
+      tags: { a: '1' },
+      attributes: { exp: 4_000_000_000 },
+    });
+    const second = await made('saved', {
+      kty: 'EC-HSM',
+      key_ops: ['sign'],
+      attributes: { enabled: false },
+    });
+    const third = await made('saved', { kty: 'oct-HSM' });
+    const imported = await call('PUT', '/keys/saved', {
+      key: { kty: 'oct', k: Buffer.alloc(16, 9).toString('base64url') },
+    });
+    const wrapped = await call(
+      'POST',
+      `/keys/saved/${third.key['kid']?.split('/').at(-1) ?? ''}/wrapkey`,
+      {
+        alg: 'A256KW',
+        value: Buffer.alloc(32, 5).toString('base64url'),
+      },
+    );
+    const before = (await call('GET', '/keys/saved/versions')).json<{ value: unknown[] }>();
+    const current = (await call('GET', '/keys/saved')).text;
+    const blob = await backupOf('saved');
+    const header = Buffer.from(blob, 'base64url').toString().split('.')[0] ?? '';
+    expect(JSON.parse(Buffer.from(header, 'base64url').toString())).toEqual({
+      alg: 'dir',
+      enc: 'A256CBC-HS512',
+      kid: 'backup-protection-key',
+    });
+
+    await gone('saved');
+    const answer = await restored(blob);
+    expect([answer.status, answer.text]).toEqual([200, current]);
+    expect((await call('GET', '/keys/saved/versions')).json()).toEqual(before);
+    for (const { key, attributes } of [first, second, third, imported.json<Bundle>()]) {
+      const again = (await call('GET', new URL(key['kid'] ?? '').pathname)).json<Bundle>();
+      expect([again.key, again.attributes]).toEqual([key, attributes]);
+    }
+    const { kid = '', value = '' } = wrapped.json<Record<string, string>>();
+    const unwrapped = await call('POST', `${new URL(kid).pathname}/unwrapkey`, {
+      alg: 'A256KW',
+      value,
+    });
+    expect(unwrapped.json<{ value: string }>().value).toBe(
+      Buffer.alloc(32, 5).toString('base64url'),
+    );
+  });
+
+  test('onto a name that is there, or deleted, nothing is restored', async () => {
+    await made('taken', { kty: 'EC-HSM' });
+    const blob = await backupOf('taken');
+    const existing = await restored(blob);
+    expect([existing.status, existing.json<Problem>().error.code]).toEqual([409, 'Conflict']);
+    await call('DELETE', '/keys/taken');
+    const deleted = await restored(blob);
+    expect([deleted.status, deleted.json<Problem>().error.innererror?.code]).toEqual([
+      409,
+      'ObjectIsDeletedButRecoverable',
+    ]);
+    expect((await call('POST', '/keys/taken/backup')).status).toBe(404);
+  });
+
+  test('a blob altered in any byte is refused', async () => {
+    await made('altered', { kty: 'EC-HSM' });
+    const blob = Buffer.from(await backupOf('altered'), 'base64url');
+    await gone('altered');
+    const places = [
+      ...Array.from({ length: 200 }, (_, index) => index),
+      ...Array.from({ length: 120 }, (_, index) => blob.length - 1 - index),
+    ];
+    for (let at = 200; at < blob.length - 120; at += 23) places.push(at);
+    for (const at of places) {
+      // The lowest bit: for the last character of a part of the JWE it is a bit that stands for nothing.
+      const copy = Buffer.from(blob);
+      copy[at] = (copy[at] ?? 0) ^ 1;
+      const answer = await restored(copy.toString('base64url'));
+      expect([at, answer.status, answer.json<Problem>().error.code]).toEqual([
+        at,
+        400,
+        'MalformedBackupBlob',
+      ]);
+    }
+    expect((await restored(blob.toString('base64url'))).status).toBe(200);
+  });
+
+  test.each([
+    ['nothing', undefined, 'BadParameter'],
+    ['no text', 7, 'BadParameter'],
+    ['no base64url', '§§', 'BadParameter'],
+    ['other bytes', 'AAAA', 'MalformedBackupBlob'],
+    [
+      'a JWE with another algorithm',
+      Buffer.from('eyJhbGciOiJub25lIn0....').toString('base64url'),
+      'MalformedBackupBlob',
+    ],
+  ])('%s is refused', async (_what, value, code) => {
+    const answer = await call('POST', '/keys/restore', { value });
+    expect([answer.status, answer.json<Problem>().error.code]).toEqual([400, code]);
+  });
+
+  test('a pool with other root keys refuses the blob', async () => {
+    await made('foreign', { kty: 'EC-HSM' });
+    const blob = await backupOf('foreign');
+    const otherFolder = await makeDataFolder();
+    const other = await startService(otherFolder, { STRONGROOM_WORKERS: '1' });
+    try {
+      const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } =
+        other.client;
+      const there = createCaller(other, await fetchToken(other, { clientId, clientSecret }));
+      const answer = await there('POST', '/keys/restore', { value: blob });
+      there.close();
+      const { error } = answer.json<Problem>();
+      expect([answer.status, error.code]).toEqual([400, 'MalformedBackupBlob']);
+      expect(error.message).toMatch(
+        /^Backup blob belongs to a different crypto domain and cannot be used with this instance\./,
+      );
+    } finally {
+      await other.stop();
+      await removeDataFolder(otherFolder);
+    }
+  }, 60_000);
+});
+
 function byokFor(name: string, version = '0'.repeat(32)): string {
   return Buffer.from(
     JSON.stringify({

@@ -1,0 +1,67 @@
+import { ServiceError } from '../core/errors.ts';
+import { keyIsDeleted } from '../core/new-version.ts';
+import { type KeyArchive } from '../core/ports.ts';
+import { changing, reading, type StoreContext } from './database.ts';
+import { versionsOf } from './key-reader.ts';
+import { fromKeyVersion, toKeyVersion } from './key-rows.ts';
+import { answeringVersion, chooseCurrent, isDeleted, lockKey } from './locked-key.ts';
+
+/** A backup is read and held whole: about 4 MB at this many versions of RSA-2048. */
+const VERSIONS_LIMIT = 2_000;
+
+export function createKeyArchive(context: StoreContext): KeyArchive {
+  const { poolId } = context;
+  return {
+    readKey: (name) =>
+      reading(context, async (db) => {
+        const rows = await versionsOf(db, poolId, name)
+          .where('key.deleted_at', 'is', null)
+          .orderBy('key_version.ordinal')
+          .limit(VERSIONS_LIMIT + 1)
+          .execute();
+        const [first] = rows;
+        if (first === undefined) return undefined;
+        if (rows.length > VERSIONS_LIMIT)
+          throw new ServiceError(
+            'KeyTooLarge',
+            `A key with more than ${VERSIONS_LIMIT} versions cannot be backed up as one blob.`,
+          );
+        const versions = rows.map((row) => ({ version: toKeyVersion(row) }));
+        return { name: versions[0]?.version.material.identity.name ?? name, versions };
+      }),
+
+    async insertKey({ name, versions }, change) {
+      const newest = versions.at(-1)?.version.material.identity.version;
+      if (newest === undefined) throw new TypeError('a key has at least one version');
+      const restored = await changing(
+        context,
+        change,
+        { topic: 'key', id: name.toLowerCase() },
+        async (trx) => {
+          const inserted = await trx
+            .insertInto('key')
+            .values({
+              pool_id: poolId,
+              name_key: name.toLowerCase(),
+              name,
+              current_version: newest,
+            })
+            .onConflict((conflict) => conflict.doNothing())
+            .returning('name')
+            .executeTakeFirst();
+          if (inserted === undefined) {
+            if (isDeleted(await lockKey(trx, poolId, name))) throw keyIsDeleted(name);
+            throw new ServiceError('KeyExists', `A key named ${name} exists already.`);
+          }
+          // One statement each: the order in which they are written is the order of the versions.
+          for (const { version } of versions)
+            await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
+          await chooseCurrent(trx, poolId, name);
+          return toKeyVersion(await answeringVersion(trx, poolId, name));
+        },
+      );
+      if (restored === undefined) throw new TypeError('a restore always changes something');
+      return restored;
+    },
+  };
+}
