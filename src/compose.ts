@@ -9,8 +9,11 @@ import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
 import { type KeyVersionId, parseKeyVersionId } from './core/key.ts';
 import { createKeyService } from './core/key-service.ts';
+import { createMaintenance } from './core/maintenance.ts';
 import { createVersionMaker } from './core/new-version.ts';
 import { type Clock } from './core/ports.ts';
+import { repeat } from './core/repeating.ts';
+import { createRotationService } from './core/rotation-service.ts';
 import { createRoleService } from './core/role-service.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
@@ -35,6 +38,7 @@ import { createKeyArchive } from './store/key-archive.ts';
 import { createKeyReader } from './store/key-reader.ts';
 import { createKeyWriter } from './store/key-writer.ts';
 import { findPool, type Pool } from './store/pool-store.ts';
+import { createRotationStore } from './store/rotation-store.ts';
 import { createRoleStore } from './store/role-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
 
@@ -77,6 +81,7 @@ const LIMITS = {
   cachedCallers: 5_000,
   cachedDecisions: 500,
   cachedTokens: 10_000,
+  maintenanceEveryMs: 10_000,
 };
 
 export const systemClock: Clock = { now: () => new Date() };
@@ -198,6 +203,28 @@ export async function compose(
   const keyStore = { ...keyReader, ...createKeyWriter(context) };
   const addVersion = createVersionMaker({ keys: keyStore, pool: rules, clock, newVersionId });
 
+  const rotations = createRotationStore(context);
+  const rotation = createRotationService({ hsm, rotations, addVersion, clock });
+  const maintenance = createMaintenance({
+    keys: keyStore,
+    rotations,
+    rotation,
+    trail,
+    clock,
+    newGuid: randomUUID,
+    onEvent: (event) => {
+      log.warn({ event }, 'a key is to be renewed');
+    },
+    onError: (operation, error) => {
+      log.error({ err: error, operation }, 'maintenance failed: it is tried again');
+    },
+  });
+  const stopMaintenance = repeat(
+    () => maintenance.runOnce(),
+    LIMITS.maintenanceEveryMs,
+    Math.random,
+  );
+
   const app = createApp({
     hosts: { domain: settings.domain, pool: settings.pool },
     pool: rules,
@@ -208,6 +235,7 @@ export async function compose(
       protector: backupBlobs,
       poolId: pool.id,
     }),
+    rotation,
     crypto: createCryptoService({ hsm, keys: keyReader, clock }),
     hsm,
     roles: createRoleService({ roles: roleStore, policies: roleStore }),
@@ -260,6 +288,7 @@ export async function compose(
   return {
     app,
     async close() {
+      await stopMaintenance();
       await trail.close();
       await hsm.close();
       await feed.close();

@@ -31,7 +31,7 @@ export interface AuditRecord {
 
 /** What is noted of a request while it is served, by whoever learns it first. */
 export type AuditNotes = Partial<
-  Pick<AuditRecord, 'keyName' | 'keyVersion' | 'algorithm' | 'change'>
+  Pick<AuditRecord, 'scope' | 'keyName' | 'keyVersion' | 'algorithm' | 'change'>
 >;
 
 /**

@@ -14,6 +14,7 @@ import {
   type KeyVersionId,
 } from './key.ts';
 import { type Principal } from './principal.ts';
+import { type RotationPolicy } from './rotation.ts';
 import { type RoleAssignment, type RoleDefinition, type Scope } from './role.ts';
 
 /** A page of a list: `next` is the cursor of the page after it, absent on the last one. */
@@ -69,13 +70,38 @@ export interface KeyWriter {
   ): Promise<DeletedKey | undefined>;
   /** Undoes deleteKey. Undefined where no deleted key has that name. */
   recoverKey(name: KeyName, change: AuditedChange): Promise<KeyVersion | undefined>;
-  /** Removes a deleted key's material for good. False where no deleted key has that name. */
+  /** Removes a deleted key's material for good. False where no deleted key has that name. @throws ServiceError PurgeProtected */
   purgeKey(name: KeyName, change: AuditedChange): Promise<boolean>;
+  /** Removes one key whose retention has ended at `now` (seconds since 1970-01-01 UTC); undefined where there is none. */
+  purgeExpiredKey(now: number, change: AuditedChange): Promise<KeyName | undefined>;
+}
+
+/** A key as its rotation sees it: the newest version, enabled or not, and the policy if there is one. */
+export interface RotatingKey {
+  readonly newest: KeyVersion;
+  readonly policy?: RotationPolicy;
+}
+
+/** Rotation policies, and what is due under them. Times are seconds since 1970-01-01 UTC. */
+export interface RotationStore {
+  /** Undefined where there is no such key. */
+  findRotatingKey(name: KeyName): Promise<RotatingKey | undefined>;
+  /** Sets the policy, or takes it away. False where there is no such key. */
+  putPolicy(
+    name: KeyName,
+    policy: RotationPolicy | undefined,
+    change: AuditedChange,
+  ): Promise<boolean>;
+  /** A key that is due at `now`, for the caller alone until `claimedUntil`; undefined where none is. */
+  claimDueRotation(now: number, claimedUntil: number): Promise<RotatingKey | undefined>;
+  /** A key whose keepers are to be told at `now`, once: it is not given again for the same version and date. */
+  takeDueNotice(now: number, change: AuditedChange): Promise<KeyVersion | undefined>;
 }
 
 /** A key with everything that belongs to it, as a backup holds it. */
 export interface WholeKey {
   readonly name: KeyName;
+  readonly rotationPolicy?: RotationPolicy;
   /** Oldest first. */
   readonly versions: readonly { readonly version: KeyVersion }[];
 }

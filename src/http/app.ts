@@ -10,6 +10,7 @@ import { type Hsm } from '../core/hsm.ts';
 import { type KeyService } from '../core/key-service.ts';
 import { type PoolRules } from '../core/new-version.ts';
 import { type AuditReader, type AuditTrail, type Authorizer, type Clock } from '../core/ports.ts';
+import { type RotationService } from '../core/rotation-service.ts';
 import { type RoleService } from '../core/role-service.ts';
 import { addAuditRoutes } from './audit.routes.ts';
 import { type Authenticate, authentication } from './authentication.ts';
@@ -21,9 +22,11 @@ import { addHealthRoutes, type Readiness } from './health.routes.ts';
 import { createHostReader, type HostRules } from './hosts.ts';
 import { addIdentityRoutes, type IdentityEndpoints } from './identity.routes.ts';
 import { addKeyRoutes } from './keys.routes.ts';
+import { createKeyPresenter } from './keys.schema.ts';
 import { type Log } from './log.ts';
 import { normalisePath } from './normalise-path.ts';
 import { addRandomRoutes } from './random.routes.ts';
+import { addRotationRoutes } from './rotation.routes.ts';
 import { addRoleRoutes } from './roles.routes.ts';
 
 export interface AppParts {
@@ -31,6 +34,7 @@ export interface AppParts {
   readonly pool: PoolRules;
   readonly keys: KeyService;
   readonly backups: BackupService;
+  readonly rotation: RotationService;
   readonly crypto: CryptoService;
   readonly hsm: Pick<Hsm, 'random'>;
   readonly roles: RoleService;
@@ -49,6 +53,7 @@ export interface AppParts {
 export function createApp(parts: AppParts): Express {
   const { trail, authorizer, authenticate, log } = parts;
   const services = { trail, authorizer };
+  const presenting = createKeyPresenter(parts.pool);
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -66,7 +71,9 @@ export function createApp(parts: AppParts): Express {
   app.use(requirePool);
   app.use(authentication(authenticate, 'pool'));
   addCryptoRoutes(app, services, parts.crypto);
-  addKeyRoutes(app, services, parts.keys, parts.backups, parts.pool);
+  // Before the keys, whose /keys/:name/:version would take their paths for versions.
+  addRotationRoutes(app, services, parts.rotation, presenting);
+  addKeyRoutes(app, services, parts.keys, parts.backups, presenting);
   addRandomRoutes(app, services, parts.hsm);
   addRoleRoutes(app, services, parts.roles);
   addAuditRoutes(app, services, parts.events);

@@ -2,22 +2,14 @@ import { type Router } from 'express';
 import { type z } from 'zod';
 import { type Action, action } from '../core/actions.ts';
 import { type CryptoService, type Done } from '../core/crypto-service.ts';
-import { parseKeyName, parseKeyVersionId } from '../core/key.ts';
-import { keyScope } from '../core/role.ts';
 import { toBase64url } from './base64url.ts';
 import { type RequestContext } from './context.ts';
 import { CipherRequest, SignRequest, VerifyRequest } from './crypto.schema.ts';
+import { keyScopeOf, keyVersionOf } from './key-params.ts';
 import { keyId } from './keys.schema.ts';
 import { route, type RouteDefinition, type RouteServices } from './route.ts';
 
-type KeyParams = ReturnType<typeof readParams>;
-
-function readParams(raw: Readonly<Record<string, string | undefined>>) {
-  return {
-    name: parseKeyName(raw['name'] ?? ''),
-    version: raw['version'] === undefined ? undefined : parseKeyVersionId(raw['version']),
-  };
-}
+type KeyParams = ReturnType<typeof keyVersionOf>;
 
 /** The six operations, with or without a version; their names in any case (.NET writes wrapKey, others wrapkey). */
 export function addCryptoRoutes(
@@ -37,8 +29,8 @@ export function addCryptoRoutes(
       path: [`/keys/:name/${name}`, `/keys/:name/:version/${name}`],
       operation: auditName,
       action: needed,
-      params: readParams,
-      scope: ({ name }) => keyScope(name),
+      params: keyVersionOf,
+      scope: keyScopeOf,
       body,
       handler,
     });

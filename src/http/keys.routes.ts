@@ -1,13 +1,9 @@
 import { type Router } from 'express';
 import { action } from '../core/actions.ts';
 import { type BackupService } from '../core/backup-service.ts';
-import { ServiceError } from '../core/errors.ts';
-import { parseKeyName, parseKeyVersionId } from '../core/key.ts';
 import { type KeyService } from '../core/key-service.ts';
-import { type PoolRules } from '../core/new-version.ts';
-import { keyScope } from '../core/role.ts';
 import { toBase64url } from './base64url.ts';
-import { type RequestContext } from './context.ts';
+import { keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
 import {
   CreateKeyRequest,
   ImportKeyRequest,
@@ -15,14 +11,12 @@ import {
   presentDeletedKeyItem,
   presentKey,
   presentKeyItem,
-  type Presenting,
+  type KeyPresenter,
   RestoreKeyRequest,
   UpdateKeyRequest,
 } from './keys.schema.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteServices } from './route.ts';
-
-type RawParams = Readonly<Record<string, string | undefined>>;
 
 /** Azure's page size, and the most that it gives. */
 const PAGE = pageQuery(25);
@@ -30,12 +24,6 @@ const PAGE = pageQuery(25);
 /** A key of 1,000 versions of RSA-4096 comes to 6 MB. */
 const BACKUP_LIMIT = 16 * 1024 * 1024;
 
-const keyOf = (raw: RawParams) => ({ name: parseKeyName(raw['name'] ?? '') });
-const versionOf = (raw: RawParams) => ({
-  ...keyOf(raw),
-  version: raw['version'] === undefined ? undefined : parseKeyVersionId(raw['version']),
-});
-const scopeOf = ({ name }: ReturnType<typeof keyOf>) => keyScope(name);
 const allKeys = { params: () => ({}), scope: () => '/keys' as const };
 
 /** Keys and deleted keys. A path with a literal after the name comes before the one with a version there. */
@@ -44,21 +32,15 @@ export function addKeyRoutes(
   services: RouteServices,
   keys: KeyService,
   backups: BackupService,
-  pool: PoolRules,
+  presenting: KeyPresenter,
 ): void {
-  const presenting = ({ host }: RequestContext): Presenting => ({
-    origin: `https://${host.authority}`,
-    softDeleteDays: pool.softDeleteDays,
-    recoveryLevel: recoveryLevel(pool),
-  });
-
   route(router, services, {
     method: 'post',
     path: '/keys/:name/create',
     operation: 'KeyCreate',
     action: action('keys/create'),
     params: keyOf,
-    scope: scopeOf,
+    scope: keyScopeOf,
     body: CreateKeyRequest,
     handler: async ({ params, body, context }) =>
       presentKey(await keys.create(params.name, body, context.audit), presenting(context)),
@@ -70,7 +52,7 @@ export function addKeyRoutes(
     operation: 'KeyImport',
     action: action('keys/import/action'),
     params: keyOf,
-    scope: scopeOf,
+    scope: keyScopeOf,
     body: ImportKeyRequest,
     handler: async ({ params, body, context }) =>
       presentKey(await keys.import(params.name, body, context.audit), presenting(context)),
@@ -98,7 +80,7 @@ export function addKeyRoutes(
     operation: 'KeyListVersions',
     action: action('keys/read/action'),
     params: keyOf,
-    scope: scopeOf,
+    scope: keyScopeOf,
     query: PAGE,
     handler: async ({ params, query, context }) => {
       return presentPage(
@@ -115,8 +97,8 @@ export function addKeyRoutes(
     path: ['/keys/:name', '/keys/:name/:version'],
     operation: 'KeyGet',
     action: action('keys/read/action'),
-    params: versionOf,
-    scope: scopeOf,
+    params: keyVersionOf,
+    scope: keyScopeOf,
     handler: async ({ params, context }) => {
       const version = await keys.get(params.name, params.version);
       context.audit.note({ keyVersion: version.material.identity.version });
@@ -129,8 +111,8 @@ export function addKeyRoutes(
     path: ['/keys/:name', '/keys/:name/:version'],
     operation: 'KeyUpdate',
     action: action('keys/write/action'),
-    params: versionOf,
-    scope: scopeOf,
+    params: keyVersionOf,
+    scope: keyScopeOf,
     body: UpdateKeyRequest,
     handler: async ({ params, body, context }) => {
       return presentKey(
@@ -146,7 +128,7 @@ export function addKeyRoutes(
     operation: 'KeyDelete',
     action: action('keys/delete'),
     params: keyOf,
-    scope: scopeOf,
+    scope: keyScopeOf,
     handler: async ({ params, context }) => {
       return presentDeletedKey(await keys.delete(params.name, context.audit), presenting(context));
     },
@@ -158,7 +140,7 @@ export function addKeyRoutes(
     operation: 'KeyBackup',
     action: action('keys/backup/action'),
     params: keyOf,
-    scope: scopeOf,
+    scope: keyScopeOf,
     handler: async ({ params }) => ({ value: toBase64url(await backups.backup(params.name)) }),
   });
 
@@ -196,7 +178,7 @@ export function addKeyRoutes(
     operation: 'KeyGetDeleted',
     action: action('keys/deletedKeys/read/action'),
     params: keyOf,
-    scope: scopeOf,
+    scope: keyScopeOf,
     handler: async ({ params, context }) => {
       return presentDeletedKey(await keys.getDeleted(params.name), presenting(context));
     },
@@ -208,7 +190,7 @@ export function addKeyRoutes(
     operation: 'KeyPurge',
     action: action('keys/deletedKeys/delete'),
     params: keyOf,
-    scope: scopeOf,
+    scope: keyScopeOf,
     status: 204,
     handler: async ({ params, context }) => {
       await keys.purge(params.name, context.audit);
@@ -221,30 +203,9 @@ export function addKeyRoutes(
     operation: 'KeyRecover',
     action: action('keys/deletedKeys/recover/action'),
     params: keyOf,
-    scope: scopeOf,
+    scope: keyScopeOf,
     handler: async ({ params, context }) => {
       return presentKey(await keys.recover(params.name, context.audit), presenting(context));
     },
   });
-
-  for (const [method, path, operation, needed] of NOT_BUILT)
-    route(router, services, {
-      method,
-      path,
-      operation,
-      action: action(needed),
-      params: (raw) => (raw['name'] === undefined ? undefined : parseKeyName(raw['name'])),
-      scope: (name) => (name === undefined ? '/keys' : keyScope(name)),
-      handler: () => {
-        throw new ServiceError('NotImplemented', `Operation ${operation} is not available yet.`);
-      },
-    });
-}
-
-/** Parts of Managed HSM's surface that callers with the right role learn to be missing, rather than meet a 404. */
-const NOT_BUILT = [['post', '/keys/:name/rotate', 'KeyRotate', 'keys/rotate/action']] as const;
-
-/** https://learn.microsoft.com/azure/key-vault/managed-hsm/soft-delete-overview, in Azure's own strings. */
-function recoveryLevel({ softDeleteDays, purgeProtection }: PoolRules): string {
-  return `${softDeleteDays < 90 ? 'CustomizedRecoverable' : 'Recoverable'}${purgeProtection ? '' : '+Purgeable'}`;
 }

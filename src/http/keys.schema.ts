@@ -1,12 +1,10 @@
 import { z } from 'zod';
 import { type DeletedKey, type KeyMaterial, type KeyVersion } from '../core/key.ts';
 import { JWK_MEMBERS } from '../core/key-import.ts';
+import { type PoolRules } from '../core/new-version.ts';
 import { base64urlBytes, toBase64url } from './base64url.ts';
-
-/** Clients send null for what they leave out. */
-function optional<T>(schema: z.ZodType<T>) {
-  return schema.nullish().transform((value) => value ?? undefined);
-}
+import { type RequestContext } from './context.ts';
+import { optional } from './optional.ts';
 
 /** Seconds since 1970-01-01 UTC; negative ones come from clients that cut dates to 32 bits. */
 const seconds = z.int();
@@ -119,6 +117,22 @@ export interface Presenting {
   readonly origin: string;
   readonly softDeleteDays: number;
   readonly recoveryLevel: string;
+}
+
+export type KeyPresenter = (context: RequestContext) => Presenting;
+
+/** How a pool's answers name keys and their recovery. */
+export function createKeyPresenter(pool: PoolRules): KeyPresenter {
+  return ({ host }) => ({
+    origin: `https://${host.authority}`,
+    softDeleteDays: pool.softDeleteDays,
+    recoveryLevel: recoveryLevel(pool),
+  });
+}
+
+/** https://learn.microsoft.com/azure/key-vault/managed-hsm/soft-delete-overview, in Azure's own strings. */
+function recoveryLevel({ softDeleteDays, purgeProtection }: PoolRules): string {
+  return `${softDeleteDays < 90 ? 'CustomizedRecoverable' : 'Recoverable'}${purgeProtection ? '' : '+Purgeable'}`;
 }
 
 /** A version's identifier: https://host/keys/{name}/{version}. */

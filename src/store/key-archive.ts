@@ -4,6 +4,7 @@ import { type KeyArchive } from '../core/ports.ts';
 import { changing, reading, type StoreContext } from './database.ts';
 import { versionsOf } from './key-reader.ts';
 import { fromKeyVersion, toKeyVersion } from './key-rows.ts';
+import { fromRotationPolicy, reschedule, toRotationPolicy } from './rotation-rows.ts';
 import { answeringVersion, chooseCurrent, isDeleted, lockKey } from './locked-key.ts';
 
 /** A backup is read and held whole: about 4 MB at this many versions of RSA-2048. */
@@ -27,10 +28,20 @@ export function createKeyArchive(context: StoreContext): KeyArchive {
             `A key with more than ${VERSIONS_LIMIT} versions cannot be backed up as one blob.`,
           );
         const versions = rows.map((row) => ({ version: toKeyVersion(row) }));
-        return { name: versions[0]?.version.material.identity.name ?? name, versions };
+        const policy = await db
+          .selectFrom('rotation_policy')
+          .selectAll()
+          .where('pool_id', '=', poolId)
+          .where('name_key', '=', first.name_key)
+          .executeTakeFirst();
+        return {
+          ...(policy !== undefined && { rotationPolicy: toRotationPolicy(policy) }),
+          name: versions[0]?.version.material.identity.name ?? name,
+          versions,
+        };
       }),
 
-    async insertKey({ name, versions }, change) {
+    async insertKey({ name, versions, rotationPolicy }, change) {
       const newest = versions.at(-1)?.version.material.identity.version;
       if (newest === undefined) throw new TypeError('a key has at least one version');
       const restored = await changing(
@@ -57,6 +68,13 @@ export function createKeyArchive(context: StoreContext): KeyArchive {
           for (const { version } of versions)
             await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
           await chooseCurrent(trx, poolId, name);
+          if (rotationPolicy !== undefined) {
+            await trx
+              .insertInto('rotation_policy')
+              .values(fromRotationPolicy(poolId, name, rotationPolicy))
+              .execute();
+            await reschedule(trx, poolId, name);
+          }
           return toKeyVersion(await answeringVersion(trx, poolId, name));
         },
       );

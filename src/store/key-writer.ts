@@ -1,11 +1,13 @@
 import { sql } from 'kysely';
+import { type AuditedChange } from '../core/audit.ts';
 import { type KeyName } from '../core/key.ts';
 import { purgeProtected } from '../core/key-service.ts';
 import { keyIsDeleted } from '../core/new-version.ts';
 import { type KeyWriter, type StateChange } from '../core/ports.ts';
 import { keyScope } from '../core/role.ts';
-import { changing, type StoreContext } from './database.ts';
+import { changing, type StoreContext, type Trx } from './database.ts';
 import { versionsOf } from './key-reader.ts';
+import { reschedule } from './rotation-rows.ts';
 import { changeableOf, fromKeyVersion, toDeletedKey, toKeyVersion } from './key-rows.ts';
 import {
   answeringVersion,
@@ -35,6 +37,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           return undefined;
         await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
         await chooseCurrent(trx, poolId, name);
+        await reschedule(trx, poolId, name);
         return true;
       });
       return inserted === true;
@@ -63,6 +66,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           .execute();
         if (edited.attributes.enabled !== current.attributes.enabled)
           await chooseCurrent(trx, poolId, name);
+        await reschedule(trx, poolId, name);
         return edited;
       });
     },
@@ -94,40 +98,70 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
       }),
 
     async purgeKey(name, change) {
-      const principals: string[] = [];
-      const purged = await changing(
-        context,
-        change,
-        () => [told(name), ...principals.map((id): StateChange => ({ topic: 'assignment', id }))],
-        async (trx) => {
-          const key = await lockKey(trx, poolId, name);
-          if (key === undefined || !isDeleted(key)) return undefined;
-          // Processes learn of protection when they start; it may be younger, and from its commit on nothing is purged.
-          const pool = await trx
-            .selectFrom('pool')
-            .select('purge_protection')
-            .where('id', '=', poolId)
-            .forShare()
-            .executeTakeFirstOrThrow();
-          if (pool.purge_protection) throw purgeProtected();
-          // A new key of this name must not come with grants that were made for the old one.
-          const removed = await trx
-            .deleteFrom('role_assignment')
-            .where('pool_id', '=', poolId)
-            .where('scope', '=', keyScope(name))
-            .returning('principal_id')
-            .execute();
-          principals.push(...new Set(removed.map((row) => row.principal_id)));
-          await sql`set constraints all deferred`.execute(trx);
-          await trx
-            .deleteFrom('key')
-            .where('pool_id', '=', poolId)
-            .where('name_key', '=', key.name_key)
-            .execute();
-          return true;
-        },
-      );
-      return purged === true;
+      const purged = await removing(change, async (trx) => {
+        const key = await lockKey(trx, poolId, name);
+        if (!isDeleted(key)) return undefined;
+        // Processes learn of protection when they start; it may be younger, and from its commit on nothing is purged.
+        const pool = await trx
+          .selectFrom('pool')
+          .select('purge_protection')
+          .where('id', '=', poolId)
+          .forShare()
+          .executeTakeFirstOrThrow();
+        if (pool.purge_protection) throw purgeProtected();
+        return name;
+      });
+      return purged !== undefined;
     },
+
+    purgeExpiredKey: (now, change) =>
+      removing(change, async (trx) => {
+        const key = await trx
+          .selectFrom('key')
+          .select('name')
+          .where('pool_id', '=', poolId)
+          .where('purge_at', '<=', String(now))
+          .orderBy('purge_at')
+          .limit(1)
+          .forUpdate()
+          .skipLocked()
+          .executeTakeFirst();
+        if (key === undefined) return undefined;
+        const name = key.name as KeyName;
+        change.note({ keyName: name, scope: keyScope(name) });
+        return name;
+      }),
   };
+
+  /** Removes the key that `choose` has locked, and the grants that were made for it. */
+  async function removing(
+    change: AuditedChange,
+    choose: (trx: Trx) => Promise<KeyName | undefined>,
+  ): Promise<KeyName | undefined> {
+    const principals: string[] = [];
+    return changing(
+      context,
+      change,
+      (name) => [told(name), ...principals.map((id): StateChange => ({ topic: 'assignment', id }))],
+      async (trx) => {
+        const name = await choose(trx);
+        if (name === undefined) return undefined;
+        // A new key of this name must not come with grants that were made for the old one.
+        const removed = await trx
+          .deleteFrom('role_assignment')
+          .where('pool_id', '=', poolId)
+          .where('scope', '=', keyScope(name))
+          .returning('principal_id')
+          .execute();
+        principals.push(...new Set(removed.map((row) => row.principal_id)));
+        await sql`set constraints all deferred`.execute(trx);
+        await trx
+          .deleteFrom('key')
+          .where('pool_id', '=', poolId)
+          .where('name_key', '=', name.toLowerCase())
+          .execute();
+        return name;
+      },
+    );
+  }
 }

@@ -66,6 +66,20 @@ interface SigningKeyTable {
   seal: Buffer;
 }
 
+interface RotationPolicyTable {
+  pool_id: string;
+  name_key: string;
+  actions: Json;
+  expiry_time: string | null;
+  created: Seconds;
+  updated: Seconds;
+  rotate_at: NullableSeconds;
+  notify_at: NullableSeconds;
+  notified_version: string | null;
+  notified_for: NullableSeconds;
+  claimed_until: Generated<string>;
+}
+
 interface RoleDefinitionTable {
   pool_id: string;
   id: string;
@@ -151,6 +165,7 @@ export interface Tables {
   key: KeyTable;
   key_version: KeyVersionTable;
   signing_key: SigningKeyTable;
+  rotation_policy: RotationPolicyTable;
   role_definition: RoleDefinitionTable;
   role_permission: RolePermissionTable;
   role_assignment: RoleAssignmentTable;
@@ -163,4 +178,5 @@ export interface Tables {
 export type PoolRow = Selectable<PoolTable>;
 export type KeyVersionRow = Selectable<KeyVersionTable>;
 export type SigningKeyRow = Selectable<SigningKeyTable>;
+export type RotationPolicyRow = Selectable<RotationPolicyTable>;
 export type AuditEventRow = Selectable<AuditEventTable>;

@@ -1,6 +1,9 @@
 import { createHash, createPublicKey, verify as verifyWithNode } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
 import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import { ownerUrl } from '../support/cluster.ts';
 import { outsideEc, outsideRsa, wrapForTransfer } from '../support/plain-keys.ts';
 import {
   makeDataFolder,
@@ -313,6 +316,146 @@ describe('backup and restore', () => {
       await other.stop();
       await removeDataFolder(otherFolder);
     }
+  }, 60_000);
+});
+
+describe('rotation', () => {
+  const rotate = {
+    trigger: { timeAfterCreate: 'P28D', timeBeforeExpiry: null },
+    action: { type: 'rotate' },
+  };
+  const notify = { trigger: { timeBeforeExpiry: 'P30D' }, action: { type: 'Notify' } };
+
+  test('on demand makes a version of the same kind, and the old one still decrypts', async () => {
+    const before = await made('turning', {
+      kty: 'RSA-HSM',
+      key_size: 3072,
+      key_ops: ['encrypt', 'decrypt'],
+      tags: { a: 'b' },
+    });
+    const encrypted = await call('POST', '/keys/turning/encrypt', {
+      alg: 'RSA-OAEP-256',
+      value: 'AAEC',
+    });
+    const answer = await call('POST', '/keys/turning/rotate?api-version=7.4');
+    const after = answer.json<Bundle & { tags: unknown }>();
+    expect(answer.status).toBe(200);
+    expect(after.key['kid']).not.toBe(before.key['kid']);
+    expect(after.key['key_ops']).toEqual(before.key['key_ops']);
+    expect(Buffer.from(after.key['n'] ?? '', 'base64url')).toHaveLength(384);
+    expect(after.tags).toEqual({ a: 'b' });
+    expect(after.attributes['exp']).toBeUndefined();
+    expect((await call('GET', '/keys/turning')).json<Bundle>().key['kid']).toBe(after.key['kid']);
+    const { kid = '', value = '' } = encrypted.json<Record<string, string>>();
+    expect(kid).toBe(before.key['kid']);
+    const decrypted = await call('POST', `${new URL(kid).pathname}/decrypt`, {
+      alg: 'RSA-OAEP-256',
+      value,
+    });
+    expect(decrypted.json<{ value: string }>().value).toBe('AAEC');
+  });
+
+  test('by policy: a policy is set, shown, applied to the next version, and taken away', async () => {
+    await made('planned', { kty: 'EC-HSM' });
+    const path = '/keys/planned/rotationpolicy?api-version=7.4';
+    const id = `${service.localUrl}/keys/planned/rotationpolicy`;
+    expect((await call('GET', path)).json()).toEqual({ attributes: {}, id, lifetimeActions: [] });
+    const put = await call('PUT', path, {
+      lifetimeActions: [rotate, notify],
+      attributes: { expiryTime: 'P90D', created: 1 },
+    });
+    const expected = {
+      attributes: { created: expect.any(Number), expiryTime: 'P90D', updated: expect.any(Number) },
+      id,
+      lifetimeActions: [
+        { action: { type: 'Rotate' }, trigger: { timeAfterCreate: 'P28D' } },
+        { action: { type: 'Notify' }, trigger: { timeBeforeExpiry: 'P30D' } },
+      ],
+    };
+    expect([put.status, put.json()]).toEqual([200, expected]);
+    expect((await call('GET', path)).json()).toEqual(expected);
+    const { attributes } = (await call('POST', '/keys/planned/rotate')).json<Bundle>();
+    expect(Number(attributes['exp']) - Number(attributes['created'])).toBe(90 * 86_400);
+    const blank = await call('PUT', path, { lifetimeActions: [], attributes: {} });
+    expect(blank.json()).toEqual({ attributes: {}, id, lifetimeActions: [] });
+  });
+
+  test.each([
+    ['27 days', { lifetimeActions: [{ ...rotate, trigger: { timeAfterCreate: 'P27D' } }] }],
+    ['three actions', { lifetimeActions: [rotate, notify, rotate] }],
+    [
+      'both triggers',
+      {
+        lifetimeActions: [
+          { ...rotate, trigger: { timeAfterCreate: 'P90D', timeBeforeExpiry: 'P30D' } },
+        ],
+        attributes: { expiryTime: 'P1Y' },
+      },
+    ],
+    ['no action', { lifetimeActions: [{ trigger: { timeAfterCreate: 'P90D' } }] }],
+    ['a duration that is none', { attributes: { expiryTime: 'soon' } }],
+  ])('a policy with %s is refused', async (_what, body) => {
+    const answer = await call('PUT', '/keys/turning/rotationpolicy', body);
+    expect([answer.status, answer.json<Problem>().error.code]).toEqual([400, 'BadParameter']);
+  });
+
+  test.each([
+    ['POST', '/keys/nobody/rotate', undefined],
+    ['GET', '/keys/nobody/rotationpolicy', undefined],
+    ['PUT', '/keys/nobody/rotationpolicy', { attributes: { expiryTime: 'P90D' } }],
+  ])('%s %s is answered with KeyNotFound', async (method, path, body) => {
+    const answer = await call(method, path, body);
+    expect([answer.status, answer.json<Problem>().error.code]).toEqual([404, 'KeyNotFound']);
+  });
+});
+
+describe('what is due by itself, in a service of two processes', () => {
+  let database: pg.Client;
+  beforeAll(async () => {
+    database = new pg.Client({ connectionString: await ownerUrl(folder) });
+    await database.connect();
+  });
+  afterAll(() => database.end());
+
+  /** Tries until it is so, or the test's time is up. */
+  async function until(isSo: () => Promise<boolean>): Promise<void> {
+    while (!(await isSo())) await delay(250);
+  }
+  const versionsOf = async (name: string) =>
+    (await call('GET', `/keys/${name}/versions`)).json<{ value: unknown[] }>().value.length;
+  const eventsOf = async (operation: string) =>
+    (await call('GET', `/audit/events?operation=${operation}`))
+      .json<{ value: { keyName: string }[] }>()
+      .value.map(({ keyName }) => keyName);
+
+  test('a key is rotated, its keepers are told, and a deleted key is purged: once', async () => {
+    for (const name of ['due', 'told', 'over'])
+      await made(name, { kty: 'EC-HSM', attributes: { exp: 4_000_000_000 } });
+    const put = (name: string, type: string) =>
+      call('PUT', `/keys/${name}/rotationpolicy`, {
+        lifetimeActions: [{ trigger: { timeBeforeExpiry: 'P28D' }, action: { type } }],
+        attributes: { expiryTime: 'P90D' },
+      });
+    expect((await put('due', 'Rotate')).status).toBe(200);
+    expect((await put('told', 'Notify')).status).toBe(200);
+    expect((await call('DELETE', '/keys/over')).status).toBe(200);
+    // The clock can't be turned, so the dates are.
+    await database.query(
+      `update rotation_policy set rotate_at = 1 where rotate_at is not null and name_key = 'due'`,
+    );
+    await database.query(
+      `update rotation_policy set notify_at = 1 where notify_at is not null and name_key = 'told'`,
+    );
+    await database.query(`update key set deleted_at = 1, purge_at = 1 where name_key = 'over'`);
+    await until(async () => (await versionsOf('due')) > 1);
+    await until(async () => (await eventsOf('KeyNearExpiry')).length > 0);
+    await until(async () => (await eventsOf('KeyPurgeScheduled')).length > 0);
+    expect((await call('GET', '/deletedkeys/over')).status).toBe(404);
+    expect(await eventsOf('KeyRotateScheduled')).toEqual(['due']);
+    expect(await eventsOf('KeyNearExpiry')).toEqual(['told']);
+    expect(await eventsOf('KeyPurgeScheduled')).toEqual(['over']);
+    expect(await versionsOf('due')).toBe(2);
+    expect(service.output()).toContain('Microsoft.KeyVault.KeyNearExpiry');
   }, 60_000);
 });
 

@@ -1,18 +1,24 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
-import { createDecipheriv, createHmac } from 'node:crypto';
+import { createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import { outsideRsa } from '../support/plain-keys.ts';
 import {
   makeDataFolder,
   removeDataFolder,
   type RunningService,
   startService,
 } from '../support/service.ts';
+import { ownerUrl } from '../support/cluster.ts';
+
+/** Keys from outside: one that is taken, and one that isn't. */
+const BROUGHT = outsideRsa(2048);
+const REFUSED = outsideRsa(2048);
 
 const run = promisify(execFile);
 const REVEAL = fileURLToPath(new URL('../support/reveal-keys.mjs', import.meta.url));
@@ -60,6 +66,14 @@ beforeAll(async () => {
     ['aes/unwrapkey', { alg: 'A256KW', value: 'broken' }],
   ] as const)
     await call('POST', `/keys/${path}`, body);
+  await call('PUT', '/keys/brought', { key: BROUGHT.jwk });
+  await call('PUT', '/keys/brought-aes', {
+    key: { kty: 'oct', k: randomBytes(32).toString('base64url') },
+  });
+  await call('PUT', '/keys/refused', { key: { ...REFUSED.jwk, qi: BROUGHT.jwk['qi'] } });
+  await call('PUT', '/keys/refused', JSON.stringify({ key: REFUSED.jwk }).slice(0, -3));
+  for (const name of ['rsa', 'ec', 'aes', 'brought', 'brought-aes'])
+    await call('POST', `/keys/${name}/backup`);
   for (const path of ['/keys', '/keys/rsa', '/keys/aes', '/audit/events?maxresults=1000'])
     await call('GET', path);
 
@@ -80,12 +94,14 @@ beforeAll(async () => {
       REVEAL: JSON.stringify({ pin, blobs }),
     },
   });
-  secrets = (JSON.parse(stdout) as { name: string; value: string }[]).map(
-    ({ name, value: text }) => ({
+  secrets = [
+    ...(JSON.parse(stdout) as { name: string; value: string }[]).map(({ name, value: text }) => ({
       name,
       bytes: Buffer.from(text, 'hex'),
-    }),
-  );
+    })),
+    { name: 'refused', bytes: Buffer.from(REFUSED.jwk['d'] ?? '', 'base64url') },
+    { name: 'refused prime', bytes: Buffer.from(REFUSED.jwk['p'] ?? '', 'base64url') },
+  ];
 });
 afterAll(async () => {
   await database.end();
@@ -93,17 +109,6 @@ afterAll(async () => {
   await service.stop();
   await removeDataFolder(service.dataFolder);
 });
-
-/** The cluster's owner, from the files that the set-up keeps. */
-async function ownerUrl(folder: string): Promise<string> {
-  const password = (await readFile(join(folder, 'postgres-owner-password'), 'utf8')).trim();
-  const location = (
-    await readFile(join(folder, 'postgres-location'), 'utf8').catch(() => join(folder, 'postgres'))
-  ).trim();
-  const postmaster = await readFile(join(location, 'data', 'postmaster.pid'), 'utf8');
-  const socket = postmaster.split('\n')[4] ?? '';
-  return `postgres://strongroom_owner:${password}@/strongroom?host=${encodeURIComponent(socket)}`;
-}
 
 /** Every form in which bytes could stand in a text or a file. */
 function formsOf(bytes: Buffer): string[] {
@@ -134,8 +139,14 @@ describe('a private or secret key', () => {
     expect(secrets.map(({ name }) => name).sort()).toEqual([
       'aes',
       'aes (MAC)',
+      'brought',
+      'brought prime',
+      'brought-aes',
+      'brought-aes (MAC)',
       'ec',
       'k1',
+      'refused',
+      'refused prime',
       'rsa',
       'rsa prime',
     ]);

@@ -33,3 +33,11 @@ function signal(pid: number, kind: NodeJS.Signals | 0): boolean {
     return false;
   }
 }
+
+/** Of the embedded PostgreSQL below a data folder, as the user that owns the schema. */
+export async function ownerUrl(folder: string): Promise<string> {
+  const password = (await readFile(join(folder, 'postgres-owner-password'), 'utf8')).trim();
+  const postmaster = await readFile(join(await homeOf(folder), 'data', 'postmaster.pid'), 'utf8');
+  const socket = postmaster.split('\n')[4] ?? '';
+  return `postgres://strongroom_owner:${password}@/strongroom?host=${encodeURIComponent(socket)}`;
+}

@@ -1,0 +1,42 @@
+import { ServiceError } from './errors.ts';
+
+/** A span of calendar time; weeks are among the days. */
+export interface Duration {
+  readonly months: number;
+  readonly days: number;
+}
+
+/** ISO 8601-1 §5.5.2: years, months, weeks and days, each at most once and in this order; no time of day. */
+const FORM = /^P(?!$)(?:(\d{1,4})Y)?(?:(\d{1,5})M)?(?:(\d{1,5})W)?(?:(\d{1,6})D)?$/;
+
+const SECONDS_A_DAY = 86_400;
+
+/** @throws ServiceError BadParameter */
+export function parseDuration(property: string, text: string): Duration {
+  const parts = FORM.exec(text);
+  if (parts === null)
+    throw new ServiceError(
+      'BadParameter',
+      `Property ${property} has an invalid value: it must be an ISO 8601 duration such as P90D, P18M or P2Y.`,
+    );
+  const [years = 0, months = 0, weeks = 0, days = 0] = parts
+    .slice(1)
+    .map((digits: string | undefined) => Number(digits ?? 0));
+  return { months: 12 * years + months, days: 7 * weeks + days };
+}
+
+/**
+ * The moment a duration after another, or before it. Months come first and keep the day of the month, or take the last
+ * one of a shorter month; the calendar is UTC's.
+ * @param seconds since 1970-01-01 UTC
+ * @param sign 1 for after, -1 for before
+ */
+export function addDuration(seconds: number, { months, days }: Duration, sign: 1 | -1): number {
+  const date = new Date(seconds * 1000);
+  const day = date.getUTCDate();
+  date.setUTCDate(1);
+  date.setUTCMonth(date.getUTCMonth() + sign * months);
+  const last = new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate();
+  date.setUTCDate(Math.min(day, last));
+  return Math.floor(date.getTime() / 1000) + sign * days * SECONDS_A_DAY;
+}

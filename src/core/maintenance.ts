@@ -1,0 +1,106 @@
+import { AuditDraft } from './audit-draft.ts';
+import { type AuditTrail, type Clock, type KeyWriter, type RotationStore } from './ports.ts';
+import { type RotationService } from './rotation-service.ts';
+import { keyScope } from './role.ts';
+import { type KeyVersion } from './key.ts';
+
+/** What a pool's keepers are to hear of; types as Azure's Event Grid names them, shape as CloudEvents 1.0 has it. */
+export interface KeyEvent {
+  readonly type: 'Microsoft.KeyVault.KeyNearExpiry';
+  readonly subject: string;
+  readonly time: string;
+  readonly data: {
+    readonly ObjectType: 'Key';
+    readonly ObjectName: string;
+    readonly Version: string;
+    /** Seconds since 1970-01-01 UTC; null where the date is not set. */
+    readonly NBF: number | null;
+    readonly EXP: number | null;
+  };
+}
+
+export interface MaintenanceParts {
+  readonly keys: Pick<KeyWriter, 'purgeExpiredKey'>;
+  readonly rotations: Pick<RotationStore, 'claimDueRotation' | 'takeDueNotice'>;
+  readonly rotation: Pick<RotationService, 'rotateDue'>;
+  readonly trail: AuditTrail;
+  readonly clock: Clock;
+  readonly newGuid: () => string;
+  readonly onEvent: (event: KeyEvent) => void;
+  /** One thing failed; it is tried again later. */
+  readonly onError: (operation: string, error: unknown) => void;
+}
+
+/** What is done in one go at most; more is left for the next one, and for the other processes. */
+const BATCH = 100;
+/** The slowest key takes a minute to generate; who died over it is given up after this long. */
+const CLAIM_SECONDS = 300;
+
+/**
+ * What a pool does by itself, whenever it is due: the purge of deleted keys after their retention, rotation, and word of
+ * keys that are to be renewed. Any number of processes may do it at once: each thing is taken by one of them, and what
+ * came due while none was running is done by the first that does.
+ */
+export function createMaintenance(parts: MaintenanceParts) {
+  const { keys, rotations, rotation, trail, clock, newGuid, onEvent, onError } = parts;
+  const seconds = () => Math.floor(clock.now().getTime() / 1000);
+  const draft = (operation: string) =>
+    new AuditDraft(() => clock.now(), { requestId: newGuid(), operation });
+
+  async function purgeExpired(): Promise<boolean> {
+    const change = draft('KeyPurgeScheduled');
+    change.succeedsWith(204);
+    return (await keys.purgeExpiredKey(seconds(), change)) !== undefined;
+  }
+
+  async function rotateDue(): Promise<boolean> {
+    const now = seconds();
+    const due = await rotations.claimDueRotation(now, now + CLAIM_SECONDS);
+    if (due === undefined) return false;
+    const change = draft('KeyRotateScheduled');
+    const { name } = due.newest.material.identity;
+    change.note({ keyName: name, scope: keyScope(name) });
+    try {
+      await rotation.rotateDue(due, change);
+    } catch (error) {
+      onError('rotation', error);
+      await trail.append(change.finish({ status: 500, errorCode: 'RotationFailed' }));
+    }
+    return true;
+  }
+
+  async function notifyDue(): Promise<boolean> {
+    const newest = await rotations.takeDueNotice(seconds(), draft('KeyNearExpiry'));
+    if (newest === undefined) return false;
+    onEvent(nearExpiry(newest, clock.now()));
+    return true;
+  }
+
+  return {
+    /** Does what is due now, as far as it fits in one go. Never rejects. */
+    async runOnce(): Promise<void> {
+      for (const [operation, step] of Object.entries({ purgeExpired, rotateDue, notifyDue }))
+        try {
+          for (let done = 0; done < BATCH && (await step()); done += 1);
+        } catch (error) {
+          onError(operation, error);
+        }
+    },
+  };
+}
+
+function nearExpiry({ material, attributes }: KeyVersion, now: Date): KeyEvent {
+  const { name, version } = material.identity;
+  return {
+    type: 'Microsoft.KeyVault.KeyNearExpiry',
+    subject: name,
+    time: now.toISOString(),
+    data: {
+      ObjectType: 'Key',
+      ObjectName: name,
+      Version: version,
+      NBF: attributes.notBefore ?? null,
+      EXP: attributes.expires ?? null,
+    },
+  };
+}

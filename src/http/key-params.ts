@@ -1,0 +1,20 @@
+import { type KeyName, parseKeyName, parseKeyVersionId } from '../core/key.ts';
+import { keyScope } from '../core/role.ts';
+
+type RawParams = Readonly<Record<string, string | undefined>>;
+
+export function keyOf(raw: RawParams) {
+  return { name: parseKeyName(raw['name'] ?? '') };
+}
+
+/** The version is undefined where the path names none. */
+export function keyVersionOf(raw: RawParams) {
+  return {
+    ...keyOf(raw),
+    version: raw['version'] === undefined ? undefined : parseKeyVersionId(raw['version']),
+  };
+}
+
+export function keyScopeOf({ name }: { readonly name: KeyName }) {
+  return keyScope(name);
+}

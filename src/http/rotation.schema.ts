@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { type RotationPolicy } from '../core/rotation.ts';
+import { optional } from './optional.ts';
+
+const duration = optional(z.string().max(32));
+
+/** KeyRotationPolicy. */
+export const RotationPolicyRequest = z
+  .object({
+    lifetimeActions: optional(
+      z
+        .array(
+          z.object({
+            trigger: z.object({ timeAfterCreate: duration, timeBeforeExpiry: duration }),
+            action: z.object({ type: z.string().max(16) }),
+          }),
+        )
+        .max(2),
+    ),
+    attributes: optional(z.object({ expiryTime: duration })),
+  })
+  .transform(({ lifetimeActions, attributes }) => ({
+    actions: (lifetimeActions ?? []).map(({ trigger, action }) => ({
+      type: action.type,
+      ...trigger,
+    })),
+    expiryTime: attributes?.expiryTime,
+  }));
+
+/** A key without a policy has a blank one. */
+export function presentRotationPolicy(id: string, policy: RotationPolicy | undefined) {
+  return {
+    attributes: policy === undefined ? {} : presentAttributes(policy),
+    id,
+    lifetimeActions: (policy?.actions ?? []).map(({ type, trigger, time }) => ({
+      action: { type },
+      trigger: { [trigger]: time },
+    })),
+  };
+}
+
+function presentAttributes({ created, expiryTime, updated }: RotationPolicy) {
+  return { created, ...(expiryTime !== undefined && { expiryTime }), updated };
+}
