@@ -7,6 +7,7 @@ import { createAuthorizer } from './authz/enforcer.ts';
 import { createBackupService } from './core/backup-service.ts';
 import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
+import { createEncryptionLimit, GCM_LIMIT } from './core/encryption-limit.ts';
 import { type KeyVersionId, parseKeyVersionId } from './core/key.ts';
 import { createKeyService } from './core/key-service.ts';
 import { createMaintenance } from './core/maintenance.ts';
@@ -15,6 +16,7 @@ import { type Clock } from './core/ports.ts';
 import { repeat } from './core/repeating.ts';
 import { createRotationService } from './core/rotation-service.ts';
 import { createRoleService } from './core/role-service.ts';
+import { createSettingService } from './core/setting-service.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createApp } from './http/app.ts';
@@ -34,12 +36,14 @@ import { cacheKeys } from './store/cached-key-reader.ts';
 import { openChangeFeed } from './store/change-feed.ts';
 import { openDatabase, type StoreContext } from './store/database.ts';
 import { createDirectoryStore } from './store/directory-store.ts';
+import { createEncryptionCountStore } from './store/encryption-count-store.ts';
 import { createKeyArchive } from './store/key-archive.ts';
 import { createKeyReader } from './store/key-reader.ts';
 import { createKeyWriter } from './store/key-writer.ts';
 import { findPool, type Pool } from './store/pool-store.ts';
 import { createRotationStore } from './store/rotation-store.ts';
 import { createRoleStore } from './store/role-store.ts';
+import { createSettingStore } from './store/setting-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
 
 /** What a process is made from. Secrets are among it: it is never logged. */
@@ -81,6 +85,7 @@ const LIMITS = {
   cachedCallers: 5_000,
   cachedDecisions: 500,
   cachedTokens: 10_000,
+  countedKeys: 10_000,
   maintenanceEveryMs: 10_000,
 };
 
@@ -225,6 +230,19 @@ export async function compose(
     Math.random,
   );
 
+  const poolSettings = createSettingService(createSettingStore(context, feed));
+  const encryptionLimit = createEncryptionLimit({
+    store: createEncryptionCountStore(context),
+    limit: GCM_LIMIT,
+    remembered: LIMITS.countedKeys,
+    onHalfUsed: ({ name, version }, used) => {
+      log.warn(
+        { keyName: name, keyVersion: version, used, limit: GCM_LIMIT },
+        'a key has made half of the AES-GCM encryptions that are safe: rotate it',
+      );
+    },
+  });
+
   const app = createApp({
     hosts: { domain: settings.domain, pool: settings.pool },
     pool: rules,
@@ -236,7 +254,14 @@ export async function compose(
       poolId: pool.id,
     }),
     rotation,
-    crypto: createCryptoService({ hsm, keys: keyReader, clock }),
+    settings: poolSettings,
+    crypto: createCryptoService({
+      hsm,
+      keys: keyReader,
+      settings: poolSettings,
+      encryptionLimit,
+      clock,
+    }),
     hsm,
     roles: createRoleService({ roles: roleStore, policies: roleStore }),
     directory: createDirectoryService({

@@ -1,3 +1,5 @@
+import { type SettingName } from './setting.ts';
+
 /** The key types that Managed HSM keeps, named as it returns them. */
 export type KeyType = 'RSA-HSM' | 'EC-HSM' | 'oct-HSM';
 
@@ -23,6 +25,8 @@ interface AlgorithmFacts {
   readonly bits?: AesSize;
   readonly curve?: Curve;
   readonly digestBytes?: DigestBytes;
+  /** The setting that must be on. */
+  readonly allowedBy?: SettingName;
 }
 
 const rsaCipher = { keyType: 'RSA-HSM', uses: ['cipher', 'wrap'] } as const;
@@ -35,7 +39,7 @@ const aesWrap = (bits: AesSize) => ({ keyType: 'oct-HSM', uses: ['wrap'], bits }
 
 /** Names as in Azure's JsonWebKeyEncryptionAlgorithm and JsonWebKeySignatureAlgorithm, up to api-version 2025-07-01. */
 export const ALGORITHMS = {
-  RSA1_5: rsaCipher,
+  RSA1_5: { ...rsaCipher, allowedBy: 'AllowRsa15' },
   'RSA-OAEP': rsaCipher,
   'RSA-OAEP-256': rsaCipher,
   A128GCM: aesCipher(128),

@@ -6,6 +6,7 @@ import {
 } from './algorithms.ts';
 import { type AuditNotes } from './audit.ts';
 import { ServiceError } from './errors.ts';
+import { type EncryptionLimit } from './encryption-limit.ts';
 import { type Ciphertext, type CipherParameters, type Hsm } from './hsm.ts';
 import {
   type KeyMaterial,
@@ -16,6 +17,7 @@ import {
 } from './key.ts';
 import { keyNotFound } from './key-service.ts';
 import { type Clock, type KeyReader } from './ports.ts';
+import { type SettingService } from './setting-service.ts';
 
 /** A clock that runs a little behind its callers' must not refuse a key that they have just made valid "from now". */
 const NOT_BEFORE_LEEWAY_SECONDS = 60;
@@ -36,6 +38,8 @@ export interface Done<T> {
 export interface CryptoServiceParts {
   readonly hsm: Hsm;
   readonly keys: Pick<KeyReader, 'findKey'>;
+  readonly settings: Pick<SettingService, 'isOn'>;
+  readonly encryptionLimit: EncryptionLimit;
   readonly clock: Clock;
 }
 
@@ -44,8 +48,9 @@ export type Noter = (notes: AuditNotes) => void;
 
 export type CryptoService = ReturnType<typeof createCryptoService>;
 
-/** Using keys. Every method: @throws ServiceError KeyNotFound, KeyDisabled, KeyNotYetValid, KeyExpired, KeyOperationForbidden, BadParameter, and what the Hsm throws. */
-export function createCryptoService({ hsm, keys, clock }: CryptoServiceParts) {
+/** Using keys. Every method: @throws ServiceError KeyNotFound, KeyDisabled, KeyNotYetValid, KeyExpired, KeyOperationForbidden, AlgorithmDisabled, EncryptionLimitReached, BadParameter, and what the Hsm throws. */
+export function createCryptoService(parts: CryptoServiceParts) {
+  const { hsm, keys, settings, encryptionLimit, clock } = parts;
   async function keyFor(
     reference: KeyReference,
     operation: KeyOperation,
@@ -57,10 +62,13 @@ export function createCryptoService({ hsm, keys, clock }: CryptoServiceParts) {
     if (version === undefined) throw keyNotFound(reference.name, reference.version);
     note({ keyVersion: version.material.identity.version });
     requireUsable(version, operation, clock.now().getTime() / 1000);
-    return {
-      key: version.material,
-      algorithm: fitting(version.material, operation, algorithmName),
-    };
+    const { name, allowedBy } = fitting(version.material, operation, algorithmName);
+    if (allowedBy !== undefined && !(await settings.isOn(allowedBy)))
+      throw new ServiceError(
+        'AlgorithmDisabled',
+        `Algorithm ${name} is switched off in this pool (setting ${allowedBy}).`,
+      );
+    return { key: version.material, algorithm: name };
   }
 
   async function encipher(
@@ -73,6 +81,7 @@ export function createCryptoService({ hsm, keys, clock }: CryptoServiceParts) {
   ): Promise<Done<Ciphertext>> {
     const { key, algorithm } = await keyFor(reference, operation, algorithmName, note);
     requireParameters(algorithm, 'encrypt', parameters);
+    if (isGcm(algorithm)) await encryptionLimit.spend(key.identity);
     const result = await hsm.encrypt(key, algorithm as CipherAlgorithm, plaintext, parameters);
     return { key, algorithm, result };
   }
@@ -125,6 +134,7 @@ export function createCryptoService({ hsm, keys, clock }: CryptoServiceParts) {
 }
 
 type AlgorithmName = keyof typeof ALGORITHMS;
+type FoundAlgorithm = NonNullable<ReturnType<typeof findAlgorithm>>;
 
 /** Operations that protect something new stop outside a key's dates; those that read what is protected go on. */
 const BOUND_BY_DATES: readonly KeyOperation[] = ['encrypt', 'wrapKey', 'sign'];
@@ -164,7 +174,7 @@ const USE: Readonly<Partial<Record<KeyOperation, 'cipher' | 'wrap' | 'sign'>>> =
   verify: 'sign',
 };
 
-function fitting(key: KeyMaterial, operation: KeyOperation, name: string): AlgorithmName {
+function fitting(key: KeyMaterial, operation: KeyOperation, name: string): FoundAlgorithm {
   const algorithm = findAlgorithm(name);
   const use = USE[operation];
   if (algorithm === undefined || use === undefined || !algorithm.uses.includes(use))
@@ -185,7 +195,7 @@ function fitting(key: KeyMaterial, operation: KeyOperation, name: string): Algor
       `Key and signing algorithm are incompatible: ${name} does not fit a key of type ${spec.keyType}, ${kind}.`,
     );
   }
-  return algorithm.name;
+  return algorithm;
 }
 
 function requireDigest(algorithm: AlgorithmName, digest: Uint8Array): void {
@@ -198,6 +208,7 @@ function requireDigest(algorithm: AlgorithmName, digest: Uint8Array): void {
 }
 
 const CBC = /CBC(PAD)?$/;
+const isGcm = (algorithm: AlgorithmName) => algorithm.endsWith('GCM');
 
 /** Which of iv, aad and tag an algorithm takes, and their lengths in bytes. */
 function requireParameters(
@@ -214,7 +225,7 @@ function requireParameters(
         : `Property ${name} must have ${bytes} bytes when algorithm ${algorithm} is used to ${direction}.`,
     );
   };
-  const gcm = algorithm.endsWith('GCM');
+  const gcm = isGcm(algorithm);
   // A nonce that came twice would give away the authentication key (SP 800-38D §8): the HSM makes it, never the caller.
   const gcmIv = direction === 'decrypt' ? 12 : undefined;
   expect('iv', iv, gcm ? gcmIv : CBC.test(algorithm) ? 16 : undefined);

@@ -103,7 +103,11 @@ export interface WholeKey {
   readonly name: KeyName;
   readonly rotationPolicy?: RotationPolicy;
   /** Oldest first. */
-  readonly versions: readonly { readonly version: KeyVersion }[];
+  readonly versions: readonly {
+    readonly version: KeyVersion;
+    /** AES-GCM encryptions, at least as many as were made. */
+    readonly encryptions: number;
+  }[];
 }
 
 /** Keys read and written whole. */
@@ -119,6 +123,25 @@ export interface BlobProtector {
   protect(key: Uint8Array, content: Uint8Array): Promise<string>;
   /** Undefined for what wasn't made with this key, or was altered since, be it in one bit. */
   open(key: Uint8Array, blob: string): Promise<Uint8Array | undefined>;
+}
+
+/** What an administrator has set; undefined where the default holds. */
+export interface SettingStore {
+  findSetting(name: string): Promise<boolean | undefined>;
+  putSetting(name: string, isOn: boolean, change: AuditedChange): Promise<void>;
+}
+
+/** How often key versions have encrypted with AES-GCM, over all processes. */
+export interface EncryptionCountStore {
+  /**
+   * Sets aside up to `wanted` encryptions for the caller; none beyond `limit`.
+   * @returns how many were granted, and how many are used or set aside by now
+   */
+  reserveEncryptions(
+    version: KeyVersionId,
+    wanted: number,
+    limit: number,
+  ): Promise<{ readonly granted: number; readonly used: number }>;
 }
 
 export interface RoleStore {
@@ -228,9 +251,9 @@ export interface PolicyReader {
   }>;
 }
 
-/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, or a directory object. */
+/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object, or a setting. */
 export interface StateChange {
-  readonly topic: 'key' | 'assignment' | 'role' | 'directory';
+  readonly topic: 'key' | 'assignment' | 'role' | 'directory' | 'setting';
   readonly id: string;
 }
 

@@ -12,6 +12,7 @@ import { type PoolRules } from '../core/new-version.ts';
 import { type AuditReader, type AuditTrail, type Authorizer, type Clock } from '../core/ports.ts';
 import { type RotationService } from '../core/rotation-service.ts';
 import { type RoleService } from '../core/role-service.ts';
+import { type SettingService } from '../core/setting-service.ts';
 import { addAuditRoutes } from './audit.routes.ts';
 import { type Authenticate, authentication } from './authentication.ts';
 import { contextOf, setContext } from './context.ts';
@@ -28,6 +29,7 @@ import { normalisePath } from './normalise-path.ts';
 import { addRandomRoutes } from './random.routes.ts';
 import { addRotationRoutes } from './rotation.routes.ts';
 import { addRoleRoutes } from './roles.routes.ts';
+import { addSettingRoutes } from './settings.routes.ts';
 
 export interface AppParts {
   readonly hosts: HostRules;
@@ -35,6 +37,7 @@ export interface AppParts {
   readonly keys: KeyService;
   readonly backups: BackupService;
   readonly rotation: RotationService;
+  readonly settings: SettingService;
   readonly crypto: CryptoService;
   readonly hsm: Pick<Hsm, 'random'>;
   readonly roles: RoleService;
@@ -74,6 +77,7 @@ export function createApp(parts: AppParts): Express {
   // Before the keys, whose /keys/:name/:version would take their paths for versions.
   addRotationRoutes(app, services, parts.rotation, presenting);
   addKeyRoutes(app, services, parts.keys, parts.backups, presenting);
+  addSettingRoutes(app, services, parts.settings);
   addRandomRoutes(app, services, parts.hsm);
   addRoleRoutes(app, services, parts.roles);
   addAuditRoutes(app, services, parts.events);

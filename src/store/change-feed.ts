@@ -14,7 +14,7 @@ const RECONNECT_DELAY_MS = { first: 100, most: 2_000 };
 
 const Payload = z.object({
   poolId: z.string(),
-  topic: z.enum(['key', 'assignment', 'role', 'directory']),
+  topic: z.enum(['key', 'assignment', 'role', 'directory', 'setting']),
   id: z.string(),
 });
 

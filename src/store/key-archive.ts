@@ -2,6 +2,7 @@ import { ServiceError } from '../core/errors.ts';
 import { keyIsDeleted } from '../core/new-version.ts';
 import { type KeyArchive } from '../core/ports.ts';
 import { changing, reading, type StoreContext } from './database.ts';
+import { raiseEncryptionCount } from './encryption-count-store.ts';
 import { versionsOf } from './key-reader.ts';
 import { fromKeyVersion, toKeyVersion } from './key-rows.ts';
 import { fromRotationPolicy, reschedule, toRotationPolicy } from './rotation-rows.ts';
@@ -27,7 +28,22 @@ export function createKeyArchive(context: StoreContext): KeyArchive {
             'KeyTooLarge',
             `A key with more than ${VERSIONS_LIMIT} versions cannot be backed up as one blob.`,
           );
-        const versions = rows.map((row) => ({ version: toKeyVersion(row) }));
+        const counts = await db
+          .selectFrom('gcm_use')
+          .innerJoin('key_version', (join) =>
+            join
+              .onRef('key_version.pool_id', '=', 'gcm_use.pool_id')
+              .onRef('key_version.version', '=', 'gcm_use.version'),
+          )
+          .select(['gcm_use.version', 'gcm_use.reserved'])
+          .where('key_version.pool_id', '=', poolId)
+          .where('key_version.name_key', '=', first.name_key)
+          .execute();
+        const encryptions = new Map(counts.map((row) => [row.version, Number(row.reserved)]));
+        const versions = rows.map((row) => ({
+          version: toKeyVersion(row),
+          encryptions: encryptions.get(row.version) ?? 0,
+        }));
         const policy = await db
           .selectFrom('rotation_policy')
           .selectAll()
@@ -65,8 +81,16 @@ export function createKeyArchive(context: StoreContext): KeyArchive {
             throw new ServiceError('KeyExists', `A key named ${name} exists already.`);
           }
           // One statement each: the order in which they are written is the order of the versions.
-          for (const { version } of versions)
+          for (const { version, encryptions } of versions) {
             await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
+            if (encryptions > 0)
+              await raiseEncryptionCount(
+                trx,
+                poolId,
+                version.material.identity.version,
+                encryptions,
+              );
+          }
           await chooseCurrent(trx, poolId, name);
           if (rotationPolicy !== undefined) {
             await trx

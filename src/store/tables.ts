@@ -1,7 +1,8 @@
 import { type ColumnType, type Generated, type Selectable } from 'kysely';
 
 /** bigint columns come as text from pg and go in as numbers. */
-type Seconds = ColumnType<string, number, number>;
+type Count = ColumnType<string, number, number>;
+type Seconds = Count;
 type NullableSeconds = ColumnType<string | null, number | null, number | null>;
 type Json = ColumnType<unknown, string, string>;
 
@@ -78,6 +79,18 @@ interface RotationPolicyTable {
   notified_version: string | null;
   notified_for: NullableSeconds;
   claimed_until: Generated<string>;
+}
+
+interface SettingTable {
+  pool_id: string;
+  name: string;
+  value: string;
+}
+
+interface GcmUseTable {
+  pool_id: string;
+  version: string;
+  reserved: Count;
 }
 
 interface RoleDefinitionTable {
@@ -166,6 +179,8 @@ export interface Tables {
   key_version: KeyVersionTable;
   signing_key: SigningKeyTable;
   rotation_policy: RotationPolicyTable;
+  setting: SettingTable;
+  gcm_use: GcmUseTable;
   role_definition: RoleDefinitionTable;
   role_permission: RolePermissionTable;
   role_assignment: RoleAssignmentTable;

@@ -148,6 +148,8 @@ if (FILES.length === 0)
                   tags: {},
                 }),
             },
+            settings: { isOn: () => Promise.resolve(true) },
+            encryptionLimit: { spend: () => Promise.resolve() },
             clock: { now: () => new Date() },
           });
           for (const one of group.tests) {

@@ -409,6 +409,108 @@ describe('rotation', () => {
   });
 });
 
+describe('settings', () => {
+  const shown = (name: string, value: string) => ({ name, type: 'boolean', value });
+
+  test('are Azure’s and our own, with their defaults', async () => {
+    expect((await call('GET', '/settings?api-version=7.4')).json()).toEqual({
+      settings: [
+        shown('AllowKeyManagementOperationsThroughARM', 'false'),
+        shown('AllowRsa15', 'true'),
+      ],
+    });
+    expect((await call('GET', '/settings/AllowRsa15?api-version=7.4')).json()).toEqual(
+      shown('AllowRsa15', 'true'),
+    );
+  });
+
+  test.each([
+    ['GET', '/settings/Nothing', undefined, 404, 'SettingNotFound'],
+    ['PATCH', '/settings/Nothing', { value: 'true' }, 404, 'SettingNotFound'],
+    ['PATCH', '/settings/AllowRsa15', { value: 'perhaps' }, 400, 'BadParameter'],
+    ['PATCH', '/settings/AllowRsa15', { value: true }, 400, 'BadParameter'],
+    ['PATCH', '/settings/AllowRsa15', {}, 400, 'BadParameter'],
+    ['GET', '/settings/toString', undefined, 404, 'SettingNotFound'],
+  ])('%s %s with %j is refused', async (method, path, body, status, code) => {
+    const answer = await call(method, path, body);
+    expect([answer.status, answer.json<Problem>().error.code]).toEqual([status, code]);
+  });
+
+  test('RSA1_5 is switched off in every process at once, for all four operations, and on again', async () => {
+    await made('old', { kty: 'RSA-HSM' });
+    const encrypted = (
+      await call('POST', '/keys/old/encrypt', { alg: 'RSA1_5', value: 'AAEC' })
+    ).json<{ value: string }>().value;
+    const set = async (value: string) => {
+      const answer = await call('PATCH', '/settings/AllowRsa15?api-version=7.4', { value });
+      expect([answer.status, answer.json()]).toEqual([200, shown('AllowRsa15', value)]);
+    };
+    await set('false');
+    // Whichever process answers: what is acknowledged holds in the others within a second.
+    await delay(1_000);
+    for (const [operation, value] of [
+      ['encrypt', 'AAEC'],
+      ['wrapkey', 'AAEC'],
+      ['decrypt', encrypted],
+      ['unwrapkey', encrypted],
+    ] as const)
+      for (let tries = 0; tries < 4; tries += 1) {
+        const answer = await call('POST', `/keys/old/${operation}`, { alg: 'RSA1_5', value });
+        expect([answer.status, answer.json<Problem>().error.innererror?.code]).toEqual([
+          403,
+          'AlgorithmDisabled',
+        ]);
+      }
+    const other = await call('POST', '/keys/old/encrypt', { alg: 'RSA-OAEP', value: 'AAEC' });
+    expect(other.status).toBe(200);
+    await set('true');
+    await delay(1_000);
+    const again = await call('POST', '/keys/old/decrypt', { alg: 'RSA1_5', value: encrypted });
+    expect(again.json<{ value: string }>().value).toBe('AAEC');
+  });
+});
+
+describe('AES-GCM encryptions of a key version', () => {
+  test('end at 2^32, also after the key was purged and restored; decryption goes on', async () => {
+    const { key } = await made('counted', { kty: 'oct-HSM' });
+    const version = key['kid']?.split('/').at(-1) ?? '';
+    const encrypt = () => call('POST', '/keys/counted/encrypt', { alg: 'A256GCM', value: 'AAEC' });
+    const first = await encrypt();
+    const database = new pg.Client({ connectionString: await ownerUrl(folder) });
+    await database.connect();
+    const { rows } = await database.query<{ reserved: string }>(
+      'select reserved from gcm_use where version = $1',
+      [version],
+    );
+    expect(Number(rows[0]?.reserved)).toBe(64);
+    await database.query('update gcm_use set reserved = 4294967286 where version = $1', [version]);
+    const statuses: number[] = [];
+    // What the two processes have set aside already, and the last ten.
+    for (let tries = 0; tries < 2 * 64 + 10; tries += 1) statuses.push((await encrypt()).status);
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(10);
+    const refused = await encrypt();
+    expect([refused.status, refused.json<Problem>().error.innererror?.code]).toEqual([
+      403,
+      'EncryptionLimitReached',
+    ]);
+    const backup = (await call('POST', '/keys/counted/backup')).json<{ value: string }>().value;
+    await call('DELETE', '/keys/counted');
+    await call('DELETE', '/deletedkeys/counted');
+    await database.query('update gcm_use set reserved = 0 where version = $1', [version]);
+    await database.end();
+    expect((await call('POST', '/keys/restore', { value: backup })).status).toBe(200);
+    expect((await encrypt()).status).toBe(403);
+    const { iv, tag, value } = first.json<Record<string, string>>();
+    const decrypted = await call('POST', '/keys/counted/decrypt', {
+      alg: 'A256GCM',
+      iv,
+      tag,
+      value,
+    });
+    expect(decrypted.json<{ value: string }>().value).toBe('AAEC');
+  });
+});
+
 describe('what is due by itself, in a service of two processes', () => {
   let database: pg.Client;
   beforeAll(async () => {
