@@ -117,7 +117,12 @@ function fromBodyParser(thrown: unknown): ServiceError | undefined {
   if (thrown instanceof ServiceError) return thrown;
   if (thrown instanceof URIError)
     return new ServiceError('BadParameter', 'The path is not percent-encoded correctly.');
-  if (!(thrown instanceof Error && 'type' in thrown)) return undefined;
+  if (!(thrown instanceof Error)) return undefined;
+  if (!('type' in thrown))
+    // A body that is not compressed as its Content-Encoding says: zlib's own error, which body-parser gives a status only.
+    return 'statusCode' in thrown && thrown.statusCode === 400
+      ? new ServiceError('BadParameter', 'The request body could not be read.')
+      : undefined;
   switch (thrown.type) {
     case 'entity.too.large':
     case 'parameters.too.many':
