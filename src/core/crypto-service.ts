@@ -112,7 +112,7 @@ export function createCryptoService(parts: CryptoServiceParts) {
       note: Noter,
     ): Promise<Done<Uint8Array>> {
       const { key, algorithm } = await keyFor(reference, 'sign', algorithmName, note);
-      requireDigest(algorithm, digest);
+      requireDigest(key, algorithm, digest);
       const result = await hsm.sign(key, algorithm as SigningAlgorithm, digest);
       return { key, algorithm, result };
     },
@@ -126,7 +126,7 @@ export function createCryptoService(parts: CryptoServiceParts) {
       note: Noter,
     ): Promise<Done<boolean>> {
       const { key, algorithm } = await keyFor(reference, 'verify', algorithmName, note);
-      requireDigest(algorithm, digest);
+      requireDigest(key, algorithm, digest);
       const result = await hsm.verify(key, algorithm as SigningAlgorithm, digest, signature);
       return { key, algorithm, result };
     },
@@ -198,12 +198,22 @@ function fitting(key: KeyMaterial, operation: KeyOperation, name: string): Found
   return algorithm;
 }
 
-function requireDigest(algorithm: AlgorithmName, digest: Uint8Array): void {
+/** RFC 8017 §9.2: EMSA-PKCS1-v1_5 keeps 11 bytes of the modulus for itself; RSNULL is that without DigestInfo. */
+const PKCS1_OVERHEAD_BYTES = 11;
+
+function requireDigest({ spec }: KeyMaterial, algorithm: AlgorithmName, digest: Uint8Array): void {
   const facts = findAlgorithm(algorithm);
   if (facts?.digestBytes !== undefined && digest.length !== facts.digestBytes)
     throw new ServiceError(
       'BadParameter',
       `Invalid length of digest: ${digest.length} bytes. Algorithm ${algorithm} takes ${facts.digestBytes}.`,
+    );
+  if (algorithm !== 'RSNULL' || spec.keyType !== 'RSA-HSM') return;
+  const most = spec.bits / 8 - PKCS1_OVERHEAD_BYTES;
+  if (digest.length === 0 || digest.length > most)
+    throw new ServiceError(
+      'BadParameter',
+      `Invalid length of digest: ${digest.length} bytes. Algorithm RSNULL takes 1 to ${most} with this key.`,
     );
 }
 

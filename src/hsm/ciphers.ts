@@ -4,6 +4,7 @@ import { ServiceError } from '../core/errors.ts';
 import { type Ciphertext, type CipherParameters } from '../core/hsm.ts';
 import { type KeySpec } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
+import { emptyMessage } from './empty-message.ts';
 import { decryptionFailed, fromDecryption } from './errors.ts';
 import { wrapPadded } from './key-wrap-padded.ts';
 import { type KeyPart } from './loaded-keys.ts';
@@ -51,10 +52,17 @@ function encipher(
   size: number,
   label: string,
 ): Promise<Buffer> {
+  const begin = () => session.createCipher(mechanism, key);
+  if (data.length === 0)
+    return calls.run(
+      `encrypt ${label}`,
+      'fast',
+      emptyMessage(() => begin().final()),
+    );
   return calls.run(`encrypt ${label}`, 'fast', {
-    inline: () => session.createCipher(mechanism, key).once(data, Buffer.alloc(size)),
+    inline: () => begin().once(data, Buffer.alloc(size)),
     offLoop: (done) => {
-      session.createCipher(mechanism, key).once(data, Buffer.alloc(size), done);
+      begin().once(data, Buffer.alloc(size), done);
     },
   });
 }
@@ -238,7 +246,8 @@ function rsa(padding: RsaPadding): Cipher {
           'BadParameter',
           `Property value has an invalid length: this key and algorithm take at most ${k - padding.overhead} bytes.`,
         );
-      if (padding.isNative(context.capabilities))
+      // RSA has no messages in parts, by which an empty one could be given.
+      if (plaintext.length > 0 && padding.isNative(context.capabilities))
         return { value: await encipher(context, padding.native, plaintext, k, 'RSA') };
       const encoded = padding.encode(context, plaintext, k);
       const value = await encipher(context, RAW, encoded, k, 'RSA');

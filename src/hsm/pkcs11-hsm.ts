@@ -12,6 +12,7 @@ import {
   openConnection,
   requireRootKeys,
 } from './connection.ts';
+import { emptyMessage } from './empty-message.ts';
 import { damageOf, fromPkcs11 } from './errors.ts';
 import { generateWrapped, type GenerationContext } from './key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred, modulusBytesOf } from './key-import.ts';
@@ -237,6 +238,12 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       const { key: part, mechanism, input, label, expected } = SIGNING[algorithm];
       return withKey(material, part, (_on, session, key) => {
         const data = input(digest);
+        if (data.length === 0)
+          return calls.run(
+            `sign ${label}`,
+            expected,
+            emptyMessage(() => session.createSign(mechanism, key).final()),
+          );
         return calls.run(`sign ${label}`, expected, {
           inline: () => session.createSign(mechanism, key).once(data),
           offLoop: (done) => {

@@ -1,6 +1,7 @@
 import { type Key, type Session } from 'graphene-pk11';
 import { type SigningAlgorithm } from '../core/algorithms.ts';
 import { type KeySpec } from '../core/key.ts';
+import { emptyMessage } from './empty-message.ts';
 import { returnValue } from './errors.ts';
 import { SIGNING } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
@@ -58,6 +59,12 @@ export async function verifySignature(
     return verification;
   };
   try {
+    if (data.length === 0)
+      return await calls.run(
+        `verify ${label}`,
+        'fast',
+        emptyMessage(() => begin().final(bytes)),
+      );
     return await calls.run(`verify ${label}`, 'fast', {
       inline: () => begin().once(data, bytes),
       offLoop: (done) => {
