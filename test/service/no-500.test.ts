@@ -1,0 +1,148 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Agent, request } from 'node:https';
+import fc from 'fast-check';
+import { type Caller, fetchToken } from '../support/client.ts';
+import { holdEveryRole, signInAsAdministrator } from '../support/administrator.ts';
+import {
+  FIXTURES,
+  type HostileRequest,
+  hostileRequests,
+  singleFaults,
+} from '../support/hostile-requests.ts';
+import { listRoutes } from '../support/routes.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../support/service.ts';
+
+/** Requests a route; STRONGROOM_TEST_RUNS asks for more. */
+const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? 40);
+const ANSWER_LIMIT_MS = 20_000;
+/** A stream of events has no end: its head is answer enough. */
+const STREAM = 'text/event-stream';
+
+let service: RunningService;
+let admin: Caller & { close(): void };
+let agent: Agent;
+let token: string;
+
+beforeAll(async () => {
+  service = await startService(await makeDataFolder());
+  admin = await signInAsAdministrator(service);
+  await holdEveryRole(admin, service);
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
+  token = await fetchToken(service, { clientId, clientSecret });
+  agent = new Agent({ ca: service.ca, keepAlive: true });
+  for (const [name, body] of Object.entries({ ...FIXTURES.used, ...FIXTURES.changed }))
+    expect((await admin('POST', `/keys/${name}/create`, body)).status).toBe(200);
+});
+afterAll(async () => {
+  agent.destroy();
+  admin.close();
+  await service.stop();
+  await removeDataFolder(service.dataFolder);
+});
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
+}
+
+function send({ method, path, headers, body }: HostileRequest): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({
+      agent,
+      host: 'localhost',
+      port: service.port,
+      method,
+      path,
+      timeout: ANSWER_LIMIT_MS,
+      headers: {
+        ...headers,
+        ...(body.length > 0 && { 'Content-Length': body.length }),
+        Authorization: `Bearer ${token}`,
+      },
+    });
+    outgoing.on('timeout', () => outgoing.destroy(new Error('no answer')));
+    outgoing.on('error', reject);
+    outgoing.on('response', (incoming) => {
+      const status = incoming.statusCode ?? 0;
+      const type = incoming.headers['content-type'] ?? '';
+      let text = '';
+      if (type.startsWith(STREAM)) {
+        incoming.destroy();
+        resolve({ status, type, text });
+        return;
+      }
+      incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      incoming.on('error', reject).on('end', () => {
+        resolve({ status, type, text });
+      });
+    });
+    outgoing.end(body);
+  });
+}
+
+/** What a caller may make of it: an answer, or an error of the caller's own in Azure's (or OAuth's) shape. */
+function expectOrderly({ status, type, text }: Answer): void {
+  if (status === 501) expect(text).toContain('"code":"NotImplemented"');
+  else expect(status).toBeLessThan(500);
+  if (status < 400 || status === 401) return;
+  expect(type).toMatch(/^application\/(json|problem\+json)/);
+  const { error } = JSON.parse(text) as { error: string | { code: string; message: string } };
+  expect(typeof (typeof error === 'string' ? error : error.code)).toBe('string');
+  // Nothing of how the service is made.
+  expect(text).not.toMatch(/node_modules|\.[jt]s:\d|at \w+ \(|select |insert into|CKR_/i);
+}
+
+const ROUTES = listRoutes();
+const BODIED = ROUTES.filter(({ method, path }) => method !== 'GET' && !path.includes('/:version'));
+
+test.each(BODIED.map((route) => [route.method, route.path, route] as const))(
+  'no single fault in a sound body makes a 500: %s %s',
+  async (_method, _path, route) => {
+    const waiting = singleFaults(route).values();
+    const failures: string[] = [];
+    const sendOnes = async () => {
+      for (const hostile of waiting)
+        try {
+          expectOrderly(await send(hostile));
+        } catch (error) {
+          failures.push(
+            `${hostile.path} ${hostile.body.toString().slice(0, 300)}: ${String(error)}`,
+          );
+        }
+    };
+    await Promise.all(Array.from({ length: 8 }, sendOnes));
+    expect(failures).toEqual([]);
+  },
+  300_000,
+);
+
+test.each(ROUTES.map((route) => [route.method, route.path, route] as const))(
+  'no request makes a 500: %s %s',
+  async (_method, _path, route) => {
+    await fc.assert(
+      fc.asyncProperty(hostileRequests(route), async (hostile) => {
+        expectOrderly(await send(hostile));
+      }),
+      { numRuns: RUNS },
+    );
+  },
+  300_000,
+);
+
+test('the service has met nothing that it did not expect, and works as before', async () => {
+  const surprises = service
+    .output()
+    .split('\n')
+    .filter((line) => line.includes('request failed') && !line.includes('"NotImplemented"'));
+  expect(surprises).toEqual([]);
+  expect((await admin('GET', '/readyz')).status).toBe(200);
+  const value = Buffer.alloc(32).toString('base64url');
+  const answer = await admin('POST', '/keys/aes/wrapkey', { alg: 'A256KW', value });
+  expect(answer.status).toBe(200);
+});

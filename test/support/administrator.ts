@@ -1,0 +1,30 @@
+import { randomUUID } from 'node:crypto';
+import { type Caller, createCaller, fetchToken } from './client.ts';
+import { type RunningService } from './service.ts';
+
+const ASSIGNMENTS = '/providers/Microsoft.Authorization/roleAssignments';
+const DEFINITIONS = '/providers/Microsoft.Authorization/roleDefinitions';
+
+/** A caller with the credential of client.env: the first administrator of a development start. */
+export async function signInAsAdministrator(
+  service: RunningService,
+): Promise<Caller & { close(): void }> {
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
+  return createCaller(service, await fetchToken(service, { clientId, clientSecret }));
+}
+
+/** Gives the administrator every role that there is, at the whole pool: what is refused then is refused for another reason. */
+export async function holdEveryRole(admin: Caller, service: RunningService): Promise<void> {
+  const { value } = (await admin('GET', DEFINITIONS)).json<{ value: { name: string }[] }>();
+  for (const { name } of value) {
+    const answer = await admin('PUT', `${ASSIGNMENTS}/${randomUUID()}`, {
+      properties: {
+        roleDefinitionId: name,
+        principalId: service.client['AZURE_PRINCIPAL_ID'],
+      },
+    });
+    // 409: it holds this one already.
+    if (answer.status !== 201 && answer.status !== 409)
+      throw new Error(`role ${name}: ${answer.text}`);
+  }
+}
