@@ -28,3 +28,19 @@ export async function holdEveryRole(admin: Caller, service: RunningService): Pro
       throw new Error(`role ${name}: ${answer.text}`);
   }
 }
+
+/** An application with a service principal of its own, and no role: its caller, and the principal's object id. */
+export async function makePrincipal(
+  admin: Caller,
+  service: RunningService,
+): Promise<{ readonly id: string; readonly call: Caller & { close(): void } }> {
+  const post = async <Shape>(path: string, body: object) =>
+    (await admin('POST', `/v1.0/${path}`, body)).json<Shape>();
+  const { id, appId } = await post<{ id: string; appId: string }>('applications', {
+    displayName: 'a principal of a test',
+  });
+  const { secretText } = await post<{ secretText: string }>(`applications/${id}/addPassword`, {});
+  const principal = await post<{ id: string }>('servicePrincipals', { appId });
+  const token = await fetchToken(service, { clientId: appId, clientSecret: secretText });
+  return { id: principal.id, call: createCaller(service, token) };
+}

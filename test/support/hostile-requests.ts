@@ -85,6 +85,20 @@ const USES: readonly (readonly [RegExp, readonly Sound[]])[] = [
     ],
   ],
 ];
+/** A .byok file for a key exchange key that isn't there. */
+const transferBlob = (ciphertext: string) =>
+  Buffer.from(
+    JSON.stringify({
+      schema_version: '1.0.0',
+      header: {
+        kid: `https://localhost/keys/rsa/${'0'.repeat(32)}`,
+        alg: 'dir',
+        enc: 'CKM_RSA_AES_KEY_WRAP',
+      },
+      ciphertext,
+      generator: 'test',
+    }),
+  ).toString('base64url');
 const jwkOf = (type: 'rsa' | 'ec') => {
   const { privateKey } =
     type === 'rsa'
@@ -109,7 +123,9 @@ const SOUND: readonly (readonly [RegExp, readonly object[]])[] = [
       { key: { ...jwkOf('rsa'), key_ops: ['sign'] }, attributes, tags, Hsm: true },
       { key: { ...jwkOf('ec'), kty: 'EC-HSM' }, tags },
       { key: { kty: 'oct-HSM', k: bytes(32) } },
-      { key: { kty: 'RSA-HSM', key_hsm: bytes(60) } },
+      ...[bytes(0), bytes(300)].map((ciphertext) => ({
+        key: { kty: 'EC-HSM', crv: 'P-256', key_hsm: transferBlob(ciphertext) },
+      })),
       { key_ops: ['sign'], attributes, tags, release_policy: releasePolicy },
     ],
   ],

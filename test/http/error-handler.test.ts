@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import express from 'express';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { AuditDraft } from '../../src/core/audit-draft.ts';
+import { type AuditRecord } from '../../src/core/audit.ts';
+import { ServiceError } from '../../src/core/errors.ts';
+import { setContext } from '../../src/http/context.ts';
+import { createErrorHandler } from '../../src/http/error-handler.ts';
+
+const REQUEST_ID = '7e57ab1e-0000-4000-8000-000000000000';
+const SECRET = 'a secret that the cause holds';
+
+let server: Server;
+let base: string;
+/** What the next request's handler throws. */
+let thrown: unknown;
+let isTrailBroken: boolean;
+let records: AuditRecord[];
+let logged: unknown[];
+
+beforeAll(async () => {
+  const app = express();
+  app.use((_req, res, next) => {
+    const now = () => new Date(0);
+    setContext(res, {
+      requestId: REQUEST_ID,
+      host: { authority: 'localhost', challenge: 'Bearer', servesPool: true },
+      startedAt: 0,
+      audit: new AuditDraft(now, { requestId: REQUEST_ID, operation: 'Test' }),
+      audited: true,
+    });
+    next(thrown);
+  });
+  const trail = {
+    append: (record: AuditRecord) => {
+      if (isTrailBroken) return Promise.reject(new Error('the disk is full'));
+      records.push(record);
+      return Promise.resolve();
+    },
+  };
+  const log = {
+    error: (details: unknown) => {
+      logged.push(details);
+    },
+  };
+  app.use(createErrorHandler(trail, log as unknown as Parameters<typeof createErrorHandler>[1]));
+  server = createServer(app).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(async () => {
+  await new Promise((resolve) => server.close(resolve));
+});
+beforeEach(() => {
+  records = [];
+  logged = [];
+  isTrailBroken = false;
+});
+
+async function answer() {
+  const response = await fetch(base);
+  const body = (await response.json()) as {
+    error: { code: string; message: string; innererror?: { code: string } };
+  };
+  return { response, body };
+}
+
+describe('errors that no test can cause at will', () => {
+  test.each([
+    ['Overloaded', 429, 'Throttled', '1'],
+    ['HsmBusy', 503, 'HsmBusy', '1'],
+    ['HsmUnavailable', 503, 'HsmUnavailable', '5'],
+    ['StoreUnavailable', 503, 'StoreUnavailable', '5'],
+    ['AuditUnavailable', 503, 'AuditUnavailable', '5'],
+    ['KeyIntegrityViolation', 500, 'KeyIntegrityViolation', null],
+    ['Conflict', 409, 'Conflict', null],
+  ] as const)(
+    '%s is a %i %s; what a client may repeat says after how long',
+    async (kind, status, code, retryAfter) => {
+      thrown = new ServiceError(kind, 'Words for the caller.', { cause: new Error(SECRET) });
+      const { response, body } = await answer();
+      expect([response.status, response.headers.get('retry-after'), body]).toEqual([
+        status,
+        retryAfter,
+        { error: { code, message: `Words for the caller. (Activity ID: ${REQUEST_ID})` } },
+      ]);
+      expect(records).toEqual([expect.objectContaining({ status, errorCode: code })]);
+      // Our own faults are logged with their cause, a caller's are not.
+      expect(logged).toHaveLength(status >= 500 ? 1 : 0);
+    },
+  );
+
+  test.each([
+    ['an Error', new Error(SECRET)],
+    ['a TypeError', new TypeError(SECRET)],
+    ['no error at all', SECRET],
+    ['an object', { message: SECRET }],
+  ])('%s that nobody foresaw is a 500 that says nothing', async (_what, error) => {
+    thrown = error;
+    const { response, body } = await answer();
+    expect([response.status, body]).toEqual([
+      500,
+      {
+        error: {
+          code: 'InternalServerError',
+          message: `An unexpected error occurred. (Activity ID: ${REQUEST_ID})`,
+        },
+      },
+    ]);
+    expect(logged).toHaveLength(1);
+  });
+
+  test('an error that cannot be recorded is not told: 503', async () => {
+    isTrailBroken = true;
+    thrown = new ServiceError('KeyNotFound', 'Words that must wait.');
+    const { response, body } = await answer();
+    expect([response.status, body.error.code]).toEqual([503, 'AuditUnavailable']);
+    expect(body.error.message).not.toContain('must wait');
+  });
+});
