@@ -1,85 +1,25 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { type CURVES, type SigningAlgorithm } from '../../src/core/algorithms.ts';
 import { createCryptoService } from '../../src/core/crypto-service.ts';
 import {
   type KeyMaterial,
-  type KeySpec,
   type KeyVersionId,
   parseKeyName,
   parseKeyVersionId,
-  type PublicKey,
 } from '../../src/core/key.ts';
 import { type Connection, openConnection } from '../../src/hsm/connection.ts';
 import { NativeCalls } from '../../src/hsm/native-calls.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../../src/hsm/pkcs11-hsm.ts';
 import { sealedBytes } from '../../src/hsm/seal.ts';
 import { testToken } from '../support/softhsm.ts';
-import { hex, readVectors, Tally, type VectorGroup } from '../support/vectors.ts';
+import {
+  SIGNATURE_SCHEMAS,
+  type SignatureVectors,
+  understandSignatures,
+} from '../support/signature-vectors.ts';
+import { hex, readVectors, Tally } from '../support/vectors.ts';
 
-const FILES = readVectors([
-  'rsassa_pkcs1_verify_schema_v1.json',
-  'rsassa_pss_verify_schema_v1.json',
-  'ecdsa_p1363_verify_schema_v1.json',
-]);
-const HASHES: Readonly<Record<string, { node: string; bits: number }>> = {
-  'SHA-256': { node: 'sha256', bits: 256 },
-  'SHA-384': { node: 'sha384', bits: 384 },
-  'SHA-512': { node: 'sha512', bits: 512 },
-};
-const CURVE_NAMES: Readonly<
-  Record<string, { curve: (typeof CURVES)[number]; algorithm: SigningAlgorithm; bytes: number }>
-> = {
-  'secp256r1 SHA-256': { curve: 'P-256', algorithm: 'ES256', bytes: 32 },
-  'secp256k1 SHA-256': { curve: 'P-256K', algorithm: 'ES256K', bytes: 32 },
-  'secp384r1 SHA-384': { curve: 'P-384', algorithm: 'ES384', bytes: 48 },
-  'secp521r1 SHA-512': { curve: 'P-521', algorithm: 'ES512', bytes: 66 },
-};
-
-interface Vector {
-  readonly spec: KeySpec;
-  readonly publicKey: PublicKey;
-  readonly algorithm: SigningAlgorithm;
-  readonly hash: string;
-}
-
-/** What a group is here, or undefined for a key or an algorithm that the service doesn't have. */
-function understand(group: VectorGroup): Vector | undefined {
-  const { type, sha, sLen, mgfSha } = group as Record<string, unknown>;
-  const publicKey = group['publicKey'] as Record<string, unknown>;
-  const hash = HASHES[String(sha)];
-  if (hash === undefined) return undefined;
-  if (type === 'EcdsaP1363Verify') {
-    const known = CURVE_NAMES[`${String(publicKey['curve'])} ${String(sha)}`];
-    if (known === undefined) return undefined;
-    const point = hex(publicKey['uncompressed']).subarray(1);
-    return {
-      spec: { keyType: 'EC-HSM', curve: known.curve },
-      publicKey: {
-        keyType: 'EC-HSM',
-        x: point.subarray(0, known.bytes),
-        y: point.subarray(known.bytes),
-      },
-      algorithm: known.algorithm,
-      hash: hash.node,
-    };
-  }
-  const bits = group['keySize'];
-  if (bits !== 2048 && bits !== 3072 && bits !== 4096) return undefined;
-  if (type === 'RsassaPssVerify' && (mgfSha !== sha || sLen !== hash.bits / 8)) return undefined;
-  const n = hex(publicKey['modulus']);
-  return {
-    spec: { keyType: 'RSA-HSM', bits, publicExponent: 65537 },
-    publicKey: {
-      keyType: 'RSA-HSM',
-      n: n[0] === 0 ? n.subarray(1) : n,
-      e: hex(publicKey['publicExponent']),
-    },
-    algorithm: `${type === 'RsassaPssVerify' ? 'PS' : 'RS'}${hash.bits}` as SigningAlgorithm,
-    hash: hash.node,
-  };
-}
-
+const FILES = readVectors(SIGNATURE_SCHEMAS);
 if (FILES.length === 0)
   console.warn('skipped: no Wycheproof vectors (STRONGROOM_TEST_VECTORS names their folder)');
 
@@ -109,7 +49,7 @@ if (FILES.length === 0)
     });
 
     /** A public key of someone else's, sealed as if this pool had made it; its private blob is never opened. */
-    async function seal({ spec, publicKey }: Vector): Promise<KeyMaterial> {
+    async function seal({ spec, publicKey }: SignatureVectors): Promise<KeyMaterial> {
       const identity = {
         pool: poolId,
         name: parseKeyName('vector'),
@@ -132,7 +72,7 @@ if (FILES.length === 0)
         const tally = new Tally();
         let skipped = 0;
         for (const group of groups) {
-          const vector = understand(group);
+          const vector = understandSignatures(group);
           if (vector === undefined) {
             skipped += group.tests.length;
             continue;

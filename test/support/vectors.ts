@@ -23,6 +23,8 @@ export interface VectorGroup {
 export interface VectorFile {
   readonly name: string;
   readonly schema: string;
+  /** Wycheproof's own name of the algorithm, such as AES-KWP. */
+  readonly algorithm: string;
   readonly testGroups: readonly VectorGroup[];
 }
 

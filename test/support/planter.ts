@@ -1,0 +1,104 @@
+import { sql } from 'kysely';
+import { type KeyMaterial, type KeyVersion } from '../../src/core/key.ts';
+import { openConnection } from '../../src/hsm/connection.ts';
+import { NativeCalls } from '../../src/hsm/native-calls.ts';
+import { sealedBytes } from '../../src/hsm/seal.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { fromKeyVersion, toKeyVersion } from '../../src/store/key-rows.ts';
+import { findPool } from '../../src/store/pool-store.ts';
+import { testToken } from './softhsm.ts';
+
+/** A key as it will stand in the store, but for its pool, its seal and its dates. */
+interface Plant {
+  readonly identity: Omit<KeyMaterial['identity'], 'pool'>;
+  readonly spec: KeyMaterial['spec'];
+  readonly publicKey?: KeyMaterial['publicKey'];
+  readonly blob: Uint8Array;
+}
+
+/**
+ * Puts keys into a pool's store past the service, each sealed for its own name by the pool's own root key in the HSM: to
+ * the service they are keys like any other.
+ */
+export interface Planter {
+  plant(keys: readonly Plant[]): Promise<void>;
+  /** The newest version of a key as the store has it. */
+  read(name: string): Promise<KeyVersion>;
+  close(): Promise<void>;
+}
+
+export async function openPlanter(databaseUrl: string): Promise<Planter> {
+  const db = openDatabase({ url: databaseUrl, connections: 2, onIdleError: () => undefined });
+  const pool = await findPool(db, 'main');
+  if (pool === undefined) throw new Error('there is no pool to plant keys in');
+  const calls = new NativeCalls({ deadlineMs: 20_000, onHang: () => undefined });
+  const sealing = openConnection(
+    { ...testToken(), sessions: 1, leaseWaitMs: 5_000, waitingLimit: 10_000, loadedKeys: 1 },
+    calls,
+    { poolId: pool.id, generation: pool.rootGeneration },
+  );
+
+  async function sealed({ identity, spec, publicKey, blob }: Plant): Promise<KeyVersion> {
+    const bound = {
+      identity: { ...identity, pool: pool?.id ?? '' },
+      spec,
+      ...(publicKey !== undefined && { publicKey }),
+    };
+    const unsealed = { rootGeneration: pool?.rootGeneration ?? 0, blob };
+    const seal = await sealing.mac(sealedBytes(bound, unsealed));
+    const now = Math.floor(Date.now() / 1000);
+    return {
+      material: { ...bound, sealed: { ...unsealed, seal } },
+      attributes: { enabled: true, created: now, updated: now },
+      tags: {},
+    };
+  }
+
+  return {
+    async plant(keys) {
+      const versions = await Promise.all(keys.map(sealed));
+      await db.transaction().execute(async (trx) => {
+        const names = new Map(
+          versions.map(({ material: { identity } }) => [identity.name, identity]),
+        );
+        await trx
+          .insertInto('key')
+          .values(
+            [...names.values()].map(({ name, version }) => ({
+              pool_id: pool.id,
+              name_key: name.toLowerCase(),
+              name,
+              current_version: version,
+            })),
+          )
+          .onConflict((conflict) =>
+            conflict
+              .columns(['pool_id', 'name_key'])
+              .doUpdateSet({ current_version: sql`excluded.current_version` }),
+          )
+          .execute();
+        await trx.insertInto('key_version').values(versions.map(fromKeyVersion)).execute();
+      });
+    },
+    async read(name) {
+      const row = await db
+        .selectFrom('key_version')
+        .innerJoin('key', (join) =>
+          join
+            .onRef('key.pool_id', '=', 'key_version.pool_id')
+            .onRef('key.name_key', '=', 'key_version.name_key'),
+        )
+        .selectAll('key_version')
+        .select('key.name')
+        .where('key_version.name_key', '=', name.toLowerCase())
+        .orderBy('key_version.ordinal', 'desc')
+        .limit(1)
+        .executeTakeFirstOrThrow();
+      return toKeyVersion(row);
+    },
+    async close() {
+      await sealing.close();
+      await db.destroy();
+    },
+  };
+}

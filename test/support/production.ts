@@ -1,0 +1,84 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts';
+import { type Caller, createCaller, fetchToken } from './client.ts';
+import { fromGlobalSetup } from './environment.ts';
+import { createTestDatabase, type TestDatabase } from './postgres.ts';
+import { type RunningService, startService } from './service.ts';
+import { testToken } from './softhsm.ts';
+
+const run = promisify(execFile);
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const DOMAIN = 'hsm.example';
+
+/** The service as in production, on this worker's token and a database of the run: a test can look into both. */
+export interface ProductionService {
+  readonly service: RunningService;
+  readonly database: TestDatabase;
+  /** Its first administrator, who can use keys as well. */
+  readonly admin: Caller & { close(): void };
+  stop(): Promise<void>;
+}
+
+export async function startProduction(
+  environment: Readonly<Record<string, string>> = {},
+): Promise<ProductionService> {
+  const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+  const database = await createTestDatabase();
+  const token = testToken();
+  const { certificate, privateKey, caFile } = await prepareDevelopmentCertificate(place, {
+    domain: DOMAIN,
+  });
+  const file = async (name: string, content: string) => {
+    await writeFile(join(place, name), content);
+    return join(place, name);
+  };
+  const settings = {
+    PATH: process.env['PATH'] ?? '',
+    DATABASE_URL: database.serviceUrl,
+    PKCS11_MODULE: token.module,
+    PKCS11_TOKEN_LABEL: token.tokenLabel,
+    PKCS11_PIN: token.pin,
+    SOFTHSM2_CONF: fromGlobalSetup('SOFTHSM2_CONF'),
+    STRONGROOM_TLS_CERT_FILE: await file('cert.pem', certificate),
+    STRONGROOM_TLS_KEY_FILE: await file('key.pem', privateKey),
+    STRONGROOM_DOMAIN: DOMAIN,
+    ...environment,
+  };
+  const credentialsFile = join(place, 'administrator.json');
+  await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
+    env: settings,
+  });
+  const credentials = JSON.parse(await readFile(credentialsFile, 'utf8')) as {
+    clientId: string;
+    clientSecret: string;
+    principalId: string;
+  };
+  const service = await startService(join(place, 'unused'), settings, {
+    isProduction: true,
+    caFile,
+  });
+  const admin = createCaller(service, await fetchToken(service, credentials, `https://${DOMAIN}`));
+  for (const role of [CRYPTO_OFFICER, CRYPTO_USER])
+    await admin('PUT', `/providers/Microsoft.Authorization/roleAssignments/${role}`, {
+      properties: { roleDefinitionId: role, principalId: credentials.principalId },
+    });
+  return {
+    service,
+    database,
+    admin,
+    async stop() {
+      admin.close();
+      await service.stop();
+      await database.drop();
+      await rm(place, { recursive: true, force: true });
+    },
+  };
+}
+
+const CRYPTO_OFFICER = '515eb02d-2335-4d2d-92f2-b1cbdf9c3778';
+const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';

@@ -1,0 +1,69 @@
+import { type CURVES, type SigningAlgorithm } from '../../src/core/algorithms.ts';
+import { type KeySpec, type PublicKey } from '../../src/core/key.ts';
+import { hex, type VectorGroup } from './vectors.ts';
+
+/** Schemas of Wycheproof's files whose tests are signatures to verify. */
+export const SIGNATURE_SCHEMAS = [
+  'rsassa_pkcs1_verify_schema_v1.json',
+  'rsassa_pss_verify_schema_v1.json',
+  'ecdsa_p1363_verify_schema_v1.json',
+] as const;
+
+const HASHES: Readonly<Record<string, { node: string; bits: number }>> = {
+  'SHA-256': { node: 'sha256', bits: 256 },
+  'SHA-384': { node: 'sha384', bits: 384 },
+  'SHA-512': { node: 'sha512', bits: 512 },
+};
+const CURVE_NAMES: Readonly<
+  Record<string, { curve: (typeof CURVES)[number]; algorithm: SigningAlgorithm; bytes: number }>
+> = {
+  'secp256r1 SHA-256': { curve: 'P-256', algorithm: 'ES256', bytes: 32 },
+  'secp256k1 SHA-256': { curve: 'P-256K', algorithm: 'ES256K', bytes: 32 },
+  'secp384r1 SHA-384': { curve: 'P-384', algorithm: 'ES384', bytes: 48 },
+  'secp521r1 SHA-512': { curve: 'P-521', algorithm: 'ES512', bytes: 66 },
+};
+
+/** A group's key and algorithm in our words; `hash` is Node's name of what its messages are hashed with. */
+export interface SignatureVectors {
+  readonly spec: KeySpec;
+  readonly publicKey: PublicKey;
+  readonly algorithm: SigningAlgorithm;
+  readonly hash: string;
+}
+
+/** Undefined for a key or an algorithm that the service doesn't have. */
+export function understandSignatures(group: VectorGroup): SignatureVectors | undefined {
+  const { type, sha, sLen, mgfSha } = group as Record<string, unknown>;
+  const publicKey = group['publicKey'] as Record<string, unknown>;
+  const hash = HASHES[String(sha)];
+  if (hash === undefined) return undefined;
+  if (type === 'EcdsaP1363Verify') {
+    const known = CURVE_NAMES[`${String(publicKey['curve'])} ${String(sha)}`];
+    if (known === undefined) return undefined;
+    const point = hex(publicKey['uncompressed']).subarray(1);
+    return {
+      spec: { keyType: 'EC-HSM', curve: known.curve },
+      publicKey: {
+        keyType: 'EC-HSM',
+        x: point.subarray(0, known.bytes),
+        y: point.subarray(known.bytes),
+      },
+      algorithm: known.algorithm,
+      hash: hash.node,
+    };
+  }
+  const bits = group['keySize'];
+  if (bits !== 2048 && bits !== 3072 && bits !== 4096) return undefined;
+  if (type === 'RsassaPssVerify' && (mgfSha !== sha || sLen !== hash.bits / 8)) return undefined;
+  const n = hex(publicKey['modulus']);
+  return {
+    spec: { keyType: 'RSA-HSM', bits, publicExponent: 65537 },
+    publicKey: {
+      keyType: 'RSA-HSM',
+      n: n[0] === 0 ? n.subarray(1) : n,
+      e: hex(publicKey['publicExponent']),
+    },
+    algorithm: `${type === 'RsassaPssVerify' ? 'PS' : 'RS'}${hash.bits}` as SigningAlgorithm,
+    hash: hash.node,
+  };
+}
