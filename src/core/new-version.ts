@@ -40,6 +40,8 @@ export interface NewVersion {
   readonly operations: readonly KeyOperation[];
   readonly attributes: RequestedAttributes;
   readonly tags: Readonly<Record<string, string>>;
+  /** When it expires that is created at `now`; instead of a date among the attributes. */
+  readonly expiresAfter?: (now: number) => number | undefined;
 }
 
 export type VersionMaker = ReturnType<typeof createVersionMaker>;
@@ -78,7 +80,7 @@ export function createVersionMaker({ keys, pool, clock, newVersionId }: NewVersi
       material,
       attributes: changeAttributes(
         { enabled: true, created: now, updated: now },
-        wanted.attributes,
+        { expires: wanted.expiresAfter?.(now), ...wanted.attributes },
       ),
       tags,
     };

@@ -36,7 +36,8 @@ export function createRotationService({ hsm, rotations, addVersion, clock }: Rot
       {
         origin: 'generated',
         operations: identity.operations,
-        attributes: { expires: expiryOf(policy, seconds()) },
+        attributes: {},
+        expiresAfter: (now) => expiryOf(policy, now),
         tags: newest.tags,
       },
       (made) => hsm.generateKey(made, spec),
