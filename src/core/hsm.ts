@@ -80,3 +80,9 @@ export interface RootSecrets {
   /** The key of backups, 64 bytes for A256CBC-HS512 (RFC 7518 §5.2.5). It opens nothing but sealed keys. */
   backupKey(): Promise<Uint8Array>;
 }
+
+/** What an HSM may have or not, as far as it decides which keys there can be. */
+export interface HsmFeatures {
+  /** ML-DSA-44, ML-DSA-65 and ML-DSA-87 (FIPS 204). */
+  readonly hasMlDsa: boolean;
+}

@@ -1,9 +1,15 @@
 import { type AuditedChange } from './audit.ts';
 import { ServiceError } from './errors.ts';
-import { type Hsm, type KeyImporter } from './hsm.ts';
+import { type Hsm, type HsmFeatures, type KeyImporter } from './hsm.ts';
 import { type DeletedKey, type KeyName, type KeyVersion, type KeyVersionId } from './key.ts';
 import { type ImportedJwk, parseImportedKey } from './key-import.ts';
-import { parseKeyOperations, parseKeySpec, parseKeyType, type RequestedKey } from './key-spec.ts';
+import {
+  parseKeyOperations,
+  parseKeySpec,
+  requireBuilt,
+  parseKeyType,
+  type RequestedKey,
+} from './key-spec.ts';
 import {
   changeAttributes,
   type PoolRules,
@@ -50,7 +56,7 @@ export interface UpdateKey {
 }
 
 export interface KeyServiceParts {
-  readonly hsm: Hsm & KeyImporter;
+  readonly hsm: Hsm & HsmFeatures & KeyImporter;
   readonly keys: KeyReader & KeyWriter;
   readonly addVersion: VersionMaker;
   readonly pool: PoolRules;
@@ -79,6 +85,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
   return {
     /** Makes a key, or a new version of one. @throws ServiceError BadParameter, KeyIsDeleted */
     async create(name: KeyName, request: CreateKey, change: AuditedChange): Promise<KeyVersion> {
+      requireBuilt(request.keyType, hsm);
       const spec = parseKeySpec(request);
       return added(
         await addVersion(
@@ -100,6 +107,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
      * @throws ServiceError BadParameter, KeyIsDeleted; KeyNotFound, KeyDisabled and KeyOperationForbidden of the key exchange key
      */
     async import(name: KeyName, request: ImportKey, change: AuditedChange): Promise<KeyVersion> {
+      requireBuilt(request.key.kty, hsm);
       const keyType = parseKeyType(request.key.kty);
       const wanted = {
         origin: 'imported',

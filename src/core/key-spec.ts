@@ -1,5 +1,6 @@
 import { AES_SIZES, CURVES, type KeyType, RSA_SIZES } from './algorithms.ts';
 import { ServiceError } from './errors.ts';
+import { type HsmFeatures } from './hsm.ts';
 import { DEFAULT_OPERATIONS, KEY_OPERATIONS, type KeyOperation, type KeySpec } from './key.ts';
 
 /** What a caller asks for, in the words of the REST API; sizes in bits. */
@@ -39,6 +40,20 @@ const POSSIBLE: Readonly<Record<KeyType, readonly KeyOperation[]>> = {
 
 /** The largest public exponent that PKCS#11 modules and clients agree on; FIPS 186-5 §5.1 allows more than 65537. */
 export const MAX_PUBLIC_EXPONENT = 0xffff_ffff;
+
+/**
+ * Says of post-quantum key types why they can't be had, rather than that they are unknown.
+ * @throws ServiceError BadParameter
+ */
+export function requireBuilt(keyType: string, { hasMlDsa }: HsmFeatures): void {
+  if (keyType !== 'AKP' && keyType !== 'AKP-HSM') return;
+  throw new ServiceError(
+    'BadParameter',
+    hasMlDsa
+      ? 'Property kty has an invalid value: AKP-HSM keys (ML-DSA) are not available yet.'
+      : 'Property kty has an invalid value: AKP-HSM keys need ML-DSA (PKCS#11 3.2), which the HSM of this pool does not have.',
+  );
+}
 
 /** @throws ServiceError BadParameter */
 export function parseKeyType(name: string): KeyType {

@@ -23,6 +23,8 @@ export interface Capabilities {
    * multiple of 8 bytes comes back with zeros behind it. `blocks`: then it is built from single blocks.
    */
   readonly keyWrapPadded: 'native' | 'blocks';
+  /** ML-DSA (FIPS 204), by the mechanisms of PKCS#11 3.2. */
+  readonly mlDsa: boolean;
 }
 
 /**
@@ -31,6 +33,7 @@ export interface Capabilities {
  */
 export function probeCapabilities(session: Session): Capabilities {
   requireSealing(session);
+  const mechanisms = mechanismsOf(session);
   const keyWrapPadded = keepsLength(session) ? 'native' : 'blocks';
   const pair = session.generateKeyPair(
     KeyGenMechanism.RSA,
@@ -50,6 +53,7 @@ export function probeCapabilities(session: Session): Capabilities {
       oaepSha256: triesOaep(session, pair, 'sha256'),
       pkcs1: refusesBadPadding(session, pair) ? 'native' : 'raw',
       keyWrapPadded,
+      mlDsa: ML_DSA.every((mechanism) => mechanisms.includes(mechanism)),
     };
   } finally {
     pair.publicKey.destroy();
@@ -88,6 +92,14 @@ function refusesBadPadding(session: Session, pair: IKeyPair): boolean {
   } catch {
     return true;
   }
+}
+
+/** CKM_ML_DSA_KEY_PAIR_GEN and CKM_ML_DSA (PKCS#11 v3.2 §6.67), which the binding has no names for. */
+const ML_DSA = [0x1c, 0x1d];
+
+function mechanismsOf({ slot }: Session): readonly number[] {
+  const mechanisms = slot.getMechanisms();
+  return Array.from({ length: mechanisms.length }, (_, index) => mechanisms.items(index).type);
 }
 
 /** Whether 3 bytes that are wrapped and unwrapped again are still 3. */

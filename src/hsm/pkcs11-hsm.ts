@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { availableParallelism } from 'node:os';
 import { type Key, type Session } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
-import { type Hsm, type KeyImporter, type RootSecrets } from '../core/hsm.ts';
+import { type Hsm, type HsmFeatures, type KeyImporter, type RootSecrets } from '../core/hsm.ts';
 import { type KeyIdentity, type KeyMaterial } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
 import { CIPHERS, partFor } from './ciphers.ts';
@@ -36,7 +36,7 @@ export interface Pkcs11Options extends Omit<ConnectionOptions, 'sessions'> {
   readonly log: Log;
 }
 
-export interface Pkcs11Hsm extends Hsm, KeyImporter, RootSecrets {
+export interface Pkcs11Hsm extends Hsm, HsmFeatures, KeyImporter, RootSecrets {
   readonly capabilities: Capabilities;
   /** Manufacturer and library. */
   readonly description: string;
@@ -151,6 +151,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   return {
     capabilities,
     description: token.description,
+    hasMlDsa: capabilities.mlDsa,
 
     openRootKeys(poolId, rootGeneration) {
       roots = { poolId, generation: rootGeneration };
