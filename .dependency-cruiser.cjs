@@ -1,5 +1,5 @@
 /** @type {import('dependency-cruiser').IConfiguration} */
-const ADAPTERS = 'hsm|store|authz|identity|audit|backup|http|setup';
+const ADAPTERS = 'hsm|store|authz|identity|audit|backup|attestation|http|setup';
 const owns = (name, folder, packages) => ({
   name,
   severity: 'error',

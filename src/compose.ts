@@ -1,9 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { type RequestListener } from 'node:http';
 import { type Logger } from 'pino';
+import { createCertificates } from './attestation/certificates.ts';
+import { openAttestationVerifier } from './attestation/open-verifier.ts';
 import { createAuditTrail } from './audit/audit-log.ts';
 import { backupBlobs } from './backup/backup-blob.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
+import { createAttestationService } from './core/attestation-service.ts';
 import { createBackupService } from './core/backup-service.ts';
 import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
@@ -15,9 +18,11 @@ import { createVersionMaker } from './core/new-version.ts';
 import { type Clock } from './core/ports.ts';
 import { repeat } from './core/repeating.ts';
 import { createRotationService } from './core/rotation-service.ts';
+import { createReleaseService } from './core/release-service.ts';
 import { createRoleService } from './core/role-service.ts';
 import { createSettingService } from './core/setting-service.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
+import { createStatementKeys } from './core/statement-keys.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createApp } from './http/app.ts';
 import { createAudienceCheck } from './identity/audiences.ts';
@@ -45,6 +50,8 @@ import { createRotationStore } from './store/rotation-store.ts';
 import { createRoleStore } from './store/role-store.ts';
 import { createSettingStore } from './store/setting-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
+import { createStatementKeyStore } from './store/statement-key-store.ts';
+import { type AttestationSettings } from './worker-protocol.ts';
 
 /** What a process is made from. Secrets are among it: it is never logged. */
 export interface ServiceSettings {
@@ -55,6 +62,8 @@ export interface ServiceSettings {
   readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
   /** Size of the PKCS#11 session pool; chosen where absent. */
   readonly sessions?: number;
+  /** Whom to believe about environments to which keys are released. */
+  readonly attestation?: AttestationSettings;
 }
 
 export interface Overrides {
@@ -199,11 +208,21 @@ export async function compose(
   const directory = { domain: settings.domain, tenantId: pool.tenantId };
   const keySet = async (sought?: string) => toKeySet(await signingKeys.publicKeys(sought));
   const isTenant = createTenantCheck(pool.tenantId);
+  const { authorities, extraCa } = settings.attestation ?? {};
   const rules = {
     poolId: pool.id,
     softDeleteDays: pool.softDeleteDays,
     purgeProtection: pool.purgeProtection,
+    ...(authorities !== undefined && { releaseAuthorities: authorities }),
   };
+  const statements = createStatementKeys({
+    hsm,
+    store: createStatementKeyStore(context),
+    certificates: createCertificates(),
+    pool: { id: pool.id, name: pool.name },
+    newVersionId,
+    clock,
+  });
 
   const keyStore = { ...keyReader, ...createKeyWriter(context) };
   const addVersion = createVersionMaker({ keys: keyStore, pool: rules, clock, newVersionId });
@@ -262,6 +281,22 @@ export async function compose(
       encryptionLimit,
       clock,
     }),
+    release: {
+      release: createReleaseService({
+        hsm,
+        keys: keyReader,
+        attestation: openAttestationVerifier({ extraCa, clock }),
+        ...(authorities !== undefined && { authorities }),
+      }),
+      attestation: createAttestationService({
+        hsm,
+        keys: keyReader,
+        statements,
+        pool: { id: pool.id, name: pool.name },
+        clock,
+      }),
+      statements,
+    },
     hsm,
     roles: createRoleService({ roles: roleStore, policies: roleStore }),
     directory: createDirectoryService({

@@ -19,6 +19,8 @@ export interface Config {
   /** Absent: made by the development set-up. */
   readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
   readonly pkcs11?: { readonly module: string; readonly tokenLabel: string };
+  /** Who may attest environments to which keys are released, and which authorities their certificates may come from. */
+  readonly attestation: { readonly authorities?: readonly string[]; readonly caFile?: string };
   readonly hasDatabaseUrl: boolean;
   readonly logLevel: string;
 }
@@ -36,6 +38,8 @@ const hostName = z
   .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, {
     message: 'must be a host name in lower case',
   });
+
+const isHttpsUrl = (text: string) => URL.canParse(text) && new URL(text).protocol === 'https:';
 
 const Environment = z.object({
   STRONGROOM_DATA_DIR: z.string().min(1).default('.strongroom'),
@@ -62,6 +66,14 @@ const Environment = z.object({
   STRONGROOM_WORKERS: count(1, 256).optional(),
   STRONGROOM_SOFT_DELETE_DAYS: count(7, 90).default(90),
   STRONGROOM_PURGE_PROTECTION: flag.default(false),
+  STRONGROOM_ATTESTATION_AUTHORITIES: z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((authority) => authority !== ''))
+    .refine((authorities) => authorities.length > 0 && authorities.every(isHttpsUrl), {
+      message: 'must be https URLs, with commas between them',
+    })
+    .optional(),
+  STRONGROOM_ATTESTATION_CA_FILE: z.string().min(1).optional(),
   STRONGROOM_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug']).default('info'),
 });
 
@@ -113,6 +125,14 @@ export function readConfig(
       env.PKCS11_TOKEN_LABEL !== undefined && {
         pkcs11: { module: env.PKCS11_MODULE, tokenLabel: env.PKCS11_TOKEN_LABEL },
       }),
+    attestation: {
+      ...(env.STRONGROOM_ATTESTATION_AUTHORITIES !== undefined && {
+        authorities: env.STRONGROOM_ATTESTATION_AUTHORITIES,
+      }),
+      ...(env.STRONGROOM_ATTESTATION_CA_FILE !== undefined && {
+        caFile: env.STRONGROOM_ATTESTATION_CA_FILE,
+      }),
+    },
     hasDatabaseUrl: env.DATABASE_URL !== undefined,
     logLevel: env.STRONGROOM_LOG_LEVEL,
   };

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Logger } from 'pino';
 import { bootstrap } from './bootstrap.ts';
-import { type Config, type Secrets } from './config.ts';
+import { type Config, ConfigError, type Secrets } from './config.ts';
 import {
   type AdministratorFile,
   readAdministrator,
@@ -16,7 +16,10 @@ import { type WorkerSettings } from './worker-protocol.ts';
 
 /** What a start needs of its surroundings, whoever made them. */
 export interface Surroundings {
-  readonly settings: Omit<WorkerSettings, 'listen' | 'domain' | 'pool' | 'logLevel' | 'sessions'>;
+  readonly settings: Omit<
+    WorkerSettings,
+    'listen' | 'attestation' | 'domain' | 'pool' | 'logLevel' | 'sessions'
+  >;
   /** For the worker processes: what the PKCS#11 module reads itself. */
   readonly environment: Readonly<Record<string, string>>;
   /** Where the start was given everything there is neither a development CA nor an administrator of its own. */
@@ -116,4 +119,18 @@ export async function readCertificate({ tls }: Config): Promise<WorkerSettings['
     readFile(tls.keyFile, 'utf8'),
   ]);
   return { certificate, privateKey };
+}
+
+/** What the settings say of attestation authorities, their file's PEM read. @throws ConfigError */
+export async function readAttestation({
+  attestation: { authorities, caFile },
+}: Config): Promise<WorkerSettings['attestation']> {
+  const extraCa = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
+  // An unreadable file would make every release fail, one by one and much later.
+  if (extraCa !== undefined && !extraCa.includes('-----BEGIN CERTIFICATE-----'))
+    throw new ConfigError('STRONGROOM_ATTESTATION_CA_FILE: must hold certificates as PEM');
+  return {
+    ...(authorities !== undefined && { authorities }),
+    ...(extraCa !== undefined && { extraCa }),
+  };
 }

@@ -6,7 +6,13 @@ import { Command } from 'commander';
 import { pino } from 'pino';
 import { bootstrap } from './bootstrap.ts';
 import { type Config, ConfigError, isProduction, readConfig, type Secrets } from './config.ts';
-import { prepareDevelopment, readCertificate, readPin, type Surroundings } from './development.ts';
+import {
+  prepareDevelopment,
+  readAttestation,
+  readCertificate,
+  readPin,
+  type Surroundings,
+} from './development.ts';
 import { SetupError } from './setup/setup-error.ts';
 import { writeClientEnvironment } from './setup/client-env.ts';
 import { migrate, requireCurrentSchema, SchemaError } from './store/migrate.ts';
@@ -95,6 +101,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         domain: config.domain,
         pool: config.pool,
         logLevel: config.logLevel,
+        attestation: await readAttestation(config),
         ...(config.sessions !== undefined && { sessions: config.sessions }),
       },
       environment: surroundings.environment,

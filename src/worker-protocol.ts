@@ -7,7 +7,15 @@ export interface WorkerSettings {
   readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
   readonly sessions?: number;
   readonly tls: { readonly certificate: string; readonly privateKey: string };
+  readonly attestation: AttestationSettings;
   readonly logLevel: string;
+}
+
+export interface AttestationSettings {
+  /** The authorities that release policies may name; any where absent. */
+  readonly authorities?: readonly string[];
+  /** PEM of certificate authorities that theirs may come from, besides the public ones. */
+  readonly extraCa?: string;
 }
 
 export type ToWorker =

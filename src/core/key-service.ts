@@ -1,7 +1,13 @@
 import { type AuditedChange } from './audit.ts';
 import { ServiceError } from './errors.ts';
 import { type Hsm, type HsmFeatures, type KeyImporter } from './hsm.ts';
-import { type DeletedKey, type KeyName, type KeyVersion, type KeyVersionId } from './key.ts';
+import {
+  type DeletedKey,
+  type KeyMaterial,
+  type KeyName,
+  type KeyVersion,
+  type KeyVersionId,
+} from './key.ts';
 import { type ImportedJwk, parseImportedKey } from './key-import.ts';
 import {
   parseKeyOperations,
@@ -12,6 +18,7 @@ import {
 } from './key-spec.ts';
 import {
   changeAttributes,
+  exportableExchangeKey,
   type PoolRules,
   type RequestedAttributes,
   type VersionMaker,
@@ -24,6 +31,12 @@ import {
   type Page,
   type PageRequest,
 } from './ports.ts';
+import {
+  changeReleasePolicy,
+  type ReleasePolicy,
+  releasePolicyOf,
+  type RequestedReleasePolicy,
+} from './release-policy.ts';
 import { parseTags, type Tags } from './tags.ts';
 import { parseTransferBlob } from './transfer-blob.ts';
 
@@ -32,6 +45,7 @@ const SECONDS_A_DAY = 86_400;
 export interface CreateKey extends RequestedKey {
   readonly attributes?: RequestedAttributes | undefined;
   readonly tags?: Tags | undefined;
+  readonly releasePolicy?: RequestedReleasePolicy | undefined;
 }
 
 /** A key from outside: in the clear, or wrapped by another HSM for a key exchange key of this pool. */
@@ -46,6 +60,7 @@ export interface ImportKey {
   readonly operations?: readonly string[] | undefined;
   readonly attributes?: RequestedAttributes | undefined;
   readonly tags?: Tags | undefined;
+  readonly releasePolicy?: RequestedReleasePolicy | undefined;
 }
 
 /** What is absent stays as it is. */
@@ -53,6 +68,7 @@ export interface UpdateKey {
   readonly operations?: readonly string[] | undefined;
   readonly attributes?: RequestedAttributes | undefined;
   readonly tags?: Tags | undefined;
+  readonly releasePolicy?: RequestedReleasePolicy | undefined;
 }
 
 export interface KeyServiceParts {
@@ -82,6 +98,32 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
     return found;
   }
 
+  function newReleasePolicy({
+    attributes,
+    releasePolicy,
+  }: Pick<CreateKey, 'attributes' | 'releasePolicy'>): ReleasePolicy | undefined {
+    return releasePolicyOf(attributes?.exportable ?? false, releasePolicy, pool.releaseAuthorities);
+  }
+
+  /** What the seal covers and PATCH can change. */
+  async function changed(material: KeyMaterial, request: UpdateKey): Promise<KeyMaterial> {
+    const { identity, spec } = material;
+    if (request.operations === undefined && request.releasePolicy === undefined) return material;
+    const operations =
+      request.operations === undefined
+        ? identity.operations
+        : parseKeyOperations(spec.keyType, request.operations);
+    if (identity.exportable && operations.includes('import')) throw exportableExchangeKey();
+    const releasePolicy =
+      request.releasePolicy &&
+      changeReleasePolicy(identity.releasePolicy, request.releasePolicy, pool.releaseAuthorities);
+    return hsm.reseal(material, {
+      ...identity,
+      operations,
+      ...(releasePolicy !== undefined && { releasePolicy }),
+    });
+  }
+
   return {
     /** Makes a key, or a new version of one. @throws ServiceError BadParameter, KeyIsDeleted */
     async create(name: KeyName, request: CreateKey, change: AuditedChange): Promise<KeyVersion> {
@@ -95,6 +137,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
             operations: parseKeyOperations(spec.keyType, request.operations),
             attributes: request.attributes ?? {},
             tags: parseTags(request.tags ?? {}),
+            releasePolicy: newReleasePolicy(request),
           },
           (identity) => hsm.generateKey(identity, spec),
           change,
@@ -114,6 +157,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
         operations: parseKeyOperations(keyType, request.operations),
         attributes: request.attributes ?? {},
         tags: parseTags(request.tags ?? {}),
+        releasePolicy: newReleasePolicy(request),
       } as const;
       if ('transferBlob' in request.key) {
         const { crv, transferBlob } = request.key;
@@ -174,15 +218,8 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
           change.note({ keyName: name, keyVersion: material.identity.version });
           if ((request.attributes?.exportable ?? false) && !material.identity.exportable)
             throw new ServiceError('BadParameter', 'Exportability is fixed when a key is created.');
-          const operations =
-            request.operations === undefined
-              ? undefined
-              : parseKeyOperations(material.spec.keyType, request.operations);
           return {
-            material:
-              operations === undefined
-                ? material
-                : await hsm.reseal(material, { ...material.identity, operations }),
+            material: await changed(material, request),
             attributes: changeAttributes(
               { ...current.attributes, updated: seconds() },
               request.attributes ?? {},

@@ -1,5 +1,6 @@
 import { type AesSize, type Curve, type KeyType, type RsaSize } from './algorithms.ts';
 import { ServiceError } from './errors.ts';
+import { type ReleasePolicy } from './release-policy.ts';
 
 declare const brand: unique symbol;
 /** 1 to 127 characters of 0-9, a-z, A-Z and "-"; compared without regard to case, kept as first written. */
@@ -43,6 +44,8 @@ export interface KeyIdentity {
   readonly exportable: boolean;
   /** Whether it was made inside the HSM, or was once outside. */
   readonly origin: KeyOrigin;
+  /** What an exportable key must have, and no other key has. */
+  readonly releasePolicy?: ReleasePolicy;
 }
 
 export type KeyOrigin = 'generated' | 'imported';

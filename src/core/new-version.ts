@@ -10,6 +10,7 @@ import {
   type KeyVersion,
   type KeyVersionId,
 } from './key.ts';
+import { type ReleasePolicy } from './release-policy.ts';
 import { type Clock, type KeyReader, type KeyWriter } from './ports.ts';
 
 /** Seconds since 1970-01-01 UTC. */
@@ -26,6 +27,8 @@ export interface PoolRules {
   /** Days from deletion to the automatic purge, 7 to 90. */
   readonly softDeleteDays: number;
   readonly purgeProtection: boolean;
+  /** The attestation authorities that release policies may name; any where absent. */
+  readonly releaseAuthorities?: readonly string[];
 }
 
 export interface NewVersionParts {
@@ -42,6 +45,8 @@ export interface NewVersion {
   readonly tags: Readonly<Record<string, string>>;
   /** When it expires that is created at `now`; instead of a date among the attributes. */
   readonly expiresAfter?: (now: number) => number | undefined;
+  /** With one, the key is exportable. */
+  readonly releasePolicy?: ReleasePolicy | undefined;
 }
 
 export type VersionMaker = ReturnType<typeof createVersionMaker>;
@@ -60,27 +65,28 @@ export function createVersionMaker({ keys, pool, clock, newVersionId }: NewVersi
     change: AuditedChange,
     onlyAfter?: KeyVersionId,
   ): Promise<KeyVersion | undefined> {
-    if (wanted.attributes.exportable === true)
-      throw new ServiceError('BadParameter', 'Exportable keys must have release policy');
+    const { origin, operations, tags, attributes, releasePolicy } = wanted;
+    const exportable = releasePolicy !== undefined;
+    if (exportable && operations.includes('import')) throw exportableExchangeKey();
     // Asked before the HSM does anything, so that a refused name costs nothing; the store decides again when it writes.
     if ((await keys.findDeletedKey(name)) !== undefined) throw keyIsDeleted(name);
     const version = newVersionId();
     change.note({ keyName: name, keyVersion: version });
-    const { origin, operations, tags } = wanted;
     const material = await make({
       pool: pool.poolId,
       name,
       version,
       operations,
-      exportable: false,
+      exportable,
       origin,
+      ...(releasePolicy !== undefined && { releasePolicy }),
     });
     const now = Math.floor(clock.now().getTime() / 1000);
     const made: KeyVersion = {
       material,
       attributes: changeAttributes(
         { enabled: true, created: now, updated: now },
-        { expires: wanted.expiresAfter?.(now), ...wanted.attributes },
+        { expires: wanted.expiresAfter?.(now), ...attributes },
       ),
       tags,
     };
@@ -99,6 +105,11 @@ export function changeAttributes(
     ...(notBefore !== undefined && { notBefore }),
     ...(expires !== undefined && { expires }),
   };
+}
+
+/** Outside, such a key would open all that was ever wrapped on its way in here. */
+export function exportableExchangeKey(): ServiceError {
+  return new ServiceError('BadParameter', 'A key exchange key cannot be exportable');
 }
 
 export function keyIsDeleted(name: KeyName): ServiceError {

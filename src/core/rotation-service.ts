@@ -39,6 +39,7 @@ export function createRotationService({ hsm, rotations, addVersion, clock }: Rot
         attributes: {},
         expiresAfter: (now) => expiryOf(policy, now),
         tags: newest.tags,
+        releasePolicy: identity.releasePolicy,
       },
       (made) => hsm.generateKey(made, spec),
       change,

@@ -1,6 +1,7 @@
 import graphene, { type IKeyPair, type Key, type Session } from 'graphene-pk11';
 import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
 import { readBytes } from './read-bytes.ts';
+import { type OaepHash } from './rsa-padding.ts';
 import { dataKey } from './templates.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum } = graphene;
@@ -13,6 +14,7 @@ export interface Capabilities {
   readonly oaepSha1: Padding;
   /** SoftHSM 2.6.1 answers CKR_ARGUMENTS_BAD to OAEP with SHA-256. */
   readonly oaepSha256: Padding;
+  readonly oaepSha384: Padding;
   /**
    * OpenSSL 3.2 and newer below SoftHSM answer a wrong PKCS #1 v1.5 padding with random bytes instead of an error
    * (implicit rejection): right for TLS, but here a wrong ciphertext has to be refused.
@@ -51,6 +53,7 @@ export function probeCapabilities(session: Session): Capabilities {
     return {
       oaepSha1: triesOaep(session, pair, 'sha1'),
       oaepSha256: triesOaep(session, pair, 'sha256'),
+      oaepSha384: triesOaep(session, pair, 'sha384'),
       pkcs1: refusesBadPadding(session, pair) ? 'native' : 'raw',
       keyWrapPadded,
       mlDsa: ML_DSA.every((mechanism) => mechanisms.includes(mechanism)),
@@ -61,7 +64,7 @@ export function probeCapabilities(session: Session): Capabilities {
   }
 }
 
-function triesOaep(session: Session, pair: IKeyPair, hash: 'sha1' | 'sha256'): Padding {
+function triesOaep(session: Session, pair: IKeyPair, hash: OaepHash): Padding {
   const mechanism = rsaOaep(hash);
   const plaintext = Buffer.from('probe');
   try {

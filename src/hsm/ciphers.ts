@@ -269,7 +269,7 @@ function rsa(padding: RsaPadding): Cipher {
   };
 }
 
-function oaep(hash: OaepHash): RsaPadding {
+function oaep(hash: Exclude<OaepHash, 'sha384'>): RsaPadding {
   const hashBytes = hash === 'sha1' ? 20 : 32;
   return {
     overhead: 2 * hashBytes + 2,

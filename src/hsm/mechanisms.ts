@@ -1,5 +1,6 @@
 import graphene, { type IAlgorithm } from 'graphene-pk11';
 import { type SigningAlgorithm } from '../core/algorithms.ts';
+import { type OaepHash } from './rsa-padding.ts';
 
 const { EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
 
@@ -106,11 +107,13 @@ export const SIGNING: Readonly<Record<SigningAlgorithm, SigningMechanism>> = {
   HS512: hmac(MechanismEnum.SHA512_HMAC),
 };
 
+const OAEP: Readonly<Record<OaepHash, readonly [number, number]>> = {
+  sha1: [MechanismEnum.SHA1, RsaMgf.MGF1_SHA1],
+  sha256: [MechanismEnum.SHA256, RsaMgf.MGF1_SHA256],
+  sha384: [MechanismEnum.SHA384, RsaMgf.MGF1_SHA384],
+};
+
 /** OAEP with the same hash for the label and for MGF1, and an empty label. */
-export function rsaOaep(hash: 'sha1' | 'sha256'): IAlgorithm {
-  const params =
-    hash === 'sha1'
-      ? new RsaOaepParams(MechanismEnum.SHA1, RsaMgf.MGF1_SHA1)
-      : new RsaOaepParams(MechanismEnum.SHA256, RsaMgf.MGF1_SHA256);
-  return { name: MechanismEnum.RSA_PKCS_OAEP, params };
+export function rsaOaep(hash: OaepHash): IAlgorithm {
+  return { name: MechanismEnum.RSA_PKCS_OAEP, params: new RsaOaepParams(...OAEP[hash]) };
 }

@@ -3,6 +3,8 @@ import { availableParallelism } from 'node:os';
 import { type Key, type Session } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import { type Hsm, type HsmFeatures, type KeyImporter, type RootSecrets } from '../core/hsm.ts';
+import { type KeyEgress } from '../core/key-egress.ts';
+import { type KeyInspector } from '../core/key-inspection.ts';
 import { type KeyIdentity, type KeyMaterial } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
 import { CIPHERS, partFor } from './ciphers.ts';
@@ -16,6 +18,8 @@ import { emptyMessage } from './empty-message.ts';
 import { damageOf, fromPkcs11 } from './errors.ts';
 import { generateWrapped, type GenerationContext } from './key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred, modulusBytesOf } from './key-import.ts';
+import { describeObject, publicHalfMatches } from './key-inspection.ts';
+import { wrapForRecipient } from './key-release.ts';
 import { type KeyPart } from './loaded-keys.ts';
 import { SIGNING } from './mechanisms.ts';
 import { NativeCalls } from './native-calls.ts';
@@ -36,7 +40,8 @@ export interface Pkcs11Options extends Omit<ConnectionOptions, 'sessions'> {
   readonly log: Log;
 }
 
-export interface Pkcs11Hsm extends Hsm, HsmFeatures, KeyImporter, RootSecrets {
+export interface Pkcs11Hsm
+  extends Hsm, HsmFeatures, KeyImporter, KeyEgress, KeyInspector, RootSecrets {
   readonly capabilities: Capabilities;
   /** Manufacturer and library. */
   readonly description: string;
@@ -148,7 +153,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     );
   }
 
-  return {
+  const hsm: Pkcs11Hsm = {
     capabilities,
     description: token.description,
     hasMlDsa: capabilities.mlDsa,
@@ -212,7 +217,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
 
     async reseal(key, identity) {
-      await attempt((on) => on.loaded.verify(key), true);
+      await hsm.requireIntact(key);
       const { blob, macBlob } = key.sealed;
       return seal({ ...key, identity }, { blob, ...(macBlob !== undefined && { macBlob }) });
     },
@@ -262,6 +267,41 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       );
     },
 
+    requireIntact: (key) => attempt((on) => on.loaded.verify(key), true),
+
+    async wrapForRelease(material, recipient, wrap) {
+      await hsm.requireIntact(material);
+      const { exportable, releasePolicy } = material.identity;
+      if (!exportable || releasePolicy === undefined)
+        throw new ServiceError('KeyOperationForbidden', 'The key is not exportable.');
+      return attempt(
+        (on) =>
+          on.pool.withSession((session) =>
+            wrapForRecipient(
+              {
+                session,
+                rootKeys: requireRootKeys(on),
+                calls,
+                capabilities: on.capabilities,
+                isSoftware: on.token.isSoftware,
+              },
+              material,
+              recipient,
+              wrap,
+            ),
+          ),
+        true,
+      );
+    },
+
+    async inspect(material) {
+      const inspected = await withKey(material, 'private', (on, _session, key) =>
+        Promise.resolve({ object: describeObject(key), module: on.token.facts }),
+      );
+      if (material.publicKey === undefined) return inspected;
+      return { ...inspected, publicHalfMatches: await publicHalfMatches(hsm, material) };
+    },
+
     random: (count) =>
       attempt(
         (on) => on.pool.withSession((session) => Promise.resolve(session.generateRandom(count))),
@@ -282,6 +322,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       await last?.close();
     },
   };
+  return hsm;
 
   function generationIn(on: Connection, session: Session): GenerationContext {
     return {

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-export type OaepHash = 'sha1' | 'sha256';
+export type OaepHash = 'sha1' | 'sha256' | 'sha384';
 
 /**
  * RSAES-OAEP and RSAES-PKCS1-v1_5 around a raw RSA operation (RFC 8017 §7.1.1, §7.1.2, §7.2.2), for modules that lack the

@@ -1,4 +1,4 @@
-import { type KeyMaterial, type PublicKey } from '../core/key.ts';
+import { type KeyIdentity, type KeyMaterial, type PublicKey } from '../core/key.ts';
 
 const VERSION = 'strongroom key seal 1';
 
@@ -25,9 +25,23 @@ export function sealedBytes(
     ...publicFields(publicKey),
     sealed.blob,
     sealed.macBlob ?? '',
-    // A further field, so that seals of generated keys stay as they were before there were imported ones.
-    ...(identity.origin === 'imported' ? ['imported'] : []),
+    ...laterFields(identity),
   ]);
+}
+
+/** What not every key has: without it, seals stay as they were before there was such. */
+function laterFields({ origin, releasePolicy }: KeyIdentity): string[] {
+  return [
+    ...(origin === 'imported' ? ['imported'] : []),
+    ...(releasePolicy === undefined
+      ? []
+      : [
+          'release policy',
+          releasePolicy.contentType,
+          releasePolicy.data,
+          releasePolicy.immutable ? 'immutable' : 'mutable',
+        ]),
+  ];
 }
 
 /** What is kept beside a pool's record, so that a token with other root keys of the same name is noticed at start. */

@@ -153,6 +153,15 @@ export function loadedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
   return { ...usage(spec.keyType, identity), ...secret(identity, false) };
 }
 
+/** Extractable: of a key that may be released, while it is wrapped for that. Good for nothing else. */
+export function releasedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
+  const nothing = Object.entries(usage(spec.keyType, identity)).map(([name, value]) => [
+    name,
+    value === true ? false : (value as unknown),
+  ]);
+  return { ...(Object.fromEntries(nothing) as ITemplate), ...secret(identity, true) };
+}
+
 export function loadedMac(identity: KeyIdentity): ITemplate {
   return { ...MAC_USAGE, ...secret(identity, false) };
 }

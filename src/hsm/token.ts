@@ -1,4 +1,6 @@
 import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
+import { type ModuleFacts } from '../core/key-inspection.ts';
+import { describeModule } from './key-inspection.ts';
 
 export interface TokenOptions {
   /** Path of the PKCS#11 library. */
@@ -24,6 +26,9 @@ export interface Token {
    * and destroying objects meanwhile hangs or crashes the process. There calls take turns; processes work side by side.
    */
   readonly takesTurns: boolean;
+  /** SoftHSM: its keys are in this process's memory, whatever their attributes say. */
+  readonly isSoftware: boolean;
+  readonly facts: ModuleFacts;
   /** Manufacturer and library, for the log. */
   readonly description: string;
   readonly openSession: () => Session;
@@ -51,6 +56,8 @@ export function openToken(options: TokenOptions): Token {
       keeper,
       sessionLimit: maxSessionCount > 0 && maxSessionCount < NO_LIMIT ? maxSessionCount : undefined,
       takesTurns: isUnsafeWithThreads(module),
+      isSoftware: module.manufacturerID.trim() === 'SoftHSM',
+      facts: describeModule(module, slot),
       description: `${module.manufacturerID.trim()}, ${module.libraryDescription.trim()} ${module.libraryVersion.major}.${module.libraryVersion.minor}`,
       openSession: () => slot.open(READ_WRITE),
       close: () => {

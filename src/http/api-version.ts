@@ -1,7 +1,7 @@
 import { ServiceError } from '../core/errors.ts';
 
 /** Versions of the Key Vault and Managed HSM data plane whose key operations look alike on the wire. */
-const NEWEST = '2025-07-01';
+export const NEWEST_API_VERSION = '2025-07-01';
 const KNOWN = new Set([
   // The first generation of clients (Azure/kubernetes-kms still sends it).
   '2016-10-01',
@@ -19,7 +19,7 @@ const KNOWN = new Set([
   '7.6-preview.2',
   '7.6',
   '2025-06-01-preview',
-  NEWEST,
+  NEWEST_API_VERSION,
 ]);
 
 /**
@@ -32,6 +32,6 @@ export function requireApiVersion(value: unknown): void {
     typeof value === 'string' ? value.slice(0, 40).replace(/[^\w.-]/g, '?') : 'repeated';
   throw new ServiceError(
     'UnsupportedApiVersion',
-    `The specified version (${named}) is not recognized. Consider using the latest supported version (${NEWEST}).`,
+    `The specified version (${named}) is not recognized. Consider using the latest supported version (${NEWEST_API_VERSION}).`,
   );
 }

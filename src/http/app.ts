@@ -26,6 +26,7 @@ import { addKeyRoutes } from './keys.routes.ts';
 import { createKeyPresenter } from './keys.schema.ts';
 import { type Log } from './log.ts';
 import { normalisePath } from './normalise-path.ts';
+import { addReleaseRoutes, type ReleaseParts } from './release.routes.ts';
 import { addRandomRoutes } from './random.routes.ts';
 import { addRotationRoutes } from './rotation.routes.ts';
 import { addRoleRoutes } from './roles.routes.ts';
@@ -39,6 +40,7 @@ export interface AppParts {
   readonly rotation: RotationService;
   readonly settings: SettingService;
   readonly crypto: CryptoService;
+  readonly release: ReleaseParts;
   readonly hsm: Pick<Hsm, 'random'>;
   readonly roles: RoleService;
   readonly directory: DirectoryService;
@@ -76,6 +78,7 @@ export function createApp(parts: AppParts): Express {
   addCryptoRoutes(app, services, parts.crypto);
   // Before the keys, whose /keys/:name/:version would take their paths for versions.
   addRotationRoutes(app, services, parts.rotation, presenting);
+  addReleaseRoutes(app, services, parts.release, presenting);
   addKeyRoutes(app, services, parts.keys, parts.backups, presenting);
   addSettingRoutes(app, services, parts.settings);
   addRandomRoutes(app, services, parts.hsm);

@@ -34,6 +34,13 @@ const WIRE: Readonly<Record<ErrorCode, WireError>> = {
   MalformedBackupBlob: { status: 400, code: 'MalformedBackupBlob' },
   KeyIntegrityViolation: { status: 500, code: 'KeyIntegrityViolation' },
   PurgeProtected: { status: 403, code: 'Forbidden', innerCode: 'PurgeProtected' },
+  AttestationRejected: { status: 403, code: 'Forbidden', innerCode: 'AttestationRejected' },
+  AttestationAuthorityUnavailable: {
+    status: 503,
+    code: 'AttestationAuthorityUnavailable',
+    retryAfter: 5,
+  },
+  ReleasePolicyNotMet: { status: 403, code: 'Forbidden', innerCode: 'ReleasePolicyNotMet' },
   RoleDefinitionNotFound: { status: 404, code: 'RoleDefinitionNotFound' },
   RoleAssignmentNotFound: { status: 404, code: 'RoleAssignmentNotFound' },
   RoleAssignmentExists: { status: 409, code: 'RoleAssignmentExists' },

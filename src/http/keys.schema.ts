@@ -26,11 +26,14 @@ const attributes = optional(
 );
 const tags = optional(z.record(z.string(), z.string()));
 const operations = optional(z.array(z.string()).max(16));
-const noReleasePolicy = optional(
-  z.unknown().refine((policy) => policy === undefined || policy === null, {
-    message: 'secure key release is not supported',
-  }),
-);
+const ReleasePolicy = z
+  .object({
+    contentType: optional(z.string().max(256)),
+    data: base64urlBytes,
+    immutable: optional(z.boolean()),
+  })
+  .transform(({ contentType, data, immutable }) => ({ contentType, data, immutable }));
+const releasePolicy = optional(ReleasePolicy);
 
 /** Fields that we don't know are passed over: SDKs send more with each version. */
 export const CreateKeyRequest = z
@@ -42,7 +45,7 @@ export const CreateKeyRequest = z
     key_ops: operations,
     attributes,
     tags,
-    release_policy: noReleasePolicy,
+    release_policy: releasePolicy,
   })
   .transform((body) => ({
     keyType: body.kty,
@@ -52,6 +55,7 @@ export const CreateKeyRequest = z
     operations: body.key_ops,
     attributes: body.attributes,
     tags: body.tags,
+    releasePolicy: body.release_policy,
   }));
 
 const bytes = optional(base64urlBytes);
@@ -71,7 +75,7 @@ export const ImportKeyRequest = z
     }),
     attributes,
     tags,
-    release_policy: noReleasePolicy,
+    release_policy: releasePolicy,
   })
   .transform((body) => {
     const { kty, crv, key_ops, key_hsm, ...rest } = body.key;
@@ -83,6 +87,7 @@ export const ImportKeyRequest = z
       operations: key_ops,
       attributes: body.attributes,
       tags: body.tags,
+      releasePolicy: body.release_policy,
     };
   });
 
@@ -105,11 +110,12 @@ export const RestoreKeyRequest = z.object({
 });
 
 export const UpdateKeyRequest = z
-  .object({ key_ops: operations, attributes, tags, release_policy: noReleasePolicy })
+  .object({ key_ops: operations, attributes, tags, release_policy: releasePolicy })
   .transform((body) => ({
     operations: body.key_ops,
     attributes: body.attributes,
     tags: body.tags,
+    releasePolicy: body.release_policy,
   }));
 
 /** How answers name things: `origin` is https://host[:port] as the caller wrote it. */
@@ -145,6 +151,7 @@ export function presentKey(version: KeyVersion, presenting: Presenting) {
   return {
     attributes: presentAttributes(version, presenting),
     key: presentJsonWebKey(version.material, presenting.origin),
+    ...presentReleasePolicy(version.material),
     ...presentTags(version),
   };
 }
@@ -186,7 +193,7 @@ function presentDeletion({ current, deletedAt, purgeAt }: DeletedKey, { origin }
   };
 }
 
-function presentAttributes(
+export function presentAttributes(
   { attributes, material }: KeyVersion,
   { softDeleteDays, recoveryLevel }: Presenting,
 ) {
@@ -203,11 +210,19 @@ function presentAttributes(
   };
 }
 
+export function presentReleasePolicy({ identity: { releasePolicy } }: KeyMaterial) {
+  if (releasePolicy === undefined) return {};
+  const { contentType, data, immutable } = releasePolicy;
+  return {
+    release_policy: { contentType, data: toBase64url(Buffer.from(data)), immutable },
+  };
+}
+
 function presentTags({ tags }: KeyVersion) {
   return Object.keys(tags).length === 0 ? {} : { tags };
 }
 
-function presentJsonWebKey(material: KeyMaterial, origin: string) {
+export function presentJsonWebKey(material: KeyMaterial, origin: string) {
   const { publicKey, spec, identity } = material;
   return {
     ...(spec.keyType === 'EC-HSM' && { crv: spec.curve }),

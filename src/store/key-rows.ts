@@ -10,6 +10,7 @@ import {
   type KeyVersionId,
   type PublicKey,
 } from '../core/key.ts';
+import { type ReleasePolicy } from '../core/release-policy.ts';
 import { type KeyVersionRow, type Tables } from './tables.ts';
 
 /** A version together with its key's name as written. */
@@ -41,6 +42,7 @@ export function toDeletedKey(row: DeletedRow): DeletedKey {
 /** What is in a row is believed only as far as its seal, which the HSM verifies when the key is loaded. */
 function toMaterial(row: NamedVersionRow): KeyMaterial {
   const publicKey = toPublicKey(row);
+  const releasePolicy = toReleasePolicy(row);
   return {
     identity: {
       pool: row.pool_id,
@@ -49,6 +51,7 @@ function toMaterial(row: NamedVersionRow): KeyMaterial {
       operations: row.operations as KeyOperation[],
       exportable: row.exportable,
       origin: row.origin,
+      ...(releasePolicy !== undefined && { releasePolicy }),
     },
     spec: toSpec(row),
     ...(publicKey !== undefined && { publicKey }),
@@ -58,6 +61,17 @@ function toMaterial(row: NamedVersionRow): KeyMaterial {
       ...(row.mac_blob !== null && { macBlob: row.mac_blob }),
       seal: row.seal,
     },
+  };
+}
+
+function toReleasePolicy(row: KeyVersionRow): ReleasePolicy | undefined {
+  const { release_policy, release_content_type, release_immutable } = row;
+  if (release_policy === null || release_content_type === null || release_immutable === null)
+    return undefined;
+  return {
+    contentType: release_content_type,
+    data: release_policy,
+    immutable: release_immutable,
   };
 }
 
@@ -106,10 +120,14 @@ export function fromKeyVersion(version: KeyVersion): Insertable<Tables['key_vers
   };
 }
 
-/** What PATCH can change, with the seal that covers the operations. */
+/** What PATCH can change, with the seal that covers the operations and the release policy. */
 export function changeableOf({ material, attributes, tags }: KeyVersion) {
+  const { releasePolicy } = material.identity;
   return {
     operations: [...material.identity.operations],
+    release_policy: releasePolicy?.data ?? null,
+    release_content_type: releasePolicy?.contentType ?? null,
+    release_immutable: releasePolicy?.immutable ?? null,
     enabled: attributes.enabled,
     not_before: attributes.notBefore ?? null,
     expires: attributes.expires ?? null,

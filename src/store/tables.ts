@@ -1,4 +1,5 @@
 import { type ColumnType, type Generated, type Selectable } from 'kysely';
+import { type StatementKeyPurpose } from '../core/statement-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
 type Count = ColumnType<string, number, number>;
@@ -38,6 +39,9 @@ interface KeyVersionTable {
   operations: string[];
   exportable: boolean;
   origin: Generated<'generated' | 'imported'>;
+  release_policy: string | null;
+  release_content_type: string | null;
+  release_immutable: boolean | null;
   enabled: boolean;
   not_before: NullableSeconds;
   expires: NullableSeconds;
@@ -91,6 +95,21 @@ interface GcmUseTable {
   pool_id: string;
   version: string;
   reserved: Count;
+}
+
+interface StatementKeyTable {
+  pool_id: string;
+  purpose: StatementKeyPurpose;
+  version: string;
+  ordinal: Generated<string>;
+  bits: number;
+  public_exponent: Seconds;
+  public_1: Buffer;
+  public_2: Buffer;
+  root_generation: number;
+  blob: Buffer;
+  seal: Buffer;
+  certificate: Buffer;
 }
 
 interface RoleDefinitionTable {
@@ -181,6 +200,7 @@ export interface Tables {
   rotation_policy: RotationPolicyTable;
   setting: SettingTable;
   gcm_use: GcmUseTable;
+  statement_key: StatementKeyTable;
   role_definition: RoleDefinitionTable;
   role_permission: RolePermissionTable;
   role_assignment: RoleAssignmentTable;
@@ -194,4 +214,5 @@ export type PoolRow = Selectable<PoolTable>;
 export type KeyVersionRow = Selectable<KeyVersionTable>;
 export type SigningKeyRow = Selectable<SigningKeyTable>;
 export type RotationPolicyRow = Selectable<RotationPolicyTable>;
+export type StatementKeyRow = Selectable<StatementKeyTable>;
 export type AuditEventRow = Selectable<AuditEventTable>;

@@ -76,6 +76,11 @@ const OPERATIONS: readonly Operation[] = [
   }),
   key('sign', USER, 'POST', (k) => `/keys/${k}/sign`, { alg: 'HS256', value }),
   key('verify', USER, 'POST', (k) => `/keys/${k}/verify`, { alg: 'HS256', digest: value, value }),
+  key('release', USER, 'POST', (k) => `/keys/${k}/release`, {
+    target: 'a.b.c',
+    enc: 'none',
+  }),
+  key('attestation', READERS, 'GET', (k) => `/keys/${k}/attestation`),
   key('backup', USER, 'POST', (k) => `/keys/${k}/backup`),
   {
     name: 'restore',

@@ -1,0 +1,116 @@
+import { X509Certificate } from 'node:crypto';
+import { type JSONWebKeySet, type JWK } from 'jose';
+import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
+import { ServiceError } from '../core/errors.ts';
+import { isSameAuthority } from '../core/release-policy.ts';
+
+export interface AuthorityKeysParts {
+  readonly fetchJson: (url: string) => Promise<unknown>;
+  /** Milliseconds on any steady clock. */
+  readonly steadyMs: () => number;
+}
+
+/** The keys by which an authority's tokens are to be checked; `sought` is the key that a token names. */
+export type AuthorityKeys = (authority: string, sought?: string) => Promise<JSONWebKeySet>;
+
+/** A key that an authority has withdrawn is believed no longer than this. */
+const GOOD_FOR_MS = 600_000;
+/** A token names a key that isn't known: it may be new. Made-up names must not cost a request each. */
+const LOOK_AGAIN_AFTER_MS = 30_000;
+/** Those who ask an authority that is down must not make it worse. */
+const TRY_AGAIN_AFTER_MS = 5_000;
+const AUTHORITIES_REMEMBERED = 200;
+const FETCHES_AT_ONCE = 20;
+
+interface Entry {
+  readonly keys?: JSONWebKeySet;
+  readonly readAt: number;
+}
+
+const Metadata = z.object({ issuer: z.string().optional(), jwks_uri: z.string().max(2048) });
+const KeySet = z.object({ keys: z.array(z.record(z.string(), z.unknown())).max(100) });
+
+/** OpenID Connect Discovery 1.0 §4: metadata at the authority, and the key set (RFC 7517 §5) that it points to. */
+export function createAuthorityKeys({ fetchJson, steadyMs }: AuthorityKeysParts): AuthorityKeys {
+  const entries = new LRUCache<string, Entry>({ max: AUTHORITIES_REMEMBERED });
+  const underWay = new Map<string, Promise<JSONWebKeySet>>();
+
+  async function read(authority: string): Promise<JSONWebKeySet> {
+    const base = authority.replace(/\/+$/, '');
+    const metadata = Metadata.parse(await fetchJson(`${base}/.well-known/openid-configuration`));
+    if (metadata.issuer !== undefined && !isSameAuthority(metadata.issuer, authority))
+      throw new Error('the metadata are of another issuer');
+    const { protocol, username, password } = new URL(metadata.jwks_uri);
+    if (protocol !== 'https:' || username !== '' || password !== '')
+      throw new Error('jwks_uri is no https URL');
+    return toKeySet(KeySet.parse(await fetchJson(metadata.jwks_uri)).keys);
+  }
+
+  async function fetchKeys(authority: string): Promise<JSONWebKeySet> {
+    try {
+      const keys = await read(authority);
+      entries.set(authority, { keys, readAt: steadyMs() });
+      return keys;
+    } catch (cause) {
+      const { keys } = entries.get(authority) ?? {};
+      if (keys === undefined) entries.set(authority, { readAt: steadyMs() });
+      throw unavailable(cause);
+    }
+  }
+
+  return async (authority, sought) => {
+    const entry = entries.get(authority);
+    if (entry !== undefined) {
+      const age = steadyMs() - entry.readAt;
+      if (entry.keys === undefined) {
+        if (age < TRY_AGAIN_AFTER_MS) throw unavailable();
+      } else {
+        const isKnown = sought === undefined || entry.keys.keys.some((key) => key.kid === sought);
+        if (age < (isKnown ? GOOD_FOR_MS : LOOK_AGAIN_AFTER_MS)) return entry.keys;
+      }
+    }
+    const started = underWay.get(authority);
+    if (started !== undefined) return started;
+    if (underWay.size >= FETCHES_AT_ONCE)
+      throw new ServiceError('Overloaded', 'Too many attestation authorities are being asked.');
+    const fetched = fetchKeys(authority).finally(() => underWay.delete(authority));
+    underWay.set(authority, fetched);
+    return fetched;
+  };
+}
+
+/** Members that check a signature, and no others: nothing that would have a key fetched from elsewhere. */
+const MEMBERS = ['kty', 'kid', 'use', 'alg', 'n', 'e', 'crv', 'x', 'y'];
+
+function toKeySet(keys: readonly Readonly<Record<string, unknown>>[]): JSONWebKeySet {
+  return {
+    keys: keys.flatMap((key): JWK[] => {
+      const members = Object.fromEntries(
+        MEMBERS.flatMap((name) => (typeof key[name] === 'string' ? [[name, key[name]]] : [])),
+      );
+      if (key['kty'] !== 'RSA' && key['kty'] !== 'EC') return [];
+      return [{ ...fromCertificate(key['x5c']), ...members }];
+    }),
+  };
+}
+
+/** Microsoft's authorities publish the certificate alone. */
+function fromCertificate(chain: unknown): JWK {
+  const first: unknown = Array.isArray(chain) ? chain[0] : undefined;
+  if (typeof first !== 'string') return {};
+  try {
+    const { publicKey } = new X509Certificate(Buffer.from(first, 'base64'));
+    return publicKey.export({ format: 'jwk' });
+  } catch {
+    return {};
+  }
+}
+
+function unavailable(cause?: unknown): ServiceError {
+  return new ServiceError(
+    'AttestationAuthorityUnavailable',
+    'The attestation authority does not give its keys.',
+    { cause },
+  );
+}

@@ -1,0 +1,187 @@
+import { createHash } from 'node:crypto';
+import { type Hsm } from './hsm.ts';
+import { type KeyMaterial, type KeyName, type KeyVersionId, type PublicKey } from './key.ts';
+import { type Clock } from './ports.ts';
+
+/** `root` certifies the others, which sign what their names say. */
+export type StatementKeyPurpose = 'root' | 'release' | 'attestation';
+type SigningPurpose = Exclude<StatementKeyPurpose, 'root'>;
+
+interface StatementKey {
+  readonly purpose: StatementKeyPurpose;
+  readonly material: KeyMaterial;
+  /** DER. */
+  readonly certificate: Uint8Array;
+}
+
+export interface StatementKeyStore {
+  /** The newest of that purpose. */
+  findStatementKey(purpose: StatementKeyPurpose): Promise<StatementKey | undefined>;
+  /** Adds a key; of a second root nothing is kept. */
+  insertStatementKey(key: StatementKey): Promise<void>;
+}
+
+/** What becomes of a key's certificate; `sign` is RS256 (RFC 7518 §3.3) by its issuer, over bytes. */
+export interface CertificateRequest {
+  readonly commonName: string;
+  readonly poolId: string;
+  readonly publicKey: PublicKey & { readonly keyType: 'RSA-HSM' };
+  readonly now: Date;
+  /** Absent: it certifies itself, as the authority of others. DER. */
+  readonly issuer?: Uint8Array;
+  readonly sign: (bytes: Uint8Array) => Promise<Uint8Array>;
+}
+
+export interface Certificates {
+  /** X.509 v3 (RFC 5280), DER. */
+  make(request: CertificateRequest): Promise<Uint8Array>;
+  /** Undefined for a certificate of another key than this. */
+  expiryOf(certificate: Uint8Array, publicKey: PublicKey): Date | undefined;
+}
+
+/** Signs statements; the chain is DER, the signer's certificate first and the root last. */
+interface StatementSigner {
+  readonly chain: readonly Uint8Array[];
+  /** A compact JWS (RFC 7515 §7.1), RS256, with the chain in its header. */
+  sign(payload: object, type?: string): Promise<string>;
+}
+
+export interface StatementKeys {
+  signer(purpose: SigningPurpose): Promise<StatementSigner>;
+}
+
+export interface StatementKeysParts {
+  readonly hsm: Hsm;
+  readonly store: StatementKeyStore;
+  readonly certificates: Certificates;
+  readonly pool: { readonly id: string; readonly name: string };
+  readonly newVersionId: () => KeyVersionId;
+  readonly clock: Clock;
+}
+
+const COMMON_NAME: Readonly<Record<StatementKeyPurpose, string>> = {
+  root: 'attestation root',
+  release: 'key release',
+  attestation: 'key attestation',
+};
+/** The root outlives what it certifies by far. */
+const BITS = { root: 3072, release: 2048, attestation: 2048 } as const;
+/** How long before its end a certificate is renewed: what it signs must be good for a while. */
+const RENEW_BEFORE_MS = 90 * 86_400_000;
+/** Another process may have renewed it. */
+const LOOK_AGAIN_AFTER_MS = 3_600_000;
+
+interface Held {
+  readonly signer: StatementSigner;
+  readonly lookAgainAt: number;
+}
+
+/**
+ * The keys behind what a pool states: made in the HSM when they are first needed, used there, and certified by a root of
+ * the pool's own, which whoever relies on statements has to know. Several processes may come to make a leaf at once, which
+ * does no harm; of roots the store keeps one.
+ */
+export function createStatementKeys(parts: StatementKeysParts): StatementKeys {
+  const { hsm, store, certificates, pool, newVersionId, clock } = parts;
+  const held = new Map<SigningPurpose, Held>();
+  const underWay = new Map<SigningPurpose, Promise<StatementSigner>>();
+
+  function rs256(material: KeyMaterial, bytes: Uint8Array): Promise<Uint8Array> {
+    return hsm.sign(material, 'RS256', createHash('sha256').update(bytes).digest());
+  }
+
+  async function make(purpose: StatementKeyPurpose, issuer?: StatementKey): Promise<void> {
+    const material = await hsm.generateKey(
+      {
+        pool: pool.id,
+        // No key of the pool can have such a name, so none can be put in this one's place.
+        name: `~${purpose}` as KeyName,
+        version: newVersionId(),
+        operations: ['sign'],
+        exportable: false,
+        origin: 'generated',
+      },
+      { keyType: 'RSA-HSM', bits: BITS[purpose], publicExponent: 65537 },
+    );
+    const { publicKey } = material;
+    if (publicKey?.keyType !== 'RSA-HSM') throw new TypeError('the HSM made no RSA key');
+    const certificate = await certificates.make({
+      commonName: `Strongroom pool ${pool.name} ${COMMON_NAME[purpose]}`,
+      poolId: pool.id,
+      publicKey,
+      now: clock.now(),
+      ...(issuer !== undefined && { issuer: issuer.certificate }),
+      sign: (bytes) => rs256(issuer?.material ?? material, bytes),
+    });
+    await store.insertStatementKey({ purpose, material, certificate });
+  }
+
+  /** Undefined for a key that is not there, or whose certificate ends soon. */
+  async function find(purpose: StatementKeyPurpose): Promise<StatementKey | undefined> {
+    const found = await store.findStatementKey(purpose);
+    if (found === undefined) return undefined;
+    const { certificate, material } = found;
+    const expiry = material.publicKey && certificates.expiryOf(certificate, material.publicKey);
+    if (expiry === undefined)
+      throw new Error(`the certificate of the ${purpose} key belongs to another key`);
+    const isGood = expiry.getTime() - clock.now().getTime() > RENEW_BEFORE_MS;
+    return isGood ? found : undefined;
+  }
+
+  async function ensure(
+    purpose: StatementKeyPurpose,
+    issuer?: StatementKey,
+  ): Promise<StatementKey> {
+    const found = await find(purpose);
+    if (found !== undefined) return found;
+    await make(purpose, issuer);
+    const made = await find(purpose);
+    if (made === undefined) throw new Error(`there is no good ${purpose} key`);
+    return made;
+  }
+
+  async function prepare(purpose: SigningPurpose): Promise<StatementSigner> {
+    const root = await ensure('root');
+    const { material, certificate } = await ensure(purpose, root);
+    const signer = toSigner(material, [certificate, root.certificate], rs256);
+    const lookAgainAt = clock.now().getTime() + LOOK_AGAIN_AFTER_MS;
+    held.set(purpose, { signer, lookAgainAt });
+    return signer;
+  }
+
+  return {
+    async signer(purpose) {
+      const known = held.get(purpose);
+      if (known !== undefined && clock.now().getTime() < known.lookAgainAt) return known.signer;
+      const started =
+        underWay.get(purpose) ?? prepare(purpose).finally(() => underWay.delete(purpose));
+      underWay.set(purpose, started);
+      return started;
+    },
+  };
+}
+
+function toSigner(
+  material: KeyMaterial,
+  chain: readonly Uint8Array[],
+  rs256: (material: KeyMaterial, bytes: Uint8Array) => Promise<Uint8Array>,
+): StatementSigner {
+  const [leaf = new Uint8Array()] = chain;
+  const header = {
+    alg: 'RS256',
+    kid: material.identity.version,
+    // Base64, not base64url (RFC 7515 §4.1.6).
+    x5c: chain.map((certificate) => Buffer.from(certificate).toString('base64')),
+    'x5t#S256': createHash('sha256').update(leaf).digest('base64url'),
+  };
+  return {
+    chain,
+    async sign(payload, type) {
+      const signed = [{ ...header, ...(type !== undefined && { typ: type }) }, payload]
+        .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+        .join('.');
+      const signature = await rs256(material, Buffer.from(signed));
+      return `${signed}.${Buffer.from(signature).toString('base64url')}`;
+    },
+  };
+}

@@ -1,0 +1,109 @@
+import { type Router } from 'express';
+import { z } from 'zod';
+import { action } from '../core/actions.ts';
+import { ATTESTATION_VERSION, type AttestationService } from '../core/attestation-service.ts';
+import { parseKeyName, parseKeyVersionId } from '../core/key.ts';
+import { type ReleaseService } from '../core/release-service.ts';
+import { keyScope } from '../core/role.ts';
+import { type StatementKeys } from '../core/statement-keys.ts';
+import { NEWEST_API_VERSION } from './api-version.ts';
+import { toBase64url } from './base64url.ts';
+import { type RequestContext } from './context.ts';
+import { keyId, type KeyPresenter, presentKey } from './keys.schema.ts';
+import { presentRelease, ReleaseRequest } from './release.schema.ts';
+import { route, type RouteServices } from './route.ts';
+
+type RawParams = Readonly<Record<string, string | undefined>>;
+
+const versionOf = (raw: RawParams) => ({
+  name: parseKeyName(raw['name'] ?? ''),
+  version: raw['version'] === undefined ? undefined : parseKeyVersionId(raw['version']),
+});
+const scopeOf = ({ name }: ReturnType<typeof versionOf>) => keyScope(name);
+const ApiVersion = z.object({ 'api-version': z.string().default(NEWEST_API_VERSION) });
+
+export interface ReleaseParts {
+  readonly release: ReleaseService;
+  readonly attestation: AttestationService;
+  readonly statements: StatementKeys;
+}
+
+/** A key's way out to an attested environment, and what the HSM attests of a key. Before the paths of keys. */
+export function addReleaseRoutes(
+  router: Router,
+  services: RouteServices,
+  { release, attestation, statements }: ReleaseParts,
+  presenting: KeyPresenter,
+): void {
+  route(router, services, {
+    method: 'post',
+    path: ['/keys/:name/release', '/keys/:name/:version/release'],
+    operation: 'KeyRelease',
+    action: action('keys/release/action'),
+    params: versionOf,
+    scope: scopeOf,
+    query: ApiVersion,
+    body: ReleaseRequest,
+    handler: async ({ params, query, body, context }) => {
+      const { target, nonce, enc } = body;
+      const released = await release.release(params, { token: target, wrap: enc }, noter(context));
+      const signer = await statements.signer('release');
+      const payload = presentRelease(
+        released,
+        { apiVersion: query['api-version'], nonce },
+        presenting(context),
+      );
+      return { value: await signer.sign(payload) };
+    },
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: ['/keys/:name/attestation', '/keys/:name/:version/attestation'],
+    operation: 'KeyAttestation',
+    action: action('keys/read/action'),
+    params: versionOf,
+    scope: scopeOf,
+    handler: async ({ params, context }) => {
+      const shown = presenting(context);
+      const attested = await attestation.attest(
+        params,
+        (material) => keyId(shown.origin, material),
+        noter(context),
+      );
+      const bundle = presentKey(attested.key, shown);
+      return {
+        ...bundle,
+        attributes: { attestation: presentAttestation(attested), ...bundle.attributes },
+      };
+    },
+  });
+}
+
+function presentAttestation(
+  attested: Awaited<ReturnType<AttestationService['attest']>>,
+): Readonly<Record<string, string>> {
+  const { certificates, privateStatement, publicStatement } = attested;
+  const text = (value: string) => toBase64url(Buffer.from(value));
+  return {
+    certificatePemFile: text(certificates.map(toPem).join('')),
+    privateKeyAttestation: text(privateStatement),
+    ...(publicStatement !== undefined && { publicKeyAttestation: text(publicStatement) }),
+    version: ATTESTATION_VERSION,
+  };
+}
+
+/** RFC 7468 §5.1. */
+function toPem(der: Uint8Array): string {
+  const lines =
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+}
+
+function noter({ audit }: RequestContext) {
+  return (notes: Parameters<typeof audit.note>[0]) => {
+    audit.note(notes);
+  };
+}

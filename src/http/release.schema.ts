@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { type Release } from '../core/release-service.ts';
+import { toBase64url } from './base64url.ts';
+import {
+  keyId,
+  presentAttributes,
+  presentJsonWebKey,
+  presentReleasePolicy,
+} from './keys.schema.ts';
+import { type Presenting } from './keys.schema.ts';
+
+const optionalText = (limit: number) =>
+  z
+    .string()
+    .max(limit)
+    .nullish()
+    .transform((value) => value ?? undefined);
+
+/** KeyReleaseParameters; `target` is the attestation token. */
+export const ReleaseRequest = z.object({
+  target: z.string().min(1).max(131_072),
+  nonce: optionalText(1024),
+  enc: optionalText(64),
+});
+
+/** What the pool signs about a release: the request and the wrapped key, as the live service lays them out. */
+export function presentRelease(
+  { key, wrap, recipient, wrapped }: Release,
+  request: { readonly apiVersion: string; readonly nonce: string | undefined },
+  presenting: Presenting,
+) {
+  const { kty, ...rest } = presentJsonWebKey(key.material, presenting.origin);
+  const keyHsm = {
+    ciphertext: toBase64url(wrapped),
+    header: {
+      alg: 'dir',
+      enc: wrap,
+      ...(recipient.keyId !== undefined && { kid: recipient.keyId }),
+    },
+    schema_version: '1.0',
+  };
+  return {
+    request: {
+      'api-version': request.apiVersion,
+      enc: wrap,
+      kid: keyId(presenting.origin, key.material),
+      ...(request.nonce !== undefined && { nonce: request.nonce }),
+    },
+    response: {
+      key: {
+        attributes: presentAttributes(key, presenting),
+        key: {
+          ...rest,
+          key_hsm: toBase64url(Buffer.from(JSON.stringify(keyHsm))),
+          // It is a key of the HSM no longer.
+          kty: kty.replace(/-HSM$/, ''),
+        },
+        ...presentReleasePolicy(key.material),
+      },
+    },
+  };
+}

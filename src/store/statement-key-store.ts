@@ -1,0 +1,68 @@
+import { type RsaSize } from '../core/algorithms.ts';
+import { type KeyMaterial, type KeyName, type KeyVersionId } from '../core/key.ts';
+import { type StatementKeyStore } from '../core/statement-keys.ts';
+import { reading, type StoreContext } from './database.ts';
+import { type StatementKeyRow } from './tables.ts';
+
+export function createStatementKeyStore(context: StoreContext): StatementKeyStore {
+  const { poolId } = context;
+  return {
+    findStatementKey: (purpose) =>
+      reading(context, async (db) => {
+        const row = await db
+          .selectFrom('statement_key')
+          .selectAll()
+          .where('pool_id', '=', poolId)
+          .where('purpose', '=', purpose)
+          .orderBy('ordinal', 'desc')
+          .limit(1)
+          .executeTakeFirst();
+        return row && { purpose, material: toMaterial(row), certificate: row.certificate };
+      }),
+
+    insertStatementKey: ({ purpose, material, certificate }) =>
+      reading(context, async (db) => {
+        const { identity, spec, publicKey, sealed } = material;
+        if (spec.keyType !== 'RSA-HSM' || publicKey?.keyType !== 'RSA-HSM')
+          throw new TypeError('statements are signed with RSA keys');
+        await db
+          .insertInto('statement_key')
+          .values({
+            pool_id: poolId,
+            purpose,
+            version: identity.version,
+            bits: spec.bits,
+            public_exponent: spec.publicExponent,
+            public_1: Buffer.from(publicKey.n),
+            public_2: Buffer.from(publicKey.e),
+            root_generation: sealed.rootGeneration,
+            blob: Buffer.from(sealed.blob),
+            seal: Buffer.from(sealed.seal),
+            certificate: Buffer.from(certificate),
+          })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+      }),
+  };
+}
+
+/** Name and operations are as the purpose has them: the seal covers them, so a key of another purpose is refused. */
+function toMaterial(row: StatementKeyRow): KeyMaterial {
+  return {
+    identity: {
+      pool: row.pool_id,
+      name: `~${row.purpose}` as KeyName,
+      version: row.version as KeyVersionId,
+      operations: ['sign'],
+      exportable: false,
+      origin: 'generated',
+    },
+    spec: {
+      keyType: 'RSA-HSM',
+      bits: row.bits as RsaSize,
+      publicExponent: Number(row.public_exponent),
+    },
+    publicKey: { keyType: 'RSA-HSM', n: row.public_1, e: row.public_2 },
+    sealed: { rootGeneration: row.root_generation, blob: row.blob, seal: row.seal },
+  };
+}
