@@ -14,7 +14,9 @@ import { type RecipientKey, type ReleaseWrap } from '../../src/core/key-egress.t
 import { type KeyIdentity, type KeyMaterial, type KeySpec } from '../../src/core/key.ts';
 import { parseReleasePolicy, type ReleasePolicy } from '../../src/core/release-policy.ts';
 import { type Pkcs11Hsm } from '../../src/hsm/pkcs11-hsm.ts';
+import { openToken, type Token } from '../../src/hsm/token.ts';
 import { openTestHsm, testIdentity } from '../support/hsm.ts';
+import { testToken } from '../support/softhsm.ts';
 
 const POLICY = parseReleasePolicy({
   data: Buffer.from(
@@ -38,14 +40,18 @@ let hsm: Pkcs11Hsm;
 let poolId: string;
 let recipient: RecipientKey;
 let recipientKey: KeyObject;
+/** The same application: it sees every session object that the service has. */
+let onlooker: Token;
 beforeAll(() => {
   ({ hsm, poolId } = openTestHsm());
+  onlooker = openToken(testToken());
   const pair = generateKeyPairSync('rsa', { modulusLength: 3072 });
   recipientKey = pair.privateKey;
   const { n = '', e = '' } = pair.publicKey.export({ format: 'jwk' });
   recipient = { n: Buffer.from(n, 'base64url'), e: Buffer.from(e, 'base64url') };
 });
 afterAll(async () => {
+  onlooker.close();
   await hsm.close();
 });
 
@@ -129,6 +135,22 @@ describe('a released key', () => {
     expect(unwrap(first, 'sha1').equals(unwrap(second, 'sha1'))).toBe(true);
     expect(await hsm.sign(material, 'ES256', Buffer.alloc(32))).toHaveLength(64);
   });
+});
+
+test('fifty releases at once leave nothing extractable behind', async () => {
+  const material = await hsm.generateKey(exportable('many'), {
+    keyType: 'EC-HSM',
+    curve: 'P-256',
+  });
+  const wrapped = await Promise.all(
+    Array.from({ length: 50 }, () =>
+      hsm.wrapForRelease(material, recipient, 'RSA_AES_KEY_WRAP_256'),
+    ),
+  );
+  const [first = Buffer.alloc(0), ...others] = wrapped.map((one) => unwrap(one, 'sha256'));
+  for (const other of others) expect(other.equals(first)).toBe(true);
+  const left = onlooker.keeper.find({ extractable: true });
+  expect(left).toHaveLength(0);
 });
 
 describe('a key that may not leave', () => {

@@ -11,6 +11,8 @@ import {
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ClientSecretCredential } from '@azure/identity';
+import { KeyClient } from '@azure/keyvault-keys';
 import { compactVerify, decodeProtectedHeader } from 'jose';
 import pg from 'pg';
 import {
@@ -219,6 +221,85 @@ describe('a key with a release policy', () => {
     const { released } = await open(release.json<{ value: string }>().value);
     const key = createPrivateKey({ key: released, format: 'der', type: 'pkcs8' });
     expect(createPublicKey(key).equals(outside.publicKey)).toBe(true);
+  });
+});
+
+describe('a key’s next life', () => {
+  test('keeps the policy through rotation: the new version is released under it too', async () => {
+    const { release_policy: before } = await makeExportable('rotated', {
+      release_policy: policy(undefined, { immutable: true }),
+    });
+    const rotated = await call('POST', '/keys/rotated/rotate');
+    expect(rotated.json<Bundle>()).toMatchObject({
+      attributes: { exportable: true },
+      release_policy: before,
+    });
+    const released = await call('POST', '/keys/rotated/release', { target: await attest() });
+    const { payload } = await open(released.json<{ value: string }>().value);
+    expect(payload.request['kid']).toBe(rotated.json<Bundle>().key['kid']);
+  });
+
+  test('keeps the policy through backup and restore', async () => {
+    const made = await makeExportable('restored');
+    const backup = await call('POST', '/keys/restored/backup');
+    await call('DELETE', '/keys/restored');
+    await call('DELETE', '/deletedkeys/restored');
+    const restored = await call('POST', '/keys/restore', backup.json());
+    expect(restored.json<Bundle>()).toMatchObject({
+      key: { kid: made.key['kid'] },
+      release_policy: made.release_policy,
+    });
+    const target = await attest();
+    expect((await call('POST', '/keys/restored/release', { target })).status).toBe(200);
+    const denied = call('POST', '/keys/restored/release', { target: await attest({ tee: false }) });
+    await expectRefusal(denied, 403, 'Forbidden', 'ReleasePolicyNotMet');
+  });
+});
+
+describe('the Azure library for JavaScript', () => {
+  test('makes an exportable key, changes its policy and has it released', async () => {
+    const { AZURE_CLIENT_ID: id = '', AZURE_CLIENT_SECRET: secret = '' } = service.client;
+    const tlsOptions = { ca: service.ca };
+    const credential = new ClientSecretCredential('adfs', id, secret, {
+      authorityHost: service.localUrl,
+      disableInstanceDiscovery: true,
+      tlsOptions,
+    });
+    const keys = new KeyClient(service.localUrl, credential, {
+      disableChallengeResourceVerification: true,
+      tlsOptions,
+    });
+    const encoded = (rules: object) => new Uint8Array(Buffer.from(policy(rules).data, 'base64url'));
+    const key = await keys.createRsaKey('by-sdk', {
+      hsm: true,
+      exportable: true,
+      keyOps: ['encrypt', 'decrypt'],
+      releasePolicy: { encodedPolicy: encoded({ anyOf: [{ claim: 'sdk-test', equals: 'no' }] }) },
+    });
+    expect(key.properties).toMatchObject({
+      exportable: true,
+      releasePolicy: { immutable: false, contentType: 'application/json; charset=utf-8' },
+    });
+    await expect(keys.releaseKey('by-sdk', await attest())).rejects.toMatchObject({
+      statusCode: 403,
+    });
+    const changed = await keys.updateKeyProperties('by-sdk', key.properties.version ?? '', {
+      releasePolicy: {
+        encodedPolicy: encoded({ anyOf: [{ claim: 'sdk-test', equals: 'true' }] }),
+        immutable: true,
+      },
+    });
+    expect(changed.properties.releasePolicy?.immutable).toBe(true);
+    const target = await attest({ 'sdk-test': true });
+    const { value } = await keys.releaseKey('by-sdk', target, {
+      nonce: 'nonce',
+      algorithm: 'RSA_AES_KEY_WRAP_256',
+    });
+    const { payload, released } = await open(value, 'sha256');
+    expect(payload.request['nonce']).toBe('nonce');
+    expect(
+      createPrivateKey({ key: released, format: 'der', type: 'pkcs8' }).asymmetricKeyType,
+    ).toBe('rsa');
   });
 });
 
