@@ -1,5 +1,6 @@
 import { type AuditedChange } from './audit.ts';
 import { type Hsm } from './hsm.ts';
+import { type KeyEgress } from './key-egress.ts';
 import { type KeyName, type KeyVersion } from './key.ts';
 import { keyNotFound } from './key-service.ts';
 import { type VersionMaker } from './new-version.ts';
@@ -12,7 +13,7 @@ import {
 } from './rotation.ts';
 
 export interface RotationServiceParts {
-  readonly hsm: Pick<Hsm, 'generateKey'>;
+  readonly hsm: Pick<Hsm, 'generateKey'> & Pick<KeyEgress, 'requireIntact'>;
   readonly rotations: RotationStore;
   readonly addVersion: VersionMaker;
   readonly clock: Clock;
@@ -25,12 +26,14 @@ export function createRotationService({ hsm, rotations, addVersion, clock }: Rot
   const seconds = () => Math.floor(clock.now().getTime() / 1000);
 
   /** A key of the same kind, with the same operations and tags, that expires as the policy says. */
-  function successor(
+  async function successor(
     { newest, policy }: RotatingKey,
     change: AuditedChange,
     isScheduled: boolean,
   ): Promise<KeyVersion | undefined> {
     const { identity, spec } = newest.material;
+    // What an altered record says, such as a laxer policy of release, must not come under a good seal by this way.
+    await hsm.requireIntact(newest.material);
     return addVersion(
       identity.name,
       {

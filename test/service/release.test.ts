@@ -447,18 +447,27 @@ describe('release', () => {
       release_policy: policy({ allOf: [{ claim: 'never', equals: 1 }] }),
     });
     await makeExportable('untouched');
-    const lax = Buffer.from(policy().data, 'base64url').toString().replace('"1.0"', '"1.0.0"');
+    await makeExportable('tampered-rotation');
+    const lax = Buffer.from(policy({ anyOf: [{ claim: 'tee', equals: true }] }).data, 'base64url')
+      .toString()
+      .replace('"1.0"', '"1.0.0"');
     const database = new pg.Client({ connectionString: await ownerUrl(folder) });
     await database.connect();
     const { rowCount } = await database.query(
-      "update key_version set release_policy = $1 where name_key = 'tampered'",
+      `update key_version set release_policy = $1 where name_key in ('tampered', 'tampered-rotation')`,
       [lax],
     );
     await database.end();
-    expect(rowCount).toBe(1);
+    expect(rowCount).toBe(2);
     const target = await attest();
     await expectRefusal(
       call('POST', '/keys/tampered/release', { target }),
+      500,
+      'KeyIntegrityViolation',
+    );
+    // Nor does it come under a good seal by way of a new version.
+    await expectRefusal(
+      call('POST', '/keys/tampered-rotation/rotate'),
       500,
       'KeyIntegrityViolation',
     );

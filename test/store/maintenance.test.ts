@@ -44,6 +44,7 @@ function startProcess(
   const errors: unknown[] = [];
   const rotation = createRotationService({
     hsm: {
+      requireIntact: () => Promise.resolve(),
       generateKey: async (identity, spec): Promise<KeyMaterial> => {
         await generate?.();
         return { ...newVersion(pool.id, identity.name).material, identity, spec };
