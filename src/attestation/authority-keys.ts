@@ -24,8 +24,9 @@ const AUTHORITIES_REMEMBERED = 200;
 const FETCHES_AT_ONCE = 20;
 
 interface Entry {
-  readonly keys?: JSONWebKeySet;
-  readonly readAt: number;
+  readonly read?: { readonly keys: JSONWebKeySet; readonly at: number };
+  /** When it last failed to give them. */
+  readonly failedAt?: number;
 }
 
 const Metadata = z.object({ issuer: z.string().optional(), jwks_uri: z.string().max(2048) });
@@ -50,26 +51,23 @@ export function createAuthorityKeys({ fetchJson, steadyMs }: AuthorityKeysParts)
   async function fetchKeys(authority: string): Promise<JSONWebKeySet> {
     try {
       const keys = await read(authority);
-      entries.set(authority, { keys, readAt: steadyMs() });
+      entries.set(authority, { read: { keys, at: steadyMs() } });
       return keys;
     } catch (cause) {
-      const { keys } = entries.get(authority) ?? {};
-      if (keys === undefined) entries.set(authority, { readAt: steadyMs() });
+      entries.set(authority, { ...entries.get(authority), failedAt: steadyMs() });
       throw unavailable(cause);
     }
   }
 
   return async (authority, sought) => {
-    const entry = entries.get(authority);
-    if (entry !== undefined) {
-      const age = steadyMs() - entry.readAt;
-      if (entry.keys === undefined) {
-        if (age < TRY_AGAIN_AFTER_MS) throw unavailable();
-      } else {
-        const isKnown = sought === undefined || entry.keys.keys.some((key) => key.kid === sought);
-        if (age < (isKnown ? GOOD_FOR_MS : LOOK_AGAIN_AFTER_MS)) return entry.keys;
-      }
-    }
+    const { read: known, failedAt } = entries.get(authority) ?? {};
+    const age = known === undefined ? Number.POSITIVE_INFINITY : steadyMs() - known.at;
+    const isFound =
+      sought === undefined || known?.keys.keys.some(({ kid }) => kid === sought) === true;
+    const hasJustFailed = failedAt !== undefined && steadyMs() - failedAt < TRY_AGAIN_AFTER_MS;
+    const goodFor = isFound || hasJustFailed ? GOOD_FOR_MS : LOOK_AGAIN_AFTER_MS;
+    if (known !== undefined && age < goodFor) return known.keys;
+    if (hasJustFailed) throw unavailable();
     const started = underWay.get(authority);
     if (started !== undefined) return started;
     if (underWay.size >= FETCHES_AT_ONCE)

@@ -54,9 +54,9 @@ export async function wrapForRecipient(
     const transport = session.generateKey(KeyGenMechanism.AES, transportKey(isNative));
     try {
       const forRecipient = isNative
-        ? wrapTransport(session, transport, recipient, hash)
-        : encryptTransport(session, transport, recipient, hash);
-      return Buffer.concat([forRecipient, wrapTarget(context, transport, target)]);
+        ? await wrapTransport(context, transport, recipient, hash)
+        : await encryptTransport(session, transport, recipient, hash);
+      return Buffer.concat([forRecipient, await wrapTarget(context, transport, target)]);
     } finally {
       transport.destroy();
     }
@@ -92,7 +92,11 @@ function transportKey(sensitive: boolean): ITemplate {
   };
 }
 
-function withRecipient<T>(session: Session, { n, e }: RecipientKey, use: (publicKey: Key) => T): T {
+async function withRecipient<T>(
+  session: Session,
+  { n, e }: RecipientKey,
+  use: (publicKey: Key) => T | Promise<T>,
+): Promise<T> {
   const publicKey = session
     .create({
       class: ObjectClass.PUBLIC_KEY,
@@ -106,35 +110,41 @@ function withRecipient<T>(session: Session, { n, e }: RecipientKey, use: (public
     })
     .toType<Key>();
   try {
-    return use(publicKey);
+    return await use(publicKey);
   } finally {
     publicKey.destroy();
   }
 }
 
 function wrapTransport(
-  session: Session,
+  { session, calls }: ReleaseContext,
   transport: Key,
   recipient: RecipientKey,
   hash: OaepHash,
-): Buffer {
+): Promise<Buffer> {
+  const mechanism = rsaOaep(hash);
   return withRecipient(session, recipient, (publicKey) =>
-    session.wrapKey(rsaOaep(hash), publicKey, transport),
+    calls.run('wrap RSA_PKCS_OAEP', 'fast', {
+      inline: () => session.wrapKey(mechanism, publicKey, transport),
+      offLoop: (done) => {
+        session.wrapKey(mechanism, publicKey, transport, done);
+      },
+    }),
   );
 }
 
 /** OAEP with a hash that the module doesn't have: encoded here, encrypted there. */
-function encryptTransport(
+async function encryptTransport(
   session: Session,
   transport: Key,
   recipient: RecipientKey,
   hash: OaepHash,
-): Buffer {
+): Promise<Buffer> {
   const value = readBytes(transport, 'value');
   const k = recipient.n.length;
   const encoded = oaepEncode(value, k, hash, session.generateRandom(HASH_BYTES[hash]));
   try {
-    return withRecipient(session, recipient, (publicKey) =>
+    return await withRecipient(session, recipient, (publicKey) =>
       session
         .createCipher({ name: MechanismEnum.RSA_X_509, params: null }, publicKey)
         .once(encoded, Buffer.alloc(k)),
@@ -147,9 +157,14 @@ function encryptTransport(
 
 const HASH_BYTES: Readonly<Record<OaepHash, number>> = { sha1: 20, sha256: 32, sha384: 48 };
 
-function wrapTarget(context: ReleaseContext, transport: Key, target: Key): Buffer {
-  const { session, capabilities } = context;
-  const wrapped = session.wrapKey(KEY_WRAP_PADDED, transport, target);
+async function wrapTarget(context: ReleaseContext, transport: Key, target: Key): Promise<Buffer> {
+  const { session, capabilities, calls } = context;
+  const wrapped = await calls.run('wrap sealed', 'slow', {
+    inline: () => session.wrapKey(KEY_WRAP_PADDED, transport, target),
+    offLoop: (done) => {
+      session.wrapKey(KEY_WRAP_PADDED, transport, target, done);
+    },
+  });
   if (capabilities.keyWrapPadded === 'native') return wrapped;
   // Such a module writes a length that is rounded up to 8 bytes. AES keys are such a length; DER rarely is, and those who
   // read it strictly refuse the zeros that seem to follow it.

@@ -73,13 +73,28 @@ describe('the keys of an authority', () => {
   });
 
   test('that it has withdrawn are not believed because it is down', async () => {
-    const { keys, served, clock } = setUp();
+    const { keys, served, clock, asked } = setUp();
     await keys(AUTHORITY, 'first');
     served[CERTS] = undefined;
     clock.ms += 600_000;
-    await expect(keys(AUTHORITY, 'first')).rejects.toMatchObject({
+    const unavailable = { code: 'AttestationAuthorityUnavailable' };
+    for (let turn = 0; turn < 3; turn += 1)
+      await expect(keys(AUTHORITY, 'first')).rejects.toMatchObject(unavailable);
+    // Two documents at first, and then one attempt for all who ask within five seconds.
+    expect(asked).toHaveLength(4);
+  });
+
+  test('are good for their time while it is down, and a new one is looked for now and then', async () => {
+    const { keys, served, clock, asked } = setUp();
+    await keys(AUTHORITY, 'first');
+    served[METADATA] = undefined;
+    clock.ms += 30_000;
+    await expect(keys(AUTHORITY, 'new')).rejects.toMatchObject({
       code: 'AttestationAuthorityUnavailable',
     });
+    expect(kids(await keys(AUTHORITY, 'new'))).toEqual(['first']);
+    expect(kids(await keys(AUTHORITY, 'first'))).toEqual(['first']);
+    expect(asked).toHaveLength(3);
   });
 
   test.each<[string, Record<string, unknown>]>([
