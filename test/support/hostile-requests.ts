@@ -312,8 +312,15 @@ const weirdSegment = fc.oneof(
   fc.string({ unit: 'grapheme' }).map((text) => encodeURIComponent(text)),
 );
 
+const SETTINGS = ['AllowRsa15', 'AllowKeyManagementOperationsThroughARM', 'allowrsa15', 'none'];
+
 /** Values that a parameter of a path can have: mostly what the route expects, so that its body is read. */
-function segment(parameter: string, key: string | undefined): fc.Arbitrary<string> {
+function segment(
+  parameter: string,
+  key: string | undefined,
+  isSetting: boolean,
+): fc.Arbitrary<string> {
+  if (isSetting) return fc.oneof(fc.constantFrom(...SETTINGS), weirdSegment);
   const names = key === undefined ? [...Object.keys(FIXTURES.changed), 'nobody'] : [key];
   const fitting: Readonly<Record<string, readonly string[]>> = {
     name: names,
@@ -332,7 +339,11 @@ function pathText(path: string, key: string | undefined): fc.Arbitrary<string> {
   const parts = path
     .slice(1)
     .split('/')
-    .map((part) => (part.startsWith(':') ? segment(part.slice(1), key) : fc.constant(part)));
+    .map((part) =>
+      part.startsWith(':')
+        ? segment(part.slice(1), key, path.startsWith('/settings'))
+        : fc.constant(part),
+    );
   return fc.tuple(...parts).map((segments) => `/${segments.join('/')}`);
 }
 
@@ -347,7 +358,13 @@ export function singleFaults({ method, path }: KnownRoute): readonly HostileRequ
   if (method === 'GET') return [];
   return soundOnes(path).flatMap(([key, sound]) => {
     const target = path.replace(/:(\w+)/g, (_all, parameter: string) =>
-      parameter === 'name' ? (key ?? 'made') : parameter === 'tenant' ? 'adfs' : GUID,
+      path.startsWith('/settings')
+        ? 'AllowRsa15'
+        : parameter === 'name'
+          ? (key ?? 'made')
+          : parameter === 'tenant'
+            ? 'adfs'
+            : GUID,
     );
     const faults = placesIn({ body: sound }).flatMap((_place, where) => [
       { where, how: 'remove' as const, name: '', value: undefined },

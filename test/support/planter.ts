@@ -14,6 +14,7 @@ interface Plant {
   readonly spec: KeyMaterial['spec'];
   readonly publicKey?: KeyMaterial['publicKey'];
   readonly blob: Uint8Array;
+  readonly macBlob?: Uint8Array;
 }
 
 /**
@@ -22,6 +23,10 @@ interface Plant {
  */
 export interface Planter {
   plant(keys: readonly Plant[]): Promise<void>;
+  /** Takes keys out again, with all their versions. */
+  uproot(names: readonly string[]): Promise<void>;
+  /** Lets Postgres know how many there are now, as it learns by itself in time. */
+  analyze(): Promise<void>;
   /** The newest version of a key as the store has it. */
   read(name: string): Promise<KeyVersion>;
   close(): Promise<void>;
@@ -38,13 +43,17 @@ export async function openPlanter(databaseUrl: string): Promise<Planter> {
     { poolId: pool.id, generation: pool.rootGeneration },
   );
 
-  async function sealed({ identity, spec, publicKey, blob }: Plant): Promise<KeyVersion> {
+  async function sealed({ identity, spec, publicKey, blob, macBlob }: Plant): Promise<KeyVersion> {
     const bound = {
       identity: { ...identity, pool: pool?.id ?? '' },
       spec,
       ...(publicKey !== undefined && { publicKey }),
     };
-    const unsealed = { rootGeneration: pool?.rootGeneration ?? 0, blob };
+    const unsealed = {
+      rootGeneration: pool?.rootGeneration ?? 0,
+      blob,
+      ...(macBlob !== undefined && { macBlob }),
+    };
     const seal = await sealing.mac(sealedBytes(bound, unsealed));
     const now = Math.floor(Date.now() / 1000);
     return {
@@ -79,6 +88,19 @@ export async function openPlanter(databaseUrl: string): Promise<Planter> {
           .execute();
         await trx.insertInto('key_version').values(versions.map(fromKeyVersion)).execute();
       });
+    },
+    async uproot(names) {
+      await db
+        .deleteFrom('key')
+        .where(
+          'name_key',
+          'in',
+          names.map((name) => name.toLowerCase()),
+        )
+        .execute();
+    },
+    async analyze() {
+      await sql`analyze`.execute(db);
     },
     async read(name) {
       const row = await db
