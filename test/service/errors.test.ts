@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { makePrincipal, signInAsAdministrator } from '../support/administrator.ts';
 import { type Caller } from '../support/client.ts';
 import { outsideEc } from '../support/plain-keys.ts';
+import { listRoutes } from '../support/routes.ts';
 import {
   makeDataFolder,
   removeDataFolder,
@@ -138,6 +139,7 @@ describe('403 AccessDenied, naming the action and the scope', () => {
   });
 });
 
+const releases = listRoutes().some(({ path }) => path === '/keys/:name/release');
 const kw = { alg: 'A256KW', value: value() };
 const rows: readonly Row[] = [
   ...(['encrypt', 'decrypt', 'wrapkey', 'unwrapkey', 'sign', 'verify'] as const).map(
@@ -379,6 +381,21 @@ const rows: readonly Row[] = [
     'BadParameter',
     undefined,
     'Exportable keys must have release policy',
+  ],
+  [
+    'a policy of release without a version',
+    'administrator',
+    'POST',
+    '/keys/new/create',
+    {
+      kty: 'EC',
+      attributes: { exportable: true },
+      release_policy: { data: Buffer.from('{"anyOf":[]}').toString('base64url') },
+    },
+    400,
+    'BadParameter',
+    undefined,
+    releases ? "Key Release Policy: missing 'version' property" : '',
   ],
   [
     'a version of the API that nobody knows',
