@@ -8,6 +8,7 @@ import {
   type ServiceSettings,
   systemClock,
 } from './compose.ts';
+import { effectiveActions } from './core/action-pattern.ts';
 import { AuditDraft } from './core/audit-draft.ts';
 import { createDirectoryService } from './core/directory-service.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from './core/role.ts';
@@ -23,7 +24,8 @@ import {
   protectFromPurge,
   withPoolLock,
 } from './store/pool-store.ts';
-import { createRoleStore, seedBuiltInRoles } from './store/role-store.ts';
+import { seedRoles } from './store/role-definition-store.ts';
+import { createRoleStore } from './store/role-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
 
 export interface BootstrapSettings extends ServiceSettings {
@@ -80,7 +82,7 @@ export async function bootstrap(
         writer: randomUUID(),
         tell: () => undefined,
       };
-      await seedBuiltInRoles(db, pool.id, await readBuiltInRoles());
+      await seedRoles(db, pool.id, await readBuiltInRoles(), effectiveActions);
       const signingKeyStore = createSigningKeyStore(context);
       if ((await signingKeyStore.listSigningKeys()).length === 0) {
         await openRootKeys(opened(), pool);
@@ -141,6 +143,7 @@ async function makeAdministrator(
   const application = await directory.createApplication('Bootstrap administrator', change());
   const { secret } = await directory.addPassword(application.id, {}, change());
   const principal = await directory.createServicePrincipal(application.appId, change());
+  const now = Math.floor(systemClock.now().getTime() / 1000);
   for (const roleDefinitionId of roles) {
     const draft = change();
     const assignment = {
@@ -150,7 +153,7 @@ async function makeAdministrator(
       scope: '/',
     } as const;
     draft.note({ change: { after: assignment } });
-    await roleStore.insertAssignment(assignment, draft);
+    await roleStore.putAssignment(assignment, now, draft);
   }
   return { clientId: application.appId, clientSecret: secret, principalId: principal.id };
 }

@@ -7,6 +7,8 @@ import { createAuditTrail } from './audit/audit-log.ts';
 import { backupBlobs } from './backup/backup-blob.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
 import { createAttestationService } from './core/attestation-service.ts';
+import { createAccessService } from './core/access-service.ts';
+import { createAscentRules } from './core/ascent.ts';
 import { createBackupService } from './core/backup-service.ts';
 import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
@@ -190,6 +192,7 @@ export async function compose(
   const authorizer = await createAuthorizer({
     policies: roleStore,
     feed,
+    clock,
     callers: LIMITS.cachedCallers,
     decisions: LIMITS.cachedDecisions,
     onError: (error) => {
@@ -298,7 +301,12 @@ export async function compose(
       statements,
     },
     hsm,
-    roles: createRoleService({ roles: roleStore, policies: roleStore }),
+    roles: createRoleService({
+      roles: roleStore,
+      ascent: createAscentRules({ policies: roleStore, clock }),
+      clock,
+    }),
+    access: createAccessService({ roles: roleStore, authorizer, clock }),
     directory: createDirectoryService({
       store: directoryStore,
       hasher,

@@ -41,8 +41,7 @@ export function parseRoles(text: string): readonly BuiltInRole[] {
   return roles.map((role) => ({
     ...role,
     kind: 'built-in',
-    dataActions: role.actions,
-    notDataActions: [],
+    permissions: [{ dataActions: role.actions, notDataActions: [] }],
     assignableScopes: ['/'],
   }));
 }

@@ -3,7 +3,7 @@ import { type Enforcer, newEnforcer, newModelFromString } from 'casbin';
 import { type Action } from '../core/actions.ts';
 import { CoherentCache } from '../core/coherent-cache.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type Authorizer, type ChangeFeed, type PolicyReader } from '../core/ports.ts';
+import { type Authorizer, type ChangeFeed, type Clock, type PolicyReader } from '../core/ports.ts';
 import { type Principal } from '../core/principal.ts';
 import { coveringScopes, type Scope } from '../core/role.ts';
 import { CALLER, createPolicyAdapter } from './policy-adapter.ts';
@@ -13,6 +13,7 @@ const MODEL_FILE = new URL('../../policies/model.conf', import.meta.url);
 export interface AuthorizerOptions {
   readonly policies: PolicyReader;
   readonly feed: ChangeFeed;
+  readonly clock: Clock;
   /** Callers whose policy is kept in memory, at most. */
   readonly callers: number;
   /** Casbin's answers remembered for each of them, at most. */
@@ -23,6 +24,8 @@ export interface AuthorizerOptions {
 /** One caller's policy, and what has been decided by it. It is thrown away when the policy changes. */
 interface CallerPolicy {
   readonly enforcer: Enforcer;
+  /** When the first of its assignments ends by itself; seconds since 1970-01-01 UTC. */
+  readonly endsAt: number;
   /** By action and the exact scope that Casbin was asked about: a role held at `/` takes one line, not one a key. */
   readonly decided: Map<string, boolean>;
 }
@@ -33,6 +36,7 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Auth
     throw new RangeError('at least one decision is remembered');
   const modelText = await readFile(MODEL_FILE, 'utf8');
   const adapter = createPolicyAdapter(options.policies);
+  const seconds = () => options.clock.now().getTime() / 1000;
   let inGroups = false;
   // A change of one's own assignments drops one's entry; a group's assignments may be anyone's, and so may a role's
   // permissions: entries of callers in groups are under a key that no single id matches, so those changes drop all.
@@ -45,15 +49,23 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Auth
   async function load(principalIds: readonly string[]): Promise<CallerPolicy> {
     const enforcer = await newEnforcer(newModelFromString(modelText));
     enforcer.setAdapter(adapter);
-    await enforcer.loadFilteredPolicy({ principalIds });
-    return { enforcer, decided: new Map() };
+    let endsAt = Number.POSITIVE_INFINITY;
+    const onEnd = (first: number) => {
+      endsAt = first;
+    };
+    await enforcer.loadFilteredPolicy({ principalIds, now: seconds(), onEnd });
+    return { enforcer, endsAt, decided: new Map() };
   }
 
   async function decide(principal: Principal, action: Action, scope: Scope): Promise<boolean> {
     const principalIds = [principal.objectId, ...principal.groups];
     if (principalIds.length > 1) inGroups = true;
     const key = principalIds.length === 1 ? principal.objectId : principalIds.sort().join('\0');
-    const policy = await cache.get(key, () => load(principalIds));
+    let policy = await cache.get(key, () => load(principalIds));
+    if (policy !== undefined && seconds() >= policy.endsAt) {
+      cache.forget(key);
+      policy = await cache.get(key, () => load(principalIds));
+    }
     if (policy === undefined) return false;
     return coveringScopes(scope).some((covering) => isHeldAt(policy, action, covering));
   }

@@ -4,6 +4,10 @@ import { type PolicyReader } from '../core/ports.ts';
 /** Which lines an enforcer needs: those of one caller and the groups it is in. */
 interface PolicyFilter {
   readonly principalIds: readonly string[];
+  /** Seconds since 1970-01-01 UTC: assignments that have ended by then are left out. */
+  readonly now: number;
+  /** Told when the first of the others ends. */
+  readonly onEnd: (endsAt: number) => void;
 }
 
 /**
@@ -21,8 +25,14 @@ export function createPolicyAdapter(policies: PolicyReader): FilteredAdapter {
   return {
     isFiltered: () => true,
     loadPolicy: () => Promise.reject(new Error('policies are never loaded as a whole')),
-    async loadFilteredPolicy(model: Model, { principalIds }: PolicyFilter) {
-      const { assignments, permissions } = await policies.policyOf(principalIds);
+    async loadFilteredPolicy(model: Model, { principalIds, now, onEnd }: PolicyFilter) {
+      const policy = await policies.policyOf(principalIds);
+      const { permissions } = policy;
+      const assignments = policy.assignments.filter(
+        ({ expiresOn = Number.POSITIVE_INFINITY }) => now < expiresOn,
+      );
+      const ends = assignments.flatMap(({ expiresOn }) => expiresOn ?? []);
+      if (ends.length > 0) onEnd(Math.min(...ends));
       // Not line by line: addPolicy looks through all lines before it, and took 2 s for a caller with 20,000 assignments.
       model.addPolicies(
         'p',

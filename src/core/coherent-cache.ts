@@ -53,6 +53,11 @@ export class CoherentCache<V> {
     return value;
   }
 
+  /** What was remembered has turned out to be stale by itself. */
+  forget(key: string): void {
+    this.#entries.delete(key);
+  }
+
   get size(): number {
     return this.#entries.size;
   }

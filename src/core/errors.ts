@@ -28,6 +28,7 @@ export type ErrorCode =
   | 'RoleDefinitionNotFound'
   | 'RoleAssignmentNotFound'
   | 'RoleAssignmentExists'
+  | 'RoleAssignedElsewhere'
   | 'LastAdministrator'
   | 'DirectoryObjectNotFound'
   | 'DirectoryObjectExists'

@@ -145,19 +145,43 @@ export interface EncryptionCountStore {
 }
 
 export interface RoleStore {
-  listDefinitions(): Promise<readonly RoleDefinition[]>;
+  /** Built-in ones first, in Azure's order. */
+  listDefinitions(page: PageRequest): Promise<Page<RoleDefinition>>;
   findDefinition(id: string): Promise<RoleDefinition | undefined>;
+  /**
+   * Makes or changes a custom role: `decide` sees the present one, locked.
+   * @param actions that it comes to
+   * @throws ServiceError RoleAssignedElsewhere when the id is assigned at scopes at which the role can't be, and what
+   * `decide` throws
+   */
+  putDefinition(
+    definition: RoleDefinition,
+    actions: ReadonlySet<Action>,
+    decide: (present: RoleDefinition | undefined) => void,
+    change: AuditedChange,
+  ): Promise<void>;
+  /** Its assignments stay, and give nothing any more. Undefined where there is none. */
+  deleteDefinition(
+    id: string,
+    decide: (present: RoleDefinition) => void,
+    change: AuditedChange,
+  ): Promise<RoleDefinition | undefined>;
   /** At, above or below `scope` as the flags say; `below` of `/` is everything. */
   listAssignments(
     filter: { scope: Scope; above: boolean; below: boolean; principalId?: string },
     page: PageRequest,
   ): Promise<Page<RoleAssignment>>;
   findAssignment(id: string, scope: Scope): Promise<RoleAssignment | undefined>;
+  /** The principals to which a role is assigned anywhere, each once. */
+  listHolders(roleDefinitionId: string, limit: number): Promise<readonly string[]>;
   /**
+   * The same principal, role and scope under the same name again change description and expiry.
+   * @param now seconds since 1970-01-01 UTC: what stood under another name and has ended gives way
    * @throws ServiceError RoleAssignmentExists when the name is taken by another assignment, or the same principal, role
-   * and scope stand under another name. The very same assignment again is no error.
+   * and scope stand under another name; LastAdministrator rather than let the last Administrator end; BadParameter where
+   * the role can't be assigned at the scope
    */
-  insertAssignment(assignment: RoleAssignment, change: AuditedChange): Promise<void>;
+  putAssignment(assignment: RoleAssignment, now: number, change: AuditedChange): Promise<void>;
   /**
    * Undefined where there is none.
    * @throws ServiceError LastAdministrator rather than remove the last assignment of Administrator at `/`
@@ -236,6 +260,8 @@ export interface PolicyAssignment {
   readonly principalId: string;
   readonly roleDefinitionId: string;
   readonly scope: Scope;
+  /** It holds until then; seconds since 1970-01-01 UTC. */
+  readonly expiresOn?: number;
 }
 /** One permission as Casbin's `p` line has it; wildcards and notDataActions are already worked out. */
 export interface PolicyPermission {
@@ -244,7 +270,7 @@ export interface PolicyPermission {
 }
 
 export interface PolicyReader {
-  /** The assignments of these principals (a caller and its groups), and the permissions of the roles they name. */
+  /** The assignments of these principals (a caller and its groups), ended ones too, and the permissions of the roles they name. */
   policyOf(principalIds: readonly string[]): Promise<{
     readonly assignments: readonly PolicyAssignment[];
     readonly permissions: readonly PolicyPermission[];

@@ -1,24 +1,30 @@
+import { effectiveActions } from './action-pattern.ts';
+import { type Ascent } from './ascent.ts';
 import { type AuditedChange } from './audit.ts';
 import { ServiceError } from './errors.ts';
-import { type Page, type PageRequest, type PolicyReader, type RoleStore } from './ports.ts';
+import { type Clock, type Page, type PageRequest, type RoleStore } from './ports.ts';
 import { type Principal } from './principal.ts';
 import {
-  ADMINISTRATOR_ROLE,
   isGuid,
+  isWithin,
   parseGuid,
   type RoleAssignment,
   type RoleDefinition,
   type Scope,
 } from './role.ts';
+import { parseRoleDefinition, type RequestedDefinition } from './role-definition.ts';
 
 /** The last part of an ARM-shaped role definition id, or the bare GUID. */
 const ROLE_DEFINITION_ID = /^(?:.*\/)?([0-9a-fA-F-]{36})$/;
 /** Object ids are GUIDs in Entra ID; other issuers name principals in other ways, which all fit this. */
 const PRINCIPAL_ID = /^[0-9A-Za-z][0-9A-Za-z._:@|-]{0,127}$/;
+const DESCRIPTION_LIMIT = 1024;
 
 export interface RequestedAssignment {
   readonly roleDefinitionId: string;
   readonly principalId: string;
+  readonly description?: string | undefined;
+  readonly expiresOn?: Date | undefined;
 }
 
 export type AssignmentFilter =
@@ -28,53 +34,100 @@ export type AssignmentFilter =
 
 export interface RoleServiceParts {
   readonly roles: RoleStore;
-  readonly policies: PolicyReader;
+  readonly ascent: Ascent;
+  readonly clock: Clock;
 }
 
 export type RoleService = ReturnType<typeof createRoleService>;
 
-/** Role definitions and assignments. Whether the caller may read or write assignments at the scope is decided before. */
-export function createRoleService({ roles, policies }: RoleServiceParts) {
+/** Role definitions and assignments. Whether the caller may read or write them at the scope is decided before. */
+export function createRoleService({ roles, ascent, clock }: RoleServiceParts) {
   async function definition(id: string): Promise<RoleDefinition> {
     const found = await roles.findDefinition(id);
-    if (found === undefined)
-      throw new ServiceError('RoleDefinitionNotFound', 'Requested role definition not found');
+    if (found === undefined) throw definitionNotFound();
     return found;
   }
 
   /**
-   * No way up. A role that holds control over the pool is granted by an Administrator of the whole pool only, and nobody
-   * below Administrator grants anything to itself or to a group it is in; so writing assignments can't become more.
+   * Roles are the pool's, also when they are written at a key: that takes a role which can be assigned there and below
+   * only, before and after.
    */
-  async function requireMayGrant(
-    caller: Principal,
-    role: RoleDefinition,
-    principalId: string,
-  ): Promise<void> {
-    const callerIds = [caller.objectId, ...caller.groups];
-    const grantsSelf = callerIds.includes(principalId);
-    if (!grantsSelf && !role.dataActions.some(isControlAction)) return;
-    const { assignments } = await policies.policyOf(callerIds);
-    const isAdministrator = assignments.some(
-      (held) => held.roleDefinitionId === ADMINISTRATOR_ROLE && held.scope === '/',
-    );
-    if (isAdministrator) return;
-    throw new ServiceError(
-      'AccessDenied',
-      grantsSelf
-        ? 'Only a Managed HSM Administrator at / can make a role assignment for itself or for a group that it is in.'
-        : `Only a Managed HSM Administrator at / can assign the role ${role.roleName}, which holds control over the pool.`,
-    );
+  function requireDefinableAt(scope: Scope, versions: readonly RoleDefinition[]): void {
+    if (versions.some(({ kind }) => kind === 'built-in'))
+      throw new ServiceError(
+        'BadParameter',
+        'Cannot re-use the name/GUID matching that of a built-in role. Please use a unique role ID.',
+      );
+    if (versions.some((one) => one.assignableScopes.some((wide) => !isWithin(wide, scope))))
+      throw new ServiceError(
+        'AccessDenied',
+        `A role that can be assigned outside of ${scope} cannot be written there.`,
+      );
   }
 
   return {
-    listDefinitions(): Promise<readonly RoleDefinition[]> {
-      return roles.listDefinitions();
+    /** Those that can be assigned at the scope; with `below`: or below it. */
+    async listDefinitions(
+      scope: Scope,
+      { below }: { readonly below: boolean },
+      page: PageRequest,
+    ): Promise<Page<RoleDefinition>> {
+      const found = await roles.listDefinitions(page);
+      const isShown = ({ assignableScopes }: RoleDefinition) =>
+        assignableScopes.some((at) => isWithin(scope, at) || (below && isWithin(at, scope)));
+      return { ...found, items: found.items.filter(isShown) };
     },
 
     /** @throws ServiceError BadParameter, RoleDefinitionNotFound */
     getDefinition(id: string): Promise<RoleDefinition> {
       return definition(parseGuid('Role definition name', id));
+    },
+
+    /** Makes or replaces a custom role. @throws ServiceError BadParameter, AccessDenied, RoleAssignedElsewhere */
+    async putDefinition(
+      caller: Principal,
+      id: string,
+      scope: Scope,
+      requested: RequestedDefinition,
+      change: AuditedChange,
+    ): Promise<RoleDefinition> {
+      const guid = parseGuid('Role definition name', id);
+      const wanted = parseRoleDefinition(guid, requested);
+      const requireMayDefine = await ascent.definingBy(caller);
+      await roles.putDefinition(
+        wanted,
+        effectiveActions(wanted.permissions),
+        (present) => {
+          change.note({ change: { before: present, after: wanted } });
+          const versions = present === undefined ? [wanted] : [present, wanted];
+          requireDefinableAt(scope, versions);
+          requireMayDefine(guid, versions);
+        },
+        change,
+      );
+      return wanted;
+    },
+
+    /** Its assignments stay in lists, and give nothing. @throws ServiceError BadParameter, RoleDefinitionNotFound, AccessDenied */
+    async deleteDefinition(
+      caller: Principal,
+      id: string,
+      scope: Scope,
+      change: AuditedChange,
+    ): Promise<RoleDefinition> {
+      const guid = parseGuid('Role definition name', id);
+      const requireMayDefine = await ascent.definingBy(caller);
+      const removed = await roles.deleteDefinition(
+        guid,
+        (present) => {
+          change.note({ change: { before: present } });
+          requireDefinableAt(scope, [present]);
+          requireMayDefine(guid, [present]);
+        },
+        change,
+      );
+      if (removed === undefined) throw definitionNotFound();
+      return removed;
     },
 
     /** At or above the scope; with a principal: at, above or below it. Listing the pool shows assignments of all keys too. */
@@ -106,7 +159,10 @@ export function createRoleService({ roles, policies }: RoleServiceParts) {
       return found;
     },
 
-    /** The same assignment again is no error. @throws ServiceError BadParameter, RoleDefinitionNotFound, RoleAssignmentExists, AccessDenied */
+    /**
+     * The same assignment again is no error, and may change its description and its end.
+     * @throws ServiceError BadParameter, RoleDefinitionNotFound, RoleAssignmentExists, LastAdministrator, AccessDenied
+     */
     async putAssignment(
       caller: Principal,
       id: string,
@@ -116,20 +172,29 @@ export function createRoleService({ roles, policies }: RoleServiceParts) {
     ): Promise<RoleAssignment> {
       const roleId = ROLE_DEFINITION_ID.exec(requested.roleDefinitionId)?.[1] ?? '';
       const role = await definition(parseGuid('Property roleDefinitionId', roleId));
+      const now = Math.floor(clock.now().getTime() / 1000);
       const assignment: RoleAssignment = {
         id: parseGuid('Role assignment name', id),
         principalId: parsePrincipalId(requested.principalId),
         roleDefinitionId: role.id,
         scope,
+        ...parseTerms(requested, now),
       };
-      await requireMayGrant(caller, role, assignment.principalId);
-      change.note({ change: { after: { ...assignment, roleName: role.roleName } } });
-      await roles.insertAssignment(assignment, change);
+      if (!role.assignableScopes.some((wide) => isWithin(scope, wide)))
+        throw new ServiceError(
+          'BadParameter',
+          `The role ${role.roleName} cannot be assigned at ${scope}: its assignable scopes are ${role.assignableScopes.join(', ')}.`,
+        );
+      await ascent.requireMayGrant(caller, role, assignment.principalId);
+      const before = await roles.findAssignment(assignment.id, scope);
+      change.note({ change: { before, after: { ...assignment, roleName: role.roleName } } });
+      await roles.putAssignment(assignment, now, change);
       return assignment;
     },
 
-    /** @throws ServiceError BadParameter, RoleAssignmentNotFound, LastAdministrator */
+    /** @throws ServiceError BadParameter, RoleAssignmentNotFound, LastAdministrator, AccessDenied */
     async deleteAssignment(
+      caller: Principal,
       id: string,
       scope: Scope,
       change: AuditedChange,
@@ -138,6 +203,11 @@ export function createRoleService({ roles, policies }: RoleServiceParts) {
       const before = await roles.findAssignment(guid, scope);
       if (before === undefined) throw assignmentNotFound();
       change.note({ change: { before } });
+      await ascent.requireMayRevoke(
+        caller,
+        await roles.findDefinition(before.roleDefinitionId),
+        before.principalId,
+      );
       const removed = await roles.deleteAssignment(guid, scope, change);
       if (removed === undefined) throw assignmentNotFound();
       return removed;
@@ -145,27 +215,34 @@ export function createRoleService({ roles, policies }: RoleServiceParts) {
   };
 }
 
-function parsePrincipalId(text: string): string {
+export function parsePrincipalId(text: string): string {
   if (!PRINCIPAL_ID.test(text))
     throw new ServiceError('BadParameter', 'Property principalId has an invalid value.');
   return isGuid(text) ? text.toLowerCase() : text;
 }
 
-function assignmentNotFound(): ServiceError {
-  return new ServiceError('RoleAssignmentNotFound', 'Requested role assignment not found');
+function parseTerms(
+  { description, expiresOn }: RequestedAssignment,
+  now: number,
+): Pick<RoleAssignment, 'description' | 'expiresOn'> {
+  if ((description?.length ?? 0) > DESCRIPTION_LIMIT)
+    throw new ServiceError(
+      'BadParameter',
+      `Property description can have at most ${DESCRIPTION_LIMIT} characters.`,
+    );
+  const ends = expiresOn && Math.floor(expiresOn.getTime() / 1000);
+  if (ends !== undefined && ends <= now)
+    throw new ServiceError('BadParameter', 'Property expiresOn must be in the future.');
+  return {
+    ...(description !== undefined && { description }),
+    ...(ends !== undefined && { expiresOn: ends }),
+  };
 }
 
-const CONTROL = [
-  // A wildcard may stand for any of the others.
-  /\*/,
-  /\/role(Definitions|Assignments)\/(write|delete)\//,
-  /\/securitydomain\//,
-  /\/managedHsm\/(backup|restore)\//,
-  /\/settings\/write\//,
-  /^Strongroom\/directory\/write\//,
-];
+function definitionNotFound(): ServiceError {
+  return new ServiceError('RoleDefinitionNotFound', 'Requested role definition not found');
+}
 
-/** Actions that decide over the pool itself: who may what, its backups, its security domain, settings and directory. */
-function isControlAction(action: string): boolean {
-  return CONTROL.some((pattern) => pattern.test(action));
+function assignmentNotFound(): ServiceError {
+  return new ServiceError('RoleAssignmentNotFound', 'Requested role assignment not found');
 }

@@ -10,9 +10,15 @@ export interface RoleDefinition {
   readonly roleName: string;
   readonly description: string;
   readonly kind: 'built-in' | 'custom';
+  readonly permissions: readonly Permission[];
+  /** It can be assigned at these scopes and below. */
+  readonly assignableScopes: readonly Scope[];
+}
+
+/** Actions as they were written, with wildcards; what is excluded is excluded from this permission alone. */
+export interface Permission {
   readonly dataActions: readonly string[];
   readonly notDataActions: readonly string[];
-  readonly assignableScopes: readonly string[];
 }
 
 export interface RoleAssignment {
@@ -21,6 +27,9 @@ export interface RoleAssignment {
   readonly principalId: string;
   readonly roleDefinitionId: string;
   readonly scope: Scope;
+  readonly description?: string;
+  /** It holds until then; seconds since 1970-01-01 UTC. */
+  readonly expiresOn?: number;
 }
 
 /** Managed HSM Administrator, the same GUID as in Azure. */
@@ -38,6 +47,18 @@ export function coveringScopes(scope: Scope): readonly Scope[] {
   if (scope === '/') return ['/'];
   if (scope === '/keys') return ['/', '/keys'];
   return ['/', '/keys', scope];
+}
+
+/** Whether `scope` is `wider` itself or below it. */
+export function isWithin(scope: Scope, wider: Scope): boolean {
+  return coveringScopes(scope).includes(wider);
+}
+
+/** `/`, `/keys` or `/keys/{name}`, and undefined for any other text. */
+export function parseScope(text: string): Scope | undefined {
+  if (text === '/' || text === '/keys') return text;
+  const name = /^\/keys\/([0-9a-zA-Z-]{1,127})$/.exec(text)?.[1];
+  return name === undefined ? undefined : keyScope(name as KeyName);
 }
 
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

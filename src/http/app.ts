@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { type BackupService } from '../core/backup-service.ts';
+import { type AccessService } from '../core/access-service.ts';
 import { AuditDraft } from '../core/audit-draft.ts';
 import { type CryptoService } from '../core/crypto-service.ts';
 import { type DirectoryService } from '../core/directory-service.ts';
@@ -13,6 +14,7 @@ import { type AuditReader, type AuditTrail, type Authorizer, type Clock } from '
 import { type RotationService } from '../core/rotation-service.ts';
 import { type RoleService } from '../core/role-service.ts';
 import { type SettingService } from '../core/setting-service.ts';
+import { addAccessRoutes } from './access.routes.ts';
 import { addAuditRoutes } from './audit.routes.ts';
 import { type Authenticate, authentication } from './authentication.ts';
 import { contextOf, setContext } from './context.ts';
@@ -43,6 +45,7 @@ export interface AppParts {
   readonly release: ReleaseParts;
   readonly hsm: Pick<Hsm, 'random'>;
   readonly roles: RoleService;
+  readonly access: AccessService;
   readonly directory: DirectoryService;
   readonly events: AuditReader;
   readonly trail: AuditTrail;
@@ -83,6 +86,7 @@ export function createApp(parts: AppParts): Express {
   addSettingRoutes(app, services, parts.settings);
   addRandomRoutes(app, services, parts.hsm);
   addRoleRoutes(app, services, parts.roles);
+  addAccessRoutes(app, services, parts.access);
   addAuditRoutes(app, services, parts.events);
 
   app.use((req) => {

@@ -44,6 +44,7 @@ const WIRE: Readonly<Record<ErrorCode, WireError>> = {
   RoleDefinitionNotFound: { status: 404, code: 'RoleDefinitionNotFound' },
   RoleAssignmentNotFound: { status: 404, code: 'RoleAssignmentNotFound' },
   RoleAssignmentExists: { status: 409, code: 'RoleAssignmentExists' },
+  RoleAssignedElsewhere: { status: 409, code: 'RoleDefinitionHasAssignments' },
   LastAdministrator: { status: 409, code: 'Conflict', innerCode: 'LastAdministrator' },
   DirectoryObjectNotFound: { status: 404, code: 'Request_ResourceNotFound' },
   DirectoryObjectExists: { status: 409, code: 'Request_MultipleObjectsWithSameKeyValue' },

@@ -4,13 +4,15 @@ import { action } from '../core/actions.ts';
 import { parseKeyName } from '../core/key.ts';
 import { keyScope, type Scope } from '../core/role.ts';
 import { type RoleService } from '../core/role-service.ts';
-import { callerOf } from './context.ts';
+import { callerOf, type RequestContext } from './context.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import {
   parseAssignmentFilter,
+  parseDefinitionFilter,
   presentAssignment,
   presentDefinition,
   PutAssignmentRequest,
+  PutDefinitionRequest,
 } from './roles.schema.ts';
 import { route, type RouteServices } from './route.ts';
 import { text } from './text.ts';
@@ -27,7 +29,7 @@ const PLACES: readonly { prefix: string; scope: (raw: RawParams) => Scope }[] = 
 
 /** Both lists fit one page in the live service; here a pool may have 100,000 assignments. */
 const PAGE_LIMIT = 1000;
-const AssignmentQuery = z.object({ $filter: text(512).optional() }).and(pageQuery(PAGE_LIMIT));
+const ListQuery = z.object({ $filter: text(512).optional() }).and(pageQuery(PAGE_LIMIT));
 
 export function addRoleRoutes(router: Router, services: RouteServices, roles: RoleService): void {
   for (const place of PLACES) {
@@ -42,7 +44,13 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleDefinitions/read/action'),
       params,
       scope,
-      handler: async () => ({ value: (await roles.listDefinitions()).map(presentDefinition) }),
+      query: ListQuery,
+      handler: async ({ params: read, query, context }) => {
+        const { $filter, ...page } = query;
+        const found = await roles.listDefinitions(read.scope, parseDefinitionFilter($filter), page);
+        const url = listUrl(context, read.scope, 'roleDefinitions');
+        return presentPage(found, url, { $filter }, presentDefinition);
+      },
     });
 
     route(router, services, {
@@ -56,23 +64,44 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
     });
 
     route(router, services, {
+      method: 'put',
+      path: `${rest}/roleDefinitions/:id`,
+      operation: 'RoleDefinitionWrite',
+      action: action('roleDefinitions/write/action'),
+      params,
+      scope,
+      body: PutDefinitionRequest,
+      status: 201,
+      handler: async ({ params: { id, scope: at }, body, context }) =>
+        presentDefinition(
+          await roles.putDefinition(callerOf(context), id, at, body.properties, context.audit),
+        ),
+    });
+
+    route(router, services, {
+      method: 'delete',
+      path: `${rest}/roleDefinitions/:id`,
+      operation: 'RoleDefinitionDelete',
+      action: action('roleDefinitions/delete/action'),
+      params,
+      scope,
+      handler: async ({ params: { id, scope: at }, context }) =>
+        presentDefinition(await roles.deleteDefinition(callerOf(context), id, at, context.audit)),
+    });
+
+    route(router, services, {
       method: 'get',
       path: `${rest}/roleAssignments`,
       operation: 'RoleAssignmentList',
       action: action('roleAssignments/read/action'),
       params,
       scope,
-      query: AssignmentQuery,
+      query: ListQuery,
       handler: async ({ params: read, query, context }) => {
         const { $filter, ...page } = query;
         const found = await roles.listAssignments(read.scope, parseAssignmentFilter($filter), page);
-        const prefix = read.scope === '/' ? '' : read.scope;
-        return presentPage(
-          found,
-          `https://${context.host.authority}${prefix}${PROVIDER}/roleAssignments`,
-          { $filter },
-          presentAssignment,
-        );
+        const url = listUrl(context, read.scope, 'roleAssignments');
+        return presentPage(found, url, { $filter }, presentAssignment);
       },
     });
 
@@ -116,7 +145,13 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       params,
       scope,
       handler: async ({ params: read, context }) =>
-        presentAssignment(await roles.deleteAssignment(read.id, read.scope, context.audit)),
+        presentAssignment(
+          await roles.deleteAssignment(callerOf(context), read.id, read.scope, context.audit),
+        ),
     });
   }
+}
+
+function listUrl({ host }: RequestContext, scope: Scope, list: string): string {
+  return `https://${host.authority}${scope === '/' ? '' : scope}${PROVIDER}/${list}`;
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
 import { type RoleAssignment, type RoleDefinition } from '../core/role.ts';
 import { type AssignmentFilter } from '../core/role-service.ts';
+import { optional } from './optional.ts';
 import { text } from './text.ts';
 
 const DEFINITIONS = 'Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions';
@@ -10,8 +11,37 @@ export const PutAssignmentRequest = z.object({
   properties: z.object({
     roleDefinitionId: text(512),
     principalId: text(256),
+    description: optional(text(1024)),
+    /** RFC 3339. */
+    expiresOn: optional(z.iso.datetime({ offset: true }).transform((time) => new Date(time))),
   }),
 });
+
+const texts = optional(z.array(text(256)));
+
+export const DefinitionProperties = z.object({
+  roleName: optional(text(512)),
+  description: optional(text(1024)),
+  type: optional(text(32)),
+  permissions: optional(
+    z.array(
+      z.object({ actions: texts, notActions: texts, dataActions: texts, notDataActions: texts }),
+    ),
+  ),
+  assignableScopes: texts,
+});
+export const PutDefinitionRequest = z.object({ properties: DefinitionProperties });
+
+/** The one filter that Azure knows. @throws ServiceError BadParameter */
+export function parseDefinitionFilter(given: string | undefined): { readonly below: boolean } {
+  const filter = given?.trim() ?? '';
+  if (filter === '') return { below: false };
+  if (/^atScopeAndBelow\(\)$/i.test(filter)) return { below: true };
+  throw new ServiceError(
+    'BadParameter',
+    'The query parameter $filter must be atScopeAndBelow() for role definitions.',
+  );
+}
 
 const PRINCIPAL_FILTER = /^principalId\s+eq\s+'([^']{1,128})'$/i;
 
@@ -37,14 +67,12 @@ export function presentDefinition(definition: RoleDefinition) {
     properties: {
       assignableScopes: definition.assignableScopes,
       description: definition.description,
-      permissions: [
-        {
-          actions: [],
-          dataActions: definition.dataActions,
-          notActions: [],
-          notDataActions: definition.notDataActions,
-        },
-      ],
+      permissions: definition.permissions.map(({ dataActions, notDataActions }) => ({
+        actions: [],
+        dataActions,
+        notActions: [],
+        notDataActions,
+      })),
       roleName: definition.roleName,
       type: definition.kind === 'built-in' ? 'AKVBuiltInRole' : 'CustomRole',
     },
@@ -59,10 +87,17 @@ export function presentAssignment(assignment: RoleAssignment) {
     id: `${prefix}/providers/Microsoft.Authorization/roleAssignments/${assignment.id}`,
     name: assignment.id,
     properties: {
+      ...(assignment.description !== undefined && { description: assignment.description }),
+      ...(assignment.expiresOn !== undefined && { expiresOn: presentTime(assignment.expiresOn) }),
       principalId: assignment.principalId,
       roleDefinitionId: `${DEFINITIONS}/${assignment.roleDefinitionId}`,
       scope: assignment.scope,
     },
     type: 'Microsoft.Authorization/roleAssignments',
   };
+}
+
+/** RFC 3339, from seconds since 1970-01-01 UTC. */
+export function presentTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
 }

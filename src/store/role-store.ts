@@ -1,36 +1,25 @@
-import { type ExpressionBuilder, type Kysely, sql } from 'kysely';
+import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import { ServiceError } from '../core/errors.ts';
 import { type PolicyReader, type RoleStore } from '../core/ports.ts';
 import {
   ADMINISTRATOR_ROLE,
   coveringScopes,
+  isWithin,
   type RoleAssignment,
-  type RoleDefinition,
   type Scope,
 } from '../core/role.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
-import { announce, changing, reading, type StoreContext, type Trx } from './database.ts';
+import { changing, reading, type StoreContext, type Trx } from './database.ts';
+import { createRoleDefinitionStore, lockDefinition } from './role-definition-store.ts';
 import { type Tables } from './tables.ts';
 
-interface AssignmentRow {
-  id: string;
-  principal_id: string;
-  role_id: string;
-  scope: string;
-}
+type AssignmentRow = Selectable<Tables['role_assignment']>;
 
 export function createRoleStore(context: StoreContext): RoleStore & PolicyReader {
   const { poolId } = context;
 
   return {
-    listDefinitions: () =>
-      reading(context, async (db) => (await definitions(db, poolId).execute()).map(toDefinition)),
-
-    findDefinition: (id) =>
-      reading(context, async (db) => {
-        const row = await definitions(db, poolId).where('id', '=', id).executeTakeFirst();
-        return row && toDefinition(row);
-      }),
+    ...createRoleDefinitionStore(context),
 
     listAssignments: ({ scope, above, below, principalId }, { after, limit }) =>
       reading(context, async (db) => {
@@ -63,41 +52,69 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
         return row && toAssignment(row);
       }),
 
-    async insertAssignment(assignment, change) {
+    listHolders: (roleDefinitionId, limit) =>
+      reading(context, async (db) => {
+        const rows = await db
+          .selectFrom('role_assignment')
+          .select('principal_id')
+          .distinct()
+          .where('pool_id', '=', poolId)
+          .where('role_id', '=', roleDefinitionId)
+          .limit(limit)
+          .execute();
+        return rows.map((row) => row.principal_id);
+      }),
+
+    async putAssignment(assignment, now, change) {
       const row = {
         pool_id: poolId,
         id: assignment.id,
         principal_id: assignment.principalId,
         role_id: assignment.roleDefinitionId,
         scope: assignment.scope,
+        description: assignment.description ?? null,
+        expires_on: assignment.expiresOn ?? null,
       };
       const told = { topic: 'assignment', id: assignment.principalId } as const;
       await changing(context, change, told, async (trx) => {
-        // The definition must not go away between its check and this row.
+        // Its scopes must not change between their check and this row, nor a definition come to be under its id.
+        const role = await lockDefinition(trx, poolId, row.role_id, 'shared');
+        if (role?.assignableScopes.some((wide) => isWithin(assignment.scope, wide)) === false)
+          throw new ServiceError(
+            'BadParameter',
+            `The role ${role.roleName} cannot be assigned at ${assignment.scope}.`,
+          );
         await trx
-          .selectFrom('role_definition')
-          .select('id')
+          .deleteFrom('role_assignment')
           .where('pool_id', '=', poolId)
-          .where('id', '=', row.role_id)
-          .forShare()
-          .executeTakeFirst();
+          .where('principal_id', '=', row.principal_id)
+          .where('role_id', '=', row.role_id)
+          .where('scope', '=', row.scope)
+          .where('id', '<>', row.id)
+          .where('expires_on', '<=', String(now))
+          .execute();
         // Waits for whoever is writing the same at this moment, and then sees what came of it.
-        await trx
+        const inserted = await trx
           .insertInto('role_assignment')
           .values(row)
           .onConflict((conflict) => conflict.doNothing())
-          .execute();
-        const standing = await trx
-          .selectFrom('role_assignment')
-          .select('id')
+          .returning('id')
+          .executeTakeFirst();
+        if (inserted !== undefined) return true;
+        const { description, expires_on } = row;
+        const renewed = await trx
+          .updateTable('role_assignment')
+          .set({ description, expires_on })
           .where('pool_id', '=', poolId)
           .where('id', '=', row.id)
           .where('principal_id', '=', row.principal_id)
           .where('role_id', '=', row.role_id)
           .where('scope', '=', row.scope)
+          .returningAll()
           .executeTakeFirst();
-        if (standing === undefined)
+        if (renewed === undefined)
           throw new ServiceError('RoleAssignmentExists', 'The role assignment already exists.');
+        if (expires_on !== null) await requireAdministrator(trx, poolId, [renewed]);
         return true;
       });
     },
@@ -159,7 +176,7 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
 export async function requireAdministrator(
   trx: Trx,
   poolId: string,
-  removed: readonly AssignmentRow[],
+  removed: readonly Pick<AssignmentRow, 'role_id' | 'scope'>[],
 ): Promise<void> {
   if (!removed.some((row) => row.role_id === ADMINISTRATOR_ROLE && row.scope === '/')) return;
   await sql`select pg_advisory_xact_lock(hashtextextended(${`administrators ${poolId}`}, 0))`.execute(
@@ -171,6 +188,8 @@ export async function requireAdministrator(
     .where('pool_id', '=', poolId)
     .where('role_id', '=', ADMINISTRATOR_ROLE)
     .where('scope', '=', '/')
+    // One that ends by itself can't be the one that is left.
+    .where('expires_on', 'is', null)
     .limit(1)
     .executeTakeFirst();
   if (left === undefined)
@@ -180,89 +199,18 @@ export async function requireAdministrator(
     );
 }
 
-/** Writes the built-in roles as this version of the service defines them, and tells of those whose permissions changed. */
-export async function seedBuiltInRoles(
-  db: Kysely<Tables>,
-  poolId: string,
-  roles: readonly (RoleDefinition & { readonly actions: readonly string[] })[],
-): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    for (const [position, role] of roles.entries()) {
-      const values = {
-        role_name: role.roleName,
-        description: role.description,
-        kind: role.kind,
-        data_actions: [...role.dataActions],
-        not_data_actions: [...role.notDataActions],
-        assignable_scopes: [...role.assignableScopes],
-        position,
-      };
-      await trx
-        .insertInto('role_definition')
-        .values({ pool_id: poolId, id: role.id, ...values })
-        .onConflict((conflict) => conflict.columns(['pool_id', 'id']).doUpdateSet(values))
-        .execute();
-      const removed = await trx
-        .deleteFrom('role_permission')
-        .where('pool_id', '=', poolId)
-        .where('role_id', '=', role.id)
-        .where('action', 'not in', [...role.actions, ''])
-        .returning('action')
-        .execute();
-      let isChanged = removed.length > 0;
-      for (const action of role.actions) {
-        const added = await trx
-          .insertInto('role_permission')
-          .values({ pool_id: poolId, role_id: role.id, action })
-          .onConflict((conflict) => conflict.doNothing())
-          .returning('action')
-          .executeTakeFirst();
-        isChanged ||= added !== undefined;
-      }
-      if (isChanged) await announce(trx, poolId, [{ topic: 'role', id: role.id }]);
-    }
-  });
-}
-
-function definitions(db: Kysely<Tables>, poolId: string) {
-  return db
-    .selectFrom('role_definition')
-    .selectAll()
-    .where('pool_id', '=', poolId)
-    .orderBy('kind', 'desc')
-    .orderBy('position')
-    .orderBy('id');
-}
-
-function toDefinition(row: {
-  id: string;
-  role_name: string;
-  description: string;
-  kind: 'built-in' | 'custom';
-  data_actions: string[];
-  not_data_actions: string[];
-  assignable_scopes: string[];
-}): RoleDefinition {
-  return {
-    id: row.id,
-    roleName: row.role_name,
-    description: row.description,
-    kind: row.kind,
-    dataActions: row.data_actions,
-    notDataActions: row.not_data_actions,
-    assignableScopes: row.assignable_scopes,
-  };
-}
-
 function toAssignment(row: AssignmentRow): RoleAssignment {
   return {
     id: row.id,
     principalId: row.principal_id,
     roleDefinitionId: row.role_id,
     scope: row.scope as Scope,
+    ...(row.description !== null && { description: row.description }),
+    ...(row.expires_on !== null && { expiresOn: Number(row.expires_on) }),
   };
 }
 
+/** At a scope, and as the flags say above or below it. */
 function atScope(
   eb: ExpressionBuilder<Tables, 'role_assignment'>,
   scope: Scope,

@@ -118,8 +118,7 @@ interface RoleDefinitionTable {
   role_name: string;
   description: string;
   kind: 'built-in' | 'custom';
-  data_actions: string[];
-  not_data_actions: string[];
+  permissions: Json;
   assignable_scopes: string[];
   position: number;
 }
@@ -136,6 +135,8 @@ interface RoleAssignmentTable {
   principal_id: string;
   role_id: string;
   scope: string;
+  description: string | null;
+  expires_on: NullableSeconds;
 }
 
 interface ApplicationTable {

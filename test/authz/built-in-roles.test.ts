@@ -34,8 +34,7 @@ describe('the roles that come with the service', () => {
     for (const role of await readBuiltInRoles()) {
       expect(role).toMatchObject({
         kind: 'built-in',
-        dataActions: role.actions,
-        notDataActions: [],
+        permissions: [{ dataActions: role.actions, notDataActions: [] }],
         assignableScopes: ['/'],
       });
       expect(role.description).toMatch(/^[A-Z].{10,}$/);
@@ -68,8 +67,8 @@ describe('a file of roles', () => {
     expect(
       parseRoles(`role, ${other}, B, Signs, then rests\n${ROLE}\np, ${other}, ${SIGN}`),
     ).toMatchObject([
-      { id: other, roleName: 'B', description: 'Signs, then rests', dataActions: [SIGN] },
-      { id: ID, roleName: 'Signer', description: 'Signs', dataActions: [] },
+      { id: other, roleName: 'B', description: 'Signs, then rests', actions: [SIGN] },
+      { id: ID, roleName: 'Signer', description: 'Signs', actions: [] },
     ]);
   });
 

@@ -120,6 +120,7 @@ async function setUp(held: Held[], feed = new FakeChangeFeed()) {
   const { policies, state } = await fakePolicies(held);
   const errors: unknown[] = [];
   const authorizer = await createAuthorizer({
+    clock: { now: () => new Date() },
     policies,
     feed,
     callers: 1000,

@@ -6,12 +6,14 @@ import { ServiceError } from '../../src/core/errors.ts';
 import { type Authorizer } from '../../src/core/ports.ts';
 import { coveringScopes, type Scope } from '../../src/core/role.ts';
 import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
+import { FakeClock } from '../support/fakes/clock.ts';
 import { FakePolicyReader } from '../support/fakes/policy-reader.ts';
 
 const SIGN = action('keys/sign/action');
 const READ = action('keys/read/action');
 const DELETE = action('keys/delete');
 
+const clock = new FakeClock('2026-11-24T00:00:00Z');
 let policies: FakePolicyReader;
 let feed: FakeChangeFeed;
 let errors: unknown[];
@@ -21,6 +23,7 @@ const open = (limits: { callers?: number; decisions?: number } = {}) =>
   createAuthorizer({
     policies,
     feed,
+    clock,
     callers: 100,
     decisions: 100,
     ...limits,
@@ -313,4 +316,34 @@ test('any assignments decide as their plain reading does', async () => {
     { numRuns: 200 },
   );
   expect(errors).toEqual([]);
+});
+
+describe('an assignment that ends by itself', () => {
+  const inAMinute = () => clock.seconds + 60;
+
+  test('holds until its end and not a moment longer, although the answer was remembered', async () => {
+    policies.assign('caller', 'signer', '/', inAMinute());
+    await expect(maySign('caller')).resolves.toBe(true);
+    clock.advance(59);
+    await expect(maySign('caller')).resolves.toBe(true);
+    expect(policies.reads).toBe(1);
+    clock.advance(1);
+    await expect(maySign('caller')).resolves.toBe(false);
+    await expect(maySign('caller')).resolves.toBe(false);
+    expect(policies.reads).toBe(2);
+  });
+
+  test('leaves the others', async () => {
+    policies.assign('caller', 'signer', '/', inAMinute());
+    policies.assign('caller', 'signer', '/keys/a');
+    await expect(maySign('caller', '/keys/b')).resolves.toBe(true);
+    clock.advance(60);
+    await expect(maySign('caller', '/keys/b')).resolves.toBe(false);
+    await expect(maySign('caller', '/keys/a')).resolves.toBe(true);
+  });
+
+  test('and has ended before gives nothing', async () => {
+    policies.assign('caller', 'signer', '/', clock.seconds);
+    await expect(maySign('caller')).resolves.toBe(false);
+  });
 });

@@ -130,7 +130,7 @@ test('a grant that was taken away is told, though the answer to its COMMIT was l
     roleDefinitionId: randomUUID(),
     scope: '/',
   } as const;
-  await roles.insertAssignment(assignment, newChange());
+  await roles.putAssignment(assignment, 1_700_000_000, newChange());
   told.length = 0;
   proxy.loseNextCommit();
   await expect(roles.deleteAssignment(assignment.id, '/', newChange())).rejects.toMatchObject(

@@ -85,10 +85,11 @@ const steps = {
   deleteKey: (change) => stores.keys.deleteKey(name, dates, change),
   recoverKey: (change) => stores.keys.recoverKey(name, change),
   purgeKey: (change) => stores.keys.purgeKey(name, change),
-  assign: (change) => stores.roles.insertAssignment(assignment, change),
+  assign: (change) => stores.roles.putAssignment(assignment, 1_700_000_000, change),
   assignAnother: (change) =>
-    stores.roles.insertAssignment(
+    stores.roles.putAssignment(
       { ...assignment, id: more.assignment, principalId: 'bob' },
+      1_700_000_000,
       change,
     ),
   unassign: (change) => stores.roles.deleteAssignment(ids.assignment, '/', change),

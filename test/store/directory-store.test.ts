@@ -77,8 +77,9 @@ describe('an application', () => {
     const principal = await addPrincipal(made);
     const roles = createRoleStore(context);
     for (const scope of ['/keys', '/keys/one'] as const)
-      await roles.insertAssignment(
+      await roles.putAssignment(
         { id: randomUUID(), principalId: principal.id, roleDefinitionId: randomUUID(), scope },
+        1_700_000_000,
         newChange(),
       );
     await directory.insertPassword(made.id, password('2026-01-01T00:00:00Z'), newChange());
@@ -141,8 +142,9 @@ describe('a service principal', () => {
     const roles = createRoleStore(context);
     const roleDefinitionId = randomUUID();
     for (const principalId of [principal.id, 'alice'])
-      await roles.insertAssignment(
+      await roles.putAssignment(
         { id: randomUUID(), principalId, roleDefinitionId, scope: '/keys' },
+        1_700_000_000,
         newChange(),
       );
     await expect(directory.deleteServicePrincipal(principal.id, newChange())).resolves.toBe(true);

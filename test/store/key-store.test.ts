@@ -334,13 +334,14 @@ describe('a deleted key', () => {
     const roles = createRoleStore(context);
     const scopes = ['/', '/keys', '/keys/payments-1', '/keys/payments-10', '/keys/payments'];
     for (const [index, scope] of scopes.entries())
-      await roles.insertAssignment(
+      await roles.putAssignment(
         {
           id: `00000000-0000-4000-8000-00000000000${index}`,
           principalId: 'alice',
           roleDefinitionId: '21dbd100-6940-42c2-9190-5d6cb909625b',
           scope: scope as '/',
         },
+        1_700_000_000,
         newChange(),
       );
     context.told.length = 0;

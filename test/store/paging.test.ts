@@ -80,13 +80,14 @@ const lists: Record<string, List> = {
   },
   assignments: {
     add: (place) =>
-      stores.roles.insertAssignment(
+      stores.roles.putAssignment(
         {
           id: guid(place),
           principalId: `p-${place}`,
           roleDefinitionId: guid(1),
           scope: '/keys',
         },
+        1_700_000_000,
         newChange(),
       ),
     list: async (page) =>

@@ -168,7 +168,7 @@ describe('the last administrator', () => {
       { id: principal, appId: application.appId, displayName: 'administrator', enabled: true },
       newChange(),
     );
-    await one.roles.insertAssignment(administrator(principal), newChange());
+    await one.roles.putAssignment(administrator(principal), 1_700_000_000, newChange());
     return { application: application.id, principal };
   }
 
@@ -180,7 +180,7 @@ describe('the last administrator', () => {
           administrator(`${round}-${index}`),
         );
         for (const assignment of assignments)
-          await one.roles.insertAssignment(assignment, newChange());
+          await one.roles.putAssignment(assignment, 1_700_000_000, newChange());
         const results = await outcomes(
           assignments.map(({ id }, index) =>
             (index % 2 === 0 ? one : other).roles.deleteAssignment(id, '/', newChange()),
@@ -204,7 +204,7 @@ describe('the last administrator', () => {
     for (let round = 0; round < 8; round += 1) {
       const [first, second] = [await makeApplication(), await makeApplication()];
       const third = administrator('carol');
-      await one.roles.insertAssignment(third, newChange());
+      await one.roles.putAssignment(third, 1_700_000_000, newChange());
       const results = await outcomes([
         one.directory.deleteApplication(first.application, newChange()),
         other.directory.deleteServicePrincipal(second.principal, newChange()),
@@ -239,9 +239,9 @@ describe('the last administrator', () => {
 
   test('of one pool is not made up for by those of another', async () => {
     const elsewhere = open(database.db, await makePool(database.db));
-    await elsewhere.roles.insertAssignment(administrator('zoe'), newChange());
+    await elsewhere.roles.putAssignment(administrator('zoe'), 1_700_000_000, newChange());
     const last = administrator('alice');
-    await one.roles.insertAssignment(last, newChange());
+    await one.roles.putAssignment(last, 1_700_000_000, newChange());
     await expect(one.roles.deleteAssignment(last.id, '/', newChange())).rejects.toMatchObject({
       code: 'LastAdministrator',
     });
@@ -252,9 +252,9 @@ describe('the last administrator', () => {
     ['another role at /', '515eb02d-2335-4d2d-92f2-b1cbdf9c3778', '/'],
   ] as const)('is not who holds %s', async (_, roleDefinitionId, scope) => {
     const last = administrator('alice');
-    await one.roles.insertAssignment(last, newChange());
+    await one.roles.putAssignment(last, 1_700_000_000, newChange());
     const lesser = { ...administrator('bob'), roleDefinitionId, scope };
-    await one.roles.insertAssignment(lesser, newChange());
+    await one.roles.putAssignment(lesser, 1_700_000_000, newChange());
     await expect(one.roles.deleteAssignment(last.id, '/', newChange())).rejects.toMatchObject({
       code: 'LastAdministrator',
     });

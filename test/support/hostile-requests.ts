@@ -107,6 +107,7 @@ const jwkOf = (type: 'rsa' | 'ec') => {
   return privateKey.export({ format: 'jwk' });
 };
 /** Sound bodies, by the end of a route's path: what the hostile ones are made from. */
+const SIGN = 'Microsoft.KeyVault/managedHsm/keys/sign/action';
 const SOUND: readonly (readonly [RegExp, readonly object[]])[] = [
   [
     /\/create$/,
@@ -149,7 +150,19 @@ const SOUND: readonly (readonly [RegExp, readonly object[]])[] = [
   [/settings\/:\w+$/, [{ value: 'true' }]],
   [/\/restore$/, [{ value: bytes(600) }, { sasTokenParameters: storage, folderToRestore: 'f' }]],
   [/backup$/, [storage]],
-  [/roleAssignments/, [{ properties: { roleDefinitionId: GUID, principalId: GUID } }]],
+  [
+    /roleAssignments/,
+    [
+      {
+        properties: {
+          roleDefinitionId: GUID,
+          principalId: GUID,
+          description: 'd',
+          expiresOn: '2090-01-01T00:00:00Z',
+        },
+      },
+    ],
+  ],
   [
     /roleDefinitions/,
     [
@@ -163,6 +176,24 @@ const SOUND: readonly (readonly [RegExp, readonly object[]])[] = [
             { actions: [], notActions: [], dataActions: ['Microsoft.KeyVault/managedHsm/keys/*'] },
           ],
         },
+      },
+    ],
+  ],
+  [/explain$/, [{ principalId: GUID, groups: [GUID], action: SIGN, scope: '/keys/a' }]],
+  [
+    /dryrun$/,
+    [
+      { changes: [{ type: 'assign', principalId: GUID, roleDefinitionId: GUID, scope: '/keys' }] },
+      { changes: [{ type: 'revoke', name: GUID, scope: '/' }] },
+      {
+        changes: [
+          {
+            type: 'define',
+            name: GUID,
+            properties: { permissions: [{ dataActions: [SIGN], notDataActions: ['*'] }] },
+          },
+          { type: 'undefine', name: GUID },
+        ],
       },
     ],
   ],

@@ -25,9 +25,14 @@ export class FakePolicyReader implements PolicyReader {
     this.#permissions.set(roleDefinitionId, permissions);
   }
 
-  assign(principalId: string, roleDefinitionId: string, scope: Scope): void {
+  assign(principalId: string, roleDefinitionId: string, scope: Scope, expiresOn?: number): void {
     const held = this.#assignments.get(principalId) ?? [];
-    held.push({ principalId, roleDefinitionId, scope });
+    held.push({
+      principalId,
+      roleDefinitionId,
+      scope,
+      ...(expiresOn !== undefined && { expiresOn }),
+    });
     this.#assignments.set(principalId, held);
   }
 

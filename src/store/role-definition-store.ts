@@ -1,0 +1,202 @@
+import { type Kysely, type Selectable, sql } from 'kysely';
+import { ServiceError } from '../core/errors.ts';
+import { type RoleStore } from '../core/ports.ts';
+import { type Permission, type RoleDefinition, type Scope } from '../core/role.ts';
+import { decodeCursor, pageOf } from './cursors.ts';
+import { announce, changing, reading, type StoreContext, type Trx } from './database.ts';
+import { type Tables } from './tables.ts';
+
+type RoleDefinitionStore = Pick<
+  RoleStore,
+  'listDefinitions' | 'findDefinition' | 'putDefinition' | 'deleteDefinition'
+>;
+
+export function createRoleDefinitionStore(context: StoreContext): RoleDefinitionStore {
+  const { poolId } = context;
+
+  return {
+    listDefinitions: ({ after, limit }) =>
+      reading(context, async (db) => {
+        const rows = await definitions(db, poolId)
+          .$if(after !== undefined, (query) => query.where(laterThan(after ?? '')))
+          .orderBy('kind')
+          .orderBy('position')
+          .orderBy('id')
+          .limit(limit + 1)
+          .execute();
+        return pageOf(rows, limit, toDefinition, placeOf);
+      }),
+
+    findDefinition: (id) =>
+      reading(context, async (db) => {
+        const row = await definitions(db, poolId).where('id', '=', id).executeTakeFirst();
+        return row && toDefinition(row);
+      }),
+
+    async putDefinition(definition, actions, decide, change) {
+      await changing(context, change, { topic: 'role', id: definition.id }, async (trx) => {
+        const values = {
+          role_name: definition.roleName,
+          description: definition.description,
+          kind: definition.kind,
+          permissions: JSON.stringify(definition.permissions),
+          assignable_scopes: [...definition.assignableScopes],
+        };
+        const present = await lockDefinition(trx, poolId, definition.id);
+        decide(present);
+        await requireAssignedWithin(trx, poolId, definition);
+        await trx
+          .insertInto('role_definition')
+          .values({ pool_id: poolId, id: definition.id, position: 0, ...values })
+          .onConflict((conflict) => conflict.columns(['pool_id', 'id']).doUpdateSet(values))
+          .execute();
+        await writePermissions(trx, poolId, definition.id, [...actions]);
+        return true;
+      });
+    },
+
+    deleteDefinition: (id, decide, change) =>
+      changing(context, change, { topic: 'role', id }, async (trx) => {
+        const present = await lockDefinition(trx, poolId, id);
+        if (present === undefined) return undefined;
+        decide(present);
+        await trx
+          .deleteFrom('role_definition')
+          .where('pool_id', '=', poolId)
+          .where('id', '=', id)
+          .execute();
+        return present;
+      }),
+  };
+}
+
+/**
+ * Writes the built-in roles as this version of the service defines them, and works out what custom roles come to by the
+ * actions that it knows; tells of those whose permissions changed.
+ * @param actionsOf what permissions come to
+ */
+export async function seedRoles(
+  db: Kysely<Tables>,
+  poolId: string,
+  builtIn: readonly RoleDefinition[],
+  actionsOf: (permissions: readonly Permission[]) => ReadonlySet<string>,
+): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    for (const [position, role] of builtIn.entries()) {
+      const values = {
+        role_name: role.roleName,
+        description: role.description,
+        kind: role.kind,
+        permissions: JSON.stringify(role.permissions),
+        assignable_scopes: [...role.assignableScopes],
+        position,
+      };
+      await trx
+        .insertInto('role_definition')
+        .values({ pool_id: poolId, id: role.id, ...values })
+        .onConflict((conflict) => conflict.columns(['pool_id', 'id']).doUpdateSet(values))
+        .execute();
+    }
+    for (const row of await definitions(trx, poolId).forUpdate().execute()) {
+      const { id, permissions } = toDefinition(row);
+      if (await writePermissions(trx, poolId, id, [...actionsOf(permissions)]))
+        await announce(trx, poolId, [{ topic: 'role', id }]);
+    }
+  });
+}
+
+function definitions(db: Kysely<Tables>, poolId: string) {
+  return db.selectFrom('role_definition').selectAll().where('pool_id', '=', poolId);
+}
+
+/** 'built-in' comes before 'custom'. */
+const PLACE = /^(built-in|custom) (\d{1,9}) ([0-9a-f-]{36})$/;
+
+function placeOf({ kind, position, id }: DefinitionRow): string {
+  return `${kind} ${position} ${id}`;
+}
+
+function laterThan(cursor: string) {
+  const [, kind, position, id] = PLACE.exec(decodeCursor(cursor, PLACE)) ?? [];
+  return sql<boolean>`(kind, position, id) > (${kind}, ${Number(position)}, ${id}::uuid)`;
+}
+
+/**
+ * The definition of that id, which until the end of the transaction nobody else writes. A row that isn't there can't be
+ * locked, so its id is.
+ */
+export async function lockDefinition(
+  trx: Trx,
+  poolId: string,
+  id: string,
+  mode: 'exclusive' | 'shared' = 'exclusive',
+): Promise<RoleDefinition | undefined> {
+  const key = sql`hashtextextended(${`role ${poolId} ${id}`}, 0)`;
+  await (
+    mode === 'shared'
+      ? sql`select pg_advisory_xact_lock_shared(${key})`
+      : sql`select pg_advisory_xact_lock(${key})`
+  ).execute(trx);
+  const row = await definitions(trx, poolId).where('id', '=', id).executeTakeFirst();
+  return row && toDefinition(row);
+}
+
+/** Grants that were made of a role, or under its id before there was one, must not come to hold where it can't. */
+async function requireAssignedWithin(
+  trx: Trx,
+  poolId: string,
+  { id, assignableScopes }: RoleDefinition,
+): Promise<void> {
+  if (assignableScopes.includes('/')) return;
+  const elsewhere = await trx
+    .selectFrom('role_assignment')
+    .select('scope')
+    .where('pool_id', '=', poolId)
+    .where('role_id', '=', id)
+    .where('scope', 'not in', [...assignableScopes])
+    .$if(assignableScopes.includes('/keys'), (query) => query.where('scope', 'not like', '/keys/%'))
+    .limit(1)
+    .executeTakeFirst();
+  if (elsewhere === undefined) return;
+  throw new ServiceError(
+    'RoleAssignedElsewhere',
+    `The role is assigned at ${elsewhere.scope}, which would not be among its assignable scopes: remove the assignment first.`,
+  );
+}
+
+/** Whether that changed anything. */
+async function writePermissions(
+  trx: Trx,
+  poolId: string,
+  roleId: string,
+  actions: readonly string[],
+): Promise<boolean> {
+  const removed = await trx
+    .deleteFrom('role_permission')
+    .where('pool_id', '=', poolId)
+    .where('role_id', '=', roleId)
+    .where('action', 'not in', [...actions, ''])
+    .returning('action')
+    .execute();
+  if (actions.length === 0) return removed.length > 0;
+  const added = await trx
+    .insertInto('role_permission')
+    .values(actions.map((action) => ({ pool_id: poolId, role_id: roleId, action })))
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('action')
+    .execute();
+  return removed.length + added.length > 0;
+}
+
+type DefinitionRow = Selectable<Tables['role_definition']>;
+
+function toDefinition(row: DefinitionRow): RoleDefinition {
+  return {
+    id: row.id,
+    roleName: row.role_name,
+    description: row.description,
+    kind: row.kind,
+    permissions: row.permissions as Permission[],
+    assignableScopes: row.assignable_scopes as Scope[],
+  };
+}
