@@ -35,9 +35,18 @@ function signal(pid: number, kind: NodeJS.Signals | 0): boolean {
 }
 
 /** Of the embedded PostgreSQL below a data folder, as the user that owns the schema. */
-export async function ownerUrl(folder: string): Promise<string> {
-  const password = (await readFile(join(folder, 'postgres-owner-password'), 'utf8')).trim();
+export function ownerUrl(folder: string): Promise<string> {
+  return urlOf(folder, 'strongroom_owner', 'postgres-owner-password');
+}
+
+/** As the user that the service itself is. */
+export function serviceUrl(folder: string): Promise<string> {
+  return urlOf(folder, 'strongroom', 'postgres-service-password');
+}
+
+async function urlOf(folder: string, user: string, passwordFile: string): Promise<string> {
+  const password = (await readFile(join(folder, passwordFile), 'utf8')).trim();
   const postmaster = await readFile(join(await homeOf(folder), 'data', 'postmaster.pid'), 'utf8');
   const socket = postmaster.split('\n')[4] ?? '';
-  return `postgres://strongroom_owner:${password}@/strongroom?host=${encodeURIComponent(socket)}`;
+  return `postgres://${user}:${password}@/strongroom?host=${encodeURIComponent(socket)}`;
 }
