@@ -10,6 +10,7 @@ import { createAttestationService } from './core/attestation-service.ts';
 import { createAccessService } from './core/access-service.ts';
 import { createAscentRules } from './core/ascent.ts';
 import { createBackupService } from './core/backup-service.ts';
+import { createCredentialService } from './core/credential-service.ts';
 import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
 import { createEncryptionLimit, GCM_LIMIT } from './core/encryption-limit.ts';
@@ -19,6 +20,7 @@ import { createMaintenance } from './core/maintenance.ts';
 import { createVersionMaker } from './core/new-version.ts';
 import { type Clock } from './core/ports.ts';
 import { repeat } from './core/repeating.ts';
+import { createPeopleService } from './core/people-service.ts';
 import { createRotationService } from './core/rotation-service.ts';
 import { createReleaseService } from './core/release-service.ts';
 import { createRoleService } from './core/role-service.ts';
@@ -42,12 +44,15 @@ import { createAuditReader, createAuditSink } from './store/audit-store.ts';
 import { cacheKeys } from './store/cached-key-reader.ts';
 import { openChangeFeed } from './store/change-feed.ts';
 import { openDatabase, type StoreContext } from './store/database.ts';
+import { createCredentialStore } from './store/credential-store.ts';
 import { createDirectoryStore } from './store/directory-store.ts';
 import { createEncryptionCountStore } from './store/encryption-count-store.ts';
 import { createKeyArchive } from './store/key-archive.ts';
 import { createKeyReader } from './store/key-reader.ts';
 import { createKeyWriter } from './store/key-writer.ts';
+import { createPeopleStore } from './store/people-store.ts';
 import { findPool, type Pool } from './store/pool-store.ts';
+import { createPrincipalReader } from './store/principal-reader.ts';
 import { createRotationStore } from './store/rotation-store.ts';
 import { createRoleStore } from './store/role-store.ts';
 import { createSettingStore } from './store/setting-store.ts';
@@ -199,6 +204,7 @@ export async function compose(
       log.error({ err: error }, 'a decision failed: denied');
     },
   });
+  const principals = createPrincipalReader(context);
   const hasher = createSecretHasher();
   const isAudience = createAudienceCheck(settings.domain);
   const signingKeys = createSigningKeys({
@@ -306,7 +312,7 @@ export async function compose(
       ascent: createAscentRules({ policies: roleStore, clock }),
       clock,
     }),
-    access: createAccessService({ roles: roleStore, authorizer, clock }),
+    access: createAccessService({ roles: roleStore, principals, authorizer, clock }),
     directory: createDirectoryService({
       store: directoryStore,
       hasher,
@@ -314,6 +320,12 @@ export async function compose(
       newSecret: newClientSecret,
       clock,
     }),
+    credentials: createCredentialService({
+      store: createCredentialStore(context),
+      directory: directoryStore,
+      newGuid: randomUUID,
+    }),
+    people: createPeopleService({ store: createPeopleStore(context), newGuid: randomUUID }),
     events: createAuditReader(context),
     trail,
     authorizer,
@@ -322,7 +334,7 @@ export async function compose(
       tenantId: pool.tenantId,
       keySet,
       isAudience,
-      directory: directoryStore,
+      principals,
       feed,
       clock,
       remembered: LIMITS.cachedTokens,

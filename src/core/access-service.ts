@@ -1,6 +1,7 @@
 import { effectiveActions, parseActionPattern } from './action-pattern.ts';
 import { type Action } from './actions.ts';
 import { ServiceError } from './errors.ts';
+import { type PrincipalReader } from './directory-ports.ts';
 import { type Authorizer, type Clock, type RoleStore } from './ports.ts';
 import {
   isWithin,
@@ -15,7 +16,7 @@ import { parsePrincipalId } from './role-service.ts';
 
 export interface AccessQuestion {
   readonly principalId: string;
-  /** Groups that it is in; assignments of these count as its own. */
+  /** Groups that it is in besides those of the directory; assignments of these count as its own. */
   readonly groups: readonly string[];
   readonly action: string;
   readonly scope: string;
@@ -57,6 +58,7 @@ export interface Difference {
 
 export interface AccessServiceParts {
   readonly roles: RoleStore;
+  readonly principals: PrincipalReader;
   readonly authorizer: Authorizer;
   readonly clock: Clock;
 }
@@ -67,7 +69,8 @@ export type AccessService = ReturnType<typeof createAccessService>;
 const LIMIT = 1000;
 
 /** Why somebody may do something, and what would become of it. Who may ask is decided before. */
-export function createAccessService({ roles, authorizer, clock }: AccessServiceParts) {
+export function createAccessService(parts: AccessServiceParts) {
+  const { roles, principals, authorizer, clock } = parts;
   const seconds = () => clock.now().getTime() / 1000;
 
   async function assignmentsOf(principalId: string): Promise<readonly RoleAssignment[]> {
@@ -88,8 +91,10 @@ export function createAccessService({ roles, authorizer, clock }: AccessServiceP
     async explain(question: AccessQuestion): Promise<AccessAnswer> {
       const scope = requireScope(question.scope);
       const action = requireAction(question.action);
-      const ids = [question.principalId, ...question.groups].map(parsePrincipalId);
-      const [objectId = '', ...groups] = ids;
+      const objectId = parsePrincipalId(question.principalId);
+      const known = await principals.findPrincipal({ id: objectId });
+      const groups = [...question.groups.map(parsePrincipalId), ...(known?.groups ?? [])];
+      const ids = [objectId, ...groups];
       const definitionOf = createDefinitions();
       const now = seconds();
       const considered: ConsideredAssignment[] = [];

@@ -33,3 +33,61 @@ const HINT = { from: 4, to: 7 };
 export function hintOf(secret: string): string {
   return secret.slice(HINT.from, HINT.to);
 }
+
+/** A certificate that an application signs in with (Graph's keyCredentials). It is public. */
+export interface CertificateCredential {
+  readonly keyId: string;
+  readonly displayName?: string;
+  /** DER (RFC 5280). */
+  readonly certificate: Uint8Array;
+  /** SHA-256 of the DER, as `x5t#S256` has it before its encoding (RFC 7515 §4.1.8). */
+  readonly thumbprint: Uint8Array;
+  readonly startsAt: Date;
+  readonly endsAt: Date;
+}
+
+/** Whose tokens stand for an application: those of this issuer with this subject and audience. */
+export interface FederatedCredential {
+  readonly id: string;
+  readonly name: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly audience: string;
+  readonly description?: string;
+}
+
+/** Who a user is to an external issuer. */
+export interface UserIdentity {
+  readonly issuer: string;
+  /** The value of the claim that names principals in that issuer's tokens. */
+  readonly subject: string;
+}
+
+export interface User {
+  readonly id: string;
+  readonly displayName: string;
+  readonly userPrincipalName: string;
+  readonly enabled: boolean;
+  readonly identities: readonly UserIdentity[];
+}
+
+export interface Group {
+  readonly id: string;
+  readonly displayName: string;
+  readonly description?: string;
+}
+
+export interface GroupMember {
+  readonly id: string;
+  readonly kind: 'user' | 'servicePrincipal' | 'group';
+  readonly displayName: string;
+}
+
+/** A user or service principal as decisions see it. */
+export interface DirectoryPrincipal {
+  readonly id: string;
+  readonly displayName: string;
+  readonly enabled: boolean;
+  /** Ids of its groups and of the groups that those are in. */
+  readonly groups: readonly string[];
+}

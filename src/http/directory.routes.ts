@@ -1,6 +1,7 @@
 import { type Router } from 'express';
 import { z } from 'zod';
 import { type Action } from '../core/actions.ts';
+import { type CredentialService } from '../core/credential-service.ts';
 import { type DirectoryService } from '../core/directory-service.ts';
 import { parseGuid } from '../core/role.ts';
 import {
@@ -17,23 +18,24 @@ import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteDefinition, type RouteServices } from './route.ts';
 import { text } from './text.ts';
 
-const READ: Action = 'Strongroom/directory/read/action';
-const WRITE: Action = 'Strongroom/directory/write/action';
+export const READ: Action = 'Strongroom/directory/read/action';
+export const WRITE: Action = 'Strongroom/directory/write/action';
 /** Graph's own page size. */
 const PAGE_LIMIT = 100;
 
-const ListQuery = z.object({ $filter: text(512).optional() }).and(pageQuery(PAGE_LIMIT));
+export const ListQuery = z.object({ $filter: text(512).optional() }).and(pageQuery(PAGE_LIMIT));
 const idOf = (raw: Readonly<Record<string, string | undefined>>) => ({
   id: parseGuid('The object id', raw['id'] ?? ''),
 });
-const whole = { params: () => ({}), scope: () => '/' as const };
-const one = { params: idOf, scope: () => '/' as const };
+export const whole = { params: () => ({}), scope: () => '/' as const };
+export const one = { params: idOf, scope: () => '/' as const };
 
 /** The built-in directory in the shapes of Microsoft Graph v1.0. */
 export function addDirectoryRoutes(
   router: Router,
   services: RouteServices,
   directory: DirectoryService,
+  credentials: Pick<CredentialService, 'listCertificates'>,
 ): void {
   const add = <Params, Query = undefined, Body = undefined>(
     definition: RouteDefinition<Params, Query, Body>,
@@ -78,7 +80,11 @@ export function addDirectoryRoutes(
     action: READ,
     ...one,
     handler: async ({ params: { id } }) =>
-      presentApplication(await directory.getApplication(id), await directory.listPasswords(id)),
+      presentApplication(
+        await directory.getApplication(id),
+        await directory.listPasswords(id),
+        await credentials.listCertificates(id),
+      ),
   });
 
   add({
@@ -177,6 +183,6 @@ export function addDirectoryRoutes(
 }
 
 /** Graph names the link of the next page as OData does. */
-function asOdata({ nextLink, value }: { nextLink?: string; value: unknown[] }) {
+export function asOdata({ nextLink, value }: { nextLink?: string; value: unknown[] }) {
   return { ...(nextLink !== undefined && { '@odata.nextLink': nextLink }), value };
 }

@@ -2,15 +2,12 @@ import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
 import {
   type Application,
+  type CertificateCredential,
   type PasswordCredential,
   type ServicePrincipal,
 } from '../core/directory.ts';
-
-/** Shown to people and written to logs: no control characters, no unpaired surrogates. */
-const displayName = z
-  .string()
-  .max(256)
-  .regex(/^[^\p{Cc}\p{Cs}]*$/u, { message: 'must not hold control characters' });
+import { presentCertificate } from './credentials.schema.ts';
+import { displayName } from './display-name.ts';
 
 export const CreateApplicationRequest = z.object({ displayName: displayName.min(1) });
 export const CreateServicePrincipalRequest = z.object({ appId: z.string().max(64) });
@@ -48,12 +45,14 @@ export function parseDirectoryFilter(text: string | undefined): {
 export function presentApplication(
   application: Application,
   passwords: readonly PasswordCredential[],
+  certificates: readonly CertificateCredential[] = [],
 ) {
   return {
     id: application.id,
     appId: application.appId,
     createdDateTime: application.createdAt.toISOString(),
     displayName: application.displayName,
+    keyCredentials: certificates.map(presentCertificate),
     passwordCredentials: passwords.map(presentPassword),
   };
 }

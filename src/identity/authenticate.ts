@@ -3,9 +3,10 @@ import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVeri
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { CoherentCache } from '../core/coherent-cache.ts';
-import { type ServicePrincipal } from '../core/directory.ts';
+import { type DirectoryPrincipal } from '../core/directory.ts';
+import { type PrincipalReader } from '../core/directory-ports.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type ChangeFeed, type Clock, type DirectoryStore } from '../core/ports.ts';
+import { type ChangeFeed, type Clock, type StateChange } from '../core/ports.ts';
 import { type Principal } from '../core/principal.ts';
 import { type Audience, type AudienceCheck } from './audiences.ts';
 
@@ -15,7 +16,7 @@ export interface AuthenticatorParts {
   /** RFC 7517 §5; `sought` is the key that a token names. */
   readonly keySet: (sought?: string) => Promise<JSONWebKeySet>;
   readonly isAudience: AudienceCheck;
-  readonly directory: Pick<DirectoryStore, 'findServicePrincipal'>;
+  readonly principals: PrincipalReader;
   readonly feed: ChangeFeed;
   readonly clock: Clock;
   /** Tokens and principals remembered, at most, of each. */
@@ -51,11 +52,9 @@ const REFUSED_HEADERS = ['jku', 'jwk', 'x5u', 'x5c', 'crit'];
  * @throws ServiceError Unauthenticated
  */
 export function createAuthenticator(parts: AuthenticatorParts) {
-  const { clock, directory, isAudience, tenantId } = parts;
+  const { clock, isAudience, tenantId } = parts;
   const tokens = new LRUCache<string, Verified>({ max: parts.remembered });
-  const principals = new CoherentCache<ServicePrincipal>(parts.feed, parts.remembered, (change) =>
-    change.topic === 'directory' ? { key: change.id } : undefined,
-  );
+  const principals = new CoherentCache<DirectoryPrincipal>(parts.feed, parts.remembered, touched);
 
   async function verify(token: string): Promise<Verified> {
     const digest = createHash('sha256').update(token).digest('base64');
@@ -123,7 +122,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
       throw unauthenticated('The token was issued for another resource.');
     const { objectId, applicationId } = verified;
     const principal = await principals.get(objectId, () =>
-      directory.findServicePrincipal({ id: objectId }),
+      parts.principals.findPrincipal({ id: objectId }),
     );
     if (principal?.enabled !== true)
       throw unauthenticated('The principal does not exist any more, or is disabled.');
@@ -132,9 +131,15 @@ export function createAuthenticator(parts: AuthenticatorParts) {
       objectId,
       ...(applicationId !== undefined && { applicationId }),
       displayName: principal.displayName,
-      groups: [],
+      groups: principal.groups,
     };
   };
+}
+
+/** A change of users or groups may be about anyone. */
+function touched({ topic, id }: StateChange) {
+  if (topic !== 'directory') return undefined;
+  return id === '*' ? ('all' as const) : { key: id };
 }
 
 function unauthenticated(message: string, cause?: unknown): ServiceError {

@@ -9,7 +9,7 @@ import { type DirectoryStore, type StateChange } from '../core/ports.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { isDuplicate, isOrphaned } from './errors.ts';
-import { requireAdministrator } from './role-store.ts';
+import { removeTraces } from './principal-traces.ts';
 import { type Tables } from './tables.ts';
 
 /** Identifiers are GUIDs: another text can't be one, and Postgres wouldn't take it. */
@@ -19,7 +19,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
   const { poolId } = context;
   const told = (id: string): StateChange => ({ topic: 'directory', id });
 
-  /** With its role assignments. Undefined where there is none. */
+  /** With its role assignments and memberships. Undefined where there is none. */
   async function removePrincipal(trx: Trx, id: string) {
     const principal = await trx
       .deleteFrom('service_principal')
@@ -28,13 +28,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
       .returning('id')
       .executeTakeFirst();
     if (principal === undefined) return undefined;
-    const removed = await trx
-      .deleteFrom('role_assignment')
-      .where('pool_id', '=', poolId)
-      .where('principal_id', '=', id)
-      .returningAll()
-      .execute();
-    await requireAdministrator(trx, poolId, removed);
+    await removeTraces(trx, poolId, id);
     return principal;
   }
 

@@ -169,8 +169,7 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
 }
 
 /**
- * After rows have been removed in this transaction: the pool must still have an Administrator. Removals take turns, or
- * two of them could each see the other's administrator.
+ * After rows have been removed in this transaction: the pool must still have an Administrator.
  * @throws ServiceError LastAdministrator
  */
 export async function requireAdministrator(
@@ -178,7 +177,20 @@ export async function requireAdministrator(
   poolId: string,
   removed: readonly Pick<AssignmentRow, 'role_id' | 'scope'>[],
 ): Promise<void> {
-  if (!removed.some((row) => row.role_id === ADMINISTRATOR_ROLE && row.scope === '/')) return;
+  if (removed.some((row) => row.role_id === ADMINISTRATOR_ROLE && row.scope === '/'))
+    await requireAdministratorBesides(trx, poolId, undefined);
+}
+
+/**
+ * Before a principal is shut out: the pool must have another Administrator. Those who ask take turns, or two of them could
+ * each see the other's administrator.
+ * @throws ServiceError LastAdministrator
+ */
+export async function requireAdministratorBesides(
+  trx: Trx,
+  poolId: string,
+  principalId: string | undefined,
+): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`administrators ${poolId}`}, 0))`.execute(
     trx,
   );
@@ -190,6 +202,7 @@ export async function requireAdministrator(
     .where('scope', '=', '/')
     // One that ends by itself can't be the one that is left.
     .where('expires_on', 'is', null)
+    .$if(principalId !== undefined, (query) => query.where('principal_id', '<>', principalId ?? ''))
     .limit(1)
     .executeTakeFirst();
   if (left === undefined)

@@ -166,6 +166,56 @@ interface ServicePrincipalTable {
   enabled: boolean;
 }
 
+interface DirectoryUserTable {
+  pool_id: string;
+  id: string;
+  display_name: string;
+  user_principal_name: string;
+  enabled: boolean;
+}
+
+interface UserIdentityTable {
+  pool_id: string;
+  issuer: string;
+  subject: string;
+  user_id: string;
+}
+
+interface DirectoryGroupTable {
+  pool_id: string;
+  id: string;
+  display_name: string;
+  description: string | null;
+}
+
+interface GroupMemberTable {
+  pool_id: string;
+  group_id: string;
+  member_id: string;
+}
+
+interface ApplicationCertificateTable {
+  pool_id: string;
+  application_id: string;
+  key_id: string;
+  display_name: string | null;
+  thumbprint: Buffer;
+  certificate: Buffer;
+  starts_at: Date;
+  ends_at: Date;
+}
+
+interface FederatedCredentialTable {
+  pool_id: string;
+  application_id: string;
+  id: string;
+  name: string;
+  issuer: string;
+  subject: string;
+  audience: string;
+  description: string | null;
+}
+
 interface AuditEventTable {
   id: Generated<string>;
   pool_id: string;
@@ -208,6 +258,12 @@ export interface Tables {
   application: ApplicationTable;
   application_password: ApplicationPasswordTable;
   service_principal: ServicePrincipalTable;
+  directory_user: DirectoryUserTable;
+  user_identity: UserIdentityTable;
+  directory_group: DirectoryGroupTable;
+  group_member: GroupMemberTable;
+  application_certificate: ApplicationCertificateTable;
+  federated_credential: FederatedCredentialTable;
   audit_event: AuditEventTable;
 }
 

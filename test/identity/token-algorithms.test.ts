@@ -18,9 +18,9 @@ async function authenticator(clock: FakeClock) {
     tenantId: TENANT,
     keySet: () => Promise.resolve({ keys: [jwk] }),
     isAudience: () => true,
-    directory: {
-      findServicePrincipal: () =>
-        Promise.resolve({ id: PRINCIPAL, appId: PRINCIPAL, displayName: 'client', enabled: true }),
+    principals: {
+      findPrincipal: () =>
+        Promise.resolve({ id: PRINCIPAL, displayName: 'client', enabled: true, groups: [] }),
     },
     feed: new FakeChangeFeed(),
     clock,

@@ -97,7 +97,7 @@ export async function createIdentity(slow: SecretHasher = createSecretHasher()) 
       tenantId,
       keySet,
       isAudience,
-      directory: store,
+      principals: store,
       feed,
       clock,
       remembered: 100,

@@ -1,6 +1,7 @@
 import { type AuditedChange, type AuditRecord } from '../../../src/core/audit.ts';
 import {
   type Application,
+  type DirectoryPrincipal,
   type PasswordCredential,
   type ServicePrincipal,
 } from '../../../src/core/directory.ts';
@@ -28,6 +29,8 @@ export class FakeDirectoryStore implements DirectoryStore {
   failure: ServiceError | undefined;
   /** How many principals were looked up. */
   principalReads = 0;
+  /** Of every principal. */
+  groups: readonly string[] = [];
 
   constructor(tell: (change: StateChange) => void) {
     this.#tell = tell;
@@ -101,6 +104,13 @@ export class FakeDirectoryStore implements DirectoryStore {
   ): Promise<ServicePrincipal | undefined> {
     this.principalReads += 1;
     return this.#read(() => find(this.#principals, by));
+  }
+
+  async findPrincipal(
+    by: { id: string } | { issuer: string; subject: string },
+  ): Promise<DirectoryPrincipal | undefined> {
+    const found = 'id' in by ? await this.findServicePrincipal(by) : undefined;
+    return found && { ...found, groups: this.groups };
   }
 
   listServicePrincipals(filter: Filter, page: PageRequest): Promise<Page<ServicePrincipal>> {

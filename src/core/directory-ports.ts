@@ -1,0 +1,61 @@
+import { type AuditedChange } from './audit.ts';
+import {
+  type CertificateCredential,
+  type DirectoryPrincipal,
+  type FederatedCredential,
+  type Group,
+  type GroupMember,
+  type User,
+  type UserIdentity,
+} from './directory.ts';
+import { type Page, type PageRequest } from './ports.ts';
+
+/** Changes commit with their audit record; each is told to every process. Finding gives undefined, removing false, for what isn't there. */
+export interface PeopleStore {
+  /** @throws ServiceError DirectoryObjectExists when a name or an identity is taken */
+  insertUser(user: User, change: AuditedChange): Promise<void>;
+  findUser(id: string): Promise<User | undefined>;
+  listUsers(filter: { displayName?: string }, page: PageRequest): Promise<Page<User>>;
+  /** Replaces all of it. @throws ServiceError DirectoryObjectExists */
+  updateUser(user: User, change: AuditedChange): Promise<boolean>;
+  /** With its memberships and role assignments. @throws ServiceError LastAdministrator */
+  deleteUser(id: string, change: AuditedChange): Promise<boolean>;
+
+  insertGroup(group: Group, change: AuditedChange): Promise<void>;
+  findGroup(id: string): Promise<Group | undefined>;
+  listGroups(filter: { displayName?: string }, page: PageRequest): Promise<Page<Group>>;
+  /** With its members' membership and its role assignments. @throws ServiceError LastAdministrator */
+  deleteGroup(id: string, change: AuditedChange): Promise<boolean>;
+  /** @throws ServiceError DirectoryObjectNotFound for a group or a member that isn't there, DirectoryObjectExists */
+  insertMember(groupId: string, memberId: string, change: AuditedChange): Promise<void>;
+  listMembers(groupId: string, page: PageRequest): Promise<Page<GroupMember>>;
+  deleteMember(groupId: string, memberId: string, change: AuditedChange): Promise<boolean>;
+
+  setServicePrincipalEnabled(id: string, enabled: boolean, change: AuditedChange): Promise<boolean>;
+}
+
+/** Who a token's holder is, with its groups. */
+export interface PrincipalReader {
+  findPrincipal(
+    by: { readonly id: string } | UserIdentity,
+  ): Promise<DirectoryPrincipal | undefined>;
+}
+
+/** Credentials of applications that are no secrets. */
+export interface CredentialStore {
+  listCertificates(applicationId: string): Promise<readonly CertificateCredential[]>;
+  /** All of them at once. @throws ServiceError DirectoryObjectNotFound */
+  replaceCertificates(
+    applicationId: string,
+    certificates: readonly CertificateCredential[],
+    change: AuditedChange,
+  ): Promise<void>;
+  listFederated(applicationId: string): Promise<readonly FederatedCredential[]>;
+  /** @throws ServiceError DirectoryObjectNotFound, DirectoryObjectExists */
+  insertFederated(
+    applicationId: string,
+    credential: FederatedCredential,
+    change: AuditedChange,
+  ): Promise<void>;
+  deleteFederated(applicationId: string, id: string, change: AuditedChange): Promise<boolean>;
+}

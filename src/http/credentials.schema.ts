@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { type CertificateCredential, type FederatedCredential } from '../core/directory.ts';
+import { displayName } from './display-name.ts';
+import { text } from './text.ts';
+
+/** Graph's keyCredential; `key` is the certificate, DER or PEM, in base64. Other members are taken and mean nothing. */
+const keyCredential = z
+  .object({
+    keyId: z.guid().nullish(),
+    displayName: displayName.nullish(),
+    key: z.base64().max(16_384).nullish(),
+    type: z.enum(['AsymmetricX509Cert', 'X509CertAndPassword']).nullish(),
+    usage: z.enum(['Verify', 'Sign']).nullish(),
+    endDateTime: z.iso.datetime({ offset: true }).nullish(),
+  })
+  .transform(({ keyId, displayName: name, key, endDateTime }) => ({
+    ...(keyId && { keyId: keyId.toLowerCase() }),
+    ...(name && { displayName: name }),
+    ...(key && { certificate: Buffer.from(key, 'base64') }),
+    ...(endDateTime && { endsAt: new Date(endDateTime) }),
+  }));
+
+export const UpdateApplicationRequest = z.object({
+  keyCredentials: z.array(keyCredential).max(100),
+});
+
+/** An issuer's keys are fetched from it: encrypted, or from this machine. */
+const issuerUrl = text(512).refine(isIssuerUrl, {
+  message: 'must be an https URL without query or fragment',
+});
+
+function isIssuerUrl(issuer: string): boolean {
+  if (!URL.canParse(issuer)) return false;
+  const { protocol, hostname, search, hash, username } = new URL(issuer);
+  const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
+  return (
+    `${search}${hash}${username}` === '' &&
+    (protocol === 'https:' || (protocol === 'http:' && isLoopback))
+  );
+}
+
+export const CreateFederatedRequest = z
+  .object({
+    name: text(120).regex(/^[A-Za-z0-9_.-]{1,120}$/, { message: 'must be a plain name' }),
+    issuer: issuerUrl,
+    subject: text(600).min(1),
+    audiences: z.array(text(600).min(1)).length(1),
+    description: text(600).nullish(),
+  })
+  .transform(({ audiences, description, ...credential }) => ({
+    ...credential,
+    audience: audiences[0] ?? '',
+    ...(description && { description }),
+  }));
+
+export function presentCertificate(credential: CertificateCredential) {
+  return {
+    // As Graph and the portal have it: the SHA-1 thumbprint, a name and no proof of anything.
+    customKeyIdentifier: createHash('sha1')
+      .update(credential.certificate)
+      .digest('hex')
+      .toUpperCase(),
+    displayName: credential.displayName ?? null,
+    endDateTime: credential.endsAt.toISOString(),
+    key: null,
+    keyId: credential.keyId,
+    startDateTime: credential.startsAt.toISOString(),
+    type: 'AsymmetricX509Cert',
+    usage: 'Verify',
+  };
+}
+
+export function presentFederated(credential: FederatedCredential) {
+  return {
+    id: credential.id,
+    audiences: [credential.audience],
+    description: credential.description ?? null,
+    issuer: credential.issuer,
+    name: credential.name,
+    subject: credential.subject,
+  };
+}

@@ -1,0 +1,194 @@
+import { type Router } from 'express';
+import { type PeopleService } from '../core/people-service.ts';
+import { parseGuid } from '../core/role.ts';
+import { asOdata, ListQuery, one, READ, whole, WRITE } from './directory.routes.ts';
+import { presentPage } from './paging.ts';
+import {
+  CreateGroupRequest,
+  CreateUserRequest,
+  MemberReference,
+  parseNameFilter,
+  presentGroup,
+  presentMember,
+  presentUser,
+  UpdateServicePrincipalRequest,
+  UpdateUserRequest,
+} from './people.schema.ts';
+import { route, type RouteDefinition, type RouteServices } from './route.ts';
+
+/** Users, groups and members in the shapes of Microsoft Graph v1.0. */
+export function addPeopleRoutes(
+  router: Router,
+  services: RouteServices,
+  people: PeopleService,
+): void {
+  const add = <Params, Query = undefined, Body = undefined>(
+    definition: RouteDefinition<Params, Query, Body>,
+  ) => {
+    route(router, services, definition);
+  };
+
+  add({
+    method: 'post',
+    path: '/v1.0/users',
+    operation: 'UserCreate',
+    action: WRITE,
+    ...whole,
+    body: CreateUserRequest,
+    status: 201,
+    handler: async ({ body, context }) => presentUser(await people.createUser(body, context.audit)),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/users',
+    operation: 'UserList',
+    action: READ,
+    ...whole,
+    query: ListQuery,
+    handler: async ({ query: { $filter, ...page }, context }) =>
+      asOdata(
+        presentPage(
+          await people.listUsers(parseNameFilter($filter), page),
+          `https://${context.host.authority}/v1.0/users`,
+          { $filter },
+          presentUser,
+        ),
+      ),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/users/:id',
+    operation: 'UserGet',
+    action: READ,
+    ...one,
+    handler: async ({ params: { id } }) => presentUser(await people.getUser(id)),
+  });
+
+  add({
+    method: 'patch',
+    path: '/v1.0/users/:id',
+    operation: 'UserUpdate',
+    action: WRITE,
+    ...one,
+    body: UpdateUserRequest,
+    status: 204,
+    handler: ({ params: { id }, body, context }) => people.updateUser(id, body, context.audit),
+  });
+
+  add({
+    method: 'delete',
+    path: '/v1.0/users/:id',
+    operation: 'UserDelete',
+    action: WRITE,
+    ...one,
+    status: 204,
+    handler: ({ params: { id }, context }) => people.deleteUser(id, context.audit),
+  });
+
+  add({
+    method: 'patch',
+    path: '/v1.0/servicePrincipals/:id',
+    operation: 'ServicePrincipalUpdate',
+    action: WRITE,
+    ...one,
+    body: UpdateServicePrincipalRequest,
+    status: 204,
+    handler: ({ params: { id }, body, context }) =>
+      people.enableServicePrincipal(id, body.accountEnabled, context.audit),
+  });
+
+  add({
+    method: 'post',
+    path: '/v1.0/groups',
+    operation: 'GroupCreate',
+    action: WRITE,
+    ...whole,
+    body: CreateGroupRequest,
+    status: 201,
+    handler: async ({ body, context }) =>
+      presentGroup(await people.createGroup(body, context.audit)),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/groups',
+    operation: 'GroupList',
+    action: READ,
+    ...whole,
+    query: ListQuery,
+    handler: async ({ query: { $filter, ...page }, context }) =>
+      asOdata(
+        presentPage(
+          await people.listGroups(parseNameFilter($filter), page),
+          `https://${context.host.authority}/v1.0/groups`,
+          { $filter },
+          presentGroup,
+        ),
+      ),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/groups/:id',
+    operation: 'GroupGet',
+    action: READ,
+    ...one,
+    handler: async ({ params: { id } }) => presentGroup(await people.getGroup(id)),
+  });
+
+  add({
+    method: 'delete',
+    path: '/v1.0/groups/:id',
+    operation: 'GroupDelete',
+    action: WRITE,
+    ...one,
+    status: 204,
+    handler: ({ params: { id }, context }) => people.deleteGroup(id, context.audit),
+  });
+
+  add({
+    method: 'get',
+    path: '/v1.0/groups/:id/members',
+    operation: 'GroupMemberList',
+    action: READ,
+    ...one,
+    query: ListQuery,
+    handler: async ({ params: { id }, query: { $filter, ...page }, context }) =>
+      asOdata(
+        presentPage(
+          await people.listMembers(id, page),
+          `https://${context.host.authority}/v1.0/groups/${id}/members`,
+          { $filter },
+          presentMember,
+        ),
+      ),
+  });
+
+  add({
+    method: 'post',
+    path: '/v1.0/groups/:id/members/$ref',
+    operation: 'GroupMemberAdd',
+    action: WRITE,
+    ...one,
+    body: MemberReference,
+    status: 204,
+    handler: ({ params: { id }, body, context }) => people.addMember(id, body, context.audit),
+  });
+
+  add({
+    method: 'delete',
+    path: '/v1.0/groups/:id/members/:memberId/$ref',
+    operation: 'GroupMemberRemove',
+    action: WRITE,
+    scope: () => '/',
+    params: (raw) => ({
+      id: parseGuid('The object id', raw['id'] ?? ''),
+      memberId: parseGuid('The object id', raw['memberId'] ?? ''),
+    }),
+    status: 204,
+    handler: ({ params: { id, memberId }, context }) =>
+      people.removeMember(id, memberId, context.audit),
+  });
+}

@@ -1,0 +1,285 @@
+import { type Kysely, sql } from 'kysely';
+import { type Group, type GroupMember, type User } from '../core/directory.ts';
+import { type PeopleStore } from '../core/directory-ports.ts';
+import { ServiceError } from '../core/errors.ts';
+import { type StateChange } from '../core/ports.ts';
+import { orExplained } from './credential-store.ts';
+import { decodeCursor, pageOf, UUID } from './cursors.ts';
+import { changing, reading, type StoreContext, type Trx } from './database.ts';
+import { removeTraces } from './principal-traces.ts';
+import { requireAdministratorBesides } from './role-store.ts';
+import { type Tables } from './tables.ts';
+
+/** Whose principals a change of users or groups touches isn't worth working out: they change seldom. */
+const EVERYONE: StateChange = { topic: 'directory', id: '*' };
+
+export function createPeopleStore(context: StoreContext): PeopleStore {
+  const { poolId } = context;
+
+  async function writeIdentities(trx: Trx, { id, identities }: User): Promise<void> {
+    await trx
+      .deleteFrom('user_identity')
+      .where('pool_id', '=', poolId)
+      .where('user_id', '=', id)
+      .execute();
+    if (identities.length > 0)
+      await trx
+        .insertInto('user_identity')
+        .values(identities.map((identity) => ({ pool_id: poolId, user_id: id, ...identity })))
+        .execute();
+  }
+
+  async function withIdentities(db: Kysely<Tables>, rows: readonly UserFields[]): Promise<User[]> {
+    if (rows.length === 0) return [];
+    const identities = await db
+      .selectFrom('user_identity')
+      .selectAll()
+      .where('pool_id', '=', poolId)
+      .where(
+        'user_id',
+        'in',
+        rows.map(({ id }) => id),
+      )
+      .orderBy('issuer')
+      .orderBy('subject')
+      .execute();
+    return rows.map((row) => ({
+      id: row.id,
+      displayName: row.display_name,
+      userPrincipalName: row.user_principal_name,
+      enabled: row.enabled,
+      identities: identities
+        .filter(({ user_id }) => user_id === row.id)
+        .map(({ issuer, subject }) => ({ issuer, subject })),
+    }));
+  }
+
+  return {
+    async insertUser(user, change) {
+      await orExplained('user', () =>
+        changing(context, change, EVERYONE, async (trx) => {
+          await trx
+            .insertInto('directory_user')
+            .values({ pool_id: poolId, id: user.id, ...userColumns(user) })
+            .execute();
+          await writeIdentities(trx, user);
+          return true;
+        }),
+      );
+    },
+
+    findUser: (id) =>
+      reading(context, async (db) => {
+        const rows = await users(db, poolId).where('id', '=', id).execute();
+        return (await withIdentities(db, rows))[0];
+      }),
+
+    listUsers: ({ displayName }, { after, limit }) =>
+      reading(context, async (db) => {
+        const rows = await users(db, poolId)
+          .$if(displayName !== undefined, (query) =>
+            query.where('display_name', '=', displayName ?? ''),
+          )
+          .$if(after !== undefined, (query) =>
+            query.where('id', '>', decodeCursor(after ?? '', UUID)),
+          )
+          .limit(limit + 1)
+          .execute();
+        const page = pageOf(
+          rows,
+          limit,
+          (row) => row,
+          (row) => row.id,
+        );
+        return { ...page, items: await withIdentities(db, page.items) };
+      }),
+
+    async updateUser(user, change) {
+      const updated = await orExplained('user', () =>
+        changing(context, change, EVERYONE, async (trx) => {
+          if (!user.enabled) await requireAdministratorBesides(trx, poolId, user.id);
+          const row = await trx
+            .updateTable('directory_user')
+            .set(userColumns(user))
+            .where('pool_id', '=', poolId)
+            .where('id', '=', user.id)
+            .returning('id')
+            .executeTakeFirst();
+          if (row !== undefined) await writeIdentities(trx, user);
+          return row;
+        }),
+      );
+      return updated !== undefined;
+    },
+
+    deleteUser: (id, change) => remove('directory_user', id, change),
+
+    async insertGroup({ id, displayName, description }, change) {
+      await changing(context, change, EVERYONE, async (trx) => {
+        await trx
+          .insertInto('directory_group')
+          .values({
+            pool_id: poolId,
+            id,
+            display_name: displayName,
+            description: description ?? null,
+          })
+          .execute();
+        return true;
+      });
+    },
+
+    findGroup: (id) =>
+      reading(context, async (db) => {
+        const row = await groups(db, poolId).where('id', '=', id).executeTakeFirst();
+        return row && toGroup(row);
+      }),
+
+    listGroups: ({ displayName }, { after, limit }) =>
+      reading(context, async (db) => {
+        const rows = await groups(db, poolId)
+          .$if(displayName !== undefined, (query) =>
+            query.where('display_name', '=', displayName ?? ''),
+          )
+          .$if(after !== undefined, (query) =>
+            query.where('id', '>', decodeCursor(after ?? '', UUID)),
+          )
+          .limit(limit + 1)
+          .execute();
+        return pageOf(rows, limit, toGroup, (row) => row.id);
+      }),
+
+    deleteGroup: (id, change) => remove('directory_group', id, change),
+
+    async insertMember(groupId, memberId, change) {
+      await orExplained('member', () =>
+        changing(context, change, EVERYONE, async (trx) => {
+          // Locked, so that a member which is being removed meanwhile leaves no membership behind.
+          for (const table of MEMBER_TABLES) {
+            const member = await trx
+              .selectFrom(table)
+              .select('id')
+              .where('pool_id', '=', poolId)
+              .where('id', '=', memberId)
+              .forShare()
+              .executeTakeFirst();
+            if (member === undefined) continue;
+            await trx
+              .insertInto('group_member')
+              .values({ pool_id: poolId, group_id: groupId, member_id: memberId })
+              .execute();
+            return true;
+          }
+          throw new ServiceError(
+            'DirectoryObjectNotFound',
+            `There is no directory object with the id ${memberId}.`,
+          );
+        }),
+      );
+    },
+
+    listMembers: (groupId, { after, limit }) =>
+      reading(context, async (db) => {
+        const { rows } = await sql<MemberRow>`
+          select m.member_id as id,
+            case when u.id is not null then 'user' when s.id is not null then 'servicePrincipal' else 'group' end as kind,
+            coalesce(u.display_name, s.display_name, g.display_name) as display_name
+          from group_member m
+          left join directory_user u on u.pool_id = m.pool_id and u.id = m.member_id
+          left join service_principal s on s.pool_id = m.pool_id and s.id = m.member_id
+          left join directory_group g on g.pool_id = m.pool_id and g.id = m.member_id
+          where m.pool_id = ${poolId} and m.group_id = ${groupId}
+            and (${after ?? null}::text is null or m.member_id > ${after === undefined ? null : decodeCursor(after, UUID)}::uuid)
+          order by m.member_id limit ${limit + 1}`.execute(db);
+        return pageOf(rows, limit, toMember, (row) => row.id);
+      }),
+
+    async deleteMember(groupId, memberId, change) {
+      const deleted = await changing(context, change, EVERYONE, (trx) =>
+        trx
+          .deleteFrom('group_member')
+          .where('pool_id', '=', poolId)
+          .where('group_id', '=', groupId)
+          .where('member_id', '=', memberId)
+          .returning('member_id')
+          .executeTakeFirst(),
+      );
+      return deleted !== undefined;
+    },
+
+    async setServicePrincipalEnabled(id, enabled, change) {
+      const updated = await changing(context, change, { topic: 'directory', id }, async (trx) => {
+        if (!enabled) await requireAdministratorBesides(trx, poolId, id);
+        return trx
+          .updateTable('service_principal')
+          .set({ enabled })
+          .where('pool_id', '=', poolId)
+          .where('id', '=', id)
+          .returning('id')
+          .executeTakeFirst();
+      });
+      return updated !== undefined;
+    },
+  };
+
+  async function remove(
+    table: 'directory_user' | 'directory_group',
+    id: string,
+    change: Parameters<PeopleStore['deleteUser']>[1],
+  ): Promise<boolean> {
+    const deleted = await changing(
+      context,
+      change,
+      () => [EVERYONE, { topic: 'assignment', id }],
+      async (trx) => {
+        const row = await trx
+          .deleteFrom(table)
+          .where('pool_id', '=', poolId)
+          .where('id', '=', id)
+          .returning('id')
+          .executeTakeFirst();
+        if (row !== undefined) await removeTraces(trx, poolId, id);
+        return row;
+      },
+    );
+    return deleted !== undefined;
+  }
+}
+
+const MEMBER_TABLES = ['directory_user', 'service_principal', 'directory_group'] as const;
+
+interface UserFields {
+  readonly id: string;
+  readonly display_name: string;
+  readonly user_principal_name: string;
+  readonly enabled: boolean;
+}
+interface MemberRow {
+  readonly id: string;
+  readonly kind: GroupMember['kind'];
+  readonly display_name: string;
+}
+
+function users(db: Kysely<Tables>, poolId: string) {
+  return db.selectFrom('directory_user').selectAll().where('pool_id', '=', poolId).orderBy('id');
+}
+
+function groups(db: Kysely<Tables>, poolId: string) {
+  return db.selectFrom('directory_group').selectAll().where('pool_id', '=', poolId).orderBy('id');
+}
+
+function userColumns({ displayName, userPrincipalName, enabled }: User) {
+  return { display_name: displayName, user_principal_name: userPrincipalName, enabled };
+}
+
+function toGroup(row: { id: string; display_name: string; description: string | null }): Group {
+  return {
+    id: row.id,
+    displayName: row.display_name,
+    ...(row.description !== null && { description: row.description }),
+  };
+}
+
+function toMember({ id, kind, display_name }: MemberRow): GroupMember {
+  return { id, kind, displayName: display_name };
+}

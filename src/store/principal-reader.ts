@@ -1,0 +1,59 @@
+import { type Kysely, sql } from 'kysely';
+import { type PrincipalReader } from '../core/directory-ports.ts';
+import { UUID } from './cursors.ts';
+import { reading, type StoreContext } from './database.ts';
+import { type Tables } from './tables.ts';
+
+/** Of more groups the rest is left out, which can only take rights away. */
+const GROUPS_LIMIT = 1_000;
+
+export function createPrincipalReader(context: StoreContext): PrincipalReader {
+  const { poolId } = context;
+  return {
+    findPrincipal: (by) =>
+      reading(context, async (db) => {
+        const id = 'id' in by ? by.id : await userIdOf(db, by);
+        if (id === undefined || !UUID.test(id)) return undefined;
+        const { rows } = await sql<{ display_name: string; enabled: boolean }>`
+          select display_name, enabled from service_principal where pool_id = ${poolId} and id = ${id}
+          union all
+          select display_name, enabled from directory_user where pool_id = ${poolId} and id = ${id}`.execute(
+          db,
+        );
+        const [found] = rows;
+        if (found === undefined) return undefined;
+        return {
+          id,
+          displayName: found.display_name,
+          enabled: found.enabled,
+          groups: await groupsOf(db, id),
+        };
+      }),
+  };
+
+  async function userIdOf(
+    db: Kysely<Tables>,
+    { issuer, subject }: { readonly issuer: string; readonly subject: string },
+  ): Promise<string | undefined> {
+    const row = await db
+      .selectFrom('user_identity')
+      .select('user_id')
+      .where('pool_id', '=', poolId)
+      .where('issuer', '=', issuer)
+      .where('subject', '=', subject)
+      .executeTakeFirst();
+    return row?.user_id;
+  }
+
+  /** Groups within groups too; UNION drops what was seen, so rings of groups end. */
+  async function groupsOf(db: Kysely<Tables>, id: string): Promise<string[]> {
+    const { rows } = await sql<{ id: string }>`
+      with recursive held (id) as (
+        select group_id from group_member where pool_id = ${poolId} and member_id = ${id}
+        union
+        select m.group_id from group_member m join held on held.id = m.member_id where m.pool_id = ${poolId}
+      )
+      select id from held order by id limit ${GROUPS_LIMIT}`.execute(db);
+    return rows.map((row) => row.id);
+  }
+}
