@@ -173,6 +173,7 @@ test('a decision, by the number of assignments', async () => {
     ratios.push((withMany + (await wraps())) / 2 / withFew);
   }
   ratios.sort((a, b) => a - b);
+  expect(ratios).toHaveLength(ROUNDS);
   console.info(
     `A256KW wraps a second with ${many} assignments to those with ${few}, ${ROUNDS} rounds: ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')}; median ${quantile(ratios, 0.5).toFixed(2)}`,
   );

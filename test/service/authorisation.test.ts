@@ -312,8 +312,50 @@ describe('an assignment', () => {
     expect([ended.status, ended.json<Problem>().error.code]).toEqual([409, 'Conflict']);
     const removed = await admin('DELETE', `${PROVIDER}/roleAssignments/${last?.name ?? ''}`);
     expect(removed.status).toBe(409);
+    // Nor is it shut out.
+    const disabled = await admin('PATCH', `/v1.0/servicePrincipals/${own}`, {
+      accountEnabled: false,
+    });
+    expect([disabled.status, disabled.json<Problem>().error.code]).toEqual([409, 'Conflict']);
     call.close();
   });
+});
+
+test('a principal that is disabled is refused everywhere within a second, and back when enabled', async () => {
+  const { id, call } = await holding([ROLE.User]);
+  const status = async () => (await call('GET', '/keys/one')).status;
+  await becomes(true, () => mayRead(call));
+  const set = (accountEnabled: boolean) =>
+    admin('PATCH', `/v1.0/servicePrincipals/${id}`, { accountEnabled });
+  expect((await set(false)).status).toBeLessThan(300);
+  await delay(1_000);
+  for (let tries = 0; tries < 8; tries += 1) expect(await status()).toBe(401);
+  expect((await set(true)).status).toBeLessThan(300);
+  await delay(1_000);
+  expect(await status()).toBe(200);
+  call.close();
+});
+
+test('a group of the directory gives its roles to its members, and the explanation says so', async () => {
+  const { id, call } = await holding([]);
+  const group = (await admin('POST', '/v1.0/groups', { displayName: 'readers' })).json<{
+    id: string;
+  }>();
+  await assign(admin, group.id, ROLE.User, '/keys/one');
+  const member = await admin('POST', `/v1.0/groups/${group.id}/members/$ref`, {
+    '@odata.id': `https://graph.microsoft.com/v1.0/directoryObjects/${id}`,
+  });
+  expect(member.status).toBeLessThan(300);
+  await becomes(true, () => mayRead(call));
+  const why = await admin('POST', '/access/explain', {
+    principalId: id,
+    action: `${AZURE}/keys/read/action`,
+    scope: '/keys/one',
+  });
+  expect(why.json()).toMatchObject({ allowed: true, through: [{ group: group.id }] });
+  await admin('DELETE', `/v1.0/groups/${group.id}/members/${id}/$ref`);
+  await becomes(false, () => mayRead(call));
+  call.close();
 });
 
 describe('nobody below Administrator becomes more', () => {

@@ -91,10 +91,10 @@ test('no request is allowed that begins a second after its revocation was acknow
       return { id, call, scope, revokedAt: undefined, allowed: 0, refused: 0, tooLate: [] };
     }),
   );
-  let isOver = false;
+  const run = { isOver: false };
   const cuts = { made: 0 };
   const cutting = (async () => {
-    while (!isOver) {
+    while (!run.isOver) {
       await delay(2_500);
       // A second time soon after, while they are still finding their way back.
       for (let cut = 0; cut < 2; cut += 1) {
@@ -107,11 +107,11 @@ test('no request is allowed that begins a second after its revocation was acknow
     }
   })();
   const hammering = workers.flatMap((worker) => [
-    hammer(worker, () => isOver),
-    hammer(worker, () => isOver),
+    hammer(worker, () => run.isOver),
+    hammer(worker, () => run.isOver),
   ]);
   await Promise.all(workers.map(comeAndGo));
-  isOver = true;
+  run.isOver = true;
   await Promise.all([...hammering, cutting]);
   for (const { call } of workers) call.close();
 
