@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { type RequestListener } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger } from 'pino';
 import { createCertificates } from './attestation/certificates.ts';
 import { openAttestationVerifier } from './attestation/open-verifier.ts';
@@ -29,9 +30,12 @@ import { createSigningKeys } from './core/signing-key-service.ts';
 import { createStatementKeys } from './core/statement-keys.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createApp } from './http/app.ts';
-import { createAudienceCheck } from './identity/audiences.ts';
+import { createAudienceCheck, createOwnUrlCheck } from './identity/audiences.ts';
 import { createAuthenticator } from './identity/authenticate.ts';
+import { createAssertionCheck } from './identity/client-assertion.ts';
 import { createSecretHasher, newClientSecret } from './identity/client-secret.ts';
+import { fetchJson } from './identity/fetch-json.ts';
+import { createIssuerKeys } from './identity/issuer-keys.ts';
 import {
   createTenantCheck,
   instanceDiscovery,
@@ -218,6 +222,15 @@ export async function compose(
   const keySet = async (sought?: string) => toKeySet(await signingKeys.publicKeys(sought));
   const isTenant = createTenantCheck(pool.tenantId);
   const { authorities, extraCa } = settings.attestation ?? {};
+  const credentialStore = createCredentialStore(context);
+  const issuerKeys = createIssuerKeys({
+    fetchJson,
+    steadyMs: () => performance.now(),
+    delay,
+    onError: (issuer, error) => {
+      log.warn({ err: error, issuer }, 'the keys of an issuer could not be read');
+    },
+  });
   const rules = {
     poolId: pool.id,
     softDeleteDays: pool.softDeleteDays,
@@ -321,7 +334,7 @@ export async function compose(
       clock,
     }),
     credentials: createCredentialService({
-      store: createCredentialStore(context),
+      store: credentialStore,
       directory: directoryStore,
       newGuid: randomUUID,
     }),
@@ -348,6 +361,12 @@ export async function compose(
         tenants: isTenant,
         directory: directoryStore,
         hasher,
+        verifyAssertion: createAssertionCheck({
+          credentials: credentialStore,
+          issuerKeys,
+          isOwnUrl: createOwnUrlCheck(settings.domain, isTenant),
+          clock,
+        }),
         isAudience,
         issuer: createTokenIssuer(signingKeys, directory),
         clock,

@@ -25,6 +25,32 @@ export function createAudienceCheck(domain: string): AudienceCheck {
   };
 }
 
+const ENDPOINT = /^\/(?<tenant>[^/]+)(?:\/v2\.0|\/oauth2\/token|\/oauth2\/v2\.0\/token)?\/?$/;
+
+/**
+ * Whether a URL is this directory, as clients write it for the audience of an assertion: its token endpoints or its issuer,
+ * at a host of ours. Other hosts are refused, whatever the request calls this service: an assertion that was made for
+ * another directory must not be good here.
+ */
+export function createOwnUrlCheck(
+  domain: string,
+  isTenant: (tenant: string) => boolean,
+): (url: string) => boolean {
+  const hosts = new Set([domain, ...LOOPBACK]);
+  return (text) => {
+    if (text.length > 512 || !URL.canParse(text)) return false;
+    const { protocol, hostname, pathname, search, hash } = new URL(text);
+    const tenant = ENDPOINT.exec(pathname)?.groups?.['tenant'];
+    return (
+      protocol === 'https:' &&
+      `${search}${hash}` === '' &&
+      (hosts.has(hostname) || hostname.endsWith(`.${domain}`)) &&
+      tenant !== undefined &&
+      isTenant(tenant)
+    );
+  };
+}
+
 function hostOf(resource: string): string | undefined {
   if (resource.length > 512 || !URL.canParse(resource)) return undefined;
   const { protocol, hostname, pathname, search, hash, username, password } = new URL(resource);

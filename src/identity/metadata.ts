@@ -29,7 +29,12 @@ export function openidConfiguration(
     response_types_supported: ['code'],
     subject_types_supported: ['pairwise'],
     token_endpoint: `${endpoints}/token`,
-    token_endpoint_auth_methods_supported: ['client_secret_post', 'client_secret_basic'],
+    token_endpoint_auth_methods_supported: [
+      'client_secret_post',
+      'client_secret_basic',
+      'private_key_jwt',
+    ],
+    token_endpoint_auth_signing_alg_values_supported: ['PS256', 'RS256'],
   };
 }
 

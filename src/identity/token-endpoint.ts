@@ -1,7 +1,9 @@
-import { hintOf, type PasswordCredential } from '../core/directory.ts';
+import { type Application, hintOf, type PasswordCredential } from '../core/directory.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type Clock, type DirectoryStore, type SecretHasher } from '../core/ports.ts';
 import { type AudienceCheck } from './audiences.ts';
+import { ASSERTION_TYPE, type VerifyAssertion } from './client-assertion.ts';
+import { Refusal } from './refusal.ts';
 import { type TokenIssuer, type TokenSubject } from './tokens.ts';
 
 export interface TokenRequest {
@@ -28,6 +30,7 @@ export interface TokenEndpointParts {
     'findApplication' | 'findServicePrincipal' | 'listPasswords'
   >;
   readonly hasher: SecretHasher;
+  readonly verifyAssertion: VerifyAssertion;
   readonly isAudience: AudienceCheck;
   readonly issuer: TokenIssuer;
   readonly clock: Clock;
@@ -36,56 +39,24 @@ export interface TokenEndpointParts {
 /** MSAL takes a token for expired five minutes early: an hour leaves room. */
 const LIFETIME_SECONDS = 3600;
 const SECRET_LIMIT = 512;
+/** With a chain of certificates in its header. */
+const ASSERTION_LIMIT = 32_768;
 const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** An OAuth error (RFC 6749 §5.2) with the number by which Entra ID's clients know it. */
-class Refusal extends Error {
-  readonly status: number;
-  readonly error: string;
-  readonly number: number;
-  readonly headers: Readonly<Record<string, string>>;
-  constructor(
-    status: number,
-    error: string,
-    number: number,
-    description: string,
-    headers: Readonly<Record<string, string>> = {},
-  ) {
-    super(description);
-    this.status = status;
-    this.error = error;
-    this.number = number;
-    this.headers = headers;
-  }
-}
-
-/** The client credentials grant (RFC 6749 §4.4) with a client secret, in the words of Entra ID. */
+/** The client credentials grant (RFC 6749 §4.4) with a client secret or an assertion, in the words of Entra ID. */
 export function createTokenEndpoint(parts: TokenEndpointParts) {
-  const { tenants, directory, hasher, isAudience, issuer, clock } = parts;
+  const { tenants, directory, hasher, verifyAssertion, isAudience, issuer, clock } = parts;
   // Checked in place of a secret that isn't there, so that unknown clients cost what known ones do.
   const decoy = hasher.hash('no client has this secret');
   decoy.catch(() => undefined);
 
-  async function authenticateClient(clientId: string, secret: string): Promise<TokenSubject> {
+  async function authenticateClient({ clientId, proof }: NamedClient): Promise<TokenSubject> {
     const application = await directory.findApplication({ appId: clientId.toLowerCase() });
-    const passwords =
-      application === undefined ? [] : await directory.listPasswords(application.id);
-    const matching = await findMatching(passwords, secret);
-    if (application === undefined || matching === undefined)
-      throw new Refusal(
-        401,
-        'invalid_client',
-        7000215,
-        'The client is unknown or its secret is wrong.',
-      );
-    const now = clock.now();
-    if (now < matching.startsAt || now >= matching.endsAt)
-      throw new Refusal(
-        401,
-        'invalid_client',
-        7000222,
-        'The client secret is not valid at this time.',
-      );
+    const method =
+      proof.kind === 'secret'
+        ? await checkSecret(application, proof.secret)
+        : await checkAssertion(application, proof.assertion);
+    if (application === undefined) throw wrongClient();
     const principal = await directory.findServicePrincipal({ appId: application.appId });
     if (principal?.enabled !== true)
       throw new Refusal(
@@ -94,7 +65,28 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
         7000112,
         'The application has no enabled service principal.',
       );
-    return { application, principal };
+    return { application, principal, method };
+  }
+
+  async function checkSecret(application: Application | undefined, secret: string) {
+    const passwords =
+      application === undefined ? [] : await directory.listPasswords(application.id);
+    const matching = await findMatching(passwords, secret);
+    if (matching === undefined) throw wrongClient();
+    const now = clock.now();
+    if (now < matching.startsAt || now >= matching.endsAt)
+      throw new Refusal(
+        401,
+        'invalid_client',
+        7000222,
+        'The client secret is not valid at this time.',
+      );
+    return 'secret' as const;
+  }
+
+  async function checkAssertion(application: Application | undefined, assertion: string) {
+    if (application === undefined) throw wrongClient();
+    return verifyAssertion(application, assertion);
   }
 
   async function findMatching(
@@ -122,7 +114,8 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
           70003,
           'The grant type must be client_credentials.',
         );
-      const { clientId, secret } = readClient(form, request.authorization);
+      const named = readClient(form, request.authorization);
+      const { clientId } = named;
       if (GUID.test(clientId)) client = { applicationId: clientId.toLowerCase() };
       const resource = readResource(form);
       if (!isAudience(resource, 'directory'))
@@ -132,7 +125,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
           500011,
           'The resource is not known in this tenant.',
         );
-      const subject = await authenticateClient(clientId, secret);
+      const subject = await authenticateClient(named);
       const { application, principal } = subject;
       client = { applicationId: application.appId, principalId: principal.id };
       const now = clock.now();
@@ -179,12 +172,23 @@ function readForm(form: Readonly<Record<string, unknown>>) {
   };
 }
 
-function readClient(form: (name: string) => string | undefined, authorization: string | undefined) {
+interface NamedClient {
+  readonly clientId: string;
+  readonly proof:
+    | { readonly kind: 'secret'; readonly secret: string }
+    | { readonly kind: 'assertion'; readonly assertion: string };
+}
+
+function readClient(
+  form: (name: string) => string | undefined,
+  authorization: string | undefined,
+): NamedClient {
   const basic = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')?.[1];
   const [basicId, basicSecret] =
     basic === undefined ? [] : splitOnce(Buffer.from(basic, 'base64').toString());
   const clientId = form('client_id') ?? basicId;
   const secret = form('client_secret') ?? basicSecret;
+  const assertion = form('client_assertion');
   // RFC 6749 §2.3: one way at a time. The same client_id in both is no second way.
   if (basicSecret !== undefined && (secret !== basicSecret || clientId !== basicId))
     throw new Refusal(
@@ -193,18 +197,40 @@ function readClient(form: (name: string) => string | undefined, authorization: s
       900144,
       'The form and the Authorization header name different credentials.',
     );
+  if (secret !== undefined && assertion !== undefined)
+    throw new Refusal(400, 'invalid_request', 900144, 'The request holds two credentials.');
   if (clientId === undefined)
     throw new Refusal(400, 'invalid_request', 900144, 'The field client_id is missing.');
+  if (clientId.length > SECRET_LIMIT || (secret?.length ?? 0) > SECRET_LIMIT) throw wrongClient();
+  if (assertion !== undefined) {
+    if (form('client_assertion_type') !== ASSERTION_TYPE)
+      throw new Refusal(
+        400,
+        'invalid_request',
+        900144,
+        `The field client_assertion_type must be ${ASSERTION_TYPE}.`,
+      );
+    if (assertion.length > ASSERTION_LIMIT)
+      throw new Refusal(401, 'invalid_client', 50027, 'The assertion is too long.');
+    return { clientId, proof: { kind: 'assertion', assertion } };
+  }
   if (secret === undefined || secret === '')
-    throw new Refusal(401, 'invalid_client', 7000218, 'The field client_secret is missing.');
-  if (secret.length > SECRET_LIMIT || clientId.length > SECRET_LIMIT)
     throw new Refusal(
       401,
       'invalid_client',
-      7000215,
-      'The client is unknown or its secret is wrong.',
+      7000218,
+      'The field client_secret or client_assertion is missing.',
     );
-  return { clientId, secret };
+  return { clientId, proof: { kind: 'secret', secret } };
+}
+
+function wrongClient(): Refusal {
+  return new Refusal(
+    401,
+    'invalid_client',
+    7000215,
+    'The client is unknown or its secret is wrong.',
+  );
 }
 
 /** RFC 6749 §2.3.1: both halves are form-encoded. */

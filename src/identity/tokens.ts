@@ -14,7 +14,12 @@ export function issuerOf(domain: string, tenantId: string): string {
 export interface TokenSubject {
   readonly application: Application;
   readonly principal: ServicePrincipal;
+  /** How the client proved who it is. */
+  readonly method: 'secret' | 'certificate' | 'federated';
 }
+
+/** As Entra ID tells it: 1 for a secret, 2 for a certificate or what stands for one. */
+const CONTEXT_CLASS = { secret: '1', certificate: '2', federated: '2' } as const;
 
 export interface TokenIssuer {
   /** A signed access token (JWT, RS256) that is good for `lifetimeSeconds` from `now`. */
@@ -35,7 +40,7 @@ export function createTokenIssuer(
   { domain, tenantId }: { readonly domain: string; readonly tenantId: string },
 ): TokenIssuer {
   return {
-    async issue({ application, principal }, audience, now, lifetimeSeconds) {
+    async issue({ application, principal, method }, audience, now, lifetimeSeconds) {
       const seconds = Math.floor(now.getTime() / 1000);
       const keyId = await keys.currentKeyId();
       const header = { alg: 'RS256', kid: keyId, typ: 'JWT' };
@@ -47,7 +52,7 @@ export function createTokenIssuer(
         exp: seconds + lifetimeSeconds,
         app_displayname: application.displayName,
         appid: application.appId,
-        appidacr: '1',
+        appidacr: CONTEXT_CLASS[method],
         idtyp: 'app',
         oid: principal.id,
         sub: principal.id,

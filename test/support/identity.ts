@@ -88,6 +88,7 @@ export async function createIdentity(slow: SecretHasher = createSecretHasher()) 
       tenants: createTenantCheck(tenantId),
       directory: store,
       hasher,
+      verifyAssertion: () => Promise.reject(new Error('no assertions here')),
       isAudience,
       issuer,
       clock,
@@ -105,7 +106,7 @@ export async function createIdentity(slow: SecretHasher = createSecretHasher()) 
 
     /** A token as the endpoint gives it to the client, for this resource. */
     issue: (audience: string = RESOURCE): Promise<string> =>
-      issuer.issue({ application, principal }, audience, clock.now(), 3600),
+      issuer.issue({ application, principal, method: 'secret' }, audience, clock.now(), 3600),
 
     /** A token by the directory's own key, with whatever header and claims. Undefined leaves one out. */
     forge: async (

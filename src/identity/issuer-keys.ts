@@ -1,0 +1,118 @@
+import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
+import { type FetchJson } from './fetch-json.ts';
+
+/** Where the keys of an issuer are: at `jwksUri`, or where its discovery document says. */
+interface IssuerPlace {
+  readonly issuer: string;
+  readonly jwksUri?: string;
+}
+
+export interface IssuerKeysParts {
+  readonly fetchJson: FetchJson;
+  /** Milliseconds on any steady clock. */
+  readonly steadyMs: () => number;
+  readonly delay: (ms: number) => Promise<unknown>;
+  /** An issuer could not be read; what is known of its keys is used on. */
+  readonly onError: (issuer: string, error: unknown) => void;
+}
+
+/** The keys by which tokens of that issuer are checked, the one that `kid` names among them if the issuer has it. */
+export type IssuerKeys = (place: IssuerPlace, kid: string | undefined) => Promise<JWTVerifyGetKey>;
+
+/** Between two fetches from the same issuer, whoever asks for what keys. */
+const FLOOR_MS = 2_000;
+/** Keys that the issuer has withdrawn are not used for much longer than this. */
+const REFRESH_AFTER_MS = 10 * 60_000;
+/** An issuer that is down may be so for a day. */
+const BELIEVED_FOR_MS = 24 * 60 * 60_000;
+const WAITING_LIMIT = 1_000;
+const ISSUERS_LIMIT = 200;
+
+const Discovery = z.object({ issuer: z.string(), jwks_uri: z.string() });
+const KeySet = z.object({
+  keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().optional() })).max(100),
+});
+
+interface Entry {
+  keys?: JWTVerifyGetKey;
+  kids: ReadonlySet<string>;
+  fetchedAt: number;
+  attemptedAt: number;
+  fetching?: Promise<void>;
+}
+
+/**
+ * Keys of external issuers (OpenID Connect Discovery 1.0 §4, RFC 7517 §5), fetched when they are first needed, again in
+ * the background as they grow old, and at once for a key that isn't known, which the issuer may just have begun to use.
+ * Whoever asks for an unknown key waits for the next fetch, and shares it with all others who do.
+ */
+export function createIssuerKeys(parts: IssuerKeysParts): IssuerKeys {
+  const { fetchJson, steadyMs, delay, onError } = parts;
+  const entries = new LRUCache<string, Entry>({ max: ISSUERS_LIMIT });
+  let waiting = 0;
+
+  async function read({ issuer, jwksUri }: IssuerPlace): Promise<JSONWebKeySet> {
+    let url = jwksUri;
+    if (url === undefined) {
+      const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+      const found = Discovery.parse(await fetchJson(address));
+      if (found.issuer !== issuer)
+        throw new Error(`the discovery document at ${address} is of another issuer`);
+      url = found.jwks_uri;
+    }
+    return KeySet.parse(await fetchJson(url)) as JSONWebKeySet;
+  }
+
+  function refresh(place: IssuerPlace, entry: Entry): Promise<void> {
+    entry.fetching ??= (async () => {
+      const wait = entry.attemptedAt + FLOOR_MS - steadyMs();
+      if (wait > 0) await delay(wait);
+      entry.attemptedAt = steadyMs();
+      try {
+        const set = await read(place);
+        entry.keys = createLocalJWKSet(set);
+        entry.kids = new Set(set.keys.flatMap(({ kid }) => (kid === undefined ? [] : [kid])));
+        entry.fetchedAt = entry.attemptedAt;
+      } catch (error) {
+        onError(place.issuer, error);
+      }
+    })().finally(() => {
+      delete entry.fetching;
+    });
+    return entry.fetching;
+  }
+
+  async function wait(place: IssuerPlace, entry: Entry): Promise<void> {
+    if (waiting >= WAITING_LIMIT) throw new Error('too many wait for keys of issuers');
+    waiting += 1;
+    try {
+      await refresh(place, entry);
+    } finally {
+      waiting -= 1;
+    }
+  }
+
+  return async (place, kid) => {
+    const askedAt = steadyMs();
+    const name = `${place.issuer}\n${place.jwksUri ?? ''}`;
+    let entry = entries.get(name);
+    if (entry === undefined) {
+      const never = Number.NEGATIVE_INFINITY;
+      entry = { kids: new Set(), fetchedAt: never, attemptedAt: never };
+      entries.set(name, entry);
+    }
+    const { fetchedAt } = entry;
+    const isOfUse = () =>
+      entry.keys !== undefined && steadyMs() - entry.fetchedAt < BELIEVED_FOR_MS;
+    const isKnown = () => isOfUse() && (kid === undefined || entry.kids.has(kid));
+    // The fetch under way may have begun before this key was there: then the next one tells.
+    for (let tries = 0; tries < 2 && !isKnown() && entry.attemptedAt <= askedAt; tries += 1)
+      await wait(place, entry);
+    if (isKnown() && steadyMs() - fetchedAt > REFRESH_AFTER_MS) void refresh(place, entry);
+    if (entry.keys === undefined || !isOfUse())
+      throw new Error(`the keys of ${place.issuer} cannot be read`);
+    return entry.keys;
+  };
+}

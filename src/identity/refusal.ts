@@ -1,0 +1,20 @@
+/** An OAuth error (RFC 6749 §5.2) with the number by which Entra ID's clients know it. */
+export class Refusal extends Error {
+  readonly status: number;
+  readonly error: string;
+  readonly number: number;
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(
+    status: number,
+    error: string,
+    number: number,
+    description: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(description);
+    this.status = status;
+    this.error = error;
+    this.number = number;
+    this.headers = headers;
+  }
+}
