@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Logger } from 'pino';
+import { createCertificates } from './attestation/certificates.ts';
 import { readBuiltInRoles } from './authz/built-in-roles.ts';
 import {
   newVersionId,
@@ -9,12 +10,18 @@ import {
   systemClock,
 } from './compose.ts';
 import { effectiveActions } from './core/action-pattern.ts';
+import { type AuditRecord } from './core/audit.ts';
+import { createAuditChain } from './core/audit-chain.ts';
 import { AuditDraft } from './core/audit-draft.ts';
+import { createCheckpointService } from './core/checkpoint-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from './core/role.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
+import { createStatementKeys } from './core/statement-keys.ts';
 import { type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createSecretHasher, newClientSecret } from './identity/client-secret.ts';
+import { createAuditSink } from './store/audit-store.ts';
+import { createCheckpointStore } from './store/checkpoint-store.ts';
 import { openDatabase, type StoreContext } from './store/database.ts';
 import { createDirectoryStore } from './store/directory-store.ts';
 import {
@@ -27,6 +34,7 @@ import {
 import { seedRoles } from './store/role-definition-store.ts';
 import { createRoleStore } from './store/role-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
+import { createStatementKeyStore } from './store/statement-key-store.ts';
 
 export interface BootstrapSettings extends ServiceSettings {
   readonly softDeleteDays: number;
@@ -72,17 +80,18 @@ export async function bootstrap(
   const opened = () => (hsm ??= openHsm(settings, log));
   try {
     return await withPoolLock(db, settings.pool, async () => {
-      const pool =
-        (await findPool(db, settings.pool)) ??
-        (await makePool(opened(), settings, (made) => insertPool(db, made)));
-      if (settings.purgeProtection && !pool.purgeProtection) await protectFromPurge(db, pool.id);
-      const context: StoreContext = {
-        db,
-        poolId: pool.id,
-        writer: randomUUID(),
-        tell: () => undefined,
-      };
-      await seedRoles(db, pool.id, await readBuiltInRoles(), effectiveActions);
+      const found = await findPool(db, settings.pool);
+      const pool = found ?? (await makePool(opened(), settings, (made) => insertPool(db, made)));
+      const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
+      const context: StoreContext = { db, poolId: pool.id, chain, tell: () => undefined };
+      const record = recorderOf(context);
+      if (found === undefined) await record('PoolCreate', { after: describe(pool) });
+      if (settings.purgeProtection && !pool.purgeProtection) {
+        await protectFromPurge(db, pool.id);
+        await record('PoolPurgeProtect', { after: { purgeProtection: true } });
+      }
+      const roles = await seedRoles(db, pool.id, await readBuiltInRoles(), effectiveActions);
+      if (roles.length > 0) await record('RoleDefinitionSeed', { after: { roles } });
       const signingKeyStore = createSigningKeyStore(context);
       if ((await signingKeyStore.listSigningKeys()).length === 0) {
         await openRootKeys(opened(), pool);
@@ -94,15 +103,59 @@ export async function bootstrap(
           steadyMs: () => performance.now(),
         });
         await signingKeys.ensure();
+        await record('SigningKeyCreate', { after: { keyId: await signingKeys.currentKeyId() } });
       }
-      return settings.administrator === 'none'
-        ? undefined
-        : await makeAdministrator(context, ROLES[settings.administrator]);
+      const administrator =
+        settings.administrator === 'none'
+          ? undefined
+          : await makeAdministrator(context, ROLES[settings.administrator]);
+      if (chain.grown() > 0) {
+        await openRootKeys(opened(), pool);
+        await signTrail(context, opened(), pool);
+      }
+      return administrator;
     });
   } finally {
     await hsm?.close();
     await db.destroy();
   }
+}
+
+/** Records what has just been done by whoever may start the service. */
+function recorderOf(context: StoreContext) {
+  const sink = createAuditSink(context);
+  return async (operation: string, change: AuditRecord['change']): Promise<void> => {
+    const draft = new AuditDraft(systemClock.now, { requestId: randomUUID(), operation });
+    draft.note({ ...(change !== undefined && { change }) });
+    await sink.write([draft.toRecord()]);
+  };
+}
+
+function describe({ name, tenantId, softDeleteDays, purgeProtection, rootGeneration }: Pool) {
+  return { name, tenantId, softDeleteDays, purgeProtection, rootGeneration };
+}
+
+/** Makes the key that signs the trail, too: no request waits for it then. */
+async function signTrail(context: StoreContext, hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
+  const statements = createStatementKeys({
+    hsm,
+    store: createStatementKeyStore(context),
+    certificates: createCertificates(),
+    pool: { id: pool.id, name: pool.name },
+    newVersionId,
+    newGuid: randomUUID,
+    clock: systemClock,
+  });
+  await statements.signer('audit');
+  context.chain.end();
+  await createCheckpointService({
+    chains: [context.chain],
+    store: createCheckpointStore(context),
+    statements,
+    poolId: pool.id,
+    clock: systemClock,
+    onLoss: () => undefined,
+  }).sign();
 }
 
 async function makePool(

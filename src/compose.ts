@@ -9,8 +9,10 @@ import { backupBlobs } from './backup/backup-blob.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
 import { createAttestationService } from './core/attestation-service.ts';
 import { createAccessService } from './core/access-service.ts';
+import { createAuditChain } from './core/audit-chain.ts';
 import { createAscentRules } from './core/ascent.ts';
 import { createBackupService } from './core/backup-service.ts';
+import { createCheckpointService } from './core/checkpoint-service.ts';
 import { createCredentialService } from './core/credential-service.ts';
 import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
@@ -28,6 +30,7 @@ import { createRoleService } from './core/role-service.ts';
 import { createSettingService } from './core/setting-service.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
 import { createStatementKeys } from './core/statement-keys.ts';
+import { createTrailVerifier } from './core/trail-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createApp } from './http/app.ts';
 import { createAudienceCheck, createOwnUrlCheck } from './identity/audiences.ts';
@@ -47,6 +50,11 @@ import { createTokenIssuer, issuerOf } from './identity/tokens.ts';
 import { createAuditReader, createAuditSink } from './store/audit-store.ts';
 import { cacheKeys } from './store/cached-key-reader.ts';
 import { openChangeFeed } from './store/change-feed.ts';
+import {
+  createCheckpointStore,
+  createTrailReader,
+  makeAuditPartitions,
+} from './store/checkpoint-store.ts';
 import { openDatabase, type StoreContext } from './store/database.ts';
 import { createCredentialStore } from './store/credential-store.ts';
 import { createDirectoryStore } from './store/directory-store.ts';
@@ -107,6 +115,8 @@ const LIMITS = {
   cachedTokens: 10_000,
   countedKeys: 10_000,
   maintenanceEveryMs: 10_000,
+  checkpointEveryMs: 1_000,
+  partitionsEveryMs: 6 * 3_600_000,
 };
 
 export const systemClock: Clock = { now: () => new Date() };
@@ -168,7 +178,9 @@ export async function compose(
     throw new Error(
       `The pool "${settings.pool}" has not been made yet: run \`strongroom bootstrap\`.`,
     );
-  const writer = randomUUID();
+  const chainParts = { poolId: pool.id, newGuid: randomUUID, clock };
+  // Changes write their own records: neither they nor the trail wait for each other.
+  const chains = { changes: createAuditChain(chainParts), trail: createAuditChain(chainParts) };
   const feed = await openChangeFeed({
     url: settings.databaseUrl,
     poolId: pool.id,
@@ -181,7 +193,7 @@ export async function compose(
   const context: StoreContext = {
     db,
     poolId: pool.id,
-    writer,
+    chain: chains.changes,
     tell: (change) => {
       feed.tell(change);
     },
@@ -190,7 +202,7 @@ export async function compose(
   await openRootKeys(hsm, pool);
 
   const trail = createAuditTrail({
-    sink: createAuditSink({ ...context, db: trailDb }),
+    sink: createAuditSink({ db: trailDb, poolId: pool.id, chain: chains.trail }),
     queueLimit: LIMITS.auditQueue,
     batchLimit: LIMITS.auditBatch,
     deadlineMs: LIMITS.auditDeadlineMs,
@@ -243,8 +255,36 @@ export async function compose(
     certificates: createCertificates(),
     pool: { id: pool.id, name: pool.name },
     newVersionId,
+    newGuid: randomUUID,
     clock,
   });
+  const checkpoints = createCheckpointService({
+    chains: Object.values(chains),
+    store: createCheckpointStore(context),
+    statements,
+    poolId: pool.id,
+    clock,
+    onLoss: (missing) => {
+      log.error(missing, 'checkpoints of the audit trail have been taken away');
+    },
+  });
+  const trailReader = createTrailReader(context);
+  const stopCheckpoints = repeat(
+    () =>
+      checkpoints.runOnce().catch((error: unknown) => {
+        log.error({ err: error }, 'the audit trail could not be signed: it is tried again');
+      }),
+    LIMITS.checkpointEveryMs,
+    Math.random,
+  );
+
+  let partitionsMadeAt = Number.NEGATIVE_INFINITY;
+  async function keepTrail(): Promise<void> {
+    await checkpoints.adopt();
+    if (performance.now() - partitionsMadeAt < LIMITS.partitionsEveryMs) return;
+    await makeAuditPartitions(context);
+    partitionsMadeAt = performance.now();
+  }
 
   const keyStore = { ...keyReader, ...createKeyWriter(context) };
   const addVersion = createVersionMaker({ keys: keyStore, pool: rules, clock, newVersionId });
@@ -266,7 +306,12 @@ export async function compose(
     },
   });
   const stopMaintenance = repeat(
-    () => maintenance.runOnce(),
+    async () => {
+      await maintenance.runOnce();
+      await keepTrail().catch((error: unknown) => {
+        log.error({ err: error }, 'the upkeep of the audit trail failed: it is tried again');
+      });
+    },
     LIMITS.maintenanceEveryMs,
     Math.random,
   );
@@ -339,7 +384,11 @@ export async function compose(
       newGuid: randomUUID,
     }),
     people: createPeopleService({ store: createPeopleStore(context), newGuid: randomUUID }),
-    events: createAuditReader(context),
+    audit: {
+      events: createAuditReader(context),
+      trail: trailReader,
+      verifier: createTrailVerifier({ trail: trailReader, statements, poolId: pool.id, clock }),
+    },
     trail,
     authorizer,
     authenticate: createAuthenticator({
@@ -389,6 +438,11 @@ export async function compose(
     async close() {
       await stopMaintenance();
       await trail.close();
+      await stopCheckpoints();
+      for (const chain of Object.values(chains)) chain.end();
+      await checkpoints.sign().catch((error: unknown) => {
+        log.error({ err: error }, 'the end of the audit trail could not be signed');
+      });
       await hsm.close();
       await feed.close();
       await Promise.all([db.destroy(), trailDb.destroy()]);

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { pino } from 'pino';
+import { addAuditCommands } from './audit-commands.ts';
 import { bootstrap } from './bootstrap.ts';
 import { type Config, ConfigError, isProduction, readConfig, type Secrets } from './config.ts';
 import {
@@ -57,10 +58,16 @@ program
   )
   .action((options: { credentials: string }) => run(() => bootstrapPool(options.credentials)));
 
+addAuditCommands(program, run, () => ({ ...readSettings(), setEnvironment, print }));
+
 await program.parseAsync();
 
 function readSettings(): { config: Config; secrets: Secrets } {
   return readConfig(process.env, availableParallelism());
+}
+
+function setEnvironment(name: string, value: string): void {
+  process.env[name] = value;
 }
 
 function logger(config: Config) {
@@ -89,9 +96,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
   const stopping = stopSignal(stopsWithParent);
   const surroundings = isProduction(config)
     ? await givenSurroundings(config, secrets)
-    : await prepareDevelopment(config, secrets, log, (name, value) => {
-        process.env[name] = value;
-      });
+    : await prepareDevelopment(config, secrets, log, setEnvironment);
   try {
     const supervisor = await startSupervisor({
       workers: config.workers,

@@ -18,6 +18,8 @@ export interface AuditTrailOptions {
 
 export interface OpenAuditTrail extends AuditTrail {
   readonly waiting: number;
+  /** Later records that were given up since there were too many. */
+  readonly lost: number;
   /** Waits until what was handed in is written or refused; no longer than a record's deadline. */
   close(): Promise<void>;
 }
@@ -29,6 +31,9 @@ interface Waiting {
   readonly deadline: NodeJS.Timeout;
 }
 
+/** Between two tries to write what could not be written, while nothing else is. */
+const RETRY_MS = 1_000;
+
 /**
  * Group commit: while one write is under way the records that arrive wait, and go together in the next. It adapts to the
  * load by itself: alone, a record is written at once; under load, one commit serves hundreds. One write at a time keeps
@@ -39,11 +44,59 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
     if (!Number.isInteger(limit) || limit < 1)
       throw new RangeError('the limits of an audit trail are whole numbers above zero');
   const queue: Waiting[] = [];
+  const later: AuditRecord[] = [];
+  let lost = 0;
+  let retry: NodeJS.Timeout | undefined;
   let writing: Promise<void> | undefined;
 
+  /** What is told later, and isn't waiting for its next try. */
+  const isLaterDue = () => later.length > 0 && retry === undefined;
+
+  function start(): void {
+    if (writing !== undefined || (queue.length === 0 && !isLaterDue())) return;
+    writing = writeAll().finally(() => {
+      writing = undefined;
+      // What came while the last write ended.
+      start();
+    });
+  }
+
   async function writeAll(): Promise<void> {
-    while (queue.length > 0) await writeBatch(queue.splice(0, options.batchLimit));
-    writing = undefined;
+    while (queue.length > 0 || isLaterDue()) {
+      if (queue.length > 0) await writeBatch(queue.splice(0, options.batchLimit));
+      if (isLaterDue()) await writeLater();
+    }
+  }
+
+  /** Where the store does not take them now they are tried again, however long it takes. */
+  async function writeLater(): Promise<void> {
+    const batch = later.slice(0, options.batchLimit);
+    try {
+      await options.sink.write(batch);
+      later.splice(0, batch.length);
+    } catch (error) {
+      if (!(error instanceof ServiceError)) await writeEach(batch.length);
+      else
+        retry = setTimeout(() => {
+          retry = undefined;
+          start();
+        }, RETRY_MS).unref();
+    }
+  }
+
+  /** One that the store can't take would stand in the way of the others for ever. */
+  async function writeEach(count: number): Promise<void> {
+    for (let done = 0; done < count; done += 1) {
+      const [record] = later;
+      if (record === undefined) return;
+      try {
+        await options.sink.write([record]);
+        later.shift();
+      } catch (error) {
+        if (error instanceof ServiceError) return;
+        lost += later.splice(0, 1).length;
+      }
+    }
   }
 
   async function writeBatch(batch: readonly Waiting[]): Promise<void> {
@@ -82,8 +135,19 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
             reject(unavailable());
           }, options.deadlineMs),
         });
-        writing ??= writeAll();
+        start();
       });
+    },
+    appendLater(record) {
+      if (later.length >= options.queueLimit) {
+        lost += 1;
+        return;
+      }
+      later.push(record);
+      start();
+    },
+    get lost() {
+      return lost;
     },
     get waiting() {
       return queue.length;
@@ -95,6 +159,7 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
       });
       await Promise.race([writing, deadline]);
       clearTimeout(timer);
+      clearTimeout(retry);
     },
   };
 }

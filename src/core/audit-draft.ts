@@ -1,7 +1,16 @@
 import { type AuditedChange, type AuditRecord } from './audit.ts';
 
 /** What a record says of the request itself, and what is learned while it is served. */
-type DraftFields = Omit<AuditRecord, 'time' | 'outcome' | 'status' | 'errorCode' | 'durationMs'>;
+type DraftFields = Omit<
+  AuditRecord,
+  'time' | 'outcome' | 'status' | 'errorCode' | 'reason' | 'durationMs'
+>;
+
+interface Ending {
+  readonly status: number;
+  readonly errorCode?: string;
+  readonly reason?: string;
+}
 
 /**
  * The audit record of one request while it is being served: fields come in as they become known, and the record is made
@@ -43,14 +52,16 @@ export class AuditDraft implements AuditedChange {
     return this.#isCommitted;
   }
 
-  finish({ status, errorCode }: { status: number; errorCode?: string }): AuditRecord {
+  finish({ status, errorCode, reason }: Ending): AuditRecord {
+    const now = this.#now();
     return {
       ...clean(this.#fields),
-      time: this.#startedAt,
+      time: now,
       outcome: status < 400 ? 'success' : 'failure',
       status,
       ...(errorCode !== undefined && { errorCode }),
-      durationMs: this.#now().getTime() - this.#startedAt.getTime(),
+      ...(reason !== undefined && { reason }),
+      durationMs: Math.max(0, now.getTime() - this.#startedAt.getTime()),
     };
   }
 }

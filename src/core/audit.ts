@@ -3,6 +3,7 @@
  * signature, token or secret has a field to go to.
  */
 export interface AuditRecord {
+  /** When the record was made: the request began `durationMs` before. */
   readonly time: Date;
   /** x-ms-request-id of the answer; a GUID. */
   readonly requestId: string;
@@ -24,6 +25,8 @@ export interface AuditRecord {
   readonly outcome: 'success' | 'failure';
   readonly status: number;
   readonly errorCode?: string;
+  /** Why a credential was refused: one of a few sentences of ours. */
+  readonly reason?: string;
   readonly durationMs: number;
   /** For changes of the directory and of roles: what was before and after. Never secrets. */
   readonly change?: { readonly before?: unknown; readonly after?: unknown };
@@ -46,9 +49,14 @@ export interface AuditedChange {
   committed(): void;
 }
 
-/** An entry of the trail as it is read back. `id` grows with time and is the paging cursor. */
+/** An entry of the trail as it is read back. */
 export interface AuditEvent extends AuditRecord {
+  /** Its chain and its place there. */
   readonly id: string;
+  readonly chain: string;
+  readonly sequence: number;
+  /** SHA-256, 32 bytes. */
+  readonly hash: Uint8Array;
 }
 
 export interface AuditFilter {

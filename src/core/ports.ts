@@ -244,6 +244,11 @@ export interface SecretHasher {
 export interface AuditTrail {
   /** Resolves once the record is durable. @throws ServiceError AuditUnavailable */
   append(record: AuditRecord): Promise<void>;
+  /**
+   * For what is told after the fact, such as an answer that was withheld since its record could not be written: it is
+   * written once that is possible again. Nobody waits for it; the end of the process loses it.
+   */
+  appendLater(record: AuditRecord): void;
 }
 
 export interface AuditReader {

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
+import { type AuditedChange } from './audit.ts';
+import { AuditDraft } from './audit-draft.ts';
 import { type Hsm } from './hsm.ts';
 import { type KeyMaterial, type KeyName, type KeyVersionId, type PublicKey } from './key.ts';
 import { type Clock } from './ports.ts';
 
 /** `root` certifies the others, which sign what their names say. */
-export type StatementKeyPurpose = 'root' | 'release' | 'attestation';
+export type StatementKeyPurpose = 'root' | 'release' | 'attestation' | 'audit';
 type SigningPurpose = Exclude<StatementKeyPurpose, 'root'>;
 
 interface StatementKey {
@@ -15,10 +17,13 @@ interface StatementKey {
 }
 
 export interface StatementKeyStore {
-  /** The newest of that purpose. */
-  findStatementKey(purpose: StatementKeyPurpose): Promise<StatementKey | undefined>;
+  /** The one of that version, or the newest of that purpose. */
+  findStatementKey(
+    purpose: StatementKeyPurpose,
+    version?: string,
+  ): Promise<StatementKey | undefined>;
   /** Adds a key; of a second root nothing is kept. */
-  insertStatementKey(key: StatementKey): Promise<void>;
+  insertStatementKey(key: StatementKey, change: AuditedChange): Promise<void>;
 }
 
 /** What becomes of a key's certificate; `sign` is RS256 (RFC 7518 §3.3) by its issuer, over bytes. */
@@ -48,6 +53,11 @@ interface StatementSigner {
 
 export interface StatementKeys {
   signer(purpose: SigningPurpose): Promise<StatementSigner>;
+  /**
+   * The payload of a statement that a key of this pool and purpose has signed, be it an old one; undefined for anything
+   * else. The HSM checks, and that the key is one of its own.
+   */
+  verify(purpose: SigningPurpose, statement: string): Promise<unknown>;
 }
 
 export interface StatementKeysParts {
@@ -56,6 +66,7 @@ export interface StatementKeysParts {
   readonly certificates: Certificates;
   readonly pool: { readonly id: string; readonly name: string };
   readonly newVersionId: () => KeyVersionId;
+  readonly newGuid: () => string;
   readonly clock: Clock;
 }
 
@@ -63,13 +74,16 @@ const COMMON_NAME: Readonly<Record<StatementKeyPurpose, string>> = {
   root: 'attestation root',
   release: 'key release',
   attestation: 'key attestation',
+  audit: 'audit trail',
 };
 /** The root outlives what it certifies by far. */
-const BITS = { root: 3072, release: 2048, attestation: 2048 } as const;
+const BITS = { root: 3072, release: 2048, attestation: 2048, audit: 2048 } as const;
 /** How long before its end a certificate is renewed: what it signs must be good for a while. */
 const RENEW_BEFORE_MS = 90 * 86_400_000;
 /** Another process may have renewed it. */
 const LOOK_AGAIN_AFTER_MS = 3_600_000;
+/** Keys by which old statements are checked; a new one is made every few years. */
+const MATERIALS_LIMIT = 50;
 
 interface Held {
   readonly signer: StatementSigner;
@@ -82,8 +96,9 @@ interface Held {
  * does no harm; of roots the store keeps one.
  */
 export function createStatementKeys(parts: StatementKeysParts): StatementKeys {
-  const { hsm, store, certificates, pool, newVersionId, clock } = parts;
+  const { hsm, store, certificates, pool, newVersionId, newGuid, clock } = parts;
   const held = new Map<SigningPurpose, Held>();
+  const materials = new Map<string, KeyMaterial>();
   const underWay = new Map<SigningPurpose, Promise<StatementSigner>>();
 
   function rs256(material: KeyMaterial, bytes: Uint8Array): Promise<Uint8Array> {
@@ -113,7 +128,12 @@ export function createStatementKeys(parts: StatementKeysParts): StatementKeys {
       ...(issuer !== undefined && { issuer: issuer.certificate }),
       sign: (bytes) => rs256(issuer?.material ?? material, bytes),
     });
-    await store.insertStatementKey({ purpose, material, certificate });
+    const change = new AuditDraft(() => clock.now(), {
+      requestId: newGuid(),
+      operation: 'StatementKeyCreate',
+    });
+    change.note({ change: { after: { purpose, version: material.identity.version } } });
+    await store.insertStatementKey({ purpose, material, certificate }, change);
   }
 
   /** Undefined for a key that is not there, or whose certificate ends soon. */
@@ -143,10 +163,18 @@ export function createStatementKeys(parts: StatementKeysParts): StatementKeys {
   async function prepare(purpose: SigningPurpose): Promise<StatementSigner> {
     const root = await ensure('root');
     const { material, certificate } = await ensure(purpose, root);
-    const signer = toSigner(material, [certificate, root.certificate], rs256);
+    const signer = toSigner(material, [certificate, root.certificate], rs256, purpose !== 'audit');
     const lookAgainAt = clock.now().getTime() + LOOK_AGAIN_AFTER_MS;
     held.set(purpose, { signer, lookAgainAt });
     return signer;
+  }
+
+  async function materialOf(purpose: SigningPurpose, version: string) {
+    const known = materials.get(version);
+    if (known !== undefined) return known;
+    const found = (await store.findStatementKey(purpose, version))?.material;
+    if (found !== undefined && materials.size < MATERIALS_LIMIT) materials.set(version, found);
+    return found;
   }
 
   return {
@@ -158,20 +186,54 @@ export function createStatementKeys(parts: StatementKeysParts): StatementKeys {
       underWay.set(purpose, started);
       return started;
     },
+
+    async verify(purpose, statement) {
+      const [header, payload, signature, ...more] = statement.split('.').map(fromBase64url);
+      if (
+        header === undefined ||
+        payload === undefined ||
+        signature === undefined ||
+        more.length > 0
+      )
+        return undefined;
+      const { alg, kid } = (parseJson(header) ?? {}) as Readonly<Record<string, unknown>>;
+      if (alg !== 'RS256' || typeof kid !== 'string') return undefined;
+      const material = await materialOf(purpose, kid);
+      if (material === undefined) return undefined;
+      const signed = Buffer.from(statement.slice(0, statement.lastIndexOf('.')));
+      const digest = createHash('sha256').update(signed).digest();
+      const isGenuine = await hsm.verify(material, 'RS256', digest, signature);
+      return isGenuine ? parseJson(payload) : undefined;
+    },
   };
+}
+
+function fromBase64url(text: string): Buffer {
+  return Buffer.from(text, 'base64url');
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString()) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 function toSigner(
   material: KeyMaterial,
   chain: readonly Uint8Array[],
   rs256: (material: KeyMaterial, bytes: Uint8Array) => Promise<Uint8Array>,
+  embedsChain: boolean,
 ): StatementSigner {
   const [leaf = new Uint8Array()] = chain;
   const header = {
     alg: 'RS256',
     kid: material.identity.version,
-    // Base64, not base64url (RFC 7515 §4.1.6).
-    x5c: chain.map((certificate) => Buffer.from(certificate).toString('base64')),
+    // Base64, not base64url (RFC 7515 §4.1.6). There are many checkpoints of the trail: they name their key only.
+    ...(embedsChain && {
+      x5c: chain.map((certificate) => Buffer.from(certificate).toString('base64')),
+    }),
     'x5t#S256': createHash('sha256').update(leaf).digest('base64url'),
   };
   return {

@@ -12,12 +12,12 @@ import { type Hsm } from '../core/hsm.ts';
 import { type KeyService } from '../core/key-service.ts';
 import { type PoolRules } from '../core/new-version.ts';
 import { type PeopleService } from '../core/people-service.ts';
-import { type AuditReader, type AuditTrail, type Authorizer, type Clock } from '../core/ports.ts';
+import { type AuditTrail, type Authorizer, type Clock } from '../core/ports.ts';
 import { type RotationService } from '../core/rotation-service.ts';
 import { type RoleService } from '../core/role-service.ts';
 import { type SettingService } from '../core/setting-service.ts';
 import { addAccessRoutes } from './access.routes.ts';
-import { addAuditRoutes } from './audit.routes.ts';
+import { addAuditRoutes, type AuditParts } from './audit.routes.ts';
 import { type Authenticate, authentication } from './authentication.ts';
 import { contextOf, setContext } from './context.ts';
 import { addCredentialRoutes } from './credentials.routes.ts';
@@ -53,7 +53,7 @@ export interface AppParts {
   readonly directory: DirectoryService;
   readonly credentials: CredentialService;
   readonly people: PeopleService;
-  readonly events: AuditReader;
+  readonly audit: AuditParts;
   readonly trail: AuditTrail;
   readonly authorizer: Authorizer;
   readonly authenticate: Authenticate;
@@ -95,7 +95,7 @@ export function createApp(parts: AppParts): Express {
   addRandomRoutes(app, services, parts.hsm);
   addRoleRoutes(app, services, parts.roles);
   addAccessRoutes(app, services, parts.access);
-  addAuditRoutes(app, services, parts.events);
+  addAuditRoutes(app, services, parts.audit);
 
   app.use((req) => {
     throw new ServiceError('PathNotFound', `There is no operation ${req.method} at this path.`);

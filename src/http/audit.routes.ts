@@ -1,7 +1,10 @@
 import { type Router } from 'express';
 import { z } from 'zod';
 import { type AuditEvent, type AuditFilter } from '../core/audit.ts';
+import { ServiceError } from '../core/errors.ts';
 import { type AuditReader } from '../core/ports.ts';
+import { type TrailReader } from '../core/trail-ports.ts';
+import { type TrailVerifier } from '../core/trail-verification.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteServices } from './route.ts';
 import { text } from './text.ts';
@@ -25,8 +28,28 @@ const EventsQuery = z
   })
   .and(pageQuery(PAGE_LIMIT));
 
+export interface AuditParts {
+  readonly events: AuditReader;
+  readonly trail: Pick<TrailReader, 'listCheckpoints'>;
+  readonly verifier: TrailVerifier;
+}
+
+const CheckpointsQuery = pageQuery(PAGE_LIMIT);
+/** A verification in one request ends early after so many records, and says where to go on. */
+const VERIFIED_AT_ONCE = 100_000;
+const VerifyBody = z.object({
+  after: z.int().min(0).optional(),
+  from: date,
+  to: date,
+  checkpoint: text(8192).optional(),
+});
+
 /** Who used which key, and when: newest first; `from` (included) and `to` (excluded) are RFC 3339 times. */
-export function addAuditRoutes(router: Router, services: RouteServices, events: AuditReader): void {
+export function addAuditRoutes(
+  router: Router,
+  services: RouteServices,
+  { events, trail, verifier }: AuditParts,
+): void {
   route(router, services, {
     method: 'get',
     path: '/audit/events',
@@ -47,6 +70,70 @@ export function addAuditRoutes(router: Router, services: RouteServices, events: 
       );
     },
   });
+
+  // To be kept elsewhere: whoever can change the whole database can't change what others have kept.
+  route(router, services, {
+    method: 'get',
+    path: '/audit/checkpoints',
+    operation: 'AuditCheckpointList',
+    action: 'Strongroom/audit/read/action',
+    params: () => ({}),
+    scope: () => '/',
+    query: CheckpointsQuery,
+    handler: async ({ query, context }) => {
+      const after = readNumber(query.after);
+      const found = await trail.listCheckpoints({ after, limit: query.limit + 1 });
+      const items = found.slice(0, query.limit);
+      const last = items.at(-1);
+      const isMore = found.length > items.length && last !== undefined;
+      return presentPage(
+        { items, ...(isMore && { next: encodeNumber(last.number) }) },
+        `https://${context.host.authority}/audit/checkpoints`,
+        { maxresults: query.limit },
+        ({ number, time, statement }) => ({ number, time: time.toISOString(), statement }),
+      );
+    },
+  });
+
+  // One at a time: it reads as much as it is let.
+  let isVerifying = false;
+  route(router, services, {
+    method: 'post',
+    path: '/audit/verify',
+    operation: 'AuditVerify',
+    action: 'Strongroom/audit/read/action',
+    params: () => ({}),
+    scope: () => '/',
+    body: VerifyBody,
+    handler: async ({ body }) => {
+      const { from, to, checkpoint } = body;
+      if (isVerifying) throw new ServiceError('Overloaded', 'A verification is under way.');
+      isVerifying = true;
+      try {
+        const after = body.after ?? (from === undefined ? 0 : await verifier.startAt(from));
+        return await verifier.verify({
+          after,
+          recordLimit: VERIFIED_AT_ONCE,
+          ...(to !== undefined && { to }),
+          ...(checkpoint !== undefined && { known: checkpoint }),
+        });
+      } finally {
+        isVerifying = false;
+      }
+    },
+  });
+}
+
+function encodeNumber(number: number): string {
+  return Buffer.from(String(number)).toString('base64url');
+}
+
+/** @throws ServiceError BadParameter */
+function readNumber(cursor: string | undefined): number {
+  if (cursor === undefined) return 0;
+  const text = Buffer.from(cursor, 'base64url').toString();
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new ServiceError('BadParameter', 'The query parameter $skiptoken has an invalid value.');
 }
 
 /** exactOptionalPropertyTypes: absent, rather than there and undefined. */
@@ -56,6 +143,6 @@ function present(filter: { [Name in keyof AuditFilter]?: AuditFilter[Name] | und
   ) as AuditFilter;
 }
 
-function presentEvent({ time, ...event }: AuditEvent) {
-  return { ...event, time: time.toISOString() };
+function presentEvent({ time, hash, ...event }: AuditEvent) {
+  return { ...event, time: time.toISOString(), hash: Buffer.from(hash).toString('base64url') };
 }

@@ -74,18 +74,15 @@ export function createErrorHandler(trail: AuditTrail, log: Log): ErrorRequestHan
     const context = contextOf(res);
     let error = fromBodyParser(thrown);
     let wire = error === undefined ? INTERNAL : WIRE[error.code];
-    if (context.audited && !context.audit.isCommitted) {
+    if (context.audited)
       try {
-        await trail.append(
-          context.audit.finish({ status: wire.status, errorCode: wire.innerCode ?? wire.code }),
-        );
+        await recordFailure(trail, context, wire, error);
       } catch (cause) {
         error = new ServiceError('AuditUnavailable', 'The audit trail cannot be written.', {
           cause,
         });
         wire = WIRE.AuditUnavailable;
       }
-    }
     if (wire.status >= 500)
       log.error({ err: thrown, requestId: context.requestId }, 'request failed');
     if (wire.retryAfter !== undefined) res.setHeader('Retry-After', String(wire.retryAfter));
@@ -105,6 +102,40 @@ export function createErrorHandler(trail: AuditTrail, log: Log): ErrorRequestHan
     );
   };
 }
+
+/**
+ * The record of a refusal. Where the trail or the store is away it is written later, and says that the answer was withheld:
+ * the operation may have had its effect, and a record of its success may stand besides.
+ */
+async function recordFailure(
+  trail: AuditTrail,
+  { audit }: RequestContext,
+  { status, code, innerCode }: WireError,
+  error: ServiceError | undefined,
+): Promise<void> {
+  const record = () =>
+    audit.finish({
+      status,
+      errorCode: innerCode ?? code,
+      ...(error?.code === 'Unauthenticated' && { reason: error.message }),
+    });
+  if (error?.code === 'AuditUnavailable' || error?.code === 'StoreUnavailable') {
+    trail.appendLater({ ...record(), errorCode: WITHHELD });
+    return;
+  }
+  // What the change has committed stands; that its answer failed afterwards is told besides.
+  if (audit.isCommitted) trail.appendLater(record());
+  else
+    try {
+      await trail.append(record());
+    } catch (cause) {
+      trail.appendLater({ ...record(), status: 503, errorCode: WITHHELD });
+      throw cause;
+    }
+}
+
+/** The error code of records of answers that were not given for want of the trail or the store. */
+const WITHHELD = 'AnswerWithheld';
 
 function errorBody(
   wire: WireError,

@@ -6,6 +6,7 @@ import { type Logger } from 'pino';
 import { dataFolderOf, ensureCluster, type RolePasswords } from './postgres-cluster.ts';
 import { findPostgresPlace, makeSocketFolder } from './postgres-place.ts';
 import { type Settings, startPostmaster, stopOrphan, stopPostmaster } from './postmaster.ts';
+import { readPostmasterFile } from './postmaster-file.ts';
 import { readIfPresent, writeFileAtomically } from './private-file.ts';
 import { SetupError } from './setup-error.ts';
 
@@ -77,6 +78,26 @@ export async function startEmbeddedPostgres(
       if (dirname(socketFolder) !== place.home)
         await rm(socketFolder, { recursive: true, force: true });
     },
+  };
+}
+
+/**
+ * The addresses of the PostgreSQL that a service runs on this data folder now.
+ * @throws SetupError when none runs
+ */
+export async function findRunningPostgres(
+  folder: string,
+): Promise<Pick<EmbeddedPostgres, 'ownerUrl' | 'serviceUrl'>> {
+  const cluster = dataFolderOf(await findPostgresPlace(folder));
+  const running = await readPostmasterFile(cluster);
+  if (running?.isReady !== true)
+    throw new SetupError(
+      `No Strongroom runs on the data folder ${folder}: start it, or set DATABASE_URL.`,
+    );
+  const passwords = await readPasswords(folder, cluster);
+  return {
+    ownerUrl: urlOf('strongroom_owner', passwords.owner, running.socketFolder),
+    serviceUrl: urlOf('strongroom', passwords.service, running.socketFolder),
   };
 }
 

@@ -1,18 +1,38 @@
 import { sql } from 'kysely';
 import { type AuditEvent, type AuditRecord } from '../core/audit.ts';
+import { type AuditChain } from '../core/audit-chain.ts';
 import { type AuditReader } from '../core/ports.ts';
-import { insertAuditRecords } from './audit-rows.ts';
+import { insertAuditRecords, toLinkedRecord } from './audit-rows.ts';
 import { decodeCursor, pageOf } from './cursors.ts';
-import { reading, type StoreContext } from './database.ts';
+import { fromPostgres } from './errors.ts';
+import { outcomeOf, reading, type StoreContext } from './database.ts';
 import { type AuditEventRow } from './tables.ts';
 
-const ID = /^\d{1,18}$/;
+/** Milliseconds since 1970-01-01 UTC, chain, sequence. */
+const PLACE = /^\d{1,15} [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} \d{1,15}$/;
 
 /** Durable when it resolves: one statement, one commit, for as many records as there are. */
-export function createAuditSink(context: StoreContext) {
+export function createAuditSink(
+  context: Pick<StoreContext, 'db' | 'poolId'> & { readonly chain: AuditChain },
+) {
+  const { poolId, chain, db } = context;
   return {
-    write: (records: readonly AuditRecord[]): Promise<void> =>
-      reading(context, (db) => insertAuditRecords(db, context.poolId, context.writer, records)),
+    async write(records: readonly AuditRecord[]): Promise<void> {
+      const turn = await chain.turn();
+      try {
+        const linked = turn.link(records);
+        const isFirst = linked[0]?.sequence === 1;
+        // A chain's first write is two statements.
+        if (isFirst)
+          await db.transaction().execute((trx) => insertAuditRecords(trx, poolId, linked));
+        else await insertAuditRecords(db, poolId, linked);
+        turn.settle('written');
+      } catch (thrown) {
+        const error = fromPostgres(thrown);
+        turn.settle(outcomeOf(error));
+        throw error;
+      }
+    },
   };
 }
 
@@ -25,7 +45,9 @@ export function createAuditReader(context: StoreContext): AuditReader {
           .selectFrom('audit_event')
           .selectAll()
           .where('pool_id', '=', context.poolId)
-          .orderBy('id', 'desc')
+          .orderBy('time', 'desc')
+          .orderBy('chain', 'desc')
+          .orderBy('sequence', 'desc')
           .limit(limit + 1);
         if (from !== undefined) query = query.where('time', '>=', from);
         if (to !== undefined) query = query.where('time', '<', to);
@@ -34,38 +56,23 @@ export function createAuditReader(context: StoreContext): AuditReader {
           query = query.where(sql`lower(key_name)`, '=', keyName.toLowerCase());
         if (operation !== undefined) query = query.where('operation', '=', operation);
         if (outcome !== undefined) query = query.where('outcome', '=', outcome);
-        if (after !== undefined) query = query.where('id', '<', decodeCursor(after, ID));
-        return pageOf(await query.execute(), limit, toEvent, (row) => row.id);
+        if (after !== undefined) {
+          const [time, chain, sequence] = decodeCursor(after, PLACE).split(' ');
+          const at = new Date(Number(time));
+          // The first condition is what the partitions are chosen by.
+          query = query
+            .where('time', '<=', at)
+            .where(sql<boolean>`(time, chain, sequence) < (${at}, ${chain}, ${sequence})`);
+        }
+        return pageOf(await query.execute(), limit, toEvent, placeOf);
       }),
   };
 }
 
-/** What a record doesn't say is absent, not null. */
 function toEvent(row: AuditEventRow): AuditEvent {
-  const all = {
-    id: row.id,
-    time: row.time,
-    requestId: row.request_id,
-    clientRequestId: row.client_request_id,
-    tenantId: row.tenant_id,
-    principalId: row.principal_id,
-    applicationId: row.application_id,
-    principalName: row.principal_name,
-    clientAddress: row.client_address,
-    userAgent: row.user_agent,
-    operation: row.operation,
-    action: row.action,
-    scope: row.scope,
-    keyName: row.key_name,
-    keyVersion: row.key_version,
-    algorithm: row.algorithm,
-    outcome: row.outcome,
-    status: row.status,
-    errorCode: row.error_code,
-    durationMs: row.duration_ms,
-    change: row.change,
-  };
-  return Object.fromEntries(
-    Object.entries(all).filter(([, value]) => value !== null),
-  ) as unknown as AuditEvent;
+  return { id: `${row.chain}-${row.sequence}`, ...toLinkedRecord(row) };
+}
+
+function placeOf(row: AuditEventRow): string {
+  return `${row.time.getTime()} ${row.chain} ${row.sequence}`;
 }

@@ -1,6 +1,8 @@
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import { type AuditedChange } from '../core/audit.ts';
+import { type AuditChain, type ChainTurn } from '../core/audit-chain.ts';
+import { ServiceError } from '../core/errors.ts';
 import { type StateChange } from '../core/ports.ts';
 import { insertAuditRecords } from './audit-rows.ts';
 import { CHANNEL } from './change-feed.ts';
@@ -47,8 +49,8 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
 export interface StoreContext {
   readonly db: Kysely<Tables>;
   readonly poolId: string;
-  /** Names this process in the trail. */
-  readonly writer: string;
+  /** The chain to which this process links what it records of changes. */
+  readonly chain: AuditChain;
   /** Tells this process's own caches, after the commit. */
   readonly tell: (change: StateChange) => void;
 }
@@ -57,7 +59,7 @@ export type Trx = Transaction<Tables>;
 
 /** Reads; the database's errors become ServiceErrors. */
 export async function reading<T>(
-  { db }: StoreContext,
+  { db }: Pick<StoreContext, 'db'>,
   read: (db: Kysely<Tables>) => Promise<T>,
 ): Promise<T> {
   try {
@@ -77,23 +79,34 @@ export async function changing<T>(
   changed: StateChange | ((result: T) => readonly StateChange[]),
   change: (trx: Trx) => Promise<T | undefined>,
 ): Promise<T | undefined> {
-  const { db, poolId, writer, tell } = context;
+  const { db, poolId, chain, tell } = context;
+  let turn: ChainTurn | undefined;
   try {
     let told: readonly StateChange[] = [];
     const result = await db.transaction().execute(async (trx) => {
       const done = await change(trx);
       if (done === undefined) return undefined;
-      await insertAuditRecords(trx, poolId, writer, [audited.toRecord()]);
+      // Last, since whoever has the turn holds up the others until the commit.
+      turn = await chain.turn();
+      await insertAuditRecords(trx, poolId, turn.link([audited.toRecord()]));
       told = typeof changed === 'function' ? changed(done) : [changed];
       await announce(trx, poolId, told);
       return done;
     });
+    turn?.settle('written');
     if (result !== undefined) audited.committed();
     told.forEach(tell);
     return result;
-  } catch (error) {
-    throw fromPostgres(error);
+  } catch (thrown) {
+    const error = fromPostgres(thrown);
+    turn?.settle(outcomeOf(error));
+    throw error;
   }
+}
+
+/** Where the connection went away, the commit may have been done. */
+export function outcomeOf(error: unknown): 'refused' | 'unknown' {
+  return error instanceof ServiceError && error.code === 'StoreUnavailable' ? 'unknown' : 'refused';
 }
 
 /** Tells every process, this one too, when the transaction commits. */

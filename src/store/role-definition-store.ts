@@ -74,14 +74,16 @@ export function createRoleDefinitionStore(context: StoreContext): RoleDefinition
  * Writes the built-in roles as this version of the service defines them, and works out what custom roles come to by the
  * actions that it knows; tells of those whose permissions changed.
  * @param actionsOf what permissions come to
+ * @returns the ids of the roles whose permissions changed
  */
 export async function seedRoles(
   db: Kysely<Tables>,
   poolId: string,
   builtIn: readonly RoleDefinition[],
   actionsOf: (permissions: readonly Permission[]) => ReadonlySet<string>,
-): Promise<void> {
-  await db.transaction().execute(async (trx) => {
+): Promise<readonly string[]> {
+  return db.transaction().execute(async (trx) => {
+    const changed: string[] = [];
     for (const [position, role] of builtIn.entries()) {
       const values = {
         role_name: role.roleName,
@@ -99,9 +101,11 @@ export async function seedRoles(
     }
     for (const row of await definitions(trx, poolId).forUpdate().execute()) {
       const { id, permissions } = toDefinition(row);
-      if (await writePermissions(trx, poolId, id, [...actionsOf(permissions)]))
-        await announce(trx, poolId, [{ topic: 'role', id }]);
+      if (!(await writePermissions(trx, poolId, id, [...actionsOf(permissions)]))) continue;
+      changed.push(id);
+      await announce(trx, poolId, [{ topic: 'role', id }]);
     }
+    return changed;
   });
 }
 

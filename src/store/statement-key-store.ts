@@ -1,48 +1,56 @@
 import { type RsaSize } from '../core/algorithms.ts';
 import { type KeyMaterial, type KeyName, type KeyVersionId } from '../core/key.ts';
 import { type StatementKeyStore } from '../core/statement-keys.ts';
-import { reading, type StoreContext } from './database.ts';
+import { changing, reading, type StoreContext } from './database.ts';
 import { type StatementKeyRow } from './tables.ts';
 
 export function createStatementKeyStore(context: StoreContext): StatementKeyStore {
   const { poolId } = context;
   return {
-    findStatementKey: (purpose) =>
+    findStatementKey: (purpose, version) =>
       reading(context, async (db) => {
-        const row = await db
+        let query = db
           .selectFrom('statement_key')
           .selectAll()
           .where('pool_id', '=', poolId)
           .where('purpose', '=', purpose)
           .orderBy('ordinal', 'desc')
-          .limit(1)
-          .executeTakeFirst();
+          .limit(1);
+        if (version !== undefined) query = query.where('version', '=', version);
+        const row = await query.executeTakeFirst();
         return row && { purpose, material: toMaterial(row), certificate: row.certificate };
       }),
 
-    insertStatementKey: ({ purpose, material, certificate }) =>
-      reading(context, async (db) => {
-        const { identity, spec, publicKey, sealed } = material;
-        if (spec.keyType !== 'RSA-HSM' || publicKey?.keyType !== 'RSA-HSM')
-          throw new TypeError('statements are signed with RSA keys');
-        await db
-          .insertInto('statement_key')
-          .values({
-            pool_id: poolId,
-            purpose,
-            version: identity.version,
-            bits: spec.bits,
-            public_exponent: spec.publicExponent,
-            public_1: Buffer.from(publicKey.n),
-            public_2: Buffer.from(publicKey.e),
-            root_generation: sealed.rootGeneration,
-            blob: Buffer.from(sealed.blob),
-            seal: Buffer.from(sealed.seal),
-            certificate: Buffer.from(certificate),
-          })
-          .onConflict((conflict) => conflict.doNothing())
-          .execute();
-      }),
+    insertStatementKey: async ({ purpose, material, certificate }, change) => {
+      await changing(
+        context,
+        change,
+        () => [],
+        async (trx) => {
+          const { identity, spec, publicKey, sealed } = material;
+          if (spec.keyType !== 'RSA-HSM' || publicKey?.keyType !== 'RSA-HSM')
+            throw new TypeError('statements are signed with RSA keys');
+          const added = await trx
+            .insertInto('statement_key')
+            .values({
+              pool_id: poolId,
+              purpose,
+              version: identity.version,
+              bits: spec.bits,
+              public_exponent: spec.publicExponent,
+              public_1: Buffer.from(publicKey.n),
+              public_2: Buffer.from(publicKey.e),
+              root_generation: sealed.rootGeneration,
+              blob: Buffer.from(sealed.blob),
+              seal: Buffer.from(sealed.seal),
+              certificate: Buffer.from(certificate),
+            })
+            .onConflict((conflict) => conflict.doNothing())
+            .executeTakeFirst();
+          return added.numInsertedOrUpdatedRows === 0n ? undefined : true;
+        },
+      );
+    },
   };
 }
 

@@ -216,10 +216,33 @@ interface FederatedCredentialTable {
   description: string | null;
 }
 
-interface AuditEventTable {
-  id: Generated<string>;
+interface AuditChainTable {
   pool_id: string;
-  writer: string;
+  chain: string;
+  number: Generated<string>;
+  begun_at: Date;
+}
+
+interface AuditCheckpointTable {
+  pool_id: string;
+  number: string;
+  time: Date;
+  statement: string;
+  is_retention: boolean;
+}
+
+interface AuditCheckpointHeadTable {
+  pool_id: string;
+  chain: string;
+  number: string;
+  sequence: string;
+  ends: boolean;
+}
+
+interface AuditEventTable {
+  pool_id: string;
+  chain: string;
+  sequence: string;
   time: Date;
   request_id: string;
   client_request_id: string | null;
@@ -238,8 +261,10 @@ interface AuditEventTable {
   outcome: 'success' | 'failure';
   status: number;
   error_code: string | null;
+  reason: string | null;
   duration_ms: number;
-  change: ColumnType<unknown, string | null, never>;
+  change: unknown;
+  hash: Buffer;
 }
 
 /** The schema of sql/, as Kysely sees it. */
@@ -264,7 +289,10 @@ export interface Tables {
   group_member: GroupMemberTable;
   application_certificate: ApplicationCertificateTable;
   federated_credential: FederatedCredentialTable;
+  audit_chain: AuditChainTable;
   audit_event: AuditEventTable;
+  audit_checkpoint: AuditCheckpointTable;
+  audit_checkpoint_head: AuditCheckpointHeadTable;
 }
 
 export type PoolRow = Selectable<PoolTable>;

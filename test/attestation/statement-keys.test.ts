@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { compactVerify, decodeProtectedHeader } from 'jose';
 import { createCertificates } from '../../src/attestation/certificates.ts';
@@ -28,6 +28,7 @@ function start(): StatementKeys {
     certificates: createCertificates(),
     pool: POOL,
     newVersionId,
+    newGuid: randomUUID,
     clock: { now: () => new Date(now) },
   });
 }
@@ -136,6 +137,7 @@ describe('a signer of statements', () => {
       certificates: createCertificates(),
       pool: POOL,
       newVersionId,
+      newGuid: randomUUID,
       clock: { now: () => new Date(now) },
     });
     await expect(keys.signer('release')).rejects.toThrow('away');

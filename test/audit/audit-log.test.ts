@@ -249,3 +249,54 @@ test.each(['queueLimit', 'batchLimit', 'deadlineMs'])('a %s below one is refused
   for (const value of [0, -1, 1.5, Number.NaN])
     expect(() => open({ [limit]: value })).toThrow(RangeError);
 });
+
+describe('what is told after the fact', () => {
+  const settled = async (sink: FakeAuditSink, count: number) => {
+    for (let tries = 0; tries < 400 && sink.durable.length < count; tries += 1) await delay(10);
+  };
+
+  test('is written when the store is back, with nobody asking', async () => {
+    const { sink, trail } = open();
+    sink.refusal = gone;
+    await expect(trail.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
+    trail.appendLater(record('first'));
+    trail.appendLater(record('second'));
+    await delay(20);
+    expect(sink.durable).toEqual([]);
+    sink.refusal = () => undefined;
+    await settled(sink, 2);
+    expect(ids(sink.durable)).toEqual(['first', 'second']);
+    expect(trail.lost).toBe(0);
+    await trail.close();
+  });
+
+  test('does not hold up what somebody waits for', async () => {
+    const { sink, trail } = open();
+    sink.refusal = (written) => (ids(written).includes('later') ? gone() : undefined);
+    trail.appendLater(record('later'));
+    await trail.append(record('asked for'));
+    expect(ids(sink.durable)).toEqual(['asked for']);
+    await trail.close();
+  });
+
+  test('is bounded, and what is given up is counted', async () => {
+    const { sink, trail } = open({ queueLimit: 3 });
+    const release = sink.hold();
+    for (const one of records(5)) trail.appendLater(one);
+    expect(trail.lost).toBe(2);
+    release();
+    await settled(sink, 3);
+    expect(ids(sink.durable)).toEqual(['0', '1', '2']);
+    await trail.close();
+  });
+
+  test('and can never be written stands in the way of nothing', async () => {
+    const { sink, trail } = open();
+    sink.refusal = (written) => (ids(written).includes('1') ? new Error('bad') : undefined);
+    for (const one of records(3)) trail.appendLater(one);
+    await settled(sink, 2);
+    expect(ids(sink.durable)).toEqual(['0', '2']);
+    expect(trail.lost).toBe(1);
+    await trail.close();
+  });
+});

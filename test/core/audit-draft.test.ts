@@ -44,12 +44,15 @@ describe('a record', () => {
     expect(draft.finish({ status: 200 })).not.toHaveProperty('errorCode');
   });
 
-  test('has the time of the request’s beginning, and how long it has taken by now', () => {
+  test('has the time at which it is made, and how long the request has taken by then', () => {
     clock.advance(2);
-    expect(draft.toRecord()).toMatchObject({ time: new Date(START), durationMs: 2_000 });
+    expect(draft.toRecord()).toMatchObject({
+      time: new Date('2026-01-01T00:00:02Z'),
+      durationMs: 2_000,
+    });
     clock.advance(3);
     expect(draft.finish({ status: 200 })).toMatchObject({
-      time: new Date(START),
+      time: new Date('2026-01-01T00:00:05Z'),
       durationMs: 5_000,
     });
   });

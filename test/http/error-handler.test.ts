@@ -17,6 +17,7 @@ let base: string;
 let thrown: unknown;
 let isTrailBroken: boolean;
 let records: AuditRecord[];
+let later: AuditRecord[];
 let logged: unknown[];
 
 beforeAll(async () => {
@@ -38,6 +39,9 @@ beforeAll(async () => {
       records.push(record);
       return Promise.resolve();
     },
+    appendLater: (record: AuditRecord) => {
+      later.push(record);
+    },
   };
   const log = {
     error: (details: unknown) => {
@@ -54,6 +58,7 @@ afterAll(async () => {
 });
 beforeEach(() => {
   records = [];
+  later = [];
   logged = [];
   isTrailBroken = false;
 });
@@ -85,7 +90,10 @@ describe('errors that no test can cause at will', () => {
         retryAfter,
         { error: { code, message: `Words for the caller. (Activity ID: ${REQUEST_ID})` } },
       ]);
-      expect(records).toEqual([expect.objectContaining({ status, errorCode: code })]);
+      const isWithheld = kind === 'StoreUnavailable' || kind === 'AuditUnavailable';
+      expect([...records, ...later]).toEqual([
+        expect.objectContaining({ status, errorCode: isWithheld ? 'AnswerWithheld' : code }),
+      ]);
       // Our own faults are logged with their cause, a caller's are not.
       expect(logged).toHaveLength(status >= 500 ? 1 : 0);
     },
@@ -118,4 +126,31 @@ describe('errors that no test can cause at will', () => {
     expect([response.status, body.error.code]).toEqual([503, 'AuditUnavailable']);
     expect(body.error.message).not.toContain('must wait');
   });
+});
+
+describe('an answer that is withheld', () => {
+  test.each([['StoreUnavailable'], ['AuditUnavailable']] as const)(
+    'for %s is told to the trail as soon as that takes records again',
+    async (kind) => {
+      thrown = new ServiceError(kind, 'Away.');
+      expect((await answer()).response.status).toBe(503);
+      expect(records).toEqual([]);
+      expect(later).toMatchObject([
+        { requestId: REQUEST_ID, status: 503, outcome: 'failure', errorCode: 'AnswerWithheld' },
+      ]);
+    },
+  );
+
+  test('since its refusal could not be recorded, likewise', async () => {
+    thrown = new ServiceError('KeyNotFound', 'No.');
+    isTrailBroken = true;
+    expect((await answer()).response.status).toBe(503);
+    expect(later).toMatchObject([{ status: 503, errorCode: 'AnswerWithheld' }]);
+  });
+});
+
+test('a refused credential leaves the reason in the trail', async () => {
+  thrown = new ServiceError('Unauthenticated', 'The token has expired.');
+  expect((await fetch(base)).status).toBe(401);
+  expect(records).toMatchObject([{ status: 401, reason: 'The token has expired.' }]);
 });

@@ -23,6 +23,13 @@ const record = (fields: Partial<AuditRecord> = {}): AuditRecord => ({
   ...fields,
 });
 
+const place = (sequence: number) => ({
+  id: `${context.chain.id()}-${sequence}`,
+  chain: context.chain.id(),
+  sequence,
+  hash: expect.any(Uint8Array),
+});
+
 describe('a record', () => {
   test('with every field comes back as it was written', async () => {
     const full: Required<AuditRecord> = {
@@ -43,18 +50,21 @@ describe('a record', () => {
       outcome: 'failure',
       status: 403,
       errorCode: 'AccessDenied',
+      reason: 'because',
       change: { before: null, after: { tags: ['a', 1, true] } },
     };
     await createAuditSink(context).write([full]);
     const [event] = await eventsOf(context);
-    expect(event).toEqual({ ...full, id: expect.stringMatching(/^\d+$/) });
+    expect(event).toEqual({ ...full, ...place(1) });
   });
 
   test('says nothing of what it was not told', async () => {
     const sparse = record();
     await createAuditSink(context).write([sparse]);
     const [event] = await eventsOf(context);
-    expect(Object.keys(event ?? {}).sort()).toEqual([...Object.keys(sparse), 'id'].sort());
+    expect(Object.keys(event ?? {}).sort()).toEqual(
+      [...Object.keys(sparse), 'id', 'chain', 'sequence', 'hash'].sort(),
+    );
   });
 });
 

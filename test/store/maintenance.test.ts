@@ -63,7 +63,7 @@ function startProcess(
     keys,
     rotations,
     rotation,
-    trail: { append: () => Promise.resolve() },
+    trail: { append: () => Promise.resolve(), appendLater: () => undefined },
     clock,
     newGuid: randomUUID,
     onEvent: (event) => events.push(event),

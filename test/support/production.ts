@@ -19,6 +19,8 @@ const DOMAIN = 'hsm.example';
 export interface ProductionService {
   readonly service: RunningService;
   readonly database: TestDatabase;
+  /** Its environment, for commands beside it. */
+  readonly settings: Readonly<Record<string, string>>;
   /** Its first administrator, who can use keys as well. */
   readonly admin: Caller & { close(): void };
   stop(): Promise<void>;
@@ -70,6 +72,7 @@ export async function startProduction(
   return {
     service,
     database,
+    settings,
     admin,
     async stop() {
       admin.close();

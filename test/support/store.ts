@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Kysely } from 'kysely';
 import pg from 'pg';
+import { createAuditChain } from '../../src/core/audit-chain.ts';
 import { AuditDraft } from '../../src/core/audit-draft.ts';
 import { type AuditEvent } from '../../src/core/audit.ts';
 import { type KeyVersion, parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
@@ -79,7 +80,12 @@ export function processOf(
   { id: poolId }: Pick<Pool, 'id'>,
 ): StoreContext & { readonly told: StateChange[] } {
   const told: StateChange[] = [];
-  return { db, poolId, writer: randomUUID(), told, tell: (change) => told.push(change) };
+  const chain = createAuditChain({
+    poolId,
+    newGuid: randomUUID,
+    clock: { now: () => new Date() },
+  });
+  return { db, poolId, chain, told, tell: (change) => told.push(change) };
 }
 
 export function newChange(operation = 'Change'): AuditDraft {

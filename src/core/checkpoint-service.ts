@@ -1,0 +1,115 @@
+import { ABANDONED_AFTER_MS, type AuditChain, type ChainHead } from './audit-chain.ts';
+import {
+  type Checkpoint,
+  CHECKPOINT_TYPE,
+  digestOf,
+  presentStatement,
+  type RetentionStatement,
+  type VouchedHead,
+} from './audit-checkpoint.ts';
+import { type Clock } from './ports.ts';
+import { type CheckpointStore } from './trail-ports.ts';
+import { type StatementKeys } from './statement-keys.ts';
+
+export interface CheckpointServiceParts {
+  /** Those of this process. */
+  readonly chains: readonly AuditChain[];
+  readonly store: CheckpointStore;
+  readonly statements: Pick<StatementKeys, 'signer'>;
+  readonly poolId: string;
+  readonly clock: Clock;
+  /** Somebody has taken checkpoints away that this process has seen. */
+  readonly onLoss: (missing: { readonly number: number; readonly found: number }) => void;
+}
+
+export interface CheckpointService {
+  /** Signs what has grown, where it is time to. */
+  runOnce(): Promise<void>;
+  /** Ends the chains of processes that have gone without ending them. */
+  adopt(): Promise<void>;
+  /** Signs whatever isn't signed yet, and what has been taken away for its age. */
+  sign(retention?: RetentionStatement): Promise<Checkpoint | undefined>;
+}
+
+/** A record is covered by a signature after so long, or as soon as so many wait. */
+const SIGN_AFTER_MS = 5_000;
+const SIGN_AT_RECORDS = 1_000;
+const ADOPTED_AT_ONCE = 50;
+
+/**
+ * Signs how far this process's chains go. Each process vouches for what it has written itself, from its own memory:
+ * whoever adds records in the database can't have them signed. The statements form a list of their own, each with the
+ * digest of the one before, which all processes of a pool extend in turn.
+ */
+export function createCheckpointService(parts: CheckpointServiceParts): CheckpointService {
+  const { chains, store, statements, poolId, clock, onLoss } = parts;
+  let signedAt = clock.now().getTime();
+  let seen: Checkpoint | undefined;
+
+  const unsigned = () => chains.flatMap((chain) => chain.unsigned());
+
+  async function write(
+    heads: readonly VouchedHead[],
+    retention?: RetentionStatement,
+  ): Promise<Checkpoint> {
+    const signer = await statements.signer('audit');
+    const written = await store.append(heads, retention !== undefined, async (newest) => {
+      const before = later(newest, seen);
+      if (seen !== undefined && before === seen && newest?.number !== seen.number)
+        onLoss({ number: seen.number, found: newest?.number ?? 0 });
+      const number = (before?.number ?? 0) + 1;
+      const time = clock.now();
+      const previous = before === undefined ? null : digestOf(before.statement);
+      const statement = await signer.sign(
+        presentStatement({
+          pool: poolId,
+          number,
+          previous,
+          time,
+          heads: heads.map((head) => ({ ...head })),
+          ...(retention !== undefined && { retention }),
+        }),
+        CHECKPOINT_TYPE,
+      );
+      return { number, time, statement };
+    });
+    seen = written;
+    signedAt = clock.now().getTime();
+    return written;
+  }
+
+  async function sign(retention?: RetentionStatement): Promise<Checkpoint | undefined> {
+    const heads = unsigned();
+    if (heads.length === 0 && retention === undefined) return undefined;
+    const written = await write(heads, retention);
+    for (const chain of chains) chain.signed(heads);
+    return written;
+  }
+
+  return {
+    sign,
+    async runOnce() {
+      const waiting = unsigned();
+      const grown = chains.reduce((sum, chain) => sum + chain.grown(), 0);
+      const isDue = grown >= SIGN_AT_RECORDS || clock.now().getTime() - signedAt >= SIGN_AFTER_MS;
+      if (waiting.length > 0 && isDue) await sign();
+    },
+    async adopt() {
+      const before = new Date(clock.now().getTime() - ABANDONED_AFTER_MS);
+      const own = new Set(chains.map((chain) => chain.id()));
+      const found: readonly ChainHead[] = await store.listAbandoned(before, ADOPTED_AT_ONCE);
+      const heads = found.filter(({ chain }) => !own.has(chain));
+      if (heads.length > 0)
+        await write(heads.map((head) => ({ ...head, ends: true, adopted: true as const })));
+    },
+  };
+}
+
+/** What this process has seen stands even where it was taken away: the gap that it leaves is the evidence. */
+function later(
+  found: Checkpoint | undefined,
+  seen: Checkpoint | undefined,
+): Checkpoint | undefined {
+  if (found === undefined || seen === undefined) return found ?? seen;
+  return found.number >= seen.number ? found : seen;
+}

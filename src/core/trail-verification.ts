@@ -1,0 +1,248 @@
+import { ABANDONED_AFTER_MS, CHAIN_START, type ChainHead } from './audit-chain.ts';
+import {
+  type Checkpoint,
+  type CheckpointStatement,
+  digestOf,
+  readStatement,
+} from './audit-checkpoint.ts';
+import { type ChainProblem, followChain } from './chain-links.ts';
+import { type Clock } from './ports.ts';
+import { type TrailReader } from './trail-ports.ts';
+import { type StatementKeys } from './statement-keys.ts';
+
+/** What is wrong with the list of checkpoints; `number` is the first that is affected. */
+interface CheckpointProblem {
+  readonly kind:
+    | 'checkpoint removed'
+    | 'checkpoint changed'
+    | 'checkpoint not linked to the one before'
+    | 'checkpoint differs from the known one';
+  readonly number: number;
+}
+/** Records that nobody vouches for, though they are old enough that somebody should. */
+interface UnsignedProblem {
+  readonly kind: 'not signed';
+  readonly chain: string;
+  readonly sequence: number;
+  readonly requestId: string;
+  readonly time: Date;
+}
+export type TrailProblem = ChainProblem | CheckpointProblem | UnsignedProblem;
+
+export interface VerificationRequest {
+  /** Begins after this checkpoint; 0 begins with the first that there is. */
+  readonly after: number;
+  /** Ends with the first checkpoint made at that time or later; with the tails of all chains where absent. */
+  readonly to?: Date;
+  /** Ends early once so many records were read. */
+  readonly recordLimit: number;
+  /** A checkpoint that was kept elsewhere: it must be in the list as it was. */
+  readonly known?: string;
+}
+
+export interface VerificationReport {
+  readonly verified: boolean;
+  readonly checkpoints: number;
+  readonly records: number;
+  /** Of those, records that are linked but not covered by a signature yet. */
+  readonly unsigned: number;
+  /** Records older than this have been taken away for their age, by a signed statement. */
+  readonly removedBefore?: Date;
+  /** The first one that was found. */
+  readonly problem?: TrailProblem;
+  /** Where it ended early: the checkpoint to go on after. */
+  readonly next?: number;
+}
+
+export interface TrailVerifierParts {
+  readonly trail: TrailReader;
+  readonly statements: Pick<StatementKeys, 'verify'>;
+  readonly poolId: string;
+  readonly clock: Clock;
+}
+
+const PAGE = 200;
+/** A process signs within seconds; what one has left that died is adopted, in a pool that is in use, within this. */
+const UNSIGNED_LIMIT_MS = 2 * ABANDONED_AFTER_MS;
+
+class Found extends Error {
+  readonly problem: TrailProblem;
+  constructor(problem: TrailProblem) {
+    super(problem.kind);
+    this.problem = problem;
+  }
+}
+
+interface Reached extends ChainHead {
+  readonly ends: boolean;
+}
+
+/**
+ * Checks that the trail is what was written: every checkpoint's signature and its link to the one before; every chain,
+ * record by record, from one signed head to the next; and what has come since the last of them. Needs memory for the
+ * chains only, however long they are.
+ */
+export function createTrailVerifier({ trail, statements, poolId, clock }: TrailVerifierParts) {
+  async function open(checkpoint: Checkpoint): Promise<CheckpointStatement> {
+    const read = readStatement(await statements.verify('audit', checkpoint.statement));
+    if (
+      read?.pool !== poolId ||
+      read.number !== checkpoint.number ||
+      read.time.getTime() !== checkpoint.time.getTime()
+    )
+      throw new Found({ kind: 'checkpoint changed', number: checkpoint.number });
+    return read;
+  }
+
+  async function verify(request: VerificationRequest): Promise<VerificationReport> {
+    const counts = { checkpoints: 0, records: 0, unsigned: 0 };
+    const reached = new Map<string, Reached>();
+    const removed = new Map<string, ChainHead>();
+    let removedBefore: Date | undefined;
+    let removedCheckpoints: { number: number; digest: Uint8Array } | undefined;
+
+    /** From where a chain is to be followed: its last signed head up to that checkpoint, or where it was cut off. */
+    async function startOf(chain: string, number: number): Promise<Reached> {
+      const mention = await trail.lastMention(chain, number);
+      const head = mention && (await open(mention)).heads.find((one) => one.chain === chain);
+      const known = head ?? { chain, sequence: 0, hash: CHAIN_START, ends: false };
+      const cut = removed.get(chain);
+      return cut !== undefined && cut.sequence > known.sequence ? { ...cut, ends: false } : known;
+    }
+
+    async function follow(from: ChainHead, to: ChainHead | number): Promise<ChainHead> {
+      const result = await followChain(trail, poolId, from, to);
+      if ('kind' in result) throw new Found(result);
+      counts.records += result.records;
+      return result.head;
+    }
+
+    async function checkRetentions(): Promise<void> {
+      for (const checkpoint of await trail.listRetentions()) {
+        const { retention } = await open(checkpoint);
+        for (const cut of retention?.chains ?? []) removed.set(cut.chain, cut);
+        removedBefore = retention?.before ?? removedBefore;
+        removedCheckpoints = retention?.checkpoints ?? removedCheckpoints;
+      }
+    }
+
+    function checkLink(
+      before: { readonly number: number; readonly digest: Uint8Array } | undefined,
+      checkpoint: Checkpoint,
+      statement: CheckpointStatement,
+    ): void {
+      const { number } = checkpoint;
+      if (number !== (before?.number ?? 0) + 1)
+        throw new Found({ kind: 'checkpoint removed', number: (before?.number ?? 0) + 1 });
+      const isLinked =
+        before === undefined
+          ? statement.previous === null
+          : statement.previous !== null && isEqual(statement.previous, before.digest);
+      if (!isLinked) throw new Found({ kind: 'checkpoint not linked to the one before', number });
+    }
+
+    async function followHeads({ heads, number }: CheckpointStatement): Promise<void> {
+      for (const head of heads) {
+        const from = reached.get(head.chain) ?? (await startOf(head.chain, number - 1));
+        if (from.ends && head.sequence > from.sequence)
+          throw new Found({ kind: 'inserted', chain: head.chain, sequence: from.sequence + 1 });
+        const isCutOff = (removed.get(head.chain)?.sequence ?? 0) >= head.sequence;
+        if (!isCutOff && head.sequence > from.sequence) await follow(from, head);
+        reached.set(head.chain, isCutOff ? from : head);
+      }
+    }
+
+    async function followTails(number: number): Promise<void> {
+      for (const chain of await trail.listChains()) {
+        const from = reached.get(chain) ?? (await startOf(chain, number));
+        const end = await trail.chainEnd(chain);
+        if (end < from.sequence) await requireCutOff(chain, from);
+        if (end <= from.sequence) continue;
+        const [first] = await trail.readChain(chain, { after: from.sequence, upTo: end, limit: 1 });
+        if (first === undefined) continue;
+        if (from.ends)
+          throw new Found({ kind: 'inserted', chain, sequence: first.sequence, ...nameOf(first) });
+        const before = counts.records;
+        await follow(from, end);
+        counts.unsigned += counts.records - before;
+        if (clock.now().getTime() - first.time.getTime() > UNSIGNED_LIMIT_MS)
+          throw new Found({
+            kind: 'not signed',
+            chain,
+            sequence: first.sequence,
+            ...nameOf(first),
+          });
+      }
+    }
+
+    /** Fewer records than were signed: right only where the whole chain was taken away for its age. */
+    async function requireCutOff(chain: string, from: ChainHead): Promise<void> {
+      if ((removed.get(chain)?.sequence ?? 0) >= from.sequence) return;
+      const end = await trail.chainEnd(chain);
+      throw new Found({ kind: 'removed', chain, sequence: end + 1 });
+    }
+
+    async function run(): Promise<number | undefined> {
+      await checkRetentions();
+      let before: { number: number; digest: Uint8Array } | undefined = removedCheckpoints;
+      if (request.after > (before?.number ?? 0)) {
+        const [start] = await trail.listCheckpoints({ after: request.after - 1, limit: 1 });
+        if (start?.number !== request.after)
+          throw new Found({ kind: 'checkpoint removed', number: request.after });
+        await open(start);
+        before = { number: start.number, digest: digestOf(start.statement) };
+      }
+      for (;;) {
+        const page = await trail.listCheckpoints({ after: before?.number ?? 0, limit: PAGE });
+        for (const checkpoint of page) {
+          const statement = await open(checkpoint);
+          checkLink(before, checkpoint, statement);
+          await followHeads(statement);
+          counts.checkpoints += 1;
+          before = { number: checkpoint.number, digest: digestOf(checkpoint.statement) };
+          if (request.to !== undefined && checkpoint.time >= request.to) return undefined;
+          if (counts.records >= request.recordLimit) return checkpoint.number;
+        }
+        if (page.length < PAGE) break;
+      }
+      await followTails(before?.number ?? 0);
+      return undefined;
+    }
+
+    const outcome = () => ({ ...counts, ...(removedBefore !== undefined && { removedBefore }) });
+    try {
+      if (request.known !== undefined) await requireKnown(request.known);
+      const next = await run();
+      return { verified: true, ...outcome(), ...(next !== undefined && { next }) };
+    } catch (error) {
+      if (!(error instanceof Found)) throw error;
+      return { verified: false, ...outcome(), problem: error.problem };
+    }
+  }
+
+  async function requireKnown(known: string): Promise<void> {
+    const statement = readStatement(await statements.verify('audit', known));
+    const number = statement?.number ?? 0;
+    const [found] = await trail.listCheckpoints({ after: number - 1, limit: 1 });
+    if (statement === undefined || found?.statement !== known)
+      throw new Found({ kind: 'checkpoint differs from the known one', number });
+  }
+
+  return {
+    verify,
+    /** The checkpoint after which a verification from that time on has to begin. */
+    async startAt(from: Date): Promise<number> {
+      return (await trail.lastCheckpointAt(from)) ?? 0;
+    },
+  };
+}
+
+export type TrailVerifier = ReturnType<typeof createTrailVerifier>;
+
+function nameOf({ requestId, time }: { readonly requestId: string; readonly time: Date }) {
+  return { requestId, time };
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.from(a).equals(b);
+}

@@ -1,0 +1,99 @@
+import { realpath } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { type Logger } from 'pino';
+import { createCertificates } from './attestation/certificates.ts';
+import { newVersionId, openHsm, openRootKeys, systemClock } from './compose.ts';
+import { type Config, ConfigError, type Secrets } from './config.ts';
+import { createAuditChain } from './core/audit-chain.ts';
+import { createStatementKeys, type StatementKeys } from './core/statement-keys.ts';
+import { readPin } from './development.ts';
+import { findRunningPostgres } from './setup/embedded-postgres.ts';
+import { prepareSoftHsmToken } from './setup/softhsm-token.ts';
+import { openDatabase, type StoreContext } from './store/database.ts';
+import { requireCurrentSchema } from './store/migrate.ts';
+import { findPool, type Pool } from './store/pool-store.ts';
+import { createStatementKeyStore } from './store/statement-key-store.ts';
+
+export interface OperatorSettings {
+  readonly config: Config;
+  readonly secrets: Secrets;
+  /** Sets a variable of this process, for the PKCS#11 library that it loads. */
+  readonly setEnvironment: (name: string, value: string) => void;
+}
+
+/** A pool as an operator's command has it, beside the running service. */
+export interface OpenPool {
+  readonly context: StoreContext;
+  readonly pool: Pool;
+  readonly statements: StatementKeys;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the database and the HSM of the settings, or those of the service that runs on the data folder.
+ * @param as whose rights in the database: those of the service, or of the owner of its tables
+ * @throws Error with a sentence for the operator
+ */
+export async function openPool(
+  { config, secrets, setEnvironment }: OperatorSettings,
+  log: Logger,
+  as: 'service' | 'owner' = 'service',
+): Promise<OpenPool> {
+  const url = await databaseUrlOf(config, secrets, as);
+  await requireCurrentSchema(url);
+  const pkcs11 = await pkcs11Of(config, secrets, setEnvironment);
+  const db = openDatabase({
+    url,
+    connections: 3,
+    onIdleError: (error) => {
+      log.warn({ err: error }, 'an idle database connection broke');
+    },
+  });
+  const hsm = openHsm({ pkcs11, sessions: 2 }, log);
+  const close = async () => {
+    await hsm.close();
+    await db.destroy();
+  };
+  try {
+    const pool = await findPool(db, config.pool);
+    if (pool === undefined) throw new ConfigError(`There is no pool "${config.pool}".`);
+    await openRootKeys(hsm, pool);
+    const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
+    const context: StoreContext = { db, poolId: pool.id, chain, tell: () => undefined };
+    const statements = createStatementKeys({
+      hsm,
+      store: createStatementKeyStore(context),
+      certificates: createCertificates(),
+      pool: { id: pool.id, name: pool.name },
+      newVersionId,
+      newGuid: randomUUID,
+      clock: systemClock,
+    });
+    return { context, pool, statements, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function databaseUrlOf(
+  config: Config,
+  secrets: Secrets,
+  as: 'service' | 'owner',
+): Promise<string> {
+  if (secrets.databaseUrl !== undefined) return secrets.databaseUrl;
+  const folder = await realpath(config.dataFolder).catch(() => config.dataFolder);
+  const { serviceUrl, ownerUrl } = await findRunningPostgres(folder);
+  return as === 'service' ? serviceUrl : ownerUrl;
+}
+
+async function pkcs11Of(
+  config: Config,
+  secrets: Secrets,
+  setEnvironment: OperatorSettings['setEnvironment'],
+) {
+  if (config.pkcs11 !== undefined) return { ...config.pkcs11, pin: await readPin(secrets) };
+  const token = await prepareSoftHsmToken(await realpath(config.dataFolder));
+  setEnvironment('SOFTHSM2_CONF', token.configFile);
+  return token;
+}
