@@ -25,7 +25,10 @@ module.exports = {
     {
       name: 'nobody-imports-the-root',
       severity: 'error',
-      from: { pathNot: '^src/(main|worker|bootstrap|development|operator|audit-commands)\\.ts$' },
+      from: {
+        pathNot:
+          '^src/(main|worker|bootstrap|development|operator|audit-commands|audit-retention)\\.ts$',
+      },
       to: { path: '^src/(main|worker|compose|bootstrap|development|supervisor)\\.ts$' },
     },
     owns('only-hsm-speaks-pkcs11', 'hsm/', 'graphene-pk11|pkcs11js'),

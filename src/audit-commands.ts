@@ -1,13 +1,18 @@
 import { readFile } from 'node:fs/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
+import { exportTrail } from './audit/export.ts';
+import { createRecordFormats } from './audit/record-formats.ts';
 import { systemClock } from './compose.ts';
+import { type RecordFormats } from './core/audit.ts';
 import {
   createTrailVerifier,
   type TrailProblem,
   type VerificationReport,
 } from './core/trail-verification.ts';
-import { openPool, type OperatorSettings } from './operator.ts';
+import { applyRetention } from './audit-retention.ts';
+import { databaseUrlOf, openPool, openStore, type OperatorSettings } from './operator.ts';
+import { createAuditReader } from './store/audit-store.ts';
 import { createTrailReader } from './store/checkpoint-store.ts';
 
 export interface CommandSettings extends OperatorSettings {
@@ -18,6 +23,13 @@ interface VerifyOptions {
   readonly from?: Date;
   readonly to?: Date;
   readonly checkpoint?: string;
+}
+
+interface ExportOptions {
+  readonly directory: string;
+  readonly from?: Date;
+  readonly to?: Date;
+  readonly format: keyof RecordFormats;
 }
 
 /** `strongroom audit …`: works on the database and the HSM, whether the service runs or not. */
@@ -34,6 +46,67 @@ export function addAuditCommands(
     .option('--to <time>', 'end with the first checkpoint after this RFC 3339 time', toDate)
     .option('--checkpoint <file>', 'a statement of GET /audit/checkpoints that was kept elsewhere')
     .action((options: VerifyOptions) => run(() => verify(options, settings())));
+  audit
+    .command('retain')
+    .description(
+      'take away months that ended long ago, as the owner of the tables; a signed statement stays in their place',
+    )
+    .requiredOption('--months <number>', 'how many whole months before this one stay', toMonths)
+    .action((options: RetainOptions) => run(() => retain(options, settings())));
+  audit
+    .command('export')
+    .description('write the records to files, one for each day (UTC), one record a line')
+    .requiredOption('--directory <path>', 'where to; files of the same name are replaced')
+    .option('--from <time>', 'begin at this RFC 3339 time', toDate)
+    .option('--to <time>', 'end before this RFC 3339 time', toDate)
+    .addOption(
+      new Option('--format <format>', "the form of Managed HSM's diagnostic logs, or our own")
+        .choices(['strongroom', 'azure'])
+        .default('strongroom'),
+    )
+    .action((options: ExportOptions) => run(() => exportRecords(options, settings())));
+}
+
+async function exportRecords(options: ExportOptions, settings: CommandSettings): Promise<void> {
+  const { config, print } = settings;
+  const url = await databaseUrlOf(config, settings.secrets, 'service');
+  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const store = await openStore(url, config.pool, log);
+  const { context, pool } = store;
+  try {
+    const present = createRecordFormats({ name: pool.name, domain: config.domain })[options.format];
+    const { from, to } = options;
+    const written = await exportTrail(
+      createAuditReader(context),
+      { ...(from !== undefined && { from }), ...(to !== undefined && { to }) },
+      options.directory,
+      present,
+    );
+    print(`${String(written.records)} records in ${String(written.files)} files.`);
+  } finally {
+    await store.close();
+  }
+}
+
+interface RetainOptions {
+  readonly months: number;
+}
+
+/** Whole months only: they are partitions, so that nothing is ever deleted row by row. */
+async function retain({ months }: RetainOptions, settings: CommandSettings): Promise<void> {
+  const { config, print } = settings;
+  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const opened = await openPool(settings, log, 'owner');
+  try {
+    const result = await applyRetention(opened, months, systemClock);
+    print(
+      result === undefined
+        ? 'There is no month of that age.'
+        : `${String(result.months)} months taken away: the trail begins at ${result.before.toISOString()} now.`,
+    );
+  } finally {
+    await opened.close();
+  }
 }
 
 /** As much as a process reads before it says how far it is. */
@@ -104,4 +177,11 @@ function toDate(text: string): Date {
   const date = new Date(text);
   if (Number.isNaN(date.getTime())) throw new InvalidArgumentError('it is no RFC 3339 time.');
   return date;
+}
+
+function toMonths(text: string): number {
+  const months = Number(text);
+  if (!Number.isInteger(months) || months < 1 || months > 1200)
+    throw new InvalidArgumentError('it is no number from 1 to 1200.');
+  return months;
 }

@@ -5,6 +5,7 @@ import { type Logger } from 'pino';
 import { createCertificates } from './attestation/certificates.ts';
 import { openAttestationVerifier } from './attestation/open-verifier.ts';
 import { createAuditTrail } from './audit/audit-log.ts';
+import { createRecordFormats } from './audit/record-formats.ts';
 import { backupBlobs } from './backup/backup-blob.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
 import { createAttestationService } from './core/attestation-service.ts';
@@ -70,6 +71,8 @@ import { createRoleStore } from './store/role-store.ts';
 import { createSettingStore } from './store/setting-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
 import { createStatementKeyStore } from './store/statement-key-store.ts';
+import { createTrailFollower } from './store/trail-follower.ts';
+import { countUsage, createUsageReader } from './store/usage-store.ts';
 import { type AttestationSettings } from './worker-protocol.ts';
 
 /** What a process is made from. Secrets are among it: it is never logged. */
@@ -93,6 +96,8 @@ export interface Overrides {
 
 export interface Service {
   readonly app: RequestListener;
+  /** Ends the answers that have no end of their own. */
+  endStreams(): void;
   /** Writes what is waiting, and gives up the HSM and the database. Requests must have ended. */
   close(): Promise<void>;
 }
@@ -116,6 +121,7 @@ const LIMITS = {
   countedKeys: 10_000,
   maintenanceEveryMs: 10_000,
   checkpointEveryMs: 1_000,
+  usageRounds: 20,
   partitionsEveryMs: 6 * 3_600_000,
 };
 
@@ -281,6 +287,7 @@ export async function compose(
   let partitionsMadeAt = Number.NEGATIVE_INFINITY;
   async function keepTrail(): Promise<void> {
     await checkpoints.adopt();
+    for (let rounds = 0; rounds < LIMITS.usageRounds && (await countUsage(context)); rounds += 1);
     if (performance.now() - partitionsMadeAt < LIMITS.partitionsEveryMs) return;
     await makeAuditPartitions(context);
     partitionsMadeAt = performance.now();
@@ -329,6 +336,7 @@ export async function compose(
     },
   });
 
+  const closing = new AbortController();
   const app = createApp({
     hosts: { domain: settings.domain, pool: settings.pool },
     pool: rules,
@@ -387,8 +395,12 @@ export async function compose(
     audit: {
       events: createAuditReader(context),
       trail: trailReader,
+      follower: createTrailFollower({ ...context, db: trailDb }),
+      formats: createRecordFormats({ name: pool.name, domain: settings.domain }),
+      closing: closing.signal,
       verifier: createTrailVerifier({ trail: trailReader, statements, poolId: pool.id, clock }),
     },
+    usage: createUsageReader(context),
     trail,
     authorizer,
     authenticate: createAuthenticator({
@@ -435,6 +447,9 @@ export async function compose(
 
   return {
     app,
+    endStreams() {
+      closing.abort();
+    },
     async close() {
       await stopMaintenance();
       await trail.close();

@@ -21,12 +21,37 @@ export interface OperatorSettings {
   readonly setEnvironment: (name: string, value: string) => void;
 }
 
-/** A pool as an operator's command has it, beside the running service. */
-export interface OpenPool {
+interface OpenStore {
   readonly context: StoreContext;
   readonly pool: Pool;
-  readonly statements: StatementKeys;
   close(): Promise<void>;
+}
+
+/** A pool as an operator's command has it, beside the running service. */
+export interface OpenPool extends OpenStore {
+  readonly statements: StatementKeys;
+}
+
+/** The database alone. @throws Error with a sentence for the operator */
+export async function openStore(url: string, poolName: string, log: Logger): Promise<OpenStore> {
+  await requireCurrentSchema(url);
+  const db = openDatabase({
+    url,
+    connections: 3,
+    onIdleError: (error) => {
+      log.warn({ err: error }, 'an idle database connection broke');
+    },
+  });
+  const close = () => db.destroy();
+  try {
+    const pool = await findPool(db, poolName);
+    if (pool === undefined) throw new ConfigError(`There is no pool "${poolName}".`);
+    const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
+    return { context: { db, poolId: pool.id, chain, tell: () => undefined }, pool, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /**
@@ -40,26 +65,16 @@ export async function openPool(
   as: 'service' | 'owner' = 'service',
 ): Promise<OpenPool> {
   const url = await databaseUrlOf(config, secrets, as);
-  await requireCurrentSchema(url);
   const pkcs11 = await pkcs11Of(config, secrets, setEnvironment);
-  const db = openDatabase({
-    url,
-    connections: 3,
-    onIdleError: (error) => {
-      log.warn({ err: error }, 'an idle database connection broke');
-    },
-  });
+  const store = await openStore(url, config.pool, log);
+  const { context, pool } = store;
   const hsm = openHsm({ pkcs11, sessions: 2 }, log);
   const close = async () => {
     await hsm.close();
-    await db.destroy();
+    await store.close();
   };
   try {
-    const pool = await findPool(db, config.pool);
-    if (pool === undefined) throw new ConfigError(`There is no pool "${config.pool}".`);
     await openRootKeys(hsm, pool);
-    const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
-    const context: StoreContext = { db, poolId: pool.id, chain, tell: () => undefined };
     const statements = createStatementKeys({
       hsm,
       store: createStatementKeyStore(context),
@@ -76,7 +91,8 @@ export async function openPool(
   }
 }
 
-async function databaseUrlOf(
+/** @throws SetupError where none is given and none runs */
+export async function databaseUrlOf(
   config: Config,
   secrets: Secrets,
   as: 'service' | 'owner',

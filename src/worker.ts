@@ -40,6 +40,7 @@ async function end(): Promise<void> {
   if (isEnding) return;
   isEnding = true;
   if (running !== undefined) {
+    running.service.endStreams();
     await drain(running.server, DRAIN_LIMIT_MS);
     await running.service.close();
   }
@@ -55,7 +56,7 @@ function fail(error: unknown): void {
 
 process.on('message', (message: ToWorker) => {
   if (message.kind === 'start') start(message.settings).catch(fail);
-  else end().catch(fail);
+  if (message.kind === 'drain') end().catch(fail);
 });
 // The supervisor is gone, however it went: nobody watches this process any more.
 process.on('disconnect', () => {

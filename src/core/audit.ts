@@ -66,4 +66,9 @@ export interface AuditFilter {
   readonly keyName?: string;
   readonly operation?: string;
   readonly outcome?: 'success' | 'failure';
+  /** Newest first where absent. */
+  readonly oldestFirst?: true;
 }
+
+/** Forms of a record as JSON: our own, and that of Managed HSM's diagnostic logs. */
+export type RecordFormats = Readonly<Record<'strongroom' | 'azure', (event: AuditEvent) => object>>;

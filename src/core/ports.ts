@@ -252,7 +252,7 @@ export interface AuditTrail {
 }
 
 export interface AuditReader {
-  /** Newest first. */
+  /** Newest first, unless the filter says otherwise. */
   listEvents(filter: AuditFilter, page: PageRequest): Promise<Page<AuditEvent>>;
 }
 

@@ -1,3 +1,4 @@
+import { type AuditEvent } from './audit.ts';
 import { type ChainHead, type LinkedRecord, type SignableHead } from './audit-chain.ts';
 import { type Checkpoint } from './audit-checkpoint.ts';
 
@@ -38,4 +39,20 @@ export interface TrailReader {
     chain: string,
     range: { readonly after: number; readonly upTo: number; readonly limit: number },
   ): Promise<readonly LinkedRecord[]>;
+}
+
+/** How far the trail has been read: all of the chains numbered up to `done`, and of others up to a sequence. */
+export interface TrailPosition {
+  readonly done: number;
+  readonly at: ReadonlyMap<number, number>;
+}
+
+export interface TrailFollower {
+  /** Where the trail ends now. */
+  end(): Promise<TrailPosition>;
+  /** What has come since, oldest first, each with the position after it. */
+  read(
+    position: TrailPosition,
+    limit: number,
+  ): Promise<readonly { readonly event: AuditEvent; readonly position: TrailPosition }[]>;
 }

@@ -16,7 +16,9 @@ import { type AuditTrail, type Authorizer, type Clock } from '../core/ports.ts';
 import { type RotationService } from '../core/rotation-service.ts';
 import { type RoleService } from '../core/role-service.ts';
 import { type SettingService } from '../core/setting-service.ts';
+import { type UsageReader } from '../core/usage.ts';
 import { addAccessRoutes } from './access.routes.ts';
+import { addAuditStreamRoute, type AuditStreamParts } from './audit-stream.routes.ts';
 import { addAuditRoutes, type AuditParts } from './audit.routes.ts';
 import { type Authenticate, authentication } from './authentication.ts';
 import { contextOf, setContext } from './context.ts';
@@ -37,6 +39,7 @@ import { addRandomRoutes } from './random.routes.ts';
 import { addRotationRoutes } from './rotation.routes.ts';
 import { addRoleRoutes } from './roles.routes.ts';
 import { addSettingRoutes } from './settings.routes.ts';
+import { addUsageRoutes } from './usage.routes.ts';
 
 export interface AppParts {
   readonly hosts: HostRules;
@@ -53,7 +56,8 @@ export interface AppParts {
   readonly directory: DirectoryService;
   readonly credentials: CredentialService;
   readonly people: PeopleService;
-  readonly audit: AuditParts;
+  readonly audit: AuditParts & Omit<AuditStreamParts, 'authenticate'>;
+  readonly usage: UsageReader;
   readonly trail: AuditTrail;
   readonly authorizer: Authorizer;
   readonly authenticate: Authenticate;
@@ -96,6 +100,8 @@ export function createApp(parts: AppParts): Express {
   addRoleRoutes(app, services, parts.roles);
   addAccessRoutes(app, services, parts.access);
   addAuditRoutes(app, services, parts.audit);
+  addUsageRoutes(app, services, parts.usage);
+  addAuditStreamRoute(app, services, { ...parts.audit, authenticate });
 
   app.use((req) => {
     throw new ServiceError('PathNotFound', `There is no operation ${req.method} at this path.`);
@@ -123,7 +129,15 @@ function beginRequest({ hosts, clock }: AppParts): RequestHandler {
     });
     res.setHeader('x-ms-request-id', requestId);
     const unread = { authority: '', challenge: '', servesPool: false };
-    setContext(res, { requestId, host: unread, startedAt, audit, audited: false });
+    const { accept } = req.headers;
+    setContext(res, {
+      requestId,
+      host: unread,
+      startedAt,
+      audit,
+      audited: false,
+      ...(accept !== undefined && { accept }),
+    });
     setContext(res, { ...contextOf(res), host: readHost(req.headers.host) });
     next();
   };

@@ -1,12 +1,13 @@
 import { type Router } from 'express';
 import { z } from 'zod';
-import { type AuditEvent, type AuditFilter } from '../core/audit.ts';
+import { type AuditFilter, type RecordFormats } from '../core/audit.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type AuditReader } from '../core/ports.ts';
 import { type TrailReader } from '../core/trail-ports.ts';
 import { type TrailVerifier } from '../core/trail-verification.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteServices } from './route.ts';
+import { Lines } from './send.ts';
 import { text } from './text.ts';
 
 /** Events on a page, at most; fewer with maxresults. */
@@ -25,6 +26,7 @@ const EventsQuery = z
     keyName: text(127).optional(),
     operation: text(64).optional(),
     outcome: z.enum(['success', 'failure']).optional(),
+    format: z.enum(['strongroom', 'azure']).optional(),
   })
   .and(pageQuery(PAGE_LIMIT));
 
@@ -32,6 +34,7 @@ export interface AuditParts {
   readonly events: AuditReader;
   readonly trail: Pick<TrailReader, 'listCheckpoints'>;
   readonly verifier: TrailVerifier;
+  readonly formats: RecordFormats;
 }
 
 const CheckpointsQuery = pageQuery(PAGE_LIMIT);
@@ -44,11 +47,14 @@ const VerifyBody = z.object({
   checkpoint: text(8192).optional(),
 });
 
-/** Who used which key, and when: newest first; `from` (included) and `to` (excluded) are RFC 3339 times. */
+/**
+ * Who used which key, and when: newest first; `from` (included) and `to` (excluded) are RFC 3339 times. `format=azure` gives
+ * records as Managed HSM's diagnostic logs have them; who accepts application/x-ndjson gets one a line.
+ */
 export function addAuditRoutes(
   router: Router,
   services: RouteServices,
-  { events, trail, verifier }: AuditParts,
+  { events, trail, verifier, formats }: AuditParts,
 ): void {
   route(router, services, {
     method: 'get',
@@ -59,15 +65,24 @@ export function addAuditRoutes(
     scope: () => '/',
     query: EventsQuery,
     handler: async ({ query, context }) => {
-      const { limit, after, ...filter } = query;
+      const { limit, after, format, ...filter } = query;
       const page = { limit, ...(after !== undefined && { after }) };
       const { from, to, ...rest } = filter;
-      return presentPage(
+      const { nextLink, value } = presentPage(
         await events.listEvents(present(filter), page),
         `https://${context.host.authority}/audit/events`,
-        { ...rest, from: from?.toISOString(), to: to?.toISOString(), maxresults: limit },
-        presentEvent,
+        {
+          ...rest,
+          from: from?.toISOString(),
+          to: to?.toISOString(),
+          format,
+          maxresults: limit,
+        },
+        formats[format ?? 'strongroom'],
       );
+      return context.accept?.includes('application/x-ndjson') === true
+        ? new Lines(value, nextLink)
+        : { ...(nextLink !== undefined && { nextLink }), value };
     },
   });
 
@@ -141,8 +156,4 @@ function present(filter: { [Name in keyof AuditFilter]?: AuditFilter[Name] | und
   return Object.fromEntries(
     Object.entries(filter).filter(([, value]) => value !== undefined),
   ) as AuditFilter;
-}
-
-function presentEvent({ time, hash, ...event }: AuditEvent) {
-  return { ...event, time: time.toISOString(), hash: Buffer.from(hash).toString('base64url') };
 }

@@ -10,6 +10,8 @@ export interface RequestContext {
   /** process.hrtime-like milliseconds at which the request's head was read. */
   readonly startedAt: number;
   readonly audit: AuditDraft;
+  /** What the caller would have, as its Accept header says. */
+  readonly accept?: string;
   /** Whether an answer, even a refusal, leaves a record: not for strangers without a credential, nor for public routes. */
   audited: boolean;
   principal?: Principal;

@@ -15,12 +15,12 @@ export function pageQuery(limit: number) {
 }
 
 /** Azure's list answer. The link repeats the caller's own query; clients add the api-version themselves. */
-export function presentPage<T>(
+export function presentPage<T, Presented>(
   page: Page<T>,
   url: string,
   query: Readonly<Record<string, string | number | undefined>>,
-  present: (item: T) => unknown,
-) {
+  present: (item: T) => Presented,
+): { nextLink?: string; value: Presented[] } {
   return {
     ...(page.next !== undefined && {
       nextLink: `${url}?${linkQuery({ ...query, $skiptoken: page.next })}`,

@@ -40,14 +40,15 @@ export function createAuditReader(context: StoreContext): AuditReader {
   return {
     listEvents: (filter, { after, limit }) =>
       reading(context, async (db) => {
-        const { from, to, principalId, keyName, operation, outcome } = filter;
+        const { from, to, principalId, keyName, operation, outcome, oldestFirst } = filter;
+        const order = oldestFirst === true ? 'asc' : 'desc';
         let query = db
           .selectFrom('audit_event')
           .selectAll()
           .where('pool_id', '=', context.poolId)
-          .orderBy('time', 'desc')
-          .orderBy('chain', 'desc')
-          .orderBy('sequence', 'desc')
+          .orderBy('time', order)
+          .orderBy('chain', order)
+          .orderBy('sequence', order)
           .limit(limit + 1);
         if (from !== undefined) query = query.where('time', '>=', from);
         if (to !== undefined) query = query.where('time', '<', to);
@@ -61,15 +62,17 @@ export function createAuditReader(context: StoreContext): AuditReader {
           const at = new Date(Number(time));
           // The first condition is what the partitions are chosen by.
           query = query
-            .where('time', '<=', at)
-            .where(sql<boolean>`(time, chain, sequence) < (${at}, ${chain}, ${sequence})`);
+            .where('time', order === 'asc' ? '>=' : '<=', at)
+            .where(
+              sql<boolean>`(time, chain, sequence) ${sql.raw(order === 'asc' ? '>' : '<')} (${at}, ${chain}, ${sequence})`,
+            );
         }
         return pageOf(await query.execute(), limit, toEvent, placeOf);
       }),
   };
 }
 
-function toEvent(row: AuditEventRow): AuditEvent {
+export function toEvent(row: AuditEventRow): AuditEvent {
   return { id: `${row.chain}-${row.sequence}`, ...toLinkedRecord(row) };
 }
 

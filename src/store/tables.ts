@@ -239,6 +239,24 @@ interface AuditCheckpointHeadTable {
   ends: boolean;
 }
 
+interface AuditUsageTable {
+  pool_id: string;
+  period: 'hour' | 'day';
+  start: Date;
+  key_name: string;
+  principal_id: string;
+  operation: string;
+  succeeded: string;
+  failed: string;
+  last_at: Date;
+}
+
+interface AuditKeyUseTable {
+  pool_id: string;
+  key_name: string;
+  last_used_at: Date;
+}
+
 interface AuditEventTable {
   pool_id: string;
   chain: string;
@@ -292,6 +310,8 @@ export interface Tables {
   audit_chain: AuditChainTable;
   audit_event: AuditEventTable;
   audit_checkpoint: AuditCheckpointTable;
+  audit_usage: AuditUsageTable;
+  audit_key_use: AuditKeyUseTable;
   audit_checkpoint_head: AuditCheckpointHeadTable;
 }
 

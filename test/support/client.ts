@@ -1,7 +1,7 @@
 import { Agent, request } from 'node:https';
 
 /** An answer as it came over the wire. */
-interface Answer {
+export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Header lines as sent, name and value in turn: repeated ones show. */

@@ -197,6 +197,13 @@ const SOUND: readonly (readonly [RegExp, readonly object[]])[] = [
       },
     ],
   ],
+  [
+    /^\/audit\/verify$/,
+    [
+      { after: 0, to: '2030-01-01T00:00:00Z' },
+      { from: '2020-01-01T00:00:00Z', checkpoint: 'a.b.c' },
+    ],
+  ],
   [/applications$/, [{ displayName: 'x' }]],
   [/servicePrincipals$/, [{ appId: GUID }]],
   [

@@ -23,6 +23,8 @@ export interface ProductionService {
   readonly settings: Readonly<Record<string, string>>;
   /** Its first administrator, who can use keys as well. */
   readonly admin: Caller & { close(): void };
+  readonly adminToken: string;
+  readonly adminPrincipalId: string;
   stop(): Promise<void>;
 }
 
@@ -64,7 +66,8 @@ export async function startProduction(
     isProduction: true,
     caFile,
   });
-  const admin = createCaller(service, await fetchToken(service, credentials, `https://${DOMAIN}`));
+  const adminToken = await fetchToken(service, credentials, `https://${DOMAIN}`);
+  const admin = createCaller(service, adminToken);
   for (const role of [CRYPTO_OFFICER, CRYPTO_USER])
     await admin('PUT', `/providers/Microsoft.Authorization/roleAssignments/${role}`, {
       properties: { roleDefinitionId: role, principalId: credentials.principalId },
@@ -74,6 +77,8 @@ export async function startProduction(
     database,
     settings,
     admin,
+    adminToken,
+    adminPrincipalId: credentials.principalId,
     async stop() {
       admin.close();
       await service.stop();

@@ -1,0 +1,57 @@
+import { ConfigError } from './config.ts';
+import { createCheckpointService } from './core/checkpoint-service.ts';
+import { type Clock } from './core/ports.ts';
+import { createTrailVerifier } from './core/trail-verification.ts';
+import { type OpenPool } from './operator.ts';
+import {
+  describeRemoval,
+  isShared,
+  listAuditMonths,
+  removeAuditMonths,
+} from './store/audit-retention.ts';
+import { createCheckpointStore, createTrailReader } from './store/checkpoint-store.ts';
+
+export interface AppliedRetention {
+  readonly months: number;
+  /** The first moment that stays. */
+  readonly before: Date;
+}
+
+/**
+ * Takes away the months that ended more than `months` whole months before this one. They are verified first, and a signed
+ * statement says how far each chain went with them, so that what stays can be verified for ever.
+ * @returns undefined where there is nothing to take away
+ * @throws Error with a sentence for the operator, when nothing was taken away
+ */
+export async function applyRetention(
+  { context, pool, statements }: Pick<OpenPool, 'context' | 'pool' | 'statements'>,
+  months: number,
+  clock: Clock,
+): Promise<AppliedRetention | undefined> {
+  const now = clock.now();
+  const limit = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - months, 1));
+  const old = (await listAuditMonths(context)).filter(({ end }) => end <= limit);
+  const before = old.at(-1)?.end;
+  if (before === undefined) return undefined;
+  if (await isShared(context, old))
+    throw new ConfigError('Another pool has records in these months: they stay.');
+
+  const trail = createTrailReader(context);
+  const verifier = createTrailVerifier({ trail, statements, poolId: pool.id, clock });
+  const report = await verifier.verify({ after: 0, to: before, recordLimit: Infinity });
+  if (!report.verified)
+    throw new ConfigError(
+      'The trail is not what was written, and stays as it is: see `strongroom audit verify`.',
+    );
+  const removal = await describeRemoval(context, old, before);
+  await createCheckpointService({
+    chains: [context.chain],
+    store: createCheckpointStore(context),
+    statements,
+    poolId: pool.id,
+    clock,
+    onLoss: () => undefined,
+  }).sign(removal);
+  await removeAuditMonths(context, old, removal);
+  return { months: old.length, before };
+}

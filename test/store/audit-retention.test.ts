@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { createCertificates } from '../../src/attestation/certificates.ts';
+import { applyRetention } from '../../src/audit-retention.ts';
+import { newVersionId } from '../../src/compose.ts';
+import { type AuditRecord } from '../../src/core/audit.ts';
+import { createAuditChain } from '../../src/core/audit-chain.ts';
+import { createCheckpointService } from '../../src/core/checkpoint-service.ts';
+import { createStatementKeys } from '../../src/core/statement-keys.ts';
+import { createTrailVerifier } from '../../src/core/trail-verification.ts';
+import { createAuditSink } from '../../src/store/audit-store.ts';
+import { createCheckpointStore, createTrailReader } from '../../src/store/checkpoint-store.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { createStatementKeyStore } from '../../src/store/statement-key-store.ts';
+import { createRsaHsm } from '../support/fakes/rsa-hsm.ts';
+import { makePool, openStoreDatabase, withClient } from '../support/store.ts';
+
+/** A pool whose life began in January 2025. */
+async function openOldPool() {
+  const database = await openStoreDatabase();
+  for (const [name, from, to] of [
+    ['2025_01', '2025-01-01', '2025-02-01'],
+    ['2025_02', '2025-02-01', '2025-03-01'],
+    ['2025_03', '2025-03-01', '2025-04-01'],
+  ])
+    await withClient(database.ownerUrl, (client) =>
+      client.query(
+        `create table audit_event_${String(name)} partition of audit_event
+         for values from ('${String(from)}T00:00Z') to ('${String(to)}T00:00Z')`,
+      ),
+    );
+  const db = openDatabase({ url: database.ownerUrl, connections: 5, onIdleError: () => undefined });
+  const pool = await makePool(db);
+  const time = { now: new Date('2025-01-31T23:59:00Z') };
+  const clock = { now: () => time.now };
+  const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
+  const chain = newChain();
+  const keysChain = newChain();
+  const context = { db, poolId: pool.id, chain, tell: () => undefined };
+  const statements = createStatementKeys({
+    hsm: createRsaHsm(),
+    store: createStatementKeyStore({ ...context, chain: keysChain }),
+    certificates: createCertificates(),
+    pool,
+    newVersionId,
+    newGuid: randomUUID,
+    clock,
+  });
+  const checkpoints = createCheckpointService({
+    chains: [chain, keysChain],
+    store: createCheckpointStore(context),
+    statements,
+    poolId: pool.id,
+    clock,
+    onLoss: () => undefined,
+  });
+  const verifier = createTrailVerifier({
+    trail: createTrailReader(context),
+    statements,
+    poolId: pool.id,
+    clock,
+  });
+  const sink = createAuditSink(context);
+  const record = (): AuditRecord => ({
+    time: time.now,
+    requestId: randomUUID(),
+    operation: 'KeySign',
+    outcome: 'success',
+    status: 200,
+    durationMs: 1,
+  });
+  return {
+    database,
+    time,
+    pool,
+    context,
+    statements,
+    checkpoints,
+    chainId: chain.id(),
+    verify: () => verifier.verify({ after: 0, recordLimit: 1e6 }),
+    write: async (at: string, count: number) => {
+      time.now = new Date(at);
+      await sink.write(Array.from({ length: count }, record));
+    },
+    retain: (months: number) =>
+      applyRetention(
+        { context: { ...context, chain: newChain() }, pool, statements },
+        months,
+        clock,
+      ),
+    close: async () => {
+      await db.destroy();
+      await database.close();
+    },
+  };
+}
+
+let old: Awaited<ReturnType<typeof openOldPool>>;
+const opened: (typeof old)[] = [];
+beforeEach(async () => {
+  old = await openOldPool();
+  opened.push(old);
+  // One chain from one month to the next, with heads signed in both.
+  await old.write('2025-01-31T23:59:00Z', 5);
+  await old.checkpoints.sign();
+  await old.write('2025-01-31T23:59:58Z', 4);
+  await old.write('2025-02-01T00:00:02Z', 3);
+  await old.checkpoints.sign();
+  await old.write('2025-02-01T00:01:00Z', 2);
+  await old.checkpoints.sign();
+  old.time.now = new Date('2025-03-15T12:00:00Z');
+});
+afterAll(async () => {
+  for (const one of opened) await one.close();
+});
+const asOwner = (statement: string) =>
+  withClient(old.database.ownerUrl, (client) => client.query(statement));
+
+describe('retention', () => {
+  test('takes whole months away, and the rest verifies as before', async () => {
+    expect(await old.verify()).toMatchObject({ verified: true });
+    expect(await old.retain(1)).toEqual({ months: 1, before: new Date('2025-02-01T00:00:00Z') });
+    const { rows } = await asOwner(
+      `select min(sequence) as first from audit_event where chain = '${old.chainId}'`,
+    );
+    expect(rows).toEqual([{ first: '10' }]);
+    expect(await old.verify()).toMatchObject({
+      verified: true,
+      removedBefore: new Date('2025-02-01T00:00:00Z'),
+    });
+    expect(await old.retain(1)).toBeUndefined();
+    old.time.now = new Date('2025-04-02T00:00:00Z');
+    expect(await old.retain(1)).toEqual({ months: 1, before: new Date('2025-03-01T00:00:00Z') });
+    expect(await old.verify()).toMatchObject({ verified: true });
+  });
+
+  test('leaves a month that is not over for so long', async () => {
+    expect(await old.retain(2)).toBeUndefined();
+    expect(await old.verify()).toMatchObject({ verified: true });
+  });
+
+  test('leaves a trail alone that was tampered with', async () => {
+    await asOwner(`delete from audit_event where chain = '${old.chainId}' and sequence = 2`);
+    await expect(old.retain(1)).rejects.toThrow('The trail is not what was written');
+    const { rows } = await asOwner(
+      `select count(*) from audit_event where chain = '${old.chainId}'`,
+    );
+    expect(rows).toEqual([{ count: '13' }]);
+  });
+
+  test('hides nothing that is taken away afterwards', async () => {
+    await old.retain(1);
+    await asOwner(`delete from audit_event where chain = '${old.chainId}' and sequence = 10`);
+    expect(await old.verify()).toMatchObject({
+      verified: false,
+      problem: { kind: 'removed', chain: old.chainId, sequence: 10 },
+    });
+  });
+
+  test('is no excuse without its signed statement', async () => {
+    await old.retain(1);
+    await asOwner('delete from audit_checkpoint where is_retention');
+    expect(await old.verify()).toMatchObject({ verified: false });
+  });
+});
