@@ -1,5 +1,5 @@
 /** @type {import('dependency-cruiser').IConfiguration} */
-const ADAPTERS = 'hsm|store|authz|identity|audit|backup|attestation|http|setup';
+const ADAPTERS = 'hsm|store|authz|identity|audit|backup|attestation|http|observability|setup';
 const owns = (name, folder, packages) => ({
   name,
   severity: 'error',
@@ -35,6 +35,7 @@ module.exports = {
     owns('only-store-speaks-sql', 'store/', 'kysely|pg'),
     owns('only-authz-speaks-casbin', 'authz/', 'casbin'),
     owns('only-http-speaks-express', 'http/', 'express|helmet'),
+    owns('only-observability-speaks-prometheus', 'observability/', 'prom-client'),
   ],
   options: {
     tsConfig: { fileName: 'tsconfig.json' },

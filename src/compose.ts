@@ -48,6 +48,7 @@ import {
 } from './identity/metadata.ts';
 import { createTokenEndpoint } from './identity/token-endpoint.ts';
 import { createTokenIssuer, issuerOf } from './identity/tokens.ts';
+import { createMetrics } from './observability/metrics.ts';
 import { createAuditReader, createAuditSink } from './store/audit-store.ts';
 import { cacheKeys } from './store/cached-key-reader.ts';
 import { openChangeFeed } from './store/change-feed.ts';
@@ -56,7 +57,7 @@ import {
   createTrailReader,
   makeAuditPartitions,
 } from './store/checkpoint-store.ts';
-import { openDatabase, type StoreContext } from './store/database.ts';
+import { connectionsOf, openDatabase, type StoreContext } from './store/database.ts';
 import { createCredentialStore } from './store/credential-store.ts';
 import { createDirectoryStore } from './store/directory-store.ts';
 import { createEncryptionCountStore } from './store/encryption-count-store.ts';
@@ -96,6 +97,8 @@ export interface Overrides {
 
 export interface Service {
   readonly app: RequestListener;
+  /** Each part's name, and whether it could serve a request now. */
+  readiness(): Promise<Readonly<Record<string, boolean>>>;
   /** Ends the answers that have no end of their own. */
   endStreams(): void;
   /** Writes what is waiting, and gives up the HSM and the database. Requests must have ended. */
@@ -204,11 +207,23 @@ export async function compose(
       feed.tell(change);
     },
   };
-  const hsm = openHsm(settings, log, onHang);
-  await openRootKeys(hsm, pool);
+  const module = openHsm(settings, log, onHang);
+  await openRootKeys(module, pool);
+  const metrics = createMetrics(() => ({
+    hsm: { ...module.status, isReady: module.isReady },
+    trail: {
+      waiting: trail.waiting,
+      lost: trail.lost,
+      unsigned: chains.trail.grown() + chains.changes.grown(),
+    },
+    decisions: authorizer.status,
+    database: connectionsOf(db),
+    isFeedCoherent: feed.isCoherent(),
+  }));
+  const hsm = metrics.meterHsm(module);
 
   const trail = createAuditTrail({
-    sink: createAuditSink({ db: trailDb, poolId: pool.id, chain: chains.trail }),
+    sink: metrics.meterSink(createAuditSink({ db: trailDb, poolId: pool.id, chain: chains.trail })),
     queueLimit: LIMITS.auditQueue,
     batchLimit: LIMITS.auditBatch,
     deadlineMs: LIMITS.auditDeadlineMs,
@@ -270,7 +285,11 @@ export async function compose(
     statements,
     poolId: pool.id,
     clock,
+    onSigned: (time) => {
+      metrics.checkpointSigned(time);
+    },
     onLoss: (missing) => {
+      metrics.checkpointsLost();
       log.error(missing, 'checkpoints of the audit trail have been taken away');
     },
   });
@@ -336,6 +355,14 @@ export async function compose(
     },
   });
 
+  const readiness = async () => ({
+    hsm: module.isReady,
+    store: await findPool(db, settings.pool).then(
+      (found) => found !== undefined,
+      () => false,
+    ),
+    changeFeed: feed.isCoherent(),
+  });
   const closing = new AbortController();
   const app = createApp({
     hosts: { domain: settings.domain, pool: settings.pool },
@@ -433,20 +460,17 @@ export async function compose(
         clock,
       }),
     },
-    readiness: async () => ({
-      hsm: hsm.isReady,
-      store: await findPool(db, settings.pool).then(
-        (found) => found !== undefined,
-        () => false,
-      ),
-      changeFeed: feed.isCoherent(),
-    }),
+    readiness,
+    onAnswer: (operation, status, seconds) => {
+      metrics.request(operation, status, seconds);
+    },
     clock,
     log,
   });
 
   return {
     app,
+    readiness,
     endStreams() {
       closing.abort();
     },
@@ -458,7 +482,7 @@ export async function compose(
       await checkpoints.sign().catch((error: unknown) => {
         log.error({ err: error }, 'the end of the audit trail could not be signed');
       });
-      await hsm.close();
+      await module.close();
       await feed.close();
       await Promise.all([db.destroy(), trailDb.destroy()]);
     },

@@ -5,10 +5,15 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** All settings but the secrets. Read once by main.ts, never changed. */
 export interface Config {
   readonly dataFolder: string;
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: Address;
   readonly domain: string;
   readonly pool: string;
   readonly workers: number;
@@ -22,6 +27,8 @@ export interface Config {
   /** Who may attest environments to which keys are released, and which authorities their certificates may come from. */
   readonly attestation: { readonly authorities?: readonly string[]; readonly caFile?: string };
   readonly hasDatabaseUrl: boolean;
+  /** Absent where metrics are switched off. */
+  readonly metricsListen?: Address;
   readonly logLevel: string;
 }
 
@@ -41,12 +48,17 @@ const hostName = z
 
 const isHttpsUrl = (text: string) => URL.canParse(text) && new URL(text).protocol === 'https:';
 
+const address = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):\d{1,5}$/, { message: 'must be address:port' })
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, {
+    message: 'the port must be at most 65535',
+  });
+
 const Environment = z.object({
   STRONGROOM_DATA_DIR: z.string().min(1).default('.strongroom'),
-  STRONGROOM_LISTEN: z
-    .string()
-    .regex(/^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):\d{1,5}$/, { message: 'must be address:port' })
-    .default('127.0.0.1:8443'),
+  STRONGROOM_LISTEN: address.default('127.0.0.1:8443'),
+  STRONGROOM_METRICS_LISTEN: address.default('127.0.0.1:9464'),
   STRONGROOM_DOMAIN: hostName.default('strongroom.localhost'),
   STRONGROOM_POOL: z
     .string()
@@ -102,12 +114,9 @@ export function readConfig(
     if ((env.PKCS11_PIN === undefined) === (env.PKCS11_PIN_FILE === undefined))
       throw new ConfigError('PKCS11_MODULE needs one of PKCS11_PIN and PKCS11_PIN_FILE.');
   }
-  const separator = env.STRONGROOM_LISTEN.lastIndexOf(':');
-  const port = Number(env.STRONGROOM_LISTEN.slice(separator + 1));
-  if (port > 65_535) throw new ConfigError('STRONGROOM_LISTEN: the port must be at most 65535');
   const config: Config = {
     dataFolder: env.STRONGROOM_DATA_DIR,
-    listen: { host: env.STRONGROOM_LISTEN.slice(0, separator).replace(/^\[|\]$/g, ''), port },
+    listen: toAddress(env.STRONGROOM_LISTEN),
     domain: env.STRONGROOM_DOMAIN,
     pool: env.STRONGROOM_POOL,
     workers: env.STRONGROOM_WORKERS ?? cores,
@@ -134,6 +143,10 @@ export function readConfig(
       }),
     },
     hasDatabaseUrl: env.DATABASE_URL !== undefined,
+    // Here an empty variable doesn't count as absent: it switches them off.
+    ...(environment['STRONGROOM_METRICS_LISTEN'] !== '' && {
+      metricsListen: toAddress(env.STRONGROOM_METRICS_LISTEN),
+    }),
     logLevel: env.STRONGROOM_LOG_LEVEL,
   };
   const secrets: Secrets = {
@@ -142,6 +155,14 @@ export function readConfig(
     ...(env.PKCS11_PIN_FILE !== undefined && { pinFile: env.PKCS11_PIN_FILE }),
   };
   return { config: Object.freeze(config), secrets };
+}
+
+function toAddress(text: string): Address {
+  const separator = text.lastIndexOf(':');
+  return {
+    host: text.slice(0, separator).replace(/^\[|\]$/g, ''),
+    port: Number(text.slice(separator + 1)),
+  };
 }
 
 function requireTogether<Name extends string>(

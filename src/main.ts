@@ -110,6 +110,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         ...(config.sessions !== undefined && { sessions: config.sessions }),
       },
       environment: surroundings.environment,
+      ...(config.metricsListen !== undefined && { metrics: config.metricsListen }),
       log,
     });
     try {

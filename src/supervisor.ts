@@ -1,5 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { type Logger } from 'pino';
+import { ConfigError } from './config.ts';
+import { startMetricsServer } from './observability/metrics-server.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
 export interface SupervisorOptions {
@@ -7,6 +9,8 @@ export interface SupervisorOptions {
   readonly settings: WorkerSettings;
   /** Of the worker processes: what the PKCS#11 module reads itself, and nothing secret. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Where metrics and probes are served; nowhere where absent. */
+  readonly metrics?: { readonly host: string; readonly port: number };
   readonly log: Logger;
 }
 
@@ -36,6 +40,7 @@ interface Watched {
   lastHeard: number;
   isReady: boolean;
   isLeaving: boolean;
+  parts: Readonly<Record<string, boolean>>;
 }
 
 /**
@@ -52,6 +57,24 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
 
   cluster.setupPrimary({ exec: new URL('./worker.js', import.meta.url).pathname, silent: false });
 
+  const metrics =
+    options.metrics === undefined
+      ? undefined
+      : await startMetricsServer({ ...options.metrics, readState }).catch((error: unknown) => {
+          throw new ConfigError(
+            `STRONGROOM_METRICS_LISTEN: ${error instanceof Error ? error.message : String(error)}`,
+          );
+        });
+
+  function readState() {
+    const serving = [...watched.values()].filter(({ isReady, isLeaving }) => isReady && !isLeaving);
+    const parts: Record<string, boolean> = {};
+    for (const entry of serving)
+      for (const [name, isReady] of Object.entries(entry.parts))
+        parts[name] = (parts[name] ?? true) && isReady;
+    return { wanted: workers, ready: serving.length, parts };
+  }
+
   function start(): Promise<Watched> {
     const worker = cluster.fork(options.environment);
     const entry: Watched = {
@@ -59,6 +82,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
       lastHeard: performance.now(),
       isReady: false,
       isLeaving: false,
+      parts: {},
     };
     watched.set(worker.id, entry);
     worker.on('error', (error) => {
@@ -86,14 +110,17 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
               { worker: worker.process.pid, operation: message.operation },
               'driver call hangs',
             );
+            metrics?.replaced('hung');
             replace(entry, HUNG_GRACE_MS);
             break;
           case 'alive':
+            entry.parts = message.parts ?? entry.parts;
             if (message.residentBytes > MEMORY_LIMIT_BYTES && !entry.isLeaving) {
               log.warn(
                 { worker: worker.process.pid, bytes: message.residentBytes },
                 'worker has grown too large',
               );
+              metrics?.replaced('memory');
               replace(entry, STOP_LIMIT_MS);
             }
             break;
@@ -104,6 +131,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
         reject(new Error(words));
         if (isStopping || entry.isLeaving) return;
         log.error({ worker: worker.process.pid, code, signal }, 'worker process ended');
+        metrics?.replaced('ended');
         if (entry.isReady || hasStarted) restartLater();
       });
     });
@@ -151,6 +179,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   async function stop(): Promise<void> {
     isStopping = true;
     clearInterval(watch);
+    await metrics?.close();
     await Promise.all(
       [...watched.values()].map(
         (entry) =>

@@ -28,5 +28,10 @@ export type FromWorker =
   | { readonly kind: 'listening' }
   | { readonly kind: 'ready'; readonly port: number }
   | { readonly kind: 'failed'; readonly reason: string }
-  | { readonly kind: 'alive'; readonly residentBytes: number }
+  | {
+      readonly kind: 'alive';
+      readonly residentBytes: number;
+      /** Which parts could serve; absent until they were asked. */
+      readonly parts?: Readonly<Record<string, boolean>>;
+    }
   | { readonly kind: 'hung'; readonly operation: string };

@@ -2,12 +2,14 @@ import { type AddressInfo } from 'node:net';
 import { type Server } from 'node:https';
 import { pino } from 'pino';
 import { compose, type Service } from './compose.ts';
+import { repeat } from './core/repeating.ts';
 import { createHttpsServer, drain } from './http/server.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
 /** A worker process: one share of the listener, one login to the HSM. Its supervisor tells it when to begin and to end. */
 
 const HEARTBEAT_EVERY_MS = 500;
+const READINESS_EVERY_MS = 1_000;
 const DRAIN_LIMIT_MS = 30_000;
 
 let running: { readonly server: Server; readonly service: Service } | undefined;
@@ -30,9 +32,18 @@ async function start(settings: WorkerSettings): Promise<void> {
     server.once('error', reject);
     server.listen(settings.listen.port, settings.listen.host, resolve);
   });
+  let parts: Readonly<Record<string, boolean>> | undefined;
   setInterval(() => {
-    tell({ kind: 'alive', residentBytes: process.memoryUsage.rss() });
+    const residentBytes = process.memoryUsage.rss();
+    tell({ kind: 'alive', residentBytes, ...(parts !== undefined && { parts }) });
   }, HEARTBEAT_EVERY_MS).unref();
+  repeat(
+    async () => {
+      parts = await service.readiness();
+    },
+    READINESS_EVERY_MS,
+    Math.random,
+  );
   tell({ kind: 'ready', port: (server.address() as AddressInfo).port });
 }
 

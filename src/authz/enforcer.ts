@@ -30,8 +30,13 @@ interface CallerPolicy {
   readonly decided: Map<string, boolean>;
 }
 
+interface OpenAuthorizer extends Authorizer {
+  /** Of the callers whose policies are remembered. */
+  readonly status: CoherentCache<CallerPolicy>['status'];
+}
+
 /** Decides by Casbin. Deny unless allowed, and on any error but an unreachable store, which the caller is told. */
-export async function createAuthorizer(options: AuthorizerOptions): Promise<Authorizer> {
+export async function createAuthorizer(options: AuthorizerOptions): Promise<OpenAuthorizer> {
   if (!Number.isInteger(options.decisions) || options.decisions < 1)
     throw new RangeError('at least one decision is remembered');
   const modelText = await readFile(MODEL_FILE, 'utf8');
@@ -81,6 +86,9 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Auth
   }
 
   return {
+    get status() {
+      return cache.status;
+    },
     async isAllowed(principal, action, scope) {
       try {
         return await decide(principal, action, scope);

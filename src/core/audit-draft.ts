@@ -33,6 +33,11 @@ export class AuditDraft implements AuditedChange {
     this.#fields = { ...this.#fields, ...notes };
   }
 
+  /** What is asked for, as far as it is known by now. */
+  get operation(): string {
+    return this.#fields.operation;
+  }
+
   /** The record of success, with the status that the answer will have. */
   toRecord(): AuditRecord {
     return this.finish({ status: this.#successStatus });

@@ -19,6 +19,7 @@ export interface CheckpointServiceParts {
   readonly poolId: string;
   readonly clock: Clock;
   /** Somebody has taken checkpoints away that this process has seen. */
+  readonly onSigned?: (time: Date) => void;
   readonly onLoss: (missing: { readonly number: number; readonly found: number }) => void;
 }
 
@@ -74,6 +75,7 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
       return { number, time, statement };
     });
     seen = written;
+    parts.onSigned?.(written.time);
     signedAt = clock.now().getTime();
     return written;
   }

@@ -10,6 +10,8 @@ export class CoherentCache<V> {
   readonly #limit: number;
   readonly #entries = new Map<string, V>();
   #changes = 0;
+  #hits = 0;
+  #misses = 0;
 
   /**
    * @param limit entries at most; the one least recently used gives way
@@ -32,15 +34,24 @@ export class CoherentCache<V> {
     });
   }
 
+  get status(): { readonly size: number; readonly hits: number; readonly misses: number } {
+    return { size: this.#entries.size, hits: this.#hits, misses: this.#misses };
+  }
+
   /** The value under `key`: remembered, or loaded. An undefined value is never remembered. */
   async get(key: string, load: () => Promise<V | undefined>): Promise<V | undefined> {
-    if (!this.#feed.isCoherent()) return load();
+    if (!this.#feed.isCoherent()) {
+      this.#misses += 1;
+      return load();
+    }
     const held = this.#entries.get(key);
     if (held !== undefined) {
+      this.#hits += 1;
       this.#entries.delete(key);
       this.#entries.set(key, held);
       return held;
     }
+    this.#misses += 1;
     const before = this.#changes;
     const value = await load();
     if (value !== undefined && before === this.#changes && this.#feed.isCoherent()) {

@@ -13,7 +13,7 @@ export interface Usage {
   readonly lastAt: Date;
 }
 
-export interface UsageFilter {
+interface UsageFilter {
   readonly period: 'hour' | 'day';
   /** Of the period's start: included, and excluded. */
   readonly from?: Date;
@@ -23,13 +23,13 @@ export interface UsageFilter {
   readonly operation?: string;
 }
 
-export interface KeyUse {
+interface KeyUse {
   readonly keyName: string;
   /** Absent for a key that was never used. */
   readonly lastUsedAt?: Date;
 }
 
-export interface KeyExpiry {
+interface KeyExpiry {
   readonly keyName: string;
   readonly version: string;
   readonly expiresAt: Date;

@@ -63,6 +63,8 @@ export interface AppParts {
   readonly authenticate: Authenticate;
   readonly identity: IdentityEndpoints;
   readonly readiness: Readiness;
+  /** An answer has gone out: to which operation, with which HTTP status, after how many seconds. */
+  readonly onAnswer: (operation: string, status: number, seconds: number) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -111,7 +113,7 @@ export function createApp(parts: AppParts): Express {
 }
 
 /** Gives the request its id, its clock and the draft of its audit record. */
-function beginRequest({ hosts, clock }: AppParts): RequestHandler {
+function beginRequest({ hosts, clock, onAnswer }: AppParts): RequestHandler {
   const readHost = createHostReader(hosts);
   const now = () => clock.now();
   return (req, res, next) => {
@@ -137,6 +139,9 @@ function beginRequest({ hosts, clock }: AppParts): RequestHandler {
       audit,
       audited: false,
       ...(accept !== undefined && { accept }),
+    });
+    res.once('finish', () => {
+      onAnswer(audit.operation, res.statusCode, (performance.now() - startedAt) / 1000);
     });
     setContext(res, { ...contextOf(res), host: readHost(req.headers.host) });
     next();

@@ -42,7 +42,21 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
   pool.on('release', (_error, client) => {
     if ('readyForQuery' in client && client.readyForQuery !== true) void client.end();
   });
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  pools.set(db, pool);
+  return db;
+}
+
+const pools = new WeakMap<Kysely<Tables>, pg.Pool>();
+
+/** Connections now: all, those that nobody uses, and how many queries wait for one. */
+export function connectionsOf(db: Kysely<Tables>) {
+  const pool = pools.get(db);
+  return {
+    total: pool?.totalCount ?? 0,
+    idle: pool?.idleCount ?? 0,
+    waiting: pool?.waitingCount ?? 0,
+  };
 }
 
 /** What the stores of one pool share. */

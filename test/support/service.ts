@@ -55,6 +55,7 @@ export async function startService(
       STRONGROOM_DATA_DIR: dataFolder,
       STRONGROOM_LISTEN: '127.0.0.1:0',
       STRONGROOM_WORKERS: '2',
+      STRONGROOM_METRICS_LISTEN: '',
       ...environment,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

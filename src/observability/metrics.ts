@@ -1,0 +1,246 @@
+import {
+  AggregatorRegistry,
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+} from 'prom-client';
+import { type Hsm } from '../core/hsm.ts';
+
+/** What is read of a process when somebody asks for its metrics. */
+export interface ProcessState {
+  readonly hsm: {
+    readonly isReady: boolean;
+    readonly open: number;
+    readonly inUse: number;
+    readonly waiting: number;
+    readonly loaded: number;
+    readonly loads: number;
+  };
+  readonly trail: { readonly waiting: number; readonly lost: number; readonly unsigned: number };
+  readonly decisions: { readonly size: number; readonly hits: number; readonly misses: number };
+  readonly database: {
+    readonly total: number;
+    readonly idle: number;
+    readonly waiting: number;
+  };
+  readonly isFeedCoherent: boolean;
+}
+
+export interface Metrics {
+  /** A request was answered; `operation` is its name in the audit trail. */
+  request(operation: string, status: number, seconds: number): void;
+  /** The same HSM, its operations timed. */
+  meterHsm<Meterable extends Hsm>(hsm: Meterable): Meterable;
+  /** The same sink, its commits timed. */
+  meterSink<Written>(sink: Sink<Written>): Sink<Written>;
+  /** Checkpoints of the trail that this process had seen are gone. */
+  checkpointsLost(): void;
+  checkpointSigned(time: Date): void;
+}
+
+interface Sink<Written> {
+  write(records: readonly Written[]): Promise<void>;
+}
+
+/** From what a warm AES operation takes to what a client waits for at most. */
+const REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30];
+const HSM_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 30];
+const COMMIT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10];
+const BATCH_BUCKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500];
+
+/**
+ * The metrics of one process, in Prometheus's terms. No label holds a name that callers choose: no key, no principal, no
+ * address; so their number is bounded, and none of them tells a secret.
+ */
+export function createMetrics(readState: () => ProcessState): Metrics {
+  // The registry by which the supervisor's process asks this one for its part.
+  const registry = new Registry();
+  AggregatorRegistry.setRegistries(registry);
+  new AggregatorRegistry();
+  collectDefaultMetrics({ register: registry });
+  // Gauges that are named like counters, which Prometheus's own check complains of.
+  for (const kind of ['handles', 'requests', 'resources'])
+    registry.removeSingleMetric(`nodejs_active_${kind}_total`);
+  const registers = [registry];
+
+  const requests = new Counter({
+    name: 'strongroom_requests_total',
+    help: 'Answered requests by operation and HTTP status.',
+    labelNames: ['operation', 'status'] as const,
+    registers,
+  });
+  const requestSeconds = new Histogram({
+    name: 'strongroom_request_duration_seconds',
+    help: 'From the head of a request to the end of its answer.',
+    labelNames: ['operation'] as const,
+    buckets: REQUEST_BUCKETS,
+    registers,
+  });
+  const hsmSeconds = new Histogram({
+    name: 'strongroom_hsm_operation_duration_seconds',
+    help: 'Operations of the HSM by kind and algorithm, with the wait for a session.',
+    labelNames: ['operation', 'algorithm'] as const,
+    buckets: HSM_BUCKETS,
+    registers,
+  });
+  const hsmErrors = new Counter({
+    name: 'strongroom_hsm_operation_errors_total',
+    help: 'Operations of the HSM that failed, wrong input included.',
+    labelNames: ['operation', 'algorithm'] as const,
+    registers,
+  });
+  const commitSeconds = new Histogram({
+    name: 'strongroom_audit_commit_duration_seconds',
+    help: 'Commits of the audit trail, each of a group of records.',
+    buckets: COMMIT_BUCKETS,
+    registers,
+  });
+  const commitRecords = new Histogram({
+    name: 'strongroom_audit_commit_records',
+    help: 'Records that went together in a commit.',
+    buckets: BATCH_BUCKETS,
+    registers,
+  });
+  const commitErrors = new Counter({
+    name: 'strongroom_audit_commit_errors_total',
+    help: 'Commits of the audit trail that failed: their answers were withheld.',
+    registers,
+  });
+  const lost = new Counter({
+    name: 'strongroom_audit_checkpoints_missing_total',
+    help: 'Times that signed checkpoints were found to have been taken away.',
+    registers,
+  });
+  const signedAt = new Gauge({
+    name: 'strongroom_audit_checkpoint_timestamp_seconds',
+    help: 'When a checkpoint was last signed; 0 for never.',
+    aggregator: 'max',
+    registers,
+  });
+  addGauges(registers, readState);
+
+  async function timed<T>(
+    labels: { operation: string; algorithm: string },
+    act: () => Promise<T>,
+  ): Promise<T> {
+    const began = performance.now();
+    try {
+      return await act();
+    } catch (error) {
+      hsmErrors.inc(labels);
+      throw error;
+    } finally {
+      hsmSeconds.observe(labels, (performance.now() - began) / 1000);
+    }
+  }
+
+  return {
+    request(operation, status, seconds) {
+      requests.inc({ operation, status });
+      requestSeconds.observe({ operation }, seconds);
+    },
+    meterHsm: (hsm) =>
+      Object.assign(Object.create(hsm) as typeof hsm, {
+        generateKey: (...given) =>
+          timed({ operation: 'generate', algorithm: given[1].keyType }, () =>
+            hsm.generateKey(...given),
+          ),
+        encrypt: (...given) =>
+          timed({ operation: 'encrypt', algorithm: given[1] }, () => hsm.encrypt(...given)),
+        decrypt: (...given) =>
+          timed({ operation: 'decrypt', algorithm: given[1] }, () => hsm.decrypt(...given)),
+        sign: (...given) =>
+          timed({ operation: 'sign', algorithm: given[1] }, () => hsm.sign(...given)),
+        verify: (...given) =>
+          timed({ operation: 'verify', algorithm: given[1] }, () => hsm.verify(...given)),
+        random: (...given) =>
+          timed({ operation: 'random', algorithm: 'random' }, () => hsm.random(...given)),
+      } satisfies Partial<Hsm>),
+    meterSink: (sink) => ({
+      async write(records) {
+        const began = performance.now();
+        try {
+          await sink.write(records);
+          commitRecords.observe(records.length);
+        } catch (error) {
+          commitErrors.inc();
+          throw error;
+        } finally {
+          commitSeconds.observe((performance.now() - began) / 1000);
+        }
+      },
+    }),
+    checkpointsLost() {
+      lost.inc();
+    },
+    checkpointSigned(time) {
+      signedAt.set(time.getTime() / 1000);
+    },
+  };
+}
+
+function addGauges(registers: Registry[], readState: () => ProcessState): void {
+  const gauge = (name: string, help: string, read: (state: ProcessState) => number) =>
+    new Gauge({
+      name: `strongroom_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(read(readState()));
+      },
+    });
+  const counter = (name: string, help: string, read: (state: ProcessState) => number) =>
+    new Counter({
+      name: `strongroom_${name}`,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read(readState()));
+      },
+    });
+  gauge('hsm_ready', 'Processes whose HSM is ready.', ({ hsm }) => Number(hsm.isReady));
+  gauge('hsm_sessions_open', 'Open PKCS#11 sessions.', ({ hsm }) => hsm.open);
+  gauge('hsm_sessions_in_use', 'PKCS#11 sessions in use.', ({ hsm }) => hsm.inUse);
+  gauge('hsm_sessions_waiting', 'Operations that wait for a session.', ({ hsm }) => hsm.waiting);
+  gauge('hsm_keys_loaded', 'Keys that are loaded into the HSM.', ({ hsm }) => hsm.loaded);
+  counter('hsm_key_loads_total', 'Keys loaded into the HSM.', ({ hsm }) => hsm.loads);
+  gauge('audit_queue_records', 'Records that wait for a commit.', ({ trail }) => trail.waiting);
+  gauge(
+    'audit_unsigned_records',
+    'Records no checkpoint covers yet.',
+    ({ trail }) => trail.unsigned,
+  );
+  counter(
+    'audit_records_lost_total',
+    'Records of answers withheld that could not be kept until the store was back.',
+    ({ trail }) => trail.lost,
+  );
+  gauge(
+    'decision_cache_callers',
+    'Callers whose policies are remembered.',
+    ({ decisions }) => decisions.size,
+  );
+  counter(
+    'decision_cache_hits_total',
+    'Decisions by a remembered policy.',
+    ({ decisions }) => decisions.hits,
+  );
+  counter(
+    'decision_cache_misses_total',
+    'Decisions that read the policy.',
+    ({ decisions }) => decisions.misses,
+  );
+  gauge('database_connections', 'Connections to the database.', ({ database }) => database.total);
+  gauge('database_connections_idle', 'Those that nobody uses.', ({ database }) => database.idle);
+  gauge(
+    'database_waiting',
+    'Queries that wait for a connection.',
+    ({ database }) => database.waiting,
+  );
+  gauge('change_feed_coherent', 'Processes whose caches are believed.', ({ isFeedCoherent }) =>
+    Number(isFeedCoherent),
+  );
+}

@@ -1,0 +1,184 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { parser } from '@prometheus-io/lezer-promql';
+import { parse } from 'yaml';
+import { type ProductionService, startProduction } from '../support/production.ts';
+
+const run = promisify(execFile);
+const RULES = new URL('../../src/observability/alerts.yaml', import.meta.url);
+const DASHBOARD = new URL('../../src/observability/dashboard.json', import.meta.url);
+const VALUE = Buffer.alloc(32, 7).toString('base64url');
+
+let production: ProductionService;
+let base: string;
+beforeAll(async () => {
+  const port = await freePort();
+  base = `http://127.0.0.1:${String(port)}`;
+  production = await startProduction({ STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}` });
+  const { admin } = production;
+  await admin('POST', '/keys/secret-name/create', { kty: 'oct-HSM' });
+  for (let call = 0; call < 20; call += 1)
+    await admin('POST', '/keys/secret-name/wrapkey', { alg: 'A256KW', value: VALUE });
+  await admin('GET', '/keys/absent');
+}, 120_000);
+afterAll(() => production.stop());
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        resolve(typeof address === 'object' && address !== null ? address.port : 0);
+      });
+    });
+  });
+}
+
+const read = async (path: string) => {
+  const answer = await fetch(`${base}${path}`);
+  return {
+    status: answer.status,
+    type: answer.headers.get('content-type'),
+    text: await answer.text(),
+  };
+};
+
+/** The value of one line of the exposition; undefined where there is no such line. */
+function valueOf(text: string, line: string): number | undefined {
+  const found = text.split('\n').find((one) => one.startsWith(`${line} `));
+  return found === undefined ? undefined : Number(found.slice(line.length + 1));
+}
+
+describe('metrics', () => {
+  test('are counted over all processes', async () => {
+    const { status, type, text } = await read('/metrics');
+    expect(status).toBe(200);
+    expect(type).toContain('text/plain; version=0.0.4');
+    expect(valueOf(text, 'strongroom_requests_total{operation="KeyWrap",status="200"}')).toBe(20);
+    expect(valueOf(text, 'strongroom_requests_total{operation="KeyGet",status="404"}')).toBe(1);
+    expect(
+      valueOf(
+        text,
+        'strongroom_hsm_operation_duration_seconds_count{operation="encrypt",algorithm="A256KW"}',
+      ),
+    ).toBe(20);
+    expect(valueOf(text, 'strongroom_workers_ready')).toBe(2);
+    expect(valueOf(text, 'strongroom_hsm_ready')).toBe(2);
+    expect(valueOf(text, 'strongroom_audit_commit_records_sum')).toBeGreaterThan(20);
+    expect(valueOf(text, 'strongroom_decision_cache_hits_total')).toBeGreaterThan(10);
+    expect(valueOf(text, 'strongroom_database_connections')).toBeGreaterThan(0);
+  });
+
+  test('name no key, no principal and no address', async () => {
+    const { text } = await read('/metrics');
+    for (const secret of ['secret-name', production.adminPrincipalId, '127.0.0.1', VALUE])
+      expect(text).not.toContain(secret);
+  });
+
+  test('are what Prometheus takes', async () => {
+    const { text } = await read('/metrics');
+    const promtool = await run('promtool', ['--version']).catch(() => undefined);
+    if (promtool === undefined) {
+      console.info("skipped: promtool (Debian's package prometheus) is not here");
+      return;
+    }
+    const child = run('promtool', ['check', 'metrics']);
+    child.child.stdin?.end(text);
+    await expect(child).resolves.toMatchObject({ stderr: '' });
+    const rules = await run('promtool', ['check', 'rules', RULES.pathname]);
+    expect(rules.stdout).toContain('SUCCESS');
+  });
+
+  test('stand beside probes that say which part is not ready', async () => {
+    expect(await read('/healthz')).toMatchObject({ status: 200, text: '{"status":"alive"}' });
+    const ready = await read('/readyz');
+    expect([ready.status, JSON.parse(ready.text)]).toEqual([
+      200,
+      { status: 'ready', parts: { hsm: true, store: true, changeFeed: true, workers: true } },
+    ]);
+    expect((await read('/keys')).status).toBe(404);
+  });
+});
+
+/** Metric names, and the labels that are matched or grouped by, of a PromQL expression; throws where it is none. */
+function namesOf(expression: string): { readonly metrics: string[]; readonly labels: string[] } {
+  const metrics: string[] = [];
+  const labels: string[] = [];
+  parser.parse(expression).iterate({
+    enter: ({ type, from, to }) => {
+      if (type.isError) throw new SyntaxError(`at ${String(from)} of ${expression}`);
+      if (type.name === 'VectorSelector')
+        metrics.push(/^[\w:]+/.exec(expression.slice(from, to))?.[0] ?? '');
+      if (type.name === 'LabelName') labels.push(expression.slice(from, to));
+    },
+  });
+  return { metrics, labels };
+}
+
+interface Rules {
+  readonly groups: readonly {
+    readonly rules: readonly {
+      readonly alert: string;
+      readonly expr: string;
+      readonly annotations: { readonly summary: string; readonly description: string };
+    }[];
+  }[];
+}
+interface Dashboard {
+  readonly panels: readonly {
+    readonly title: string;
+    readonly targets?: readonly { readonly expr: string }[];
+  }[];
+}
+
+describe('the dashboard and the alert rules', () => {
+  const load = async () => {
+    const { groups } = parse(await readFile(RULES, 'utf8')) as Rules;
+    const { panels } = JSON.parse(await readFile(DASHBOARD, 'utf8')) as Dashboard;
+    return [
+      ...groups.flatMap(({ rules }) => rules.map(({ alert, expr }) => [alert, expr] as const)),
+      ...panels.flatMap(({ title, targets = [] }) =>
+        targets.map(({ expr }) => [title, expr.replaceAll('$__rate_interval', '5m')] as const),
+      ),
+    ];
+  };
+
+  test('use nothing but metrics and labels that the running service has', async () => {
+    const { text } = await read('/metrics');
+    const types = new Map(
+      [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]),
+    );
+    const known = new Set(
+      [...types].flatMap(([name, type]) =>
+        type === 'histogram'
+          ? ['_bucket', '_sum', '_count'].map((end) => `${String(name)}${end}`)
+          : [name],
+      ),
+    );
+    const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, name]) => name));
+    const expressions = await load();
+    expect(expressions.length).toBeGreaterThan(20);
+    for (const [title, expression] of expressions) {
+      const used = namesOf(expression);
+      expect([title, used.metrics.filter((name) => !known.has(name) && name !== 'up')]).toEqual([
+        title,
+        [],
+      ]);
+      expect([title, used.labels.filter((name) => !labels.has(name) && name !== 'job')]).toEqual([
+        title,
+        [],
+      ]);
+    }
+  });
+
+  test('a rule that is no PromQL would be found', () => {
+    expect(() => namesOf('sum(rate(x[5m]')).toThrow(SyntaxError);
+    expect(namesOf('sum by (le) (rate(a_bucket{b="c"}[5m]))')).toEqual({
+      metrics: ['a_bucket'],
+      labels: ['le', 'b'],
+    });
+  });
+});
