@@ -36,7 +36,7 @@ import { createRoleStore } from './store/role-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
 import { createStatementKeyStore } from './store/statement-key-store.ts';
 
-export interface BootstrapSettings extends ServiceSettings {
+export interface BootstrapSettings extends Omit<ServiceSettings, 'limits'> {
   readonly softDeleteDays: number;
   readonly purgeProtection: boolean;
   /**

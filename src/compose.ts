@@ -34,6 +34,7 @@ import { createStatementKeys } from './core/statement-keys.ts';
 import { createTrailVerifier } from './core/trail-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createApp } from './http/app.ts';
+import { type RequestLimits } from './http/throttle.ts';
 import { createAudienceCheck, createOwnUrlCheck } from './identity/audiences.ts';
 import { createAuthenticator } from './identity/authenticate.ts';
 import { createAssertionCheck } from './identity/client-assertion.ts';
@@ -83,6 +84,8 @@ export interface ServiceSettings {
   readonly pool: string;
   readonly databaseUrl: string;
   readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
+  /** How much callers may ask, of each process. */
+  readonly limits: RequestLimits;
   /** Size of the PKCS#11 session pool; chosen where absent. */
   readonly sessions?: number;
   /** Whom to believe about environments to which keys are released. */
@@ -460,6 +463,7 @@ export async function compose(
         clock,
       }),
     },
+    limits: settings.limits,
     readiness,
     onAnswer: (operation, status, seconds) => {
       metrics.request(operation, status, seconds);

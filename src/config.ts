@@ -26,6 +26,12 @@ export interface Config {
   readonly pkcs11?: { readonly module: string; readonly tokenLabel: string };
   /** Who may attest environments to which keys are released, and which authorities their certificates may come from. */
   readonly attestation: { readonly authorities?: readonly string[]; readonly caFile?: string };
+  /** Requests a second, of each process. */
+  readonly limits: {
+    readonly perPrincipal: number;
+    readonly perAddress: number;
+    readonly refusedCredentials: number;
+  };
   readonly hasDatabaseUrl: boolean;
   /** Absent where metrics are switched off. */
   readonly metricsListen?: Address;
@@ -86,6 +92,9 @@ const Environment = z.object({
     })
     .optional(),
   STRONGROOM_ATTESTATION_CA_FILE: z.string().min(1).optional(),
+  STRONGROOM_LIMIT_PER_PRINCIPAL: count(1, 1_000_000).default(5_000),
+  STRONGROOM_LIMIT_PER_ADDRESS: count(1, 1_000_000).default(20_000),
+  STRONGROOM_LIMIT_REFUSED_CREDENTIALS: count(1, 1_000_000).default(200),
   STRONGROOM_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug']).default('info'),
 });
 
@@ -141,6 +150,11 @@ export function readConfig(
       ...(env.STRONGROOM_ATTESTATION_CA_FILE !== undefined && {
         caFile: env.STRONGROOM_ATTESTATION_CA_FILE,
       }),
+    },
+    limits: {
+      perPrincipal: env.STRONGROOM_LIMIT_PER_PRINCIPAL,
+      perAddress: env.STRONGROOM_LIMIT_PER_ADDRESS,
+      refusedCredentials: env.STRONGROOM_LIMIT_REFUSED_CREDENTIALS,
     },
     hasDatabaseUrl: env.DATABASE_URL !== undefined,
     // Here an empty variable doesn't count as absent: it switches them off.

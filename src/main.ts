@@ -106,6 +106,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         domain: config.domain,
         pool: config.pool,
         logLevel: config.logLevel,
+        limits: config.limits,
         attestation: await readAttestation(config),
         ...(config.sessions !== undefined && { sessions: config.sessions }),
       },

@@ -1,3 +1,5 @@
+import { type RequestLimits } from './http/throttle.ts';
+
 /** All that a worker process needs; it comes over the process channel, so that no secret stands in an environment. */
 export interface WorkerSettings {
   readonly listen: { readonly host: string; readonly port: number };
@@ -7,6 +9,7 @@ export interface WorkerSettings {
   readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
   readonly sessions?: number;
   readonly tls: { readonly certificate: string; readonly privateKey: string };
+  readonly limits: RequestLimits;
   readonly attestation: AttestationSettings;
   readonly logLevel: string;
 }

@@ -39,6 +39,7 @@ import { addRandomRoutes } from './random.routes.ts';
 import { addRotationRoutes } from './rotation.routes.ts';
 import { addRoleRoutes } from './roles.routes.ts';
 import { addSettingRoutes } from './settings.routes.ts';
+import { createThrottle, type RequestLimits } from './throttle.ts';
 import { addUsageRoutes } from './usage.routes.ts';
 
 export interface AppParts {
@@ -62,6 +63,7 @@ export interface AppParts {
   readonly authorizer: Authorizer;
   readonly authenticate: Authenticate;
   readonly identity: IdentityEndpoints;
+  readonly limits: RequestLimits;
   readonly readiness: Readiness;
   /** An answer has gone out: to which operation, with which HTTP status, after how many seconds. */
   readonly onAnswer: (operation: string, status: number, seconds: number) => void;
@@ -83,15 +85,17 @@ export function createApp(parts: AppParts): Express {
   app.use(standardHeaders);
   app.use(normalisePath);
   addHealthRoutes(app, parts.readiness);
+  const throttle = createThrottle(parts.limits);
+  app.use(throttle.byAddress);
   addIdentityRoutes(app, trail, parts.identity);
 
-  app.use('/v1.0', authentication(authenticate, 'directory'));
+  app.use('/v1.0', authentication(authenticate, 'directory', throttle));
   addDirectoryRoutes(app, services, parts.directory, parts.credentials);
   addCredentialRoutes(app, services, parts.credentials);
   addPeopleRoutes(app, services, parts.people);
 
   app.use(requirePool);
-  app.use(authentication(authenticate, 'pool'));
+  app.use(authentication(authenticate, 'pool', throttle));
   addCryptoRoutes(app, services, parts.crypto);
   // Before the keys, whose /keys/:name/:version would take their paths for versions.
   addRotationRoutes(app, services, parts.rotation, presenting);

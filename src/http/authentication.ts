@@ -2,6 +2,7 @@ import { type RequestHandler } from 'express';
 import { ServiceError } from '../core/errors.ts';
 import { type Principal } from '../core/principal.ts';
 import { contextOf } from './context.ts';
+import { type Throttle } from './throttle.ts';
 
 /** What a token must have been issued for: keys and all that belongs to a pool, or the directory's Graph calls. */
 export type Audience = 'pool' | 'directory';
@@ -17,14 +18,22 @@ export type Authenticate = (
  * meet a 401 with a challenge, whatever else would be wrong with it. That handshake leaves no audit record; a refused
  * credential does.
  */
-export function authentication(authenticate: Authenticate, audience: Audience): RequestHandler {
+export function authentication(
+  authenticate: Authenticate,
+  audience: Audience,
+  throttle: Throttle,
+): RequestHandler {
   return async (req, res, next) => {
     const context = contextOf(res);
     const credential = req.headers.authorization;
     if (credential === undefined) throw new ServiceError('Unauthenticated', 'No credential.');
     context.audited = true;
     context.audit.note({ operation: 'Authentication' });
-    const principal = await authenticate(credential, { audience });
+    const principal = await authenticate(credential, { audience }).catch(async (error: unknown) => {
+      if (error instanceof ServiceError && error.code === 'Unauthenticated')
+        await throttle.countRefusal(req.socket.remoteAddress);
+      throw error;
+    });
     context.principal = principal;
     context.audit.note({
       tenantId: principal.tenantId,
@@ -33,6 +42,7 @@ export function authentication(authenticate: Authenticate, audience: Audience): 
       ...(principal.displayName !== undefined && { principalName: principal.displayName }),
       operation: 'Unknown',
     });
+    await throttle.requirePrincipal(principal.objectId);
     next();
   };
 }

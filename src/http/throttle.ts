@@ -1,0 +1,89 @@
+import { type RequestHandler, type Response } from 'express';
+import { LRUCache } from 'lru-cache';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { ServiceError } from '../core/errors.ts';
+import { contextOf } from './context.ts';
+
+/** Requests a second, of each process. */
+export interface RequestLimits {
+  readonly perPrincipal: number;
+  readonly perAddress: number;
+  /** Credentials of one address that were refused: more, and it has to wait before the next one is looked at. */
+  readonly refusedCredentials: number;
+}
+
+export interface Throttle {
+  /** Before anything else is done for a request. */
+  readonly byAddress: RequestHandler;
+  /** @throws ServiceError Overloaded, for a caller that is over the limit */
+  requirePrincipal(objectId: string): Promise<void>;
+  /** A credential from there was refused. */
+  countRefusal(address: string | undefined): Promise<void>;
+}
+
+const WINDOW_SECONDS = 1;
+/** Addresses whose refusals are put together in the trail. */
+const REMEMBERED = 10_000;
+const UNKNOWN = 'unknown';
+
+/**
+ * Keeps one caller from taking what belongs to all. Who is over a limit gets 429 until the second is over; what a stranger
+ * sends then costs no check of a signature, and one record a second at most.
+ */
+export function createThrottle(limits: RequestLimits): Throttle {
+  const limiter = (points: number, keyPrefix: string) =>
+    new RateLimiterMemory({ points, duration: WINDOW_SECONDS, keyPrefix });
+  const addresses = limiter(limits.perAddress, 'address');
+  const principals = limiter(limits.perPrincipal, 'principal');
+  const refused = limiter(limits.refusedCredentials, 'refused');
+  const recorded = new LRUCache<string, true>({ max: REMEMBERED, ttl: WINDOW_SECONDS * 1000 });
+
+  /** The first of a second is recorded; the others are the same again. */
+  function recordOnce(res: Response, address: string): void {
+    if (recorded.has(address)) return;
+    recorded.set(address, true);
+    const context = contextOf(res);
+    context.audited = true;
+    context.audit.note({ operation: 'Throttled' });
+  }
+
+  return {
+    byAddress: async (req, res, next) => {
+      const address = req.socket.remoteAddress ?? UNKNOWN;
+      if (!(await isWithin(addresses, address))) {
+        recordOnce(res, address);
+        throw tooMany('from this address');
+      }
+      const refusals = await refused.get(address);
+      if (
+        req.headers.authorization !== undefined &&
+        (refusals?.consumedPoints ?? 0) >= limits.refusedCredentials
+      ) {
+        recordOnce(res, address);
+        throw tooMany('with credentials that were refused');
+      }
+      next();
+    },
+
+    async requirePrincipal(objectId) {
+      if (!(await isWithin(principals, objectId))) throw tooMany('by this principal');
+    },
+    async countRefusal(address) {
+      await isWithin(refused, address ?? UNKNOWN);
+    },
+  };
+}
+
+async function isWithin(limiter: RateLimiterMemory, key: string): Promise<boolean> {
+  try {
+    await limiter.consume(key);
+    return true;
+  } catch (error) {
+    if (error instanceof Error) throw error;
+    return false;
+  }
+}
+
+function tooMany(what: string): ServiceError {
+  return new ServiceError('Overloaded', `Too many requests ${what}.`);
+}
