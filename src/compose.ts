@@ -22,7 +22,7 @@ import { type KeyVersionId, parseKeyVersionId } from './core/key.ts';
 import { createKeyService } from './core/key-service.ts';
 import { createMaintenance } from './core/maintenance.ts';
 import { createVersionMaker } from './core/new-version.ts';
-import { type Clock } from './core/ports.ts';
+import { type AuditTrail, type Clock } from './core/ports.ts';
 import { repeat } from './core/repeating.ts';
 import { createPeopleService } from './core/people-service.ts';
 import { createRotationService } from './core/rotation-service.ts';
@@ -96,6 +96,8 @@ export interface Overrides {
   readonly clock?: Clock;
   /** A driver call hangs: this process should be replaced. */
   readonly onHang?: (operation: string) => void;
+  /** Another trail than the one in the store: for measuring what that costs. No setting leads here. */
+  readonly trail?: AuditTrail;
 }
 
 export interface Service {
@@ -176,7 +178,7 @@ export async function openRootKeys(hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
 export async function compose(
   settings: ServiceSettings,
   log: Logger,
-  { clock = systemClock, onHang }: Overrides = {},
+  { clock = systemClock, onHang, trail: otherTrail }: Overrides = {},
 ): Promise<Service> {
   const database = {
     url: settings.databaseUrl,
@@ -431,7 +433,7 @@ export async function compose(
       verifier: createTrailVerifier({ trail: trailReader, statements, poolId: pool.id, clock }),
     },
     usage: createUsageReader(context),
-    trail,
+    trail: otherTrail ?? trail,
     authorizer,
     authenticate: createAuthenticator({
       issuer: issuerOf(settings.domain, pool.tenantId),
