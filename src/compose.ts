@@ -31,10 +31,11 @@ import { createRoleService } from './core/role-service.ts';
 import { createSettingService } from './core/setting-service.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
 import { createStatementKeys } from './core/statement-keys.ts';
+import { NO_TRACING } from './core/tracing.ts';
 import { createTrailVerifier } from './core/trail-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createApp } from './http/app.ts';
-import { type RequestLimits } from './http/throttle.ts';
+import { createThrottle, type RequestLimits } from './http/throttle.ts';
 import { createAudienceCheck, createOwnUrlCheck } from './identity/audiences.ts';
 import { createAuthenticator } from './identity/authenticate.ts';
 import { createAssertionCheck } from './identity/client-assertion.ts';
@@ -50,6 +51,7 @@ import {
 import { createTokenEndpoint } from './identity/token-endpoint.ts';
 import { createTokenIssuer, issuerOf } from './identity/tokens.ts';
 import { createMetrics } from './observability/metrics.ts';
+import { openTracing } from './observability/tracing.ts';
 import { createAuditReader, createAuditSink } from './store/audit-store.ts';
 import { cacheKeys } from './store/cached-key-reader.ts';
 import { openChangeFeed } from './store/change-feed.ts';
@@ -86,6 +88,8 @@ export interface ServiceSettings {
   readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
   /** How much callers may ask, of each process. */
   readonly limits: RequestLimits;
+  /** Where spans are sent by OTLP over HTTP; there are none where absent. */
+  readonly tracesUrl?: string;
   /** Size of the PKCS#11 session pool; chosen where absent. */
   readonly sessions?: number;
   /** Whom to believe about environments to which keys are released. */
@@ -225,7 +229,9 @@ export async function compose(
     database: connectionsOf(db),
     isFeedCoherent: feed.isCoherent(),
   }));
-  const hsm = metrics.meterHsm(module);
+  const tracing =
+    settings.tracesUrl === undefined ? NO_TRACING : await openTracing(settings.tracesUrl);
+  const hsm = metrics.meterHsm(module, tracing);
 
   const trail = createAuditTrail({
     sink: metrics.meterSink(createAuditSink({ db: trailDb, poolId: pool.id, chain: chains.trail })),
@@ -465,7 +471,8 @@ export async function compose(
         clock,
       }),
     },
-    limits: settings.limits,
+    throttle: createThrottle(settings.limits),
+    tracing,
     readiness,
     onAnswer: (operation, status, seconds) => {
       metrics.request(operation, status, seconds);
@@ -488,6 +495,7 @@ export async function compose(
       await checkpoints.sign().catch((error: unknown) => {
         log.error({ err: error }, 'the end of the audit trail could not be signed');
       });
+      await tracing.close();
       await module.close();
       await feed.close();
       await Promise.all([db.destroy(), trailDb.destroy()]);

@@ -32,6 +32,8 @@ export interface Config {
     readonly perAddress: number;
     readonly refusedCredentials: number;
   };
+  /** Where traces are sent; absent: nowhere. */
+  readonly tracesUrl?: string;
   readonly hasDatabaseUrl: boolean;
   /** Absent where metrics are switched off. */
   readonly metricsListen?: Address;
@@ -95,6 +97,9 @@ const Environment = z.object({
   STRONGROOM_LIMIT_PER_PRINCIPAL: count(1, 1_000_000).default(5_000),
   STRONGROOM_LIMIT_PER_ADDRESS: count(1, 1_000_000).default(20_000),
   STRONGROOM_LIMIT_REFUSED_CREDENTIALS: count(1, 1_000_000).default(200),
+  // OpenTelemetry's own names: where these are set, its programs send there.
+  OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
   STRONGROOM_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug']).default('info'),
 });
 
@@ -156,6 +161,7 @@ export function readConfig(
       perAddress: env.STRONGROOM_LIMIT_PER_ADDRESS,
       refusedCredentials: env.STRONGROOM_LIMIT_REFUSED_CREDENTIALS,
     },
+    ...tracesUrlOf(env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, env.OTEL_EXPORTER_OTLP_ENDPOINT),
     hasDatabaseUrl: env.DATABASE_URL !== undefined,
     // Here an empty variable doesn't count as absent: it switches them off.
     ...(environment['STRONGROOM_METRICS_LISTEN'] !== '' && {
@@ -177,6 +183,12 @@ function toAddress(text: string): Address {
     host: text.slice(0, separator).replace(/^\[|\]$/g, ''),
     port: Number(text.slice(separator + 1)),
   };
+}
+
+/** As OpenTelemetry's exporter specification has it: the general endpoint gets a path, the one for traces none. */
+function tracesUrlOf(own: string | undefined, general: string | undefined) {
+  if (own !== undefined) return { tracesUrl: own };
+  return general === undefined ? {} : { tracesUrl: `${general.replace(/\/$/, '')}/v1/traces` };
 }
 
 function requireTogether<Name extends string>(

@@ -18,7 +18,7 @@ import { type WorkerSettings } from './worker-protocol.ts';
 export interface Surroundings {
   readonly settings: Omit<
     WorkerSettings,
-    'listen' | 'limits' | 'attestation' | 'domain' | 'pool' | 'logLevel' | 'sessions'
+    'listen' | 'limits' | 'tracesUrl' | 'attestation' | 'domain' | 'pool' | 'logLevel' | 'sessions'
   >;
   /** For the worker processes: what the PKCS#11 module reads itself. */
   readonly environment: Readonly<Record<string, string>>;

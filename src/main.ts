@@ -107,6 +107,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         pool: config.pool,
         logLevel: config.logLevel,
         limits: config.limits,
+        ...(config.tracesUrl !== undefined && { tracesUrl: config.tracesUrl }),
         attestation: await readAttestation(config),
         ...(config.sessions !== undefined && { sessions: config.sessions }),
       },

@@ -10,6 +10,7 @@ export interface WorkerSettings {
   readonly sessions?: number;
   readonly tls: { readonly certificate: string; readonly privateKey: string };
   readonly limits: RequestLimits;
+  readonly tracesUrl?: string;
   readonly attestation: AttestationSettings;
   readonly logLevel: string;
 }

@@ -16,6 +16,7 @@ import { type AuditTrail, type Authorizer, type Clock } from '../core/ports.ts';
 import { type RotationService } from '../core/rotation-service.ts';
 import { type RoleService } from '../core/role-service.ts';
 import { type SettingService } from '../core/setting-service.ts';
+import { type Tracing } from '../core/tracing.ts';
 import { type UsageReader } from '../core/usage.ts';
 import { addAccessRoutes } from './access.routes.ts';
 import { addAuditStreamRoute, type AuditStreamParts } from './audit-stream.routes.ts';
@@ -39,7 +40,7 @@ import { addRandomRoutes } from './random.routes.ts';
 import { addRotationRoutes } from './rotation.routes.ts';
 import { addRoleRoutes } from './roles.routes.ts';
 import { addSettingRoutes } from './settings.routes.ts';
-import { createThrottle, type RequestLimits } from './throttle.ts';
+import type { Throttle } from './throttle.ts';
 import { addUsageRoutes } from './usage.routes.ts';
 
 export interface AppParts {
@@ -63,7 +64,8 @@ export interface AppParts {
   readonly authorizer: Authorizer;
   readonly authenticate: Authenticate;
   readonly identity: IdentityEndpoints;
-  readonly limits: RequestLimits;
+  readonly throttle: Throttle;
+  readonly tracing: Tracing;
   readonly readiness: Readiness;
   /** An answer has gone out: to which operation, with which HTTP status, after how many seconds. */
   readonly onAnswer: (operation: string, status: number, seconds: number) => void;
@@ -73,8 +75,8 @@ export interface AppParts {
 
 /** The REST surface: what a request passes, in this order. */
 export function createApp(parts: AppParts): Express {
-  const { trail, authorizer, authenticate, log } = parts;
-  const services = { trail, authorizer };
+  const { trail, authorizer, authenticate, throttle, tracing, log } = parts;
+  const services = { trail, authorizer, tracing };
   const presenting = createKeyPresenter(parts.pool);
   const app = express();
   app.disable('x-powered-by');
@@ -85,17 +87,16 @@ export function createApp(parts: AppParts): Express {
   app.use(standardHeaders);
   app.use(normalisePath);
   addHealthRoutes(app, parts.readiness);
-  const throttle = createThrottle(parts.limits);
   app.use(throttle.byAddress);
   addIdentityRoutes(app, trail, parts.identity);
 
-  app.use('/v1.0', authentication(authenticate, 'directory', throttle));
+  app.use('/v1.0', authentication(authenticate, 'directory', throttle, tracing));
   addDirectoryRoutes(app, services, parts.directory, parts.credentials);
   addCredentialRoutes(app, services, parts.credentials);
   addPeopleRoutes(app, services, parts.people);
 
   app.use(requirePool);
-  app.use(authentication(authenticate, 'pool', throttle));
+  app.use(authentication(authenticate, 'pool', throttle, tracing));
   addCryptoRoutes(app, services, parts.crypto);
   // Before the keys, whose /keys/:name/:version would take their paths for versions.
   addRotationRoutes(app, services, parts.rotation, presenting);
@@ -117,7 +118,7 @@ export function createApp(parts: AppParts): Express {
 }
 
 /** Gives the request its id, its clock and the draft of its audit record. */
-function beginRequest({ hosts, clock, onAnswer }: AppParts): RequestHandler {
+function beginRequest({ hosts, clock, onAnswer, tracing }: AppParts): RequestHandler {
   const readHost = createHostReader(hosts);
   const now = () => clock.now();
   return (req, res, next) => {
@@ -144,11 +145,15 @@ function beginRequest({ hosts, clock, onAnswer }: AppParts): RequestHandler {
       audited: false,
       ...(accept !== undefined && { accept }),
     });
-    res.once('finish', () => {
-      onAnswer(audit.operation, res.statusCode, (performance.now() - startedAt) / 1000);
+    tracing.request(req.get('traceparent'), (span) => {
+      res.once('close', () => {
+        const { operation } = audit;
+        onAnswer(operation, res.statusCode, (performance.now() - startedAt) / 1000);
+        span.end(operation, res.statusCode, requestId);
+      });
+      setContext(res, { ...contextOf(res), host: readHost(req.headers.host) });
+      next();
     });
-    setContext(res, { ...contextOf(res), host: readHost(req.headers.host) });
-    next();
   };
 }
 

@@ -1,6 +1,7 @@
 import { type RequestHandler } from 'express';
 import { ServiceError } from '../core/errors.ts';
 import { type Principal } from '../core/principal.ts';
+import { type Tracing } from '../core/tracing.ts';
 import { contextOf } from './context.ts';
 import { type Throttle } from './throttle.ts';
 
@@ -22,6 +23,7 @@ export function authentication(
   authenticate: Authenticate,
   audience: Audience,
   throttle: Throttle,
+  tracing: Tracing,
 ): RequestHandler {
   return async (req, res, next) => {
     const context = contextOf(res);
@@ -29,7 +31,8 @@ export function authentication(
     if (credential === undefined) throw new ServiceError('Unauthenticated', 'No credential.');
     context.audited = true;
     context.audit.note({ operation: 'Authentication' });
-    const principal = await authenticate(credential, { audience }).catch(async (error: unknown) => {
+    const check = () => authenticate(credential, { audience });
+    const principal = await tracing.step('authenticate', check).catch(async (error: unknown) => {
       if (error instanceof ServiceError && error.code === 'Unauthenticated')
         await throttle.countRefusal(req.socket.remoteAddress);
       throw error;

@@ -5,6 +5,7 @@ import { type Action } from '../core/actions.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type Authorizer, type AuditTrail } from '../core/ports.ts';
 import { type Scope } from '../core/role.ts';
+import { type Tracing } from '../core/tracing.ts';
 import { requireApiVersion } from './api-version.ts';
 import { callerOf, contextOf, type RequestContext } from './context.ts';
 import { send } from './send.ts';
@@ -13,6 +14,7 @@ import { send } from './send.ts';
 export interface RouteServices {
   readonly authorizer: Authorizer;
   readonly trail: AuditTrail;
+  readonly tracing: Tracing;
 }
 
 /**
@@ -79,20 +81,28 @@ export function route<Params, Query = undefined, Body = undefined>(
     const scope = definition.scope(params);
     const keyName = req.params['name'];
     audit.note({ scope, ...(typeof keyName === 'string' && { keyName }) });
-    await requireAllowed(services.authorizer, context, action, scope);
+    const { tracing } = services;
+    await tracing.step('authorise', () =>
+      requireAllowed(services.authorizer, context, action, scope),
+    );
     const query = definition.query && read(definition.query, req.query, 'query parameter');
     const body =
-      definition.body && read(definition.body, await readBody(parse, req, res), 'property');
+      definition.body &&
+      read(
+        definition.body,
+        await tracing.step('read body', () => readBody(parse, req, res)),
+        'property',
+      );
     const status = definition.status ?? 200;
     audit.succeedsWith(status);
-    const answer = await definition.handler({
-      params,
-      query: query as Query,
-      body: body as Body,
-      context,
-    });
+    const answer = await tracing.step('operation', () =>
+      Promise.resolve(
+        definition.handler({ params, query: query as Query, body: body as Body, context }),
+      ),
+    );
     // Nothing leaves before its record is durable; a change of state has committed with it already.
-    if (!audit.isCommitted) await services.trail.append(audit.finish({ status }));
+    if (!audit.isCommitted)
+      await tracing.step('audit', () => services.trail.append(audit.finish({ status })));
     send(res, status, answer);
   });
 }

@@ -7,6 +7,7 @@ import {
   Registry,
 } from 'prom-client';
 import { type Hsm } from '../core/hsm.ts';
+import { type Tracing } from '../core/tracing.ts';
 
 /** What is read of a process when somebody asks for its metrics. */
 export interface ProcessState {
@@ -31,8 +32,8 @@ export interface ProcessState {
 export interface Metrics {
   /** A request was answered; `operation` is its name in the audit trail. */
   request(operation: string, status: number, seconds: number): void;
-  /** The same HSM, its operations timed. */
-  meterHsm<Meterable extends Hsm>(hsm: Meterable): Meterable;
+  /** The same HSM, its operations timed and followed. */
+  meterHsm<Meterable extends Hsm>(hsm: Meterable, tracing: Tracing): Meterable;
   /** The same sink, its commits timed. */
   meterSink<Written>(sink: Sink<Written>): Sink<Written>;
   /** Checkpoints of the trail that this process had seen are gone. */
@@ -42,6 +43,11 @@ export interface Metrics {
 
 interface Sink<Written> {
   write(records: readonly Written[]): Promise<void>;
+}
+
+interface HsmLabels {
+  readonly operation: string;
+  readonly algorithm: string;
 }
 
 /** From what a warm AES operation takes to what a client waits for at most. */
@@ -121,18 +127,15 @@ export function createMetrics(readState: () => ProcessState): Metrics {
   });
   addGauges(registers, readState);
 
-  async function timed<T>(
-    labels: { operation: string; algorithm: string },
-    act: () => Promise<T>,
-  ): Promise<T> {
+  async function time<T>(labels: HsmLabels, act: () => Promise<T>): Promise<T> {
     const began = performance.now();
     try {
       return await act();
     } catch (error) {
-      hsmErrors.inc(labels);
+      hsmErrors.inc({ ...labels });
       throw error;
     } finally {
-      hsmSeconds.observe(labels, (performance.now() - began) / 1000);
+      hsmSeconds.observe({ ...labels }, (performance.now() - began) / 1000);
     }
   }
 
@@ -141,8 +144,10 @@ export function createMetrics(readState: () => ProcessState): Metrics {
       requests.inc({ operation, status });
       requestSeconds.observe({ operation }, seconds);
     },
-    meterHsm: (hsm) =>
-      Object.assign(Object.create(hsm) as typeof hsm, {
+    meterHsm(hsm, tracing) {
+      const timed = <T>(labels: HsmLabels, act: () => Promise<T>) =>
+        tracing.step(`hsm ${labels.operation}`, () => time(labels, act));
+      return Object.assign(Object.create(hsm) as typeof hsm, {
         generateKey: (...given) =>
           timed({ operation: 'generate', algorithm: given[1].keyType }, () =>
             hsm.generateKey(...given),
@@ -157,7 +162,8 @@ export function createMetrics(readState: () => ProcessState): Metrics {
           timed({ operation: 'verify', algorithm: given[1] }, () => hsm.verify(...given)),
         random: (...given) =>
           timed({ operation: 'random', algorithm: 'random' }, () => hsm.random(...given)),
-      } satisfies Partial<Hsm>),
+      } satisfies Partial<Hsm>);
+    },
     meterSink: (sink) => ({
       async write(records) {
         const began = performance.now();
