@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { pino } from 'pino';
 import { exportTrail } from './audit/export.ts';
 import { createRecordFormats } from './audit/record-formats.ts';
 import { systemClock } from './compose.ts';
@@ -11,6 +10,7 @@ import {
   type VerificationReport,
 } from './core/trail-verification.ts';
 import { applyRetention } from './audit-retention.ts';
+import { createLog } from './observability/log.ts';
 import { databaseUrlOf, openPool, openStore, type OperatorSettings } from './operator.ts';
 import { createAuditReader } from './store/audit-store.ts';
 import { createTrailReader } from './store/checkpoint-store.ts';
@@ -70,7 +70,7 @@ export function addAuditCommands(
 async function exportRecords(options: ExportOptions, settings: CommandSettings): Promise<void> {
   const { config, print } = settings;
   const url = await databaseUrlOf(config, settings.secrets, 'service');
-  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const log = createLog(config.logLevel);
   const store = await openStore(url, config.pool, log);
   const { context, pool } = store;
   try {
@@ -95,7 +95,7 @@ interface RetainOptions {
 /** Whole months only: they are partitions, so that nothing is ever deleted row by row. */
 async function retain({ months }: RetainOptions, settings: CommandSettings): Promise<void> {
   const { config, print } = settings;
-  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const log = createLog(config.logLevel);
   const opened = await openPool(settings, log, 'owner');
   try {
     const result = await applyRetention(opened, months, systemClock);
@@ -118,7 +118,7 @@ async function verify(options: VerifyOptions, settings: CommandSettings): Promis
     options.checkpoint === undefined
       ? undefined
       : (await readFile(options.checkpoint, 'utf8')).trim();
-  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const log = createLog(config.logLevel);
   const opened = await openPool(settings, log);
   const { context, pool, statements } = opened;
   try {

@@ -248,8 +248,8 @@ export async function compose(
     clock,
     callers: LIMITS.cachedCallers,
     decisions: LIMITS.cachedDecisions,
-    onError: (error) => {
-      log.error({ err: error }, 'a decision failed: denied');
+    onError: (error, question) => {
+      log.error({ err: error, ...question }, 'a decision failed: denied');
     },
   });
   const principals = createPrincipalReader(context);
@@ -366,6 +366,7 @@ export async function compose(
     },
   });
 
+  const logsAnswers = log.isLevelEnabled('debug');
   const readiness = async () => ({
     hsm: module.isReady,
     store: await findPool(db, settings.pool).then(
@@ -474,8 +475,10 @@ export async function compose(
     throttle: createThrottle(settings.limits),
     tracing,
     readiness,
-    onAnswer: (operation, status, seconds) => {
+    onAnswer: ({ operation, status, seconds, requestId }) => {
       metrics.request(operation, status, seconds);
+      if (logsAnswers)
+        log.debug({ requestId, operation, status, durationMs: seconds * 1000 }, 'answered');
     },
     clock,
     log,

@@ -3,7 +3,6 @@ import { lookup } from 'node:dns/promises';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import { pino } from 'pino';
 import { addAuditCommands } from './audit-commands.ts';
 import { bootstrap } from './bootstrap.ts';
 import { type Config, ConfigError, isProduction, readConfig, type Secrets } from './config.ts';
@@ -14,6 +13,7 @@ import {
   readPin,
   type Surroundings,
 } from './development.ts';
+import { createLog } from './observability/log.ts';
 import { SetupError } from './setup/setup-error.ts';
 import { writeClientEnvironment } from './setup/client-env.ts';
 import { migrate, requireCurrentSchema, SchemaError } from './store/migrate.ts';
@@ -71,7 +71,7 @@ function setEnvironment(name: string, value: string): void {
 }
 
 function logger(config: Config) {
-  return pino({ level: config.logLevel }, pino.destination(2));
+  return createLog(config.logLevel);
 }
 
 /** What the operator can mend is one sentence; anything else is a fault of ours and keeps its stack. */

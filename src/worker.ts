@@ -1,9 +1,9 @@
 import { type AddressInfo } from 'node:net';
 import { type Server } from 'node:https';
-import { pino } from 'pino';
 import { compose, type Service } from './compose.ts';
 import { repeat } from './core/repeating.ts';
 import { createHttpsServer, drain } from './http/server.ts';
+import { createLog } from './observability/log.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
 /** A worker process: one share of the listener, one login to the HSM. Its supervisor tells it when to begin and to end. */
@@ -20,7 +20,7 @@ function tell(message: FromWorker): void {
 }
 
 async function start(settings: WorkerSettings): Promise<void> {
-  const log = pino({ level: settings.logLevel }, pino.destination(2));
+  const log = createLog(settings.logLevel);
   const service = await compose(settings, log, {
     onHang: (operation) => {
       tell({ kind: 'hung', operation });

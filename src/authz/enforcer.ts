@@ -18,7 +18,14 @@ export interface AuthorizerOptions {
   readonly callers: number;
   /** Casbin's answers remembered for each of them, at most. */
   readonly decisions: number;
-  readonly onError: (error: unknown) => void;
+  readonly onError: (error: unknown, question: DecisionQuestion) => void;
+}
+
+/** What could not be decided. */
+interface DecisionQuestion {
+  readonly principalId: string;
+  readonly action: Action;
+  readonly scope: Scope;
 }
 
 /** One caller's policy, and what has been decided by it. It is thrown away when the policy changes. */
@@ -94,7 +101,7 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Open
         return await decide(principal, action, scope);
       } catch (error) {
         if (error instanceof ServiceError) throw error;
-        options.onError(error);
+        options.onError(error, { principalId: principal.objectId, action, scope });
         return false;
       }
     },

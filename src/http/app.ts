@@ -67,10 +67,20 @@ export interface AppParts {
   readonly throttle: Throttle;
   readonly tracing: Tracing;
   readonly readiness: Readiness;
-  /** An answer has gone out: to which operation, with which HTTP status, after how many seconds. */
-  readonly onAnswer: (operation: string, status: number, seconds: number) => void;
+  /** An answer has gone out, or its caller has. */
+  readonly onAnswer: (answer: Answer) => void;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** What is known of a request when it is over. */
+interface Answer {
+  /** As the audit trail names it: KeyWrap. */
+  readonly operation: string;
+  /** HTTP's. */
+  readonly status: number;
+  readonly seconds: number;
+  readonly requestId: string;
 }
 
 /** The REST surface: what a request passes, in this order. */
@@ -148,8 +158,10 @@ function beginRequest({ hosts, clock, onAnswer, tracing }: AppParts): RequestHan
     tracing.request(req.get('traceparent'), (span) => {
       res.once('close', () => {
         const { operation } = audit;
-        onAnswer(operation, res.statusCode, (performance.now() - startedAt) / 1000);
-        span.end(operation, res.statusCode, requestId);
+        const status = res.statusCode;
+        const seconds = (performance.now() - startedAt) / 1000;
+        onAnswer({ operation, status, seconds, requestId });
+        span.end(operation, status, requestId);
       });
       setContext(res, { ...contextOf(res), host: readHost(req.headers.host) });
       next();
