@@ -233,11 +233,13 @@ export async function compose(
     settings.tracesUrl === undefined ? NO_TRACING : await openTracing(settings.tracesUrl);
   const hsm = metrics.meterHsm(module, tracing);
 
+  let underWay = 0;
   const trail = createAuditTrail({
     sink: metrics.meterSink(createAuditSink({ db: trailDb, poolId: pool.id, chain: chains.trail })),
     queueLimit: LIMITS.auditQueue,
     batchLimit: LIMITS.auditBatch,
     deadlineMs: LIMITS.auditDeadlineMs,
+    requestsUnderWay: () => underWay,
   });
   const keyReader = cacheKeys(createKeyReader(context), feed, LIMITS.cachedKeys);
   const roleStore = createRoleStore(context);
@@ -475,7 +477,11 @@ export async function compose(
     throttle: createThrottle(settings.limits),
     tracing,
     readiness,
+    onRequest: () => {
+      underWay += 1;
+    },
     onAnswer: ({ operation, status, seconds, requestId }) => {
+      underWay -= 1;
       metrics.request(operation, status, seconds);
       if (logsAnswers)
         log.debug({ requestId, operation, status, durationMs: seconds * 1000 }, 'answered');

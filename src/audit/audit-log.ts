@@ -14,6 +14,8 @@ export interface AuditTrailOptions {
   readonly batchLimit: number;
   /** How long a record may take to become durable before its request is given up. */
   readonly deadlineMs: number;
+  /** Requests under way, those whose records wait included: a write waits a moment for the records that are near. */
+  readonly requestsUnderWay?: () => number;
 }
 
 export interface OpenAuditTrail extends AuditTrail {
@@ -31,23 +33,28 @@ interface Waiting {
   readonly deadline: NodeJS.Timeout;
 }
 
+/** A write waits for others where at least so many more are under way, and no longer than this. */
+const GATHER = { siblings: 4, limitMs: 2 };
 /** Between two tries to write what could not be written, while nothing else is. */
 const RETRY_MS = 1_000;
 
 /**
  * Group commit: while one write is under way the records that arrive wait, and go together in the next. It adapts to the
- * load by itself: alone, a record is written at once; under load, one commit serves hundreds. One write at a time keeps
- * the records in order.
+ * load by itself: alone, a record is written at once; under load, one commit serves hundreds. A commit can be quicker than
+ * the HSM brings records, and would then serve one: so a write waits a moment where other requests are under way (as
+ * PostgreSQL's commit_delay and commit_siblings do). One write at a time keeps the records in order.
  */
 export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
   for (const limit of [options.queueLimit, options.batchLimit, options.deadlineMs])
     if (!Number.isInteger(limit) || limit < 1)
       throw new RangeError('the limits of an audit trail are whole numbers above zero');
+  const underWay = options.requestsUnderWay ?? (() => 0);
   const queue: Waiting[] = [];
   const later: AuditRecord[] = [];
   let lost = 0;
   let retry: NodeJS.Timeout | undefined;
   let writing: Promise<void> | undefined;
+  let stopGathering: (() => void) | undefined;
 
   /** What is told later, and isn't waiting for its next try. */
   const isLaterDue = () => later.length > 0 && retry === undefined;
@@ -63,9 +70,27 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
 
   async function writeAll(): Promise<void> {
     while (queue.length > 0 || isLaterDue()) {
+      if (isWorthWaiting(GATHER.siblings)) await gather();
       if (queue.length > 0) await writeBatch(queue.splice(0, options.batchLimit));
       if (isLaterDue()) await writeLater();
     }
+  }
+
+  function isWorthWaiting(siblings: number): boolean {
+    const isRoom = queue.length > 0 && queue.length < options.batchLimit;
+    return isRoom && underWay() >= queue.length + siblings;
+  }
+
+  /** Until all are there that are under way, or the moment is over. */
+  async function gather(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, GATHER.limitMs);
+      stopGathering = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    stopGathering = undefined;
   }
 
   /** Where the store does not take them now they are tried again, however long it takes. */
@@ -135,6 +160,7 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
             reject(unavailable());
           }, options.deadlineMs),
         });
+        if (!isWorthWaiting(1)) stopGathering?.();
         start();
       });
     },

@@ -67,7 +67,8 @@ export interface AppParts {
   readonly throttle: Throttle;
   readonly tracing: Tracing;
   readonly readiness: Readiness;
-  /** An answer has gone out, or its caller has. */
+  readonly onRequest: () => void;
+  /** An answer has gone out, or its caller has: once for each request. */
   readonly onAnswer: (answer: Answer) => void;
   readonly clock: Clock;
   readonly log: Log;
@@ -128,7 +129,7 @@ export function createApp(parts: AppParts): Express {
 }
 
 /** Gives the request its id, its clock and the draft of its audit record. */
-function beginRequest({ hosts, clock, onAnswer, tracing }: AppParts): RequestHandler {
+function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts): RequestHandler {
   const readHost = createHostReader(hosts);
   const now = () => clock.now();
   return (req, res, next) => {
@@ -155,6 +156,7 @@ function beginRequest({ hosts, clock, onAnswer, tracing }: AppParts): RequestHan
       audited: false,
       ...(accept !== undefined && { accept }),
     });
+    onRequest();
     tracing.request(req.get('traceparent'), (span) => {
       res.once('close', () => {
         const { operation } = audit;

@@ -56,6 +56,36 @@ describe('a record', () => {
   });
 });
 
+describe('where other requests are under way', () => {
+  test('a write waits for their records, and goes as soon as all are there', async () => {
+    const { sink, trail } = open({ requestsUnderWay: () => 6 });
+    const appended = records(6).map((one) => trail.append(one));
+    expect(sink.writes).toEqual([]);
+    await Promise.all(appended);
+    expect(sink.writes).toEqual([6]);
+  });
+
+  test('a write waits no longer than a moment for those that do not come', async () => {
+    const { sink, trail } = open({ requestsUnderWay: () => 1_000 });
+    await Promise.all(records(3).map((one) => trail.append(one)));
+    expect(sink.writes).toEqual([3]);
+  });
+
+  test('a write does not wait for a few', async () => {
+    const { sink, trail } = open({ requestsUnderWay: () => 4 });
+    const appended = trail.append(record('first'));
+    expect(sink.writes).toEqual([1]);
+    await appended;
+  });
+
+  test('a batch that is full does not wait', async () => {
+    const { sink, trail } = open({ requestsUnderWay: () => 1_000, batchLimit: 1 });
+    const appended = trail.append(record('first'));
+    expect(sink.writes).toEqual([1]);
+    await appended;
+  });
+});
+
 describe('records that come while one is written', () => {
   test('go together in the next write', async () => {
     const { sink, trail } = open();
