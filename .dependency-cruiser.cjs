@@ -27,7 +27,7 @@ module.exports = {
       severity: 'error',
       from: {
         pathNot:
-          '^src/(main|worker|bootstrap|development|operator|audit-commands|audit-retention)\\.ts$',
+          '^src/(main|worker|bootstrap|development|operator|audit-commands|audit-retention|identity-agent)\\.ts$',
       },
       to: { path: '^src/(main|worker|compose|bootstrap|development|supervisor)\\.ts$' },
     },

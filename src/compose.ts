@@ -11,6 +11,7 @@ import { createAuthorizer } from './authz/enforcer.ts';
 import { createAttestationService } from './core/attestation-service.ts';
 import { createAccessService } from './core/access-service.ts';
 import { createAuditChain } from './core/audit-chain.ts';
+import { AuditDraft } from './core/audit-draft.ts';
 import { createAscentRules } from './core/ascent.ts';
 import { createBackupService } from './core/backup-service.ts';
 import { createCheckpointService } from './core/checkpoint-service.ts';
@@ -35,12 +36,15 @@ import { NO_TRACING } from './core/tracing.ts';
 import { createTrailVerifier } from './core/trail-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createApp } from './http/app.ts';
+import { createManagedIdentityApp } from './http/managed-identity.ts';
 import { createThrottle, type RequestLimits } from './http/throttle.ts';
 import { createAudienceCheck, createOwnUrlCheck } from './identity/audiences.ts';
 import { createAuthenticator } from './identity/authenticate.ts';
 import { createAssertionCheck } from './identity/client-assertion.ts';
 import { createSecretHasher, newClientSecret } from './identity/client-secret.ts';
+import { createClientAuthenticator } from './identity/clients.ts';
 import { fetchJson } from './identity/fetch-json.ts';
+import { createGuessLimit, GUESS_LIMITS } from './identity/guess-limit.ts';
 import { createIssuerKeys } from './identity/issuer-keys.ts';
 import {
   createTenantCheck,
@@ -48,6 +52,7 @@ import {
   openidConfiguration,
   toKeySet,
 } from './identity/metadata.ts';
+import { createManagedIdentityEndpoint } from './identity/managed-identity.ts';
 import { createTokenEndpoint } from './identity/token-endpoint.ts';
 import { createTokenIssuer, issuerOf } from './identity/tokens.ts';
 import { createMetrics } from './observability/metrics.ts';
@@ -106,6 +111,8 @@ export interface Overrides {
 
 export interface Service {
   readonly app: RequestListener;
+  /** App Service's identity endpoint, for a listener on loopback. */
+  readonly identityApp: RequestListener;
   /** Each part's name, and whether it could serve a request now. */
   readiness(): Promise<Readonly<Record<string, boolean>>>;
   /** Ends the answers that have no end of their own. */
@@ -276,6 +283,19 @@ export async function compose(
     onError: (issuer, error) => {
       log.warn({ err: error, issuer }, 'the keys of an issuer could not be read');
     },
+  });
+  const tokenIssuer = createTokenIssuer(signingKeys, directory);
+  const authenticateClient = createClientAuthenticator({
+    directory: directoryStore,
+    hasher,
+    verifyAssertion: createAssertionCheck({
+      credentials: credentialStore,
+      issuerKeys,
+      isOwnUrl: createOwnUrlCheck(settings.domain, isTenant),
+      clock,
+    }),
+    guesses: createGuessLimit(GUESS_LIMITS),
+    clock,
   });
   const rules = {
     poolId: pool.id,
@@ -461,16 +481,9 @@ export async function compose(
       instanceDiscovery,
       token: createTokenEndpoint({
         tenants: isTenant,
-        directory: directoryStore,
-        hasher,
-        verifyAssertion: createAssertionCheck({
-          credentials: credentialStore,
-          issuerKeys,
-          isOwnUrl: createOwnUrlCheck(settings.domain, isTenant),
-          clock,
-        }),
+        authenticateClient,
         isAudience,
-        issuer: createTokenIssuer(signingKeys, directory),
+        issuer: tokenIssuer,
         clock,
       }),
     },
@@ -490,8 +503,34 @@ export async function compose(
     log,
   });
 
+  const managedIdentity = createManagedIdentityEndpoint({
+    authenticateClient,
+    isAudience,
+    issuer: tokenIssuer,
+    clock,
+  });
+  const identityApp = createManagedIdentityApp(
+    async ({ requestId, userAgent, ...request }) => {
+      const audit = new AuditDraft(() => clock.now(), {
+        requestId,
+        operation: 'ManagedIdentityTokenIssue',
+        clientAddress: request.address,
+        ...(userAgent !== undefined && { userAgent }),
+      });
+      const { client, errorCode, ...answer } = await managedIdentity(request);
+      audit.note({ ...client });
+      const { status } = answer;
+      await trail.append(audit.finish({ status, ...(errorCode !== undefined && { errorCode }) }));
+      return answer;
+    },
+    (error, requestId) => {
+      log.error({ err: error, requestId }, 'a managed identity got no token');
+    },
+  );
+
   return {
     app,
+    identityApp,
     readiness,
     endStreams() {
       closing.abort();

@@ -37,6 +37,8 @@ export interface Config {
   readonly hasDatabaseUrl: boolean;
   /** Absent where metrics are switched off. */
   readonly metricsListen?: Address;
+  /** On this machine; absent where the managed identity endpoint is switched off. */
+  readonly identityListen?: Address;
   readonly logLevel: string;
 }
 
@@ -63,10 +65,16 @@ const address = z
     message: 'the port must be at most 65535',
   });
 
+const identityAddress = address
+  .refine(isLoopback, { message: 'must be a loopback address: secrets cross it in the clear' })
+  .default('127.0.0.1:8440');
+const logLevel = z.enum(['fatal', 'error', 'warn', 'info', 'debug']).default('info');
+
 const Environment = z.object({
   STRONGROOM_DATA_DIR: z.string().min(1).default('.strongroom'),
   STRONGROOM_LISTEN: address.default('127.0.0.1:8443'),
   STRONGROOM_METRICS_LISTEN: address.default('127.0.0.1:9464'),
+  STRONGROOM_IDENTITY_LISTEN: identityAddress,
   STRONGROOM_DOMAIN: hostName.default('strongroom.localhost'),
   STRONGROOM_POOL: z
     .string()
@@ -100,7 +108,7 @@ const Environment = z.object({
   // OpenTelemetry's own names: where these are set, its programs send there.
   OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
-  STRONGROOM_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug']).default('info'),
+  STRONGROOM_LOG_LEVEL: logLevel,
 });
 
 /**
@@ -111,17 +119,7 @@ export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
   cores: number,
 ): { config: Config; secrets: Secrets } {
-  const given = Object.fromEntries(
-    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
-  );
-  const result = Environment.safeParse(given);
-  if (!result.success) {
-    const issue = result.error.issues[0];
-    throw new ConfigError(
-      `${issue?.path.join('.') ?? 'A setting'}: ${issue?.message ?? 'is wrong'}`,
-    );
-  }
-  const env = result.data;
+  const env = parse(Environment, environment);
   requireTogether(env, 'STRONGROOM_TLS_CERT_FILE', 'STRONGROOM_TLS_KEY_FILE');
   if (env.PKCS11_MODULE !== undefined) {
     requireTogether(env, 'PKCS11_MODULE', 'PKCS11_TOKEN_LABEL');
@@ -167,6 +165,9 @@ export function readConfig(
     ...(environment['STRONGROOM_METRICS_LISTEN'] !== '' && {
       metricsListen: toAddress(env.STRONGROOM_METRICS_LISTEN),
     }),
+    ...(environment['STRONGROOM_IDENTITY_LISTEN'] !== '' && {
+      identityListen: toAddress(env.STRONGROOM_IDENTITY_LISTEN),
+    }),
     logLevel: env.STRONGROOM_LOG_LEVEL,
   };
   const secrets: Secrets = {
@@ -175,6 +176,57 @@ export function readConfig(
     ...(env.PKCS11_PIN_FILE !== undefined && { pinFile: env.PKCS11_PIN_FILE }),
   };
   return { config: Object.freeze(config), secrets };
+}
+
+/** What `strongroom identity-agent` is told, in the names by which Azure's workload identity tells workloads. */
+export interface AgentConfig {
+  readonly listen: Address;
+  readonly tokenUrl: string;
+  readonly clientId: string;
+  readonly tokenFile: string;
+  readonly logLevel: string;
+}
+
+const AgentEnvironment = z.object({
+  STRONGROOM_IDENTITY_LISTEN: identityAddress,
+  STRONGROOM_LOG_LEVEL: logLevel,
+  AZURE_AUTHORITY_HOST: z.string().refine(isHttpsUrl, { message: 'must be an https URL' }),
+  AZURE_TENANT_ID: z.string().regex(/^[0-9a-zA-Z.-]+$/, { message: 'must be a tenant' }),
+  AZURE_CLIENT_ID: z.guid(),
+  AZURE_FEDERATED_TOKEN_FILE: z.string().min(1),
+});
+
+/** @throws ConfigError as readConfig */
+export function readAgentConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+): AgentConfig {
+  const env = parse(AgentEnvironment, environment);
+  const authority = env.AZURE_AUTHORITY_HOST.replace(/\/$/, '');
+  return {
+    listen: toAddress(env.STRONGROOM_IDENTITY_LISTEN),
+    tokenUrl: `${authority}/${env.AZURE_TENANT_ID}/oauth2/v2.0/token`,
+    clientId: env.AZURE_CLIENT_ID,
+    tokenFile: env.AZURE_FEDERATED_TOKEN_FILE,
+    logLevel: env.STRONGROOM_LOG_LEVEL,
+  };
+}
+
+function parse<Shape>(
+  schema: z.ZodType<Shape>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Shape {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new ConfigError(`${issue?.path.join('.') ?? 'A setting'}: ${issue?.message ?? 'is wrong'}`);
+}
+
+function isLoopback(text: string): boolean {
+  const { host } = toAddress(text);
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 function toAddress(text: string): Address {

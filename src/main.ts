@@ -13,11 +13,12 @@ import {
   readPin,
   type Surroundings,
 } from './development.ts';
+import { addIdentityAgent } from './identity-agent.ts';
 import { createLog } from './observability/log.ts';
 import { SetupError } from './setup/setup-error.ts';
 import { writeClientEnvironment } from './setup/client-env.ts';
 import { migrate, requireCurrentSchema, SchemaError } from './store/migrate.ts';
-import { startSupervisor } from './supervisor.ts';
+import { startSupervisor, type Supervisor } from './supervisor.ts';
 
 /** The process: reads the environment once, does what the command says, and ends with a status that tells. */
 
@@ -59,6 +60,12 @@ program
   .action((options: { credentials: string }) => run(() => bootstrapPool(options.credentials)));
 
 addAuditCommands(program, run, () => ({ ...readSettings(), setEnvironment, print }));
+
+addIdentityAgent(program, run, {
+  environment: process.env,
+  stopping: () => stopSignal(false),
+  print,
+});
 
 await program.parseAsync();
 
@@ -107,6 +114,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         pool: config.pool,
         logLevel: config.logLevel,
         limits: config.limits,
+        ...(config.identityListen !== undefined && { identityListen: config.identityListen }),
         ...(config.tracesUrl !== undefined && { tracesUrl: config.tracesUrl }),
         attestation: await readAttestation(config),
         ...(config.sessions !== undefined && { sessions: config.sessions }),
@@ -116,7 +124,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
       log,
     });
     try {
-      await announce(config, surroundings, supervisor.port);
+      await announce(config, surroundings, supervisor);
       await stopping;
     } finally {
       await supervisor.stop();
@@ -145,7 +153,7 @@ async function givenSurroundings(config: Config, secrets: Secrets): Promise<Surr
 async function announce(
   config: Config,
   { development }: Surroundings,
-  port: number,
+  { port, identityPort }: Supervisor,
 ): Promise<void> {
   const suffix = port === 443 ? '' : `:${port}`;
   const host = `${config.pool}.${config.domain}`;
@@ -164,6 +172,10 @@ async function announce(
           `Without it https://localhost${suffix} works with the client option that switches off challenge resource verification.`,
       );
   }
+  if (config.identityListen !== undefined && identityPort !== undefined)
+    print(
+      `Managed identities: IDENTITY_ENDPOINT=http://${hostInUrl(config.identityListen.host)}:${identityPort}/msi/token`,
+    );
   print(`Strongroom is ready: https://${host}${suffix}`);
 }
 
@@ -191,6 +203,10 @@ async function bootstrapPool(credentialsFile: string): Promise<void> {
   print(
     `The pool "${config.pool}" is there; the credentials of its new administrator are in ${credentialsFile}.`,
   );
+}
+
+function hostInUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function required(value: string | undefined, name: string): string {

@@ -17,6 +17,8 @@ export interface SupervisorOptions {
 export interface Supervisor {
   /** The port that the workers share. */
   readonly port: number;
+  /** Of the managed identity endpoint, where there is one. */
+  readonly identityPort?: number;
   /** Lets the workers finish what they do, and ends them. */
   stop(): Promise<void>;
 }
@@ -54,6 +56,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   let delay = RESTART_DELAY_MS.first;
   let hasStarted = false;
   let port = settings.listen.port;
+  let identityPort: number | undefined;
 
   cluster.setupPrimary({ exec: new URL('./worker.js', import.meta.url).pathname, silent: false });
 
@@ -99,6 +102,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
           case 'ready':
             entry.isReady = true;
             port = message.port;
+            identityPort = message.identityPort;
             delay = RESTART_DELAY_MS.first;
             resolve(entry);
             break;
@@ -201,7 +205,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     throw error;
   }
   hasStarted = true;
-  return { port, stop };
+  return { port, ...(identityPort !== undefined && { identityPort }), stop };
 }
 
 function tell(entry: Watched, message: ToWorker): void {

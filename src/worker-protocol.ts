@@ -3,6 +3,8 @@ import { type RequestLimits } from './http/throttle.ts';
 /** All that a worker process needs; it comes over the process channel, so that no secret stands in an environment. */
 export interface WorkerSettings {
   readonly listen: { readonly host: string; readonly port: number };
+  /** Of the managed identity endpoint, where there is one. */
+  readonly identityListen?: { readonly host: string; readonly port: number };
   readonly domain: string;
   readonly pool: string;
   readonly databaseUrl: string;
@@ -30,7 +32,7 @@ export type ToWorker =
 export type FromWorker =
   /** It listens now: what is told to a process before that is lost. */
   | { readonly kind: 'listening' }
-  | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'ready'; readonly port: number; readonly identityPort?: number }
   | { readonly kind: 'failed'; readonly reason: string }
   | {
       readonly kind: 'alive';

@@ -1,7 +1,9 @@
+import { type Server as HttpServer } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { type Server } from 'node:https';
 import { compose, type Service } from './compose.ts';
 import { repeat } from './core/repeating.ts';
+import { createLoopbackServer } from './http/managed-identity.ts';
 import { createHttpsServer, drain } from './http/server.ts';
 import { createLog } from './observability/log.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
@@ -12,7 +14,8 @@ const HEARTBEAT_EVERY_MS = 500;
 const READINESS_EVERY_MS = 1_000;
 const DRAIN_LIMIT_MS = 30_000;
 
-let running: { readonly server: Server; readonly service: Service } | undefined;
+let running:
+  { readonly server: Server; readonly identity: HttpServer; readonly service: Service } | undefined;
 let isEnding = false;
 
 function tell(message: FromWorker): void {
@@ -27,11 +30,15 @@ async function start(settings: WorkerSettings): Promise<void> {
     },
   });
   const server = createHttpsServer(service.app, settings.tls);
-  running = { server, service };
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(settings.listen.port, settings.listen.host, resolve);
-  });
+  const identity = createLoopbackServer(service.identityApp);
+  running = { server, identity, service };
+  const port = await listen(server, settings.listen);
+  const identityPort =
+    settings.identityListen === undefined
+      ? undefined
+      : await listen(identity, settings.identityListen).catch((error: unknown) => {
+          throw new Error(`STRONGROOM_IDENTITY_LISTEN: ${messageOf(error)}`);
+        });
   let parts: Readonly<Record<string, boolean>> | undefined;
   setInterval(() => {
     const residentBytes = process.memoryUsage.rss();
@@ -44,7 +51,7 @@ async function start(settings: WorkerSettings): Promise<void> {
     READINESS_EVERY_MS,
     Math.random,
   );
-  tell({ kind: 'ready', port: (server.address() as AddressInfo).port });
+  tell({ kind: 'ready', port, ...(identityPort !== undefined && { identityPort }) });
 }
 
 async function end(): Promise<void> {
@@ -52,14 +59,33 @@ async function end(): Promise<void> {
   isEnding = true;
   if (running !== undefined) {
     running.service.endStreams();
-    await drain(running.server, DRAIN_LIMIT_MS);
+    await Promise.all([
+      drain(running.server, DRAIN_LIMIT_MS),
+      ...(running.identity.listening ? [drain(running.identity, DRAIN_LIMIT_MS)] : []),
+    ]);
     await running.service.close();
   }
   process.exit(0);
 }
 
+/** Resolves with the port. */
+async function listen(
+  server: Server | HttpServer,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function fail(error: unknown): void {
-  tell({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
+  tell({ kind: 'failed', reason: messageOf(error) });
   process.exitCode = 1;
   // The message must be out before the process is.
   setTimeout(() => process.exit(1), 100);

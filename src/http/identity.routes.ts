@@ -18,6 +18,7 @@ export interface IdentityEndpoints {
     readonly tenant: string;
     readonly version: Version;
     readonly authorization: string | undefined;
+    readonly address: string;
     readonly requestId: string;
   }): Promise<TokenAnswer>;
 }
@@ -74,6 +75,7 @@ export function addIdentityRoutes(
         tenant: tenantOf(req),
         version,
         authorization: req.headers.authorization,
+        address: req.socket.remoteAddress ?? '',
         requestId,
       });
       audit.note({ ...answer.client });

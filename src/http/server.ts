@@ -1,4 +1,4 @@
-import { type RequestListener } from 'node:http';
+import { type RequestListener, type Server as HttpServer } from 'node:http';
 import { createServer, type Server } from 'node:https';
 
 export interface TlsFiles {
@@ -43,7 +43,7 @@ export function createHttpsServer(app: RequestListener, tls: TlsFiles): Server {
 }
 
 /** Takes no new connection, lets requests under way finish, and cuts what is left after `limitMs`. */
-export async function drain(server: Server, limitMs: number): Promise<void> {
+export async function drain(server: Server | HttpServer, limitMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();

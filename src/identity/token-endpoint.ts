@@ -1,10 +1,10 @@
-import { type Application, hintOf, type PasswordCredential } from '../core/directory.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type Clock, type DirectoryStore, type SecretHasher } from '../core/ports.ts';
+import { type Clock } from '../core/ports.ts';
 import { type AudienceCheck } from './audiences.ts';
-import { ASSERTION_TYPE, type VerifyAssertion } from './client-assertion.ts';
+import { ASSERTION_TYPE } from './client-assertion.ts';
+import { type AuthenticateClient, type NamedClient, wrongClient } from './clients.ts';
 import { Refusal } from './refusal.ts';
-import { type TokenIssuer, type TokenSubject } from './tokens.ts';
+import { type TokenIssuer } from './tokens.ts';
 
 export interface TokenRequest {
   readonly form: Readonly<Record<string, unknown>>;
@@ -12,6 +12,8 @@ export interface TokenRequest {
   /** v1 names a `resource`, v2.0 a `scope`; both are taken on either. */
   readonly version: 'v1' | 'v2.0';
   readonly authorization: string | undefined;
+  /** Of the client's connection. */
+  readonly address: string;
   readonly requestId: string;
 }
 
@@ -25,12 +27,7 @@ export interface TokenAnswer {
 
 export interface TokenEndpointParts {
   readonly tenants: (tenant: string) => boolean;
-  readonly directory: Pick<
-    DirectoryStore,
-    'findApplication' | 'findServicePrincipal' | 'listPasswords'
-  >;
-  readonly hasher: SecretHasher;
-  readonly verifyAssertion: VerifyAssertion;
+  readonly authenticateClient: AuthenticateClient;
   readonly isAudience: AudienceCheck;
   readonly issuer: TokenIssuer;
   readonly clock: Clock;
@@ -45,61 +42,7 @@ const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** The client credentials grant (RFC 6749 §4.4) with a client secret or an assertion, in the words of Entra ID. */
 export function createTokenEndpoint(parts: TokenEndpointParts) {
-  const { tenants, directory, hasher, verifyAssertion, isAudience, issuer, clock } = parts;
-  // Checked in place of a secret that isn't there, so that unknown clients cost what known ones do.
-  const decoy = hasher.hash('no client has this secret');
-  decoy.catch(() => undefined);
-
-  async function authenticateClient({ clientId, proof }: NamedClient): Promise<TokenSubject> {
-    const application = await directory.findApplication({ appId: clientId.toLowerCase() });
-    const method =
-      proof.kind === 'secret'
-        ? await checkSecret(application, proof.secret)
-        : await checkAssertion(application, proof.assertion);
-    if (application === undefined) throw wrongClient();
-    const principal = await directory.findServicePrincipal({ appId: application.appId });
-    if (principal?.enabled !== true)
-      throw new Refusal(
-        400,
-        'unauthorized_client',
-        7000112,
-        'The application has no enabled service principal.',
-      );
-    return { application, principal, method };
-  }
-
-  async function checkSecret(application: Application | undefined, secret: string) {
-    const passwords =
-      application === undefined ? [] : await directory.listPasswords(application.id);
-    const matching = await findMatching(passwords, secret);
-    if (matching === undefined) throw wrongClient();
-    const now = clock.now();
-    if (now < matching.startsAt || now >= matching.endsAt)
-      throw new Refusal(
-        401,
-        'invalid_client',
-        7000222,
-        'The client secret is not valid at this time.',
-      );
-    return 'secret' as const;
-  }
-
-  async function checkAssertion(application: Application | undefined, assertion: string) {
-    if (application === undefined) throw wrongClient();
-    return verifyAssertion(application, assertion);
-  }
-
-  async function findMatching(
-    passwords: readonly PasswordCredential[],
-    secret: string,
-  ): Promise<PasswordCredential | undefined> {
-    // The hint rules out all but one of several secrets; where none is left, the decoy costs what one would have.
-    const candidates = passwords.filter(({ hint }) => hintOf(secret) === hint);
-    if (candidates.length === 0) await hasher.verify(secret, await decoy);
-    for (const password of candidates)
-      if (await hasher.verify(secret, password.hash)) return password;
-    return undefined;
-  }
+  const { tenants, authenticateClient, isAudience, issuer, clock } = parts;
 
   return async (request: TokenRequest): Promise<TokenAnswer> => {
     let client: TokenAnswer['client'];
@@ -125,7 +68,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
           500011,
           'The resource is not known in this tenant.',
         );
-      const subject = await authenticateClient(named);
+      const subject = await authenticateClient(named, request.address);
       const { application, principal } = subject;
       client = { applicationId: application.appId, principalId: principal.id };
       const now = clock.now();
@@ -172,13 +115,6 @@ function readForm(form: Readonly<Record<string, unknown>>) {
   };
 }
 
-interface NamedClient {
-  readonly clientId: string;
-  readonly proof:
-    | { readonly kind: 'secret'; readonly secret: string }
-    | { readonly kind: 'assertion'; readonly assertion: string };
-}
-
 function readClient(
   form: (name: string) => string | undefined,
   authorization: string | undefined,
@@ -222,15 +158,6 @@ function readClient(
       'The field client_secret or client_assertion is missing.',
     );
   return { clientId, proof: { kind: 'secret', secret } };
-}
-
-function wrongClient(): Refusal {
-  return new Refusal(
-    401,
-    'invalid_client',
-    7000215,
-    'The client is unknown or its secret is wrong.',
-  );
 }
 
 /** RFC 6749 §2.3.1: both halves are form-encoded. */

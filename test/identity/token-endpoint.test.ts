@@ -31,6 +31,7 @@ async function request(changes: Form = {}, options: Options = {}) {
     tenant: 'adfs',
     version: 'v2.0',
     authorization: undefined,
+    address: '192.0.2.1',
     requestId: 'the request',
     ...options,
   });

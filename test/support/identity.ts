@@ -8,6 +8,12 @@ import { createSigningKeys, type SigningKeys } from '../../src/core/signing-key-
 import { createAudienceCheck } from '../../src/identity/audiences.ts';
 import { createAuthenticator } from '../../src/identity/authenticate.ts';
 import { createSecretHasher, newClientSecret } from '../../src/identity/client-secret.ts';
+import { createClientAuthenticator } from '../../src/identity/clients.ts';
+import {
+  createGuessLimit,
+  GUESS_LIMITS,
+  type GuessLimits,
+} from '../../src/identity/guess-limit.ts';
 import { createTenantCheck, toKeySet } from '../../src/identity/metadata.ts';
 import { createTokenEndpoint } from '../../src/identity/token-endpoint.ts';
 import { createTokenIssuer, issuerOf } from '../../src/identity/tokens.ts';
@@ -32,7 +38,10 @@ export const quickHasher: SecretHasher = {
 };
 
 /** The built-in directory over fakes of its ports, with one client that may sign in. */
-export async function createIdentity(slow: SecretHasher = createSecretHasher()) {
+export async function createIdentity(
+  slow: SecretHasher = createSecretHasher(),
+  guessLimits: GuessLimits = GUESS_LIMITS,
+) {
   const clock = new FakeClock('2026-05-01T12:00:00Z');
   const feed = new FakeChangeFeed();
   const store = new FakeDirectoryStore((change) => {
@@ -86,9 +95,13 @@ export async function createIdentity(slow: SecretHasher = createSecretHasher()) 
 
     token: createTokenEndpoint({
       tenants: createTenantCheck(tenantId),
-      directory: store,
-      hasher,
-      verifyAssertion: () => Promise.reject(new Error('no assertions here')),
+      authenticateClient: createClientAuthenticator({
+        directory: store,
+        hasher,
+        verifyAssertion: () => Promise.reject(new Error('no assertions here')),
+        guesses: createGuessLimit(guessLimits),
+        clock,
+      }),
       isAudience,
       issuer,
       clock,

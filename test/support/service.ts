@@ -56,6 +56,7 @@ export async function startService(
       STRONGROOM_LISTEN: '127.0.0.1:0',
       STRONGROOM_WORKERS: '2',
       STRONGROOM_METRICS_LISTEN: '',
+      STRONGROOM_IDENTITY_LISTEN: '',
       ...environment,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

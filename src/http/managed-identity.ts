@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import express, { type Express, type Request } from 'express';
+
+/** What a workload asks, and from where. */
+export interface IdentityCall {
+  readonly requestId: string;
+  /** X-IDENTITY-HEADER. */
+  readonly header: string | undefined;
+  readonly resource: string | undefined;
+  readonly clientId: string | undefined;
+  readonly address: string;
+  readonly userAgent: string | undefined;
+}
+
+interface IdentityAnswer {
+  readonly status: number;
+  readonly body: object;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const NAMES = ['localhost', '127.0.0.1', '[::1]'];
+
+/**
+ * App Service's identity endpoint (`GET /msi/token`), for workloads on this machine only. What another program on it was
+ * talked into sending isn't answered: a request that was passed on, or that calls this machine by another name.
+ * @param answer rejects where there can be no answer now: the workload is told to ask again
+ */
+export function createManagedIdentityApp(
+  answer: (call: IdentityCall) => Promise<IdentityAnswer>,
+  onError: (error: unknown, requestId: string) => void,
+): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  app.get('/msi/token', async (req, res) => {
+    const requestId = randomUUID();
+    res.setHeader('x-ms-request-id', requestId);
+    res.setHeader('Cache-Control', 'no-store');
+    if (!isDirect(req)) {
+      res.status(403).json({ statusCode: 403, message: 'Only programs on this machine may ask.' });
+      return;
+    }
+    try {
+      const { status, body, headers } = await answer({
+        requestId,
+        header: req.get('x-identity-header'),
+        resource: textOf(req.query['resource']),
+        clientId: textOf(req.query['client_id']),
+        address: req.socket.remoteAddress ?? '',
+        userAgent: req.get('user-agent'),
+      });
+      res
+        .status(status)
+        .set(headers ?? {})
+        .json(body);
+    } catch (error) {
+      onError(error, requestId);
+      res.setHeader('Retry-After', '5');
+      res.status(503).json({ statusCode: 503, message: 'There is no token to be had now.' });
+    }
+  });
+  app.use((_req, res) => {
+    res.status(404).json({ statusCode: 404, message: 'This is GET /msi/token.' });
+  });
+  return app;
+}
+
+/** Plain HTTP: it has to be told to listen, on a loopback address. */
+export function createLoopbackServer(app: RequestListener): Server {
+  const server = createServer({ maxHeaderSize: 16_384 }, app);
+  server.headersTimeout = 10_000;
+  server.requestTimeout = 10_000;
+  server.maxConnections = 1_000;
+  return server;
+}
+
+function isDirect(req: Request): boolean {
+  const host = (req.headers.host ?? '').replace(/:\d+$/, '').toLowerCase();
+  const isPassedOn =
+    req.headers['x-forwarded-for'] !== undefined || req.headers.forwarded !== undefined;
+  return NAMES.includes(host) && !isPassedOn;
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
