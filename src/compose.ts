@@ -43,7 +43,7 @@ import { createAuthenticator } from './identity/authenticate.ts';
 import { createAssertionCheck } from './identity/client-assertion.ts';
 import { createSecretHasher, newClientSecret } from './identity/client-secret.ts';
 import { createClientAuthenticator } from './identity/clients.ts';
-import { fetchJson } from './identity/fetch-json.ts';
+import { type ExternalIssuer } from './identity/external-issuer.ts';
 import { createGuessLimit, GUESS_LIMITS } from './identity/guess-limit.ts';
 import { createIssuerKeys } from './identity/issuer-keys.ts';
 import {
@@ -55,6 +55,7 @@ import {
 import { createManagedIdentityEndpoint } from './identity/managed-identity.ts';
 import { createTokenEndpoint } from './identity/token-endpoint.ts';
 import { createTokenIssuer, issuerOf } from './identity/tokens.ts';
+import { createFetchJson } from './network/fetch-json.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { openTracing } from './observability/tracing.ts';
 import { createAuditReader, createAuditSink } from './store/audit-store.ts';
@@ -99,6 +100,9 @@ export interface ServiceSettings {
   readonly sessions?: number;
   /** Whom to believe about environments to which keys are released. */
   readonly attestation?: AttestationSettings;
+  /** OIDC issuers besides the built-in directory, and PEM of authorities that theirs and federated ones may come from. */
+  readonly issuers?: readonly ExternalIssuer[];
+  readonly issuersCa?: string;
 }
 
 export interface Overrides {
@@ -124,6 +128,9 @@ export interface Service {
 /** Limits of one process. Waits are in milliseconds. */
 const LIMITS = {
   databaseConnections: 10,
+  /** Of an issuer's discovery document and keys. */
+  fetchDeadlineMs: 5_000,
+  fetchBytes: 256 * 1024,
   trailConnections: 2,
   leaseWaitMs: 10_000,
   waitingOperations: 2_000,
@@ -277,7 +284,12 @@ export async function compose(
   const { authorities, extraCa } = settings.attestation ?? {};
   const credentialStore = createCredentialStore(context);
   const issuerKeys = createIssuerKeys({
-    fetchJson,
+    fetchJson: createFetchJson({
+      ...(settings.issuersCa !== undefined && { extraCa: settings.issuersCa }),
+      allowsLoopback: true,
+      deadlineMs: LIMITS.fetchDeadlineMs,
+      sizeLimit: LIMITS.fetchBytes,
+    }),
     steadyMs: () => performance.now(),
     delay,
     onError: (issuer, error) => {
@@ -473,6 +485,7 @@ export async function compose(
       feed,
       clock,
       remembered: LIMITS.cachedTokens,
+      external: { issuers: settings.issuers ?? [], issuerKeys },
     }),
     identity: {
       openidConfiguration: (origin, tenant, version) =>

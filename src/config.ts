@@ -26,6 +26,8 @@ export interface Config {
   readonly pkcs11?: { readonly module: string; readonly tokenLabel: string };
   /** Who may attest environments to which keys are released, and which authorities their certificates may come from. */
   readonly attestation: { readonly authorities?: readonly string[]; readonly caFile?: string };
+  /** OIDC issuers besides the built-in directory; PEM of authorities that their certificates may come from. */
+  readonly issuers: { readonly file?: string; readonly caFile?: string };
   /** Requests a second, of each process. */
   readonly limits: {
     readonly perPrincipal: number;
@@ -102,6 +104,8 @@ const Environment = z.object({
     })
     .optional(),
   STRONGROOM_ATTESTATION_CA_FILE: z.string().min(1).optional(),
+  STRONGROOM_ISSUERS_FILE: z.string().min(1).optional(),
+  STRONGROOM_ISSUERS_CA_FILE: z.string().min(1).optional(),
   STRONGROOM_LIMIT_PER_PRINCIPAL: count(1, 1_000_000).default(5_000),
   STRONGROOM_LIMIT_PER_ADDRESS: count(1, 1_000_000).default(20_000),
   STRONGROOM_LIMIT_REFUSED_CREDENTIALS: count(1, 1_000_000).default(200),
@@ -152,6 +156,12 @@ export function readConfig(
       }),
       ...(env.STRONGROOM_ATTESTATION_CA_FILE !== undefined && {
         caFile: env.STRONGROOM_ATTESTATION_CA_FILE,
+      }),
+    },
+    issuers: {
+      ...(env.STRONGROOM_ISSUERS_FILE !== undefined && { file: env.STRONGROOM_ISSUERS_FILE }),
+      ...(env.STRONGROOM_ISSUERS_CA_FILE !== undefined && {
+        caFile: env.STRONGROOM_ISSUERS_CA_FILE,
       }),
     },
     limits: {

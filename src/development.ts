@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { type Logger } from 'pino';
 import { bootstrap } from './bootstrap.ts';
-import { type Config, ConfigError, type Secrets } from './config.ts';
+import { type Config, type Secrets } from './config.ts';
 import {
   type AdministratorFile,
   readAdministrator,
@@ -11,15 +10,13 @@ import { type DataFolder, openDataFolder } from './setup/data-folder.ts';
 import { prepareDevelopmentCertificate } from './setup/development-ca.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './setup/embedded-postgres.ts';
 import { prepareSoftHsmToken } from './setup/softhsm-token.ts';
+import { readCertificate, readPin } from './setting-files.ts';
 import { migrate } from './store/migrate.ts';
 import { type WorkerSettings } from './worker-protocol.ts';
 
 /** What a start needs of its surroundings, whoever made them. */
 export interface Surroundings {
-  readonly settings: Omit<
-    WorkerSettings,
-    'listen' | 'limits' | 'tracesUrl' | 'attestation' | 'domain' | 'pool' | 'logLevel' | 'sessions'
-  >;
+  readonly settings: Pick<WorkerSettings, 'databaseUrl' | 'pkcs11' | 'tls'>;
   /** For the worker processes: what the PKCS#11 module reads itself. */
   readonly environment: Readonly<Record<string, string>>;
   /** Where the start was given everything there is neither a development CA nor an administrator of its own. */
@@ -29,12 +26,6 @@ export interface Surroundings {
     readonly administrator: AdministratorFile;
   };
   close(): Promise<void>;
-}
-
-/** PIN, from the environment or from a file. */
-export async function readPin(secrets: Secrets): Promise<string> {
-  if (secrets.pin !== undefined) return secrets.pin;
-  return (await readFile(secrets.pinFile ?? '', 'utf8')).trim();
 }
 
 /**
@@ -109,28 +100,4 @@ export async function prepareDevelopment(
     await folder.release();
     throw error;
   }
-}
-
-/** The certificate and key that the settings name, as PEM. */
-export async function readCertificate({ tls }: Config): Promise<WorkerSettings['tls']> {
-  if (tls === undefined) throw new TypeError('no certificate is configured');
-  const [certificate, privateKey] = await Promise.all([
-    readFile(tls.certificateFile, 'utf8'),
-    readFile(tls.keyFile, 'utf8'),
-  ]);
-  return { certificate, privateKey };
-}
-
-/** What the settings say of attestation authorities, their file's PEM read. @throws ConfigError */
-export async function readAttestation({
-  attestation: { authorities, caFile },
-}: Config): Promise<WorkerSettings['attestation']> {
-  const extraCa = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
-  // An unreadable file would make every release fail, one by one and much later.
-  if (extraCa !== undefined && !extraCa.includes('-----BEGIN CERTIFICATE-----'))
-    throw new ConfigError('STRONGROOM_ATTESTATION_CA_FILE: must hold certificates as PEM');
-  return {
-    ...(authorities !== undefined && { authorities }),
-    ...(extraCa !== undefined && { extraCa }),
-  };
 }

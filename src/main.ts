@@ -6,15 +6,11 @@ import { Command } from 'commander';
 import { addAuditCommands } from './audit-commands.ts';
 import { bootstrap } from './bootstrap.ts';
 import { type Config, ConfigError, isProduction, readConfig, type Secrets } from './config.ts';
-import {
-  prepareDevelopment,
-  readAttestation,
-  readCertificate,
-  readPin,
-  type Surroundings,
-} from './development.ts';
+import { prepareDevelopment, type Surroundings } from './development.ts';
+import { deriveObjectId } from './identity/external-issuer.ts';
 import { addIdentityAgent } from './identity-agent.ts';
 import { createLog } from './observability/log.ts';
+import { readAttestation, readCertificate, readIssuers, readPin } from './setting-files.ts';
 import { SetupError } from './setup/setup-error.ts';
 import { writeClientEnvironment } from './setup/client-env.ts';
 import { migrate, requireCurrentSchema, SchemaError } from './store/migrate.ts';
@@ -58,6 +54,18 @@ program
     "where to write the administrator's credentials (mode 0600)",
   )
   .action((options: { credentials: string }) => run(() => bootstrapPool(options.credentials)));
+
+program
+  .command('object-id')
+  .description(
+    "what role assignments call a principal of an external issuer whose objectIds are 'derived'",
+  )
+  .argument('<issuer>', "the tokens' iss")
+  .argument('<claim>', 'the value of the claim that names the principal, or the group')
+  .option('--group', 'of a group')
+  .action((issuer: string, claim: string, { group }: { group?: boolean }) => {
+    print(deriveObjectId(issuer, group === true ? 'group' : 'principal', claim));
+  });
 
 addAuditCommands(program, run, () => ({ ...readSettings(), setEnvironment, print }));
 
@@ -117,6 +125,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         ...(config.identityListen !== undefined && { identityListen: config.identityListen }),
         ...(config.tracesUrl !== undefined && { tracesUrl: config.tracesUrl }),
         attestation: await readAttestation(config),
+        ...(await readIssuers(config)),
         ...(config.sessions !== undefined && { sessions: config.sessions }),
       },
       environment: surroundings.environment,

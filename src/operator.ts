@@ -6,7 +6,7 @@ import { newVersionId, openHsm, openRootKeys, systemClock } from './compose.ts';
 import { type Config, ConfigError, type Secrets } from './config.ts';
 import { createAuditChain } from './core/audit-chain.ts';
 import { createStatementKeys, type StatementKeys } from './core/statement-keys.ts';
-import { readPin } from './development.ts';
+import { readPin } from './setting-files.ts';
 import { findRunningPostgres } from './setup/embedded-postgres.ts';
 import { prepareSoftHsmToken } from './setup/softhsm-token.ts';
 import { openDatabase, type StoreContext } from './store/database.ts';

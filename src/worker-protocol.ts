@@ -1,4 +1,5 @@
 import { type RequestLimits } from './http/throttle.ts';
+import { type ExternalIssuer } from './identity/external-issuer.ts';
 
 /** All that a worker process needs; it comes over the process channel, so that no secret stands in an environment. */
 export interface WorkerSettings {
@@ -14,6 +15,8 @@ export interface WorkerSettings {
   readonly limits: RequestLimits;
   readonly tracesUrl?: string;
   readonly attestation: AttestationSettings;
+  readonly issuers: readonly ExternalIssuer[];
+  readonly issuersCa?: string;
   readonly logLevel: string;
 }
 

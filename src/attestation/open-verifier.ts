@@ -1,7 +1,7 @@
 import { type Clock } from '../core/ports.ts';
 import { type AttestationVerifier } from '../core/release-service.ts';
 import { createAuthorityKeys } from './authority-keys.ts';
-import { createHttpsJson } from './https-json.ts';
+import { createFetchJson } from '../network/fetch-json.ts';
 import { createTokenVerifier } from './token-verifier.ts';
 
 const DEADLINE_MS = 5_000;
@@ -14,7 +14,7 @@ export function openAttestationVerifier(options: {
   readonly clock: Clock;
 }): AttestationVerifier {
   const { extraCa, clock } = options;
-  const fetchJson = createHttpsJson({
+  const fetchJson = createFetchJson({
     ...(extraCa !== undefined && { extraCa }),
     deadlineMs: DEADLINE_MS,
     sizeLimit: SIZE_LIMIT,

@@ -39,6 +39,8 @@ export interface PrincipalReader {
   findPrincipal(
     by: { readonly id: string } | UserIdentity,
   ): Promise<DirectoryPrincipal | undefined>;
+  /** Those of the ids that are users, service principals or groups of the directory. */
+  findOwnIds(ids: readonly string[]): Promise<readonly string[]>;
 }
 
 /** Credentials of applications that are no secrets. */

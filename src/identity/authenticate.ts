@@ -1,50 +1,26 @@
 import { createHash } from 'node:crypto';
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
-import { z } from 'zod';
-import { CoherentCache } from '../core/coherent-cache.ts';
-import { type DirectoryPrincipal } from '../core/directory.ts';
-import { type PrincipalReader } from '../core/directory-ports.ts';
-import { ServiceError } from '../core/errors.ts';
-import { type ChangeFeed, type Clock, type StateChange } from '../core/ports.ts';
+import { type Clock } from '../core/ports.ts';
 import { type Principal } from '../core/principal.ts';
-import { type Audience, type AudienceCheck } from './audiences.ts';
+import { type Audience } from './audiences.ts';
+import { type ExternalIssuer } from './external-issuer.ts';
+import { createExternalTokenChecks } from './external-tokens.ts';
+import { type IssuerKeys } from './issuer-keys.ts';
+import { choosesItsKey, peek } from './jwt.ts';
+import { createOwnTokenCheck, type OwnTokensParts } from './own-tokens.ts';
+import { type TokenCheck, unauthenticated, type VerifiedToken } from './token-check.ts';
 
-export interface AuthenticatorParts {
-  readonly issuer: string;
-  readonly tenantId: string;
-  /** RFC 7517 §5; `sought` is the key that a token names. */
-  readonly keySet: (sought?: string) => Promise<JSONWebKeySet>;
-  readonly isAudience: AudienceCheck;
-  readonly principals: PrincipalReader;
-  readonly feed: ChangeFeed;
+export interface AuthenticatorParts extends OwnTokensParts {
+  /** Issuers besides the built-in directory. */
+  readonly external?: {
+    readonly issuers: readonly ExternalIssuer[];
+    readonly issuerKeys: IssuerKeys;
+  };
   readonly clock: Clock;
-  /** Tokens and principals remembered, at most, of each. */
-  readonly remembered: number;
 }
 
-const CLOCK_TOLERANCE_SECONDS = 60;
 const HEADER_LIMIT = 16_384;
 const BEARER = /^Bearer ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;
-
-const Claims = z.object({
-  aud: z.string(),
-  exp: z.number(),
-  oid: z.string().min(1).max(128),
-  tid: z.string(),
-  appid: z.string().max(128).optional(),
-});
-
-interface Verified {
-  readonly audience: string;
-  /** Seconds since 1970-01-01 UTC, tolerance included. */
-  readonly goodUntil: number;
-  readonly objectId: string;
-  readonly applicationId?: string;
-}
-
-/** Header members that would have the token choose its own key, or need understanding that isn't here (RFC 7515 §4.1). */
-const REFUSED_HEADERS = ['jku', 'jwk', 'x5u', 'x5c', 'crit'];
 
 /**
  * Who a bearer token says its holder is. A token is checked once (signature, issuer, tenant, times) and remembered by its
@@ -52,11 +28,17 @@ const REFUSED_HEADERS = ['jku', 'jwk', 'x5u', 'x5c', 'crit'];
  * @throws ServiceError Unauthenticated
  */
 export function createAuthenticator(parts: AuthenticatorParts) {
-  const { clock, isAudience, tenantId } = parts;
-  const tokens = new LRUCache<string, Verified>({ max: parts.remembered });
-  const principals = new CoherentCache<DirectoryPrincipal>(parts.feed, parts.remembered, touched);
+  const { clock, external } = parts;
+  const tokens = new LRUCache<string, VerifiedToken>({ max: parts.remembered });
+  const checks = new Map<string, TokenCheck>([
+    ...(external === undefined
+      ? []
+      : createExternalTokenChecks(external.issuers, { ...parts, ...external })),
+    // The directory's own last: nobody else is believed under its name.
+    [parts.issuer, createOwnTokenCheck(parts)],
+  ]);
 
-  async function verify(token: string): Promise<Verified> {
+  async function verify(token: string): Promise<VerifiedToken> {
     const digest = createHash('sha256').update(token).digest('base64');
     const known = tokens.get(digest);
     if (known !== undefined) {
@@ -64,47 +46,15 @@ export function createAuthenticator(parts: AuthenticatorParts) {
       tokens.delete(digest);
       throw unauthenticated('The token has expired.');
     }
-    const claims = Claims.safeParse(await checkSignature(token));
-    if (!claims.success) throw unauthenticated('The token lacks a claim.');
-    const { aud, exp, oid, tid, appid } = claims.data;
-    if (tid !== tenantId) throw unauthenticated('The token is of another tenant.');
-    const verified: Verified = {
-      audience: aud,
-      goodUntil: exp + CLOCK_TOLERANCE_SECONDS,
-      objectId: oid,
-      ...(appid !== undefined && { applicationId: appid }),
-    };
+    const read = peek(token);
+    if (read === undefined) throw unauthenticated('The token is not valid.');
+    if (choosesItsKey(read.header))
+      throw unauthenticated('The token has a header that is not accepted.');
+    const check = checks.get(read.claims.iss ?? '');
+    if (check === undefined) throw unauthenticated('The issuer of the token is not known here.');
+    const verified = await check(token, read);
     tokens.set(digest, verified);
     return verified;
-  }
-
-  async function checkSignature(token: string): Promise<JWTPayload> {
-    try {
-      const { payload, protectedHeader } = await jwtVerify(
-        token,
-        async (header) => createLocalJWKSet(await parts.keySet(header.kid))(header),
-        {
-          algorithms: ['RS256'],
-          issuer: parts.issuer,
-          typ: 'JWT',
-          clockTolerance: CLOCK_TOLERANCE_SECONDS,
-          currentDate: clock.now(),
-          requiredClaims: ['aud', 'exp', 'iat'],
-        },
-      );
-      if (
-        REFUSED_HEADERS.some((name) => name in protectedHeader) ||
-        protectedHeader.kid === undefined
-      )
-        throw unauthenticated('The token has a header that is not accepted.');
-      return payload;
-    } catch (error) {
-      if (error instanceof ServiceError || !(error instanceof errors.JOSEError)) throw error;
-      throw unauthenticated(
-        error instanceof errors.JWTExpired ? 'The token has expired.' : 'The token is not valid.',
-        error,
-      );
-    }
   }
 
   return async (
@@ -118,30 +68,8 @@ export function createAuthenticator(parts: AuthenticatorParts) {
     if (token === undefined)
       throw unauthenticated('The Authorization header holds no bearer token.');
     const verified = await verify(token);
-    if (!isAudience(verified.audience, audience))
+    if (!verified.isFor(audience))
       throw unauthenticated('The token was issued for another resource.');
-    const { objectId, applicationId } = verified;
-    const principal = await principals.get(objectId, () =>
-      parts.principals.findPrincipal({ id: objectId }),
-    );
-    if (principal?.enabled !== true)
-      throw unauthenticated('The principal does not exist any more, or is disabled.');
-    return {
-      tenantId,
-      objectId,
-      ...(applicationId !== undefined && { applicationId }),
-      displayName: principal.displayName,
-      groups: principal.groups,
-    };
+    return verified.holder();
   };
-}
-
-/** A change of users or groups may be about anyone. */
-function touched({ topic, id }: StateChange) {
-  if (topic !== 'directory') return undefined;
-  return id === '*' ? ('all' as const) : { key: id };
-}
-
-function unauthenticated(message: string, cause?: unknown): ServiceError {
-  return new ServiceError('Unauthenticated', message, { cause });
 }

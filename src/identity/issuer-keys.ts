@@ -1,7 +1,7 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { type FetchJson } from './fetch-json.ts';
+import { type FetchJson } from '../network/fetch-json.ts';
 
 /** Where the keys of an issuer are: at `jwksUri`, or where its discovery document says. */
 interface IssuerPlace {

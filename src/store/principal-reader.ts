@@ -29,6 +29,18 @@ export function createPrincipalReader(context: StoreContext): PrincipalReader {
           groups: await groupsOf(db, id),
         };
       }),
+
+    findOwnIds: (ids) =>
+      reading(context, async (db) => {
+        const sought = sql`any(${ids.filter((id) => UUID.test(id))}::uuid[])`;
+        const { rows } = await sql<{ id: string }>`
+          select id from service_principal where pool_id = ${poolId} and id = ${sought}
+          union all
+          select id from directory_user where pool_id = ${poolId} and id = ${sought}
+          union all
+          select id from directory_group where pool_id = ${poolId} and id = ${sought}`.execute(db);
+        return rows.map((row) => row.id);
+      }),
   };
 
   async function userIdOf(

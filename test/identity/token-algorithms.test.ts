@@ -19,6 +19,7 @@ async function authenticator(clock: FakeClock) {
     keySet: () => Promise.resolve({ keys: [jwk] }),
     isAudience: () => true,
     principals: {
+      findOwnIds: () => Promise.resolve([]),
       findPrincipal: () =>
         Promise.resolve({ id: PRINCIPAL, displayName: 'client', enabled: true, groups: [] }),
     },

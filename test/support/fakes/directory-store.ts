@@ -113,6 +113,10 @@ export class FakeDirectoryStore implements DirectoryStore {
     return found && { ...found, groups: this.groups };
   }
 
+  findOwnIds(ids: readonly string[]): Promise<readonly string[]> {
+    return this.#read(() => ids.filter((id) => this.#principals.has(id)));
+  }
+
   listServicePrincipals(filter: Filter, page: PageRequest): Promise<Page<ServicePrincipal>> {
     return this.#read(() => list(this.#principals, filter, page));
   }
