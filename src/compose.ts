@@ -299,6 +299,7 @@ export async function compose(
   const tokenIssuer = createTokenIssuer(signingKeys, directory);
   const authenticateClient = createClientAuthenticator({
     directory: directoryStore,
+    credentials: credentialStore,
     hasher,
     verifyAssertion: createAssertionCheck({
       credentials: credentialStore,

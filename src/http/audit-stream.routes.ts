@@ -3,6 +3,7 @@ import { type RecordFormats } from '../core/audit.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type TrailFollower, type TrailPosition } from '../core/trail-ports.ts';
 import { type Authenticate } from './authentication.ts';
+import { clientThumbprint } from './client-certificate.ts';
 import { callerOf, contextOf } from './context.ts';
 import { type RouteServices } from './route.ts';
 
@@ -64,7 +65,10 @@ export function addAuditStreamRoute(
       await write(res, ': the audit trail\n\n', over);
       let lastWriteAt = performance.now();
       while (!over.aborted) {
-        const caller = await authenticate(req.headers.authorization, { audience: 'pool' });
+        const caller = await authenticate(req.headers.authorization, {
+          audience: 'pool',
+          thumbprint: () => clientThumbprint(req),
+        });
         if (!(await services.authorizer.isAllowed(caller, ACTION, '/'))) break;
         const page = await follower.read(position, PAGE);
         let text = '';

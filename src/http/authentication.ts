@@ -2,6 +2,7 @@ import { type RequestHandler } from 'express';
 import { ServiceError } from '../core/errors.ts';
 import { type Principal } from '../core/principal.ts';
 import { type Tracing } from '../core/tracing.ts';
+import { clientThumbprint } from './client-certificate.ts';
 import { contextOf } from './context.ts';
 import { type Throttle } from './throttle.ts';
 
@@ -11,7 +12,11 @@ export type Audience = 'pool' | 'directory';
 /** @throws ServiceError Unauthenticated */
 export type Authenticate = (
   authorizationHeader: string | undefined,
-  options: { readonly audience: Audience },
+  options: {
+    readonly audience: Audience;
+    /** Of the client certificate of the connection, where there is one: asked for when a token is bound to one. */
+    readonly thumbprint: () => string | undefined;
+  },
 ) => Promise<Principal>;
 
 /**
@@ -31,7 +36,8 @@ export function authentication(
     if (credential === undefined) throw new ServiceError('Unauthenticated', 'No credential.');
     context.audited = true;
     context.audit.note({ operation: 'Authentication' });
-    const check = () => authenticate(credential, { audience });
+    const thumbprint = () => clientThumbprint(req);
+    const check = () => authenticate(credential, { audience, thumbprint });
     const principal = await tracing.step('authenticate', check).catch(async (error: unknown) => {
       if (error instanceof ServiceError && error.code === 'Unauthenticated')
         await throttle.countRefusal(req.socket.remoteAddress);

@@ -1,5 +1,6 @@
 import express, { type Request, type Response, type Router } from 'express';
 import { type AuditTrail } from '../core/ports.ts';
+import { clientThumbprint } from './client-certificate.ts';
 import { contextOf } from './context.ts';
 import { send } from './send.ts';
 
@@ -19,6 +20,7 @@ export interface IdentityEndpoints {
     readonly version: Version;
     readonly authorization: string | undefined;
     readonly address: string;
+    readonly thumbprint: string | undefined;
     readonly requestId: string;
   }): Promise<TokenAnswer>;
 }
@@ -76,6 +78,7 @@ export function addIdentityRoutes(
         version,
         authorization: req.headers.authorization,
         address: req.socket.remoteAddress ?? '',
+        thumbprint: clientThumbprint(req),
         requestId,
       });
       audit.note({ ...answer.client });

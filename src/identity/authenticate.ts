@@ -19,6 +19,12 @@ export interface AuthenticatorParts extends OwnTokensParts {
   readonly clock: Clock;
 }
 
+interface AuthenticateOptions {
+  readonly audience: Audience;
+  /** Of the certificate of the connection (RFC 8705 §3.1), where the client has shown one. */
+  readonly thumbprint: () => string | undefined;
+}
+
 const HEADER_LIMIT = 16_384;
 const BEARER = /^Bearer ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;
 
@@ -59,7 +65,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
 
   return async (
     authorizationHeader: string | undefined,
-    { audience }: { readonly audience: Audience },
+    { audience, thumbprint }: AuthenticateOptions,
   ): Promise<Principal> => {
     const token =
       authorizationHeader !== undefined && authorizationHeader.length <= HEADER_LIMIT
@@ -70,6 +76,10 @@ export function createAuthenticator(parts: AuthenticatorParts) {
     const verified = await verify(token);
     if (!verified.isFor(audience))
       throw unauthenticated('The token was issued for another resource.');
+    if (verified.boundTo !== undefined && verified.boundTo !== thumbprint())
+      throw unauthenticated(
+        'The token is bound to a certificate that this connection has not shown.',
+      );
     return verified.holder();
   };
 }

@@ -1,4 +1,5 @@
 import { type Application, hintOf, type PasswordCredential } from '../core/directory.ts';
+import { type CredentialStore } from '../core/directory-ports.ts';
 import { type Clock, type DirectoryStore, type SecretHasher } from '../core/ports.ts';
 import { type VerifyAssertion } from './client-assertion.ts';
 import { type GuessLimit } from './guess-limit.ts';
@@ -8,7 +9,9 @@ import { type TokenSubject } from './tokens.ts';
 /** What a client brings to prove that it is this application. */
 type ClientProof =
   | { readonly kind: 'secret'; readonly secret: string }
-  | { readonly kind: 'assertion'; readonly assertion: string };
+  | { readonly kind: 'assertion'; readonly assertion: string }
+  /** The TLS connection's certificate, whose key the client has proved: RFC 8705 §3.1's `x5t#S256`. */
+  | { readonly kind: 'connection'; readonly thumbprint: string };
 
 export interface NamedClient {
   /** The application's appId, as the client wrote it. */
@@ -21,6 +24,7 @@ export interface ClientAuthenticatorParts {
     DirectoryStore,
     'findApplication' | 'findServicePrincipal' | 'listPasswords'
   >;
+  readonly credentials: Pick<CredentialStore, 'listCertificates'>;
   readonly hasher: SecretHasher;
   readonly verifyAssertion: VerifyAssertion;
   readonly guesses: GuessLimit;
@@ -34,9 +38,9 @@ export type AuthenticateClient = (
   address: string,
 ) => Promise<TokenSubject>;
 
-/** Applications of the built-in directory, by a secret or an assertion. Those who guess are slowed down. */
+/** Applications of the built-in directory, by a secret, an assertion or a client certificate. Those who guess are slowed down. */
 export function createClientAuthenticator(parts: ClientAuthenticatorParts): AuthenticateClient {
-  const { directory, hasher, verifyAssertion, guesses, clock } = parts;
+  const { directory, credentials, hasher, verifyAssertion, guesses, clock } = parts;
   // Checked in place of a secret that isn't there, so that unknown clients cost what known ones do.
   const decoy = hasher.hash('no client has this secret');
   decoy.catch(() => undefined);
@@ -62,6 +66,23 @@ export function createClientAuthenticator(parts: ClientAuthenticatorParts): Auth
     return verifyAssertion(application, assertion);
   }
 
+  /** RFC 8705 §2.2: the certificate itself is registered, whoever has signed it. */
+  async function checkConnection(application: Application | undefined, thumbprint: string) {
+    if (application === undefined) throw wrongClient();
+    const certificate = (await credentials.listCertificates(application.id)).find(
+      (one) => Buffer.from(one.thumbprint).toString('base64url') === thumbprint,
+    );
+    const now = clock.now();
+    if (certificate === undefined || now < certificate.startsAt || now >= certificate.endsAt)
+      throw new Refusal(
+        401,
+        'invalid_client',
+        700027,
+        'The certificate of the connection is not registered, or not valid at this time.',
+      );
+    return 'certificate' as const;
+  }
+
   async function findMatching(
     passwords: readonly PasswordCredential[],
     secret: string,
@@ -78,9 +99,14 @@ export function createClientAuthenticator(parts: ClientAuthenticatorParts): Auth
     application: Application | undefined,
     proof: ClientProof,
   ): Promise<TokenSubject['method']> {
-    return proof.kind === 'secret'
-      ? checkSecret(application, proof.secret)
-      : checkAssertion(application, proof.assertion);
+    switch (proof.kind) {
+      case 'secret':
+        return checkSecret(application, proof.secret);
+      case 'assertion':
+        return checkAssertion(application, proof.assertion);
+      case 'connection':
+        return checkConnection(application, proof.thumbprint);
+    }
   }
 
   return async ({ clientId, proof }, address) => {
@@ -104,7 +130,12 @@ export function createClientAuthenticator(parts: ClientAuthenticatorParts): Auth
         7000112,
         'The application has no enabled service principal.',
       );
-    return { application, principal, method };
+    return {
+      application,
+      principal,
+      method,
+      ...(proof.kind === 'connection' && { boundTo: proof.thumbprint }),
+    };
   };
 }
 

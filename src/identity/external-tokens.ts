@@ -9,6 +9,7 @@ import { type IssuerKeys } from './issuer-keys.ts';
 import {
   asUnauthenticated,
   CLOCK_TOLERANCE_SECONDS,
+  readBinding,
   type TokenCheck,
   unauthenticated,
 } from './token-check.ts';
@@ -79,6 +80,7 @@ export function createExternalTokenChecks(
         goodUntil: (payload.exp ?? 0) + CLOCK_TOLERANCE_SECONDS,
         // Which audiences are this service has been said for the issuer as a whole.
         isFor: () => true,
+        ...readBinding(payload),
         async holder() {
           const user = await findUser(issuer, subject);
           if (user === undefined) return principal;

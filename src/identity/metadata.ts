@@ -33,7 +33,9 @@ export function openidConfiguration(
       'client_secret_post',
       'client_secret_basic',
       'private_key_jwt',
+      'self_signed_tls_client_auth',
     ],
+    tls_client_certificate_bound_access_tokens: true,
     token_endpoint_auth_signing_alg_values_supported: ['PS256', 'RS256'],
   };
 }

@@ -8,6 +8,7 @@ import { type AudienceCheck } from './audiences.ts';
 import {
   asUnauthenticated,
   CLOCK_TOLERANCE_SECONDS,
+  readBinding,
   type TokenCheck,
   unauthenticated,
 } from './token-check.ts';
@@ -58,6 +59,7 @@ export function createOwnTokenCheck(parts: OwnTokensParts): TokenCheck {
     return {
       goodUntil: exp + CLOCK_TOLERANCE_SECONDS,
       isFor: (audience) => isAudience(aud, audience),
+      ...readBinding(payload),
       async holder() {
         const principal = await principals.get(objectId, () =>
           parts.principals.findPrincipal({ id: objectId }),

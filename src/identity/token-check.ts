@@ -1,4 +1,5 @@
-import { errors } from 'jose';
+import { errors, type JWTPayload } from 'jose';
+import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
 import { type Principal } from '../core/principal.ts';
 import { type Audience } from './audiences.ts';
@@ -9,6 +10,8 @@ export interface VerifiedToken {
   /** Seconds since 1970-01-01 UTC, tolerance included. */
   readonly goodUntil: number;
   isFor(audience: Audience): boolean;
+  /** The certificate that the connection must have shown (RFC 8705 §3.1), where the token is bound to one. */
+  readonly boundTo?: string;
   /** Who holds it, as the directory has it now. @throws ServiceError Unauthenticated, for one whose access has ended */
   holder(): Promise<Principal>;
 }
@@ -18,8 +21,21 @@ export type TokenCheck = (token: string, unverified: UnverifiedJwt) => Promise<V
 
 export const CLOCK_TOLERANCE_SECONDS = 60;
 
+const CertificateBinding = z.strictObject({ 'x5t#S256': z.string().length(43) });
+
 export function unauthenticated(message: string, cause?: unknown): ServiceError {
   return new ServiceError('Unauthenticated', message, { cause });
+}
+
+/**
+ * The certificate that a token's `cnf` (RFC 7800) binds it to.
+ * @throws ServiceError Unauthenticated for a token that is bound to what can't be proved here (RFC 9449's keys, say)
+ */
+export function readBinding(payload: JWTPayload): { readonly boundTo?: string } {
+  if (payload['cnf'] === undefined) return {};
+  const binding = CertificateBinding.safeParse(payload['cnf']);
+  if (!binding.success) throw unauthenticated('The token is bound to what cannot be proved here.');
+  return { boundTo: binding.data['x5t#S256'] };
 }
 
 /** What jose finds wrong with a token, in words that may be told. */

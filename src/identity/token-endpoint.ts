@@ -14,6 +14,8 @@ export interface TokenRequest {
   readonly authorization: string | undefined;
   /** Of the client's connection. */
   readonly address: string;
+  /** Of the certificate of that connection (RFC 8705 §3.1), where the client has shown one. */
+  readonly thumbprint: string | undefined;
   readonly requestId: string;
 }
 
@@ -57,7 +59,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
           70003,
           'The grant type must be client_credentials.',
         );
-      const named = readClient(form, request.authorization);
+      const named = readClient(form, request);
       const { clientId } = named;
       if (GUID.test(clientId)) client = { applicationId: clientId.toLowerCase() };
       const resource = readResource(form);
@@ -117,7 +119,7 @@ function readForm(form: Readonly<Record<string, unknown>>) {
 
 function readClient(
   form: (name: string) => string | undefined,
-  authorization: string | undefined,
+  { authorization, thumbprint }: Pick<TokenRequest, 'authorization' | 'thumbprint'>,
 ): NamedClient {
   const basic = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')?.[1];
   const [basicId, basicSecret] =
@@ -150,12 +152,14 @@ function readClient(
       throw new Refusal(401, 'invalid_client', 50027, 'The assertion is too long.');
     return { clientId, proof: { kind: 'assertion', assertion } };
   }
+  if (secret === undefined && thumbprint !== undefined)
+    return { clientId, proof: { kind: 'connection', thumbprint } };
   if (secret === undefined || secret === '')
     throw new Refusal(
       401,
       'invalid_client',
       7000218,
-      'The field client_secret or client_assertion is missing.',
+      'The field client_secret or client_assertion is missing, and the connection has no client certificate.',
     );
   return { clientId, proof: { kind: 'secret', secret } };
 }

@@ -16,6 +16,8 @@ export interface TokenSubject {
   readonly principal: ServicePrincipal;
   /** How the client proved who it is. */
   readonly method: 'secret' | 'certificate' | 'federated';
+  /** The client certificate of the connection, to which the token is bound then (RFC 8705 §3.1). */
+  readonly boundTo?: string;
 }
 
 /** As Entra ID tells it: 1 for a secret, 2 for a certificate or what stands for one. */
@@ -40,7 +42,7 @@ export function createTokenIssuer(
   { domain, tenantId }: { readonly domain: string; readonly tenantId: string },
 ): TokenIssuer {
   return {
-    async issue({ application, principal, method }, audience, now, lifetimeSeconds) {
+    async issue({ application, principal, method, boundTo }, audience, now, lifetimeSeconds) {
       const seconds = Math.floor(now.getTime() / 1000);
       const keyId = await keys.currentKeyId();
       const header = { alg: 'RS256', kid: keyId, typ: 'JWT' };
@@ -59,6 +61,7 @@ export function createTokenIssuer(
         tid: tenantId,
         uti: base64url.encode(randomBytes(16)),
         ver: '1.0',
+        ...(boundTo !== undefined && { cnf: { 'x5t#S256': boundTo } }),
       };
       const signed = `${encode(header)}.${encode(claims)}`;
       const signature = await keys.sign(keyId, new TextEncoder().encode(signed));

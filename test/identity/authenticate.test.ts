@@ -11,8 +11,9 @@ import {
   RESOURCE,
 } from '../support/identity.ts';
 
-const POOL = { audience: 'pool' } as const;
-const DIRECTORY = { audience: 'directory' } as const;
+const thumbprint = () => undefined;
+const POOL = { audience: 'pool', thumbprint } as const;
+const DIRECTORY = { audience: 'directory', thumbprint } as const;
 const GRAPH = 'https://graph.microsoft.com';
 
 let identity: Identity;
@@ -266,6 +267,11 @@ describe('what a refusal says', () => {
     [/another resource/, ({ issue }) => issue('https://example.com')],
     [/another tenant/, ({ forge }) => forge({ claims: { tid: 'x' } })],
     [/lacks a claim/, ({ forge }) => forge({ claims: { oid: undefined } })],
+    [/cannot be proved/, ({ forge }) => forge({ claims: { cnf: { jkt: 'x'.repeat(43) } } })],
+    [
+      /bound to a certificate/,
+      ({ forge }) => forge({ claims: { cnf: { 'x5t#S256': 'x'.repeat(43) } } }),
+    ],
     [/header that is not accepted/, ({ forge }) => forge({ header: { jku: 'https://x.example' } })],
     [/not valid/, ({ forge }) => forge({ header: { kid: 'f'.repeat(32) } })],
   ])('helps with %s, and repeats nothing of the token', async (message, make) => {

@@ -85,6 +85,7 @@ describe('the token endpoint', () => {
         version: 'v2.0',
         authorization: undefined,
         address: HERE,
+        thumbprint: undefined,
         requestId: 'the request',
       });
     for (let tries = 0; tries < 3; tries += 1)

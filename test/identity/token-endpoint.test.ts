@@ -32,6 +32,7 @@ async function request(changes: Form = {}, options: Options = {}) {
     version: 'v2.0',
     authorization: undefined,
     address: '192.0.2.1',
+    thumbprint: undefined,
     requestId: 'the request',
     ...options,
   });
@@ -63,7 +64,9 @@ describe('a client that proves its secret', () => {
       },
     ]);
     const header = `Bearer ${String(body['access_token'])}`;
-    await expect(identity.authenticate(header, { audience: 'pool' })).resolves.toMatchObject({
+    await expect(
+      identity.authenticate(header, { audience: 'pool', thumbprint: () => undefined }),
+    ).resolves.toMatchObject({
       objectId: identity.principal.id,
       applicationId: identity.application.appId,
     });

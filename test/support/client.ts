@@ -22,8 +22,10 @@ export type Caller = (
 export function createCaller(
   service: { readonly port: number; readonly ca: string },
   token?: string,
+  /** A client certificate and its key, PEM. */
+  tls: { readonly cert?: string; readonly key?: string } = {},
 ): Caller & { close(): void } {
-  const agent = new Agent({ ca: service.ca, keepAlive: true, maxSockets: 32 });
+  const agent = new Agent({ ...tls, ca: service.ca, keepAlive: true, maxSockets: 32 });
   const call: Caller = (method, path, body, headers = {}) =>
     new Promise((resolve, reject) => {
       const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);

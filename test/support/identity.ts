@@ -97,6 +97,7 @@ export async function createIdentity(
       tenants: createTenantCheck(tenantId),
       authenticateClient: createClientAuthenticator({
         directory: store,
+        credentials: { listCertificates: () => Promise.resolve([]) },
         hasher,
         verifyAssertion: () => Promise.reject(new Error('no assertions here')),
         guesses: createGuessLimit(guessLimits),
