@@ -7,6 +7,7 @@ import {
   openHsm,
   openRootKeys,
   type ServiceSettings,
+  SIGNING_KEY_DAYS,
   systemClock,
 } from './compose.ts';
 import { effectiveActions } from './core/action-pattern.ts';
@@ -100,10 +101,17 @@ export async function bootstrap(
           store: signingKeyStore,
           poolId: pool.id,
           newVersionId,
+          rotateAfterDays: SIGNING_KEY_DAYS,
+          clock: systemClock,
           steadyMs: () => performance.now(),
+          onBroken: () => undefined,
         });
-        await signingKeys.ensure();
-        await record('SigningKeyCreate', { after: { keyId: await signingKeys.currentKeyId() } });
+        await signingKeys.ensure(
+          new AuditDraft(systemClock.now, {
+            requestId: randomUUID(),
+            operation: 'SigningKeyCreate',
+          }),
+        );
       }
       const administrator =
         settings.administrator === 'none'

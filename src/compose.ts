@@ -103,6 +103,8 @@ export interface ServiceSettings {
   /** OIDC issuers besides the built-in directory, and PEM of authorities that theirs and federated ones may come from. */
   readonly issuers?: readonly ExternalIssuer[];
   readonly issuersCa?: string;
+  /** Age at which the key that signs the directory's tokens gets a successor; 30 where absent. */
+  readonly signingKeyDays?: number;
 }
 
 export interface Overrides {
@@ -124,6 +126,8 @@ export interface Service {
   /** Writes what is waiting, and gives up the HSM and the database. Requests must have ended. */
   close(): Promise<void>;
 }
+
+export const SIGNING_KEY_DAYS = 30;
 
 /** Limits of one process. Waits are in milliseconds. */
 const LIMITS = {
@@ -276,7 +280,12 @@ export async function compose(
     store: createSigningKeyStore(context),
     poolId: pool.id,
     newVersionId,
+    rotateAfterDays: settings.signingKeyDays ?? SIGNING_KEY_DAYS,
+    clock,
     steadyMs: () => performance.now(),
+    onBroken: (keyId) => {
+      log.error({ keyId }, 'the seal of a signing key of the directory does not verify: not used');
+    },
   });
   const directory = { domain: settings.domain, tenantId: pool.tenantId };
   const keySet = async (sought?: string) => toKeySet(await signingKeys.publicKeys(sought));
@@ -367,6 +376,7 @@ export async function compose(
     keys: keyStore,
     rotations,
     rotation,
+    signingKeys,
     trail,
     clock,
     newGuid: randomUUID,

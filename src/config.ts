@@ -28,6 +28,8 @@ export interface Config {
   readonly attestation: { readonly authorities?: readonly string[]; readonly caFile?: string };
   /** OIDC issuers besides the built-in directory; PEM of authorities that their certificates may come from. */
   readonly issuers: { readonly file?: string; readonly caFile?: string };
+  /** Age at which the key that signs the directory's tokens gets a successor. */
+  readonly signingKeyDays: number;
   /** Requests a second, of each process. */
   readonly limits: {
     readonly perPrincipal: number;
@@ -106,6 +108,7 @@ const Environment = z.object({
   STRONGROOM_ATTESTATION_CA_FILE: z.string().min(1).optional(),
   STRONGROOM_ISSUERS_FILE: z.string().min(1).optional(),
   STRONGROOM_ISSUERS_CA_FILE: z.string().min(1).optional(),
+  STRONGROOM_SIGNING_KEY_DAYS: count(1, 3650).default(30),
   STRONGROOM_LIMIT_PER_PRINCIPAL: count(1, 1_000_000).default(5_000),
   STRONGROOM_LIMIT_PER_ADDRESS: count(1, 1_000_000).default(20_000),
   STRONGROOM_LIMIT_REFUSED_CREDENTIALS: count(1, 1_000_000).default(200),
@@ -164,6 +167,7 @@ export function readConfig(
         caFile: env.STRONGROOM_ISSUERS_CA_FILE,
       }),
     },
+    signingKeyDays: env.STRONGROOM_SIGNING_KEY_DAYS,
     limits: {
       perPrincipal: env.STRONGROOM_LIMIT_PER_PRINCIPAL,
       perAddress: env.STRONGROOM_LIMIT_PER_ADDRESS,

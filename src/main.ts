@@ -126,6 +126,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         ...(config.tracesUrl !== undefined && { tracesUrl: config.tracesUrl }),
         attestation: await readAttestation(config),
         ...(await readIssuers(config)),
+        signingKeyDays: config.signingKeyDays,
         ...(config.sessions !== undefined && { sessions: config.sessions }),
       },
       environment: surroundings.environment,

@@ -17,6 +17,7 @@ export interface WorkerSettings {
   readonly attestation: AttestationSettings;
   readonly issuers: readonly ExternalIssuer[];
   readonly issuersCa?: string;
+  readonly signingKeyDays: number;
   readonly logLevel: string;
 }
 

@@ -2,6 +2,7 @@ import { AuditDraft } from './audit-draft.ts';
 import { type AuditTrail, type Clock, type KeyWriter, type RotationStore } from './ports.ts';
 import { type RotationService } from './rotation-service.ts';
 import { keyScope } from './role.ts';
+import { type SigningKeys } from './signing-key-service.ts';
 import { type KeyVersion } from './key.ts';
 
 /** What a pool's keepers are to hear of; types as Azure's Event Grid names them, shape as CloudEvents 1.0 has it. */
@@ -23,6 +24,7 @@ export interface MaintenanceParts {
   readonly keys: Pick<KeyWriter, 'purgeExpiredKey'>;
   readonly rotations: Pick<RotationStore, 'claimDueRotation' | 'takeDueNotice'>;
   readonly rotation: Pick<RotationService, 'rotateDue'>;
+  readonly signingKeys: Pick<SigningKeys, 'rotateDue'>;
   readonly trail: AuditTrail;
   readonly clock: Clock;
   readonly newGuid: () => string;
@@ -37,12 +39,12 @@ const BATCH = 100;
 const CLAIM_SECONDS = 300;
 
 /**
- * What a pool does by itself, whenever it is due: the purge of deleted keys after their retention, rotation, and word of
- * keys that are to be renewed. Any number of processes may do it at once: each thing is taken by one of them, and what
+ * What a pool does by itself, whenever it is due: the purge of deleted keys after their retention, rotation, word of keys
+ * that are to be renewed, and new keys for the directory to sign with. Any number of processes may do it at once: each thing is taken by one of them, and what
  * came due while none was running is done by the first that does.
  */
 export function createMaintenance(parts: MaintenanceParts) {
-  const { keys, rotations, rotation, trail, clock, newGuid, onEvent, onError } = parts;
+  const { keys, rotations, rotation, signingKeys, trail, clock, newGuid, onEvent, onError } = parts;
   const seconds = () => Math.floor(clock.now().getTime() / 1000);
   const draft = (operation: string) =>
     new AuditDraft(() => clock.now(), { requestId: newGuid(), operation });
@@ -76,10 +78,13 @@ export function createMaintenance(parts: MaintenanceParts) {
     return true;
   }
 
+  const rotateSigningKey = () => signingKeys.rotateDue(draft('SigningKeyRotateScheduled'));
+
+  const steps = { purgeExpired, rotateDue, notifyDue, rotateSigningKey };
   return {
     /** Does what is due now, as far as it fits in one go. Never rejects. */
     async runOnce(): Promise<void> {
-      for (const [operation, step] of Object.entries({ purgeExpired, rotateDue, notifyDue }))
+      for (const [operation, step] of Object.entries(steps))
         try {
           for (let done = 0; done < BATCH && (await step()); done += 1);
         } catch (error) {

@@ -231,8 +231,21 @@ export interface DirectoryStore {
 /** The directory's token-signing keys: sealed RSA keys like any other, but not among the pool's keys. */
 export interface SigningKeyStore {
   /** Newest first, at most two. */
-  listSigningKeys(): Promise<readonly KeyMaterial[]>;
-  insertSigningKey(material: KeyMaterial): Promise<void>;
+  listSigningKeys(): Promise<readonly SigningKey[]>;
+  /**
+   * Puts a key after the newest, whose version is `after`, and takes away all before that one.
+   * @returns false where another key has been put after it already
+   */
+  insertSigningKey(
+    key: SigningKey,
+    after: KeyVersionId | undefined,
+    change: AuditedChange,
+  ): Promise<boolean>;
+}
+
+export interface SigningKey {
+  readonly material: KeyMaterial;
+  readonly createdAt: Date;
 }
 
 /** Slow, salted hashing of client secrets. */

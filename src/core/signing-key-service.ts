@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
+import { type AuditedChange } from './audit.ts';
+import { ServiceError } from './errors.ts';
 import { type Hsm } from './hsm.ts';
+import { type KeyEgress } from './key-egress.ts';
 import { type KeyMaterial, type KeyVersionId, parseKeyName } from './key.ts';
-import { type SigningKeyStore } from './ports.ts';
+import { type Clock, type SigningKey, type SigningKeyStore } from './ports.ts';
 
 const NAME = parseKeyName('directory-signing');
 
@@ -14,7 +17,9 @@ export interface DirectoryKey {
 
 export interface SigningKeys {
   /** Makes the first key where there is none. The caller lets no other process do the same meanwhile. */
-  ensure(): Promise<void>;
+  ensure(change: AuditedChange): Promise<void>;
+  /** Puts a new key after one that has grown too old; the one before that goes. False where nothing is due. */
+  rotateDue(change: AuditedChange): Promise<boolean>;
   /** The keys by which tokens are to be checked, newest first; `sought` makes it look for a key it doesn't know yet. */
   publicKeys(sought?: string): Promise<readonly DirectoryKey[]>;
   /** The key that signs now. */
@@ -24,29 +29,36 @@ export interface SigningKeys {
 }
 
 export interface SigningKeysParts {
-  readonly hsm: Hsm;
+  readonly hsm: Pick<Hsm, 'generateKey' | 'sign'> & Pick<KeyEgress, 'requireIntact'>;
   readonly store: SigningKeyStore;
   readonly poolId: string;
   readonly newVersionId: () => KeyVersionId;
+  /** Age at which a key is followed by a new one. */
+  readonly rotateAfterDays: number;
+  readonly clock: Clock;
   /** Milliseconds on any steady clock. */
   readonly steadyMs: () => number;
+  /** What the database holds as a key of the directory isn't what the HSM has sealed: it is used for nothing. */
+  readonly onBroken: (keyId: string) => void;
 }
 
 /** Another process may have made a newer key: how old what we know of them may be. */
 const REFRESH_AFTER_MS = 60_000;
 /** A token names a key that isn't known: it may be new. Made-up names must not cost a query each. */
 const LOOK_AGAIN_AFTER_MS = 1_000;
+/** A new key is published for so long before it signs: those who check tokens elsewhere keep what they have read. */
+const PUBLISHED_BEFORE_USE_MS = 10 * 60_000;
+const DAY_MS = 86_400_000;
 
 /** The keys that sign the directory's tokens: made and used inside the HSM, and sealed like the pool's keys. */
 export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
-  const { hsm, store, poolId, newVersionId, steadyMs } = parts;
-  let known: readonly KeyMaterial[] = [];
+  const { hsm, store, poolId, newVersionId, clock, steadyMs, onBroken } = parts;
+  let known: readonly SigningKey[] = [];
   let readAt = Number.NEGATIVE_INFINITY;
-  let reading: Promise<readonly KeyMaterial[]> | undefined;
+  let reading: Promise<readonly SigningKey[]> | undefined;
 
-  async function keys(sought?: string): Promise<readonly KeyMaterial[]> {
-    const isKnown =
-      sought === undefined || known.some(({ identity }) => identity.version === sought);
+  async function keys(sought?: string): Promise<readonly SigningKey[]> {
+    const isKnown = sought === undefined || known.some(({ material }) => idOf(material) === sought);
     const limit = isKnown ? REFRESH_AFTER_MS : LOOK_AGAIN_AFTER_MS;
     if (known.length > 0 && steadyMs() - readAt <= limit) return known;
     // Those who come while it is read wait for the same answer.
@@ -56,31 +68,61 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
     return reading;
   }
 
-  async function read(): Promise<readonly KeyMaterial[]> {
-    known = await store.listSigningKeys();
+  /** Whoever writes to the database must not be believed as a signer: only what the HSM has sealed is. */
+  async function read(): Promise<readonly SigningKey[]> {
+    const intact: SigningKey[] = [];
+    for (const key of await store.listSigningKeys())
+      if (await isIntact(key.material)) intact.push(key);
+      else onBroken(idOf(key.material));
+    known = intact;
     readAt = steadyMs();
     return known;
   }
 
+  async function isIntact(material: KeyMaterial): Promise<boolean> {
+    if (material.identity.name !== NAME) return false;
+    try {
+      await hsm.requireIntact(material);
+      return true;
+    } catch (error) {
+      if (error instanceof ServiceError && error.code === 'KeyIntegrityViolation') return false;
+      throw error;
+    }
+  }
+
+  const generate = () =>
+    hsm.generateKey(
+      {
+        pool: poolId,
+        name: NAME,
+        version: newVersionId(),
+        operations: ['sign', 'verify'],
+        exportable: false,
+        origin: 'generated',
+      },
+      { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 },
+    );
+  const ageMs = ({ createdAt }: SigningKey) => clock.now().getTime() - createdAt.getTime();
+
   return {
-    async ensure() {
+    async ensure(change) {
       if ((await store.listSigningKeys()).length > 0) return;
-      const material = await hsm.generateKey(
-        {
-          pool: poolId,
-          name: NAME,
-          version: newVersionId(),
-          operations: ['sign', 'verify'],
-          exportable: false,
-          origin: 'generated',
-        },
-        { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 },
-      );
-      await store.insertSigningKey(material);
+      const material = await generate();
+      change.note({ change: { after: { keyId: idOf(material) } } });
+      await store.insertSigningKey({ material, createdAt: clock.now() }, undefined, change);
+    },
+
+    async rotateDue(change) {
+      const [newest] = await store.listSigningKeys();
+      if (newest === undefined || ageMs(newest) < parts.rotateAfterDays * DAY_MS) return false;
+      const before = newest.material.identity.version;
+      const material = await generate();
+      change.note({ change: { before: { keyId: before }, after: { keyId: idOf(material) } } });
+      return store.insertSigningKey({ material, createdAt: clock.now() }, before, change);
     },
 
     async publicKeys(sought) {
-      return (await keys(sought)).flatMap(({ identity, publicKey }) =>
+      return (await keys(sought)).flatMap(({ material: { identity, publicKey } }) =>
         publicKey?.keyType === 'RSA-HSM'
           ? [{ kid: identity.version, n: publicKey.n, e: publicKey.e }]
           : [],
@@ -88,15 +130,20 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
     },
 
     async currentKeyId() {
-      const [newest] = await keys();
+      const [newest, before] = await keys();
       if (newest === undefined) throw new Error('the directory has no signing key');
-      return newest.identity.version;
+      const isNew = before !== undefined && ageMs(newest) < PUBLISHED_BEFORE_USE_MS;
+      return idOf((isNew ? before : newest).material);
     },
 
     async sign(keyId, bytes) {
-      const material = (await keys(keyId)).find(({ identity }) => identity.version === keyId);
-      if (material === undefined) throw new Error('the directory has no such signing key');
-      return hsm.sign(material, 'RS256', createHash('sha256').update(bytes).digest());
+      const key = (await keys(keyId)).find(({ material }) => idOf(material) === keyId);
+      if (key === undefined) throw new Error('the directory has no such signing key');
+      return hsm.sign(key.material, 'RS256', createHash('sha256').update(bytes).digest());
     },
   };
+}
+
+function idOf({ identity }: KeyMaterial): string {
+  return identity.version;
 }

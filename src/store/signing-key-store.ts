@@ -5,8 +5,8 @@ import {
   type KeyOperation,
   type KeyVersionId,
 } from '../core/key.ts';
-import { type SigningKeyStore } from '../core/ports.ts';
-import { reading, type StoreContext } from './database.ts';
+import { type SigningKey, type SigningKeyStore } from '../core/ports.ts';
+import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { type SigningKeyRow } from './tables.ts';
 
 /** The one that signs, and the one before it, whose tokens may still be about. */
@@ -24,15 +24,15 @@ export function createSigningKeyStore(context: StoreContext): SigningKeyStore {
           .orderBy('ordinal', 'desc')
           .limit(PUBLISHED)
           .execute();
-        return rows.map(toMaterial);
+        return rows.map(toSigningKey);
       }),
 
-    insertSigningKey: (material) =>
-      reading(context, async (db) => {
+    insertSigningKey: async ({ material, createdAt }, after, change) => {
+      const put = async (trx: Trx) => {
         const { identity, spec, publicKey, sealed } = material;
         if (spec.keyType !== 'RSA-HSM' || publicKey?.keyType !== 'RSA-HSM')
           throw new TypeError('tokens are signed with RSA keys');
-        await db
+        const { numInsertedOrUpdatedRows: added } = await trx
           .insertInto('signing_key')
           .values({
             pool_id: poolId,
@@ -46,10 +46,26 @@ export function createSigningKeyStore(context: StoreContext): SigningKeyStore {
             root_generation: sealed.rootGeneration,
             blob: Buffer.from(sealed.blob),
             seal: Buffer.from(sealed.seal),
+            created_at: createdAt,
+            after_version: after ?? null,
           })
+          .onConflict((conflict) => conflict.columns(['pool_id', 'after_version']).doNothing())
+          .executeTakeFirstOrThrow();
+        if (added !== 1n) return undefined;
+        await trx
+          .deleteFrom('signing_key')
+          .where('pool_id', '=', poolId)
+          .where('version', 'not in', [identity.version, after ?? ''])
           .execute();
-      }),
+        return true;
+      };
+      return (await changing(context, change, () => [], put)) === true;
+    },
   };
+}
+
+function toSigningKey(row: SigningKeyRow): SigningKey {
+  return { material: toMaterial(row), createdAt: row.created_at };
 }
 
 function toMaterial(row: SigningKeyRow): KeyMaterial {

@@ -69,6 +69,8 @@ interface SigningKeyTable {
   root_generation: number;
   blob: Buffer;
   seal: Buffer;
+  created_at: Date;
+  after_version: string | null;
 }
 
 interface RotationPolicyTable {

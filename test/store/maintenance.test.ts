@@ -63,6 +63,7 @@ function startProcess(
     keys,
     rotations,
     rotation,
+    signingKeys: { rotateDue: () => Promise.resolve(false) },
     trail: { append: () => Promise.resolve(), appendLater: () => undefined },
     clock,
     newGuid: randomUUID,

@@ -1,7 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { sql } from 'kysely';
 import { type KeyMaterial, parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
+import { type SigningKey } from '../../src/core/ports.ts';
 import {
   findPool,
   insertPool,
@@ -9,7 +11,14 @@ import {
   withPoolLock,
 } from '../../src/store/pool-store.ts';
 import { createSigningKeyStore } from '../../src/store/signing-key-store.ts';
-import { makePool, newVersion, openStoreDatabase, processOf } from '../support/store.ts';
+import {
+  eventsOf,
+  makePool,
+  newChange,
+  newVersion,
+  openStoreDatabase,
+  processOf,
+} from '../support/store.ts';
 
 const database = await openStoreDatabase();
 const { db, otherDb } = database;
@@ -74,8 +83,8 @@ describe('the lock of a pool', () => {
 });
 
 describe('signing keys', () => {
-  function signingKey(pool: string): KeyMaterial {
-    return {
+  function signingKey(pool: string): SigningKey {
+    const material: KeyMaterial = {
       identity: {
         pool,
         name: parseKeyName('directory-signing'),
@@ -88,20 +97,53 @@ describe('signing keys', () => {
       publicKey: { keyType: 'RSA-HSM', n: randomBytes(256), e: Buffer.from([1, 0, 1]) },
       sealed: { rootGeneration: 1, blob: randomBytes(1_200), seal: randomBytes(32) },
     };
+    return { material, createdAt: new Date() };
   }
+  const idOf = (key?: SigningKey) => key?.material.identity.version;
 
   test('come back as they were written, the newest first, two at most', async () => {
     const pool = await makePool(db);
     const store = createSigningKeyStore(processOf(db, pool));
     await expect(store.listSigningKeys()).resolves.toEqual([]);
     const keys = [signingKey(pool.id), signingKey(pool.id), signingKey(pool.id)];
-    for (const key of keys) await store.insertSigningKey(key);
+    for (const [index, key] of keys.entries()) {
+      const after = idOf(keys[index - 1]);
+      await expect(store.insertSigningKey(key, after, newChange())).resolves.toBe(true);
+    }
     await expect(store.listSigningKeys()).resolves.toEqual([keys[2], keys[1]]);
+    const { rows } = await sql`select 1 from signing_key where pool_id = ${pool.id}`.execute(db);
+    expect(rows).toHaveLength(2);
+  });
+
+  test('are put after one another once, however many try, with one record', async () => {
+    const pool = await makePool(db);
+    const store = createSigningKeyStore(processOf(db, pool));
+    const first = signingKey(pool.id);
+    await store.insertSigningKey(first, undefined, newChange());
+    const added = await Promise.all(
+      Array.from({ length: 4 }, () =>
+        createSigningKeyStore(processOf(db, pool)).insertSigningKey(
+          signingKey(pool.id),
+          idOf(first),
+          newChange('SigningKeyRotateScheduled'),
+        ),
+      ),
+    );
+    expect(added.filter(Boolean)).toHaveLength(1);
+    await expect(store.listSigningKeys()).resolves.toHaveLength(2);
+    const events = await eventsOf(processOf(db, pool));
+    expect(
+      events.filter(({ operation }) => operation === 'SigningKeyRotateScheduled'),
+    ).toHaveLength(1);
   });
 
   test('of one pool are not those of another', async () => {
     const [pool, other] = [await makePool(db), await makePool(db)];
-    await createSigningKeyStore(processOf(db, pool)).insertSigningKey(signingKey(pool.id));
+    await createSigningKeyStore(processOf(db, pool)).insertSigningKey(
+      signingKey(pool.id),
+      undefined,
+      newChange(),
+    );
     await expect(createSigningKeyStore(processOf(db, other)).listSigningKeys()).resolves.toEqual(
       [],
     );
@@ -110,9 +152,9 @@ describe('signing keys', () => {
   test('are RSA keys, and no others', async () => {
     const pool = await makePool(db);
     const store = createSigningKeyStore(processOf(db, pool));
-    await expect(store.insertSigningKey(newVersion(pool.id, 'ec').material)).rejects.toThrow(
-      TypeError,
-    );
+    const { material } = newVersion(pool.id, 'ec');
+    const key = { material, createdAt: new Date() };
+    await expect(store.insertSigningKey(key, undefined, newChange())).rejects.toThrow(TypeError);
     await expect(store.listSigningKeys()).resolves.toEqual([]);
   });
 });

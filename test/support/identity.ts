@@ -156,8 +156,14 @@ async function makeSigningKeys(): Promise<SigningKeys> {
     store: new FakeSigningKeyStore(),
     poolId: randomUUID(),
     newVersionId: () => parseKeyVersionId(randomBytes(16).toString('hex')),
+    rotateAfterDays: 30,
+    clock: { now: () => new Date() },
     steadyMs: () => performance.now(),
+    onBroken: (keyId) => {
+      throw new Error(`the seal of ${keyId} is broken`);
+    },
   });
-  await keys.ensure();
+  const requestId = randomUUID();
+  await keys.ensure(new AuditDraft(() => new Date(), { requestId, operation: 'Test' }));
   return keys;
 }

@@ -11,6 +11,7 @@ import {
 import { promisify } from 'node:util';
 import { ServiceError } from '../../../src/core/errors.ts';
 import { type Hsm } from '../../../src/core/hsm.ts';
+import { type KeyEgress } from '../../../src/core/key-egress.ts';
 import { type KeyIdentity, type KeyMaterial } from '../../../src/core/key.ts';
 
 const generate = promisify(generateKeyPair);
@@ -19,7 +20,7 @@ const generate = promisify(generateKeyPair);
 const SHA256_PREFIX = Buffer.from('3031300d060960864801650304020105000420', 'hex');
 
 /** An HSM that can do RSA with RS256, for what signs tokens; private keys stay inside, found by the blob. */
-export function createRsaHsm(): Hsm {
+export function createRsaHsm(): Hsm & Pick<KeyEgress, 'requireIntact'> {
   const inside = new Map<string, KeyObject>();
 
   function open({ identity, sealed }: KeyMaterial): KeyObject {
@@ -67,6 +68,11 @@ export function createRsaHsm(): Hsm {
       }
     },
 
+    requireIntact: (key) =>
+      new Promise((resolve) => {
+        open(key);
+        resolve();
+      }),
     reseal: cannot,
     encrypt: cannot,
     decrypt: cannot,
