@@ -102,6 +102,7 @@ export async function bootstrap(
           poolId: pool.id,
           newVersionId,
           rotateAfterDays: SIGNING_KEY_DAYS,
+          feed: { subscribe: () => undefined },
           clock: systemClock,
           steadyMs: () => performance.now(),
           onBroken: () => undefined,

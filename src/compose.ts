@@ -281,6 +281,7 @@ export async function compose(
     poolId: pool.id,
     newVersionId,
     rotateAfterDays: settings.signingKeyDays ?? SIGNING_KEY_DAYS,
+    feed,
     clock,
     steadyMs: () => performance.now(),
     onBroken: (keyId) => {

@@ -297,7 +297,7 @@ export interface PolicyReader {
 
 /** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), or a setting. */
 export interface StateChange {
-  readonly topic: 'key' | 'assignment' | 'role' | 'directory' | 'setting';
+  readonly topic: 'key' | 'assignment' | 'role' | 'directory' | 'setting' | 'signing-key';
   readonly id: string;
 }
 

@@ -4,7 +4,7 @@ import { ServiceError } from './errors.ts';
 import { type Hsm } from './hsm.ts';
 import { type KeyEgress } from './key-egress.ts';
 import { type KeyMaterial, type KeyVersionId, parseKeyName } from './key.ts';
-import { type Clock, type SigningKey, type SigningKeyStore } from './ports.ts';
+import { type ChangeFeed, type Clock, type SigningKey, type SigningKeyStore } from './ports.ts';
 
 const NAME = parseKeyName('directory-signing');
 
@@ -35,6 +35,7 @@ export interface SigningKeysParts {
   readonly newVersionId: () => KeyVersionId;
   /** Age at which a key is followed by a new one. */
   readonly rotateAfterDays: number;
+  readonly feed: Pick<ChangeFeed, 'subscribe'>;
   readonly clock: Clock;
   /** Milliseconds on any steady clock. */
   readonly steadyMs: () => number;
@@ -42,7 +43,7 @@ export interface SigningKeysParts {
   readonly onBroken: (keyId: string) => void;
 }
 
-/** Another process may have made a newer key: how old what we know of them may be. */
+/** How old what is known of the keys may be where no word of a newer one came. */
 const REFRESH_AFTER_MS = 60_000;
 /** A token names a key that isn't known: it may be new. Made-up names must not cost a query each. */
 const LOOK_AGAIN_AFTER_MS = 1_000;
@@ -56,11 +57,15 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   let known: readonly SigningKey[] = [];
   let readAt = Number.NEGATIVE_INFINITY;
   let reading: Promise<readonly SigningKey[]> | undefined;
+  let isStale = false;
+  parts.feed.subscribe((change) => {
+    if (change === 'everything' || change.topic === 'signing-key') isStale = true;
+  });
 
   async function keys(sought?: string): Promise<readonly SigningKey[]> {
     const isKnown = sought === undefined || known.some(({ material }) => idOf(material) === sought);
     const limit = isKnown ? REFRESH_AFTER_MS : LOOK_AGAIN_AFTER_MS;
-    if (known.length > 0 && steadyMs() - readAt <= limit) return known;
+    if (known.length > 0 && !isStale && steadyMs() - readAt <= limit) return known;
     // Those who come while it is read wait for the same answer.
     reading ??= read().finally(() => {
       reading = undefined;
@@ -70,6 +75,8 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
 
   /** Whoever writes to the database must not be believed as a signer: only what the HSM has sealed is. */
   async function read(): Promise<readonly SigningKey[]> {
+    // What changes meanwhile is read again.
+    isStale = false;
     const intact: SigningKey[] = [];
     for (const key of await store.listSigningKeys())
       if (await isIntact(key.material)) intact.push(key);

@@ -59,7 +59,8 @@ export function createSigningKeyStore(context: StoreContext): SigningKeyStore {
           .execute();
         return true;
       };
-      return (await changing(context, change, () => [], put)) === true;
+      const told = { topic: 'signing-key', id: material.identity.version } as const;
+      return (await changing(context, change, told, put)) === true;
     },
   };
 }

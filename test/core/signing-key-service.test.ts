@@ -4,6 +4,7 @@ import { AuditDraft } from '../../src/core/audit-draft.ts';
 import { parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
 import { type SigningKey } from '../../src/core/ports.ts';
 import { createSigningKeys } from '../../src/core/signing-key-service.ts';
+import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
 import { FakeClock } from '../support/fakes/clock.ts';
 import { createRsaHsm } from '../support/fakes/rsa-hsm.ts';
 import { FakeSigningKeyStore } from '../support/fakes/signing-key-store.ts';
@@ -16,9 +17,11 @@ const bytes = new TextEncoder().encode('header.payload');
 
 let store: FakeSigningKeyStore;
 let clock: FakeClock;
+let feed: FakeChangeFeed;
 let broken: string[];
 beforeEach(() => {
   store = new FakeSigningKeyStore();
+  feed = new FakeChangeFeed();
   clock = new FakeClock('2026-05-01T12:00:00Z');
   broken = [];
 });
@@ -31,6 +34,7 @@ const open = () =>
     poolId: POOL,
     newVersionId: () => parseKeyVersionId(randomBytes(16).toString('hex')),
     rotateAfterDays: ROTATE_AFTER_DAYS,
+    feed,
     clock,
     steadyMs: () => clock.now().getTime(),
     onBroken: (keyId) => broken.push(keyId),
@@ -149,16 +153,39 @@ describe('rotation', () => {
 });
 
 describe('a key that another process has made', () => {
-  test('is known after a minute', async () => {
+  test.each<[string, () => void]>([
+    [
+      'after a minute',
+      () => {
+        clock.advance(61);
+      },
+    ],
+    [
+      'at once when word of it comes',
+      () => {
+        feed.tell({ topic: 'signing-key', id: 'any' });
+      },
+    ],
+    [
+      'when word may have been missed',
+      () => {
+        feed.tell('everything');
+      },
+    ],
+  ])('is known %s', async (_when, happens) => {
     const first = await addKey();
+    clock.advance(ROTATE_AFTER_DAYS * DAY);
     const keys = open();
-    expect(await keys.currentKeyId()).toBe(first);
-    const second = await addKey();
-    expect((await keys.publicKeys()).map(({ kid }) => kid)).toEqual([second, first]);
+    const ids = async () => (await keys.publicKeys()).map(({ kid }) => kid);
+    expect(await ids()).toEqual([first]);
+    await open().rotateDue(change());
+    expect(await ids()).toEqual([first]);
+    happens();
+    expect(await ids()).toEqual([...(await storedIds())]);
+    expect(await ids()).toHaveLength(2);
   });
 
   test('is found at once when a token names it, but not sought more than once a second', async () => {
-    clock.advance(0);
     const first = await addKey();
     clock.advance(ROTATE_AFTER_DAYS * DAY);
     const keys = open();

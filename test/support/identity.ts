@@ -157,6 +157,7 @@ async function makeSigningKeys(): Promise<SigningKeys> {
     poolId: randomUUID(),
     newVersionId: () => parseKeyVersionId(randomBytes(16).toString('hex')),
     rotateAfterDays: 30,
+    feed: new FakeChangeFeed(),
     clock: { now: () => new Date() },
     steadyMs: () => performance.now(),
     onBroken: (keyId) => {
