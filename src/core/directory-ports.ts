@@ -1,6 +1,7 @@
 import { type AuditedChange } from './audit.ts';
 import {
   type CertificateCredential,
+  type DirectoryFilter,
   type DirectoryPrincipal,
   type FederatedCredential,
   type Group,
@@ -15,7 +16,7 @@ export interface PeopleStore {
   /** @throws ServiceError DirectoryObjectExists when a name or an identity is taken */
   insertUser(user: User, change: AuditedChange): Promise<void>;
   findUser(id: string): Promise<User | undefined>;
-  listUsers(filter: { displayName?: string }, page: PageRequest): Promise<Page<User>>;
+  listUsers(filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<User>>;
   /** Replaces all of it. @throws ServiceError DirectoryObjectExists */
   updateUser(user: User, change: AuditedChange): Promise<boolean>;
   /** With its memberships and role assignments. @throws ServiceError LastAdministrator */
@@ -23,7 +24,7 @@ export interface PeopleStore {
 
   insertGroup(group: Group, change: AuditedChange): Promise<void>;
   findGroup(id: string): Promise<Group | undefined>;
-  listGroups(filter: { displayName?: string }, page: PageRequest): Promise<Page<Group>>;
+  listGroups(filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<Group>>;
   /** With its members' membership and its role assignments. @throws ServiceError LastAdministrator */
   deleteGroup(id: string, change: AuditedChange): Promise<boolean>;
   /** @throws ServiceError DirectoryObjectNotFound for a group or a member that isn't there, DirectoryObjectExists */

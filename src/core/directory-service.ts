@@ -4,6 +4,7 @@ import {
   hintOf,
   type PasswordCredential,
   type ServicePrincipal,
+  type DirectoryFilter,
 } from './directory.ts';
 import { ServiceError } from './errors.ts';
 import {
@@ -35,11 +36,6 @@ const PASSWORDS_LIMIT = 20;
 /** Graph's own default. */
 const PASSWORD_YEARS = 2;
 
-interface Filter {
-  readonly appId?: string;
-  readonly displayName?: string;
-}
-
 /** The built-in directory: applications, their secrets and service principals. Who may is decided before. */
 export function createDirectoryService(parts: DirectoryServiceParts) {
   const { store, hasher, newGuid, newSecret, clock } = parts;
@@ -65,7 +61,7 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
       return application;
     },
 
-    listApplications(filter: Filter, page: PageRequest): Promise<Page<Application>> {
+    listApplications(filter: DirectoryFilter, page: PageRequest): Promise<Page<Application>> {
       return store.listApplications(filter, page);
     },
 
@@ -146,7 +142,10 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
       return found;
     },
 
-    listServicePrincipals(filter: Filter, page: PageRequest): Promise<Page<ServicePrincipal>> {
+    listServicePrincipals(
+      filter: DirectoryFilter,
+      page: PageRequest,
+    ): Promise<Page<ServicePrincipal>> {
       return store.listServicePrincipals(filter, page);
     },
 

@@ -8,6 +8,14 @@ export interface Application {
   readonly createdAt: Date;
 }
 
+/** Which entries are listed: those that fit all of it. */
+export interface DirectoryFilter {
+  readonly appId?: string;
+  readonly displayName?: string;
+  /** Whether letters are upper or lower case doesn't matter to it, as in Graph. */
+  readonly displayNamePrefix?: string;
+}
+
 export interface ServicePrincipal {
   /** Object id: what role assignments name. */
   readonly id: string;

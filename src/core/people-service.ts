@@ -1,5 +1,5 @@
 import { type AuditedChange } from './audit.ts';
-import { type Group, type GroupMember, type User } from './directory.ts';
+import { type Group, type GroupMember, type User, type DirectoryFilter } from './directory.ts';
 import { type PeopleStore } from './directory-ports.ts';
 import { ServiceError } from './errors.ts';
 import { type Page, type PageRequest } from './ports.ts';
@@ -33,7 +33,7 @@ export function createPeopleService(parts: {
       return user;
     },
 
-    listUsers: (filter: { displayName?: string }, page: PageRequest): Promise<Page<User>> =>
+    listUsers: (filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<User>> =>
       store.listUsers(filter, page),
 
     /** A disabled user's tokens are refused from then on. @throws ServiceError DirectoryObjectNotFound, DirectoryObjectExists */
@@ -61,7 +61,7 @@ export function createPeopleService(parts: {
       return group;
     },
 
-    listGroups: (filter: { displayName?: string }, page: PageRequest): Promise<Page<Group>> =>
+    listGroups: (filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<Group>> =>
       store.listGroups(filter, page),
 
     /** @throws ServiceError DirectoryObjectNotFound, LastAdministrator */

@@ -5,7 +5,12 @@ import {
   type AuditFilter,
   type AuditRecord,
 } from './audit.ts';
-import { type Application, type PasswordCredential, type ServicePrincipal } from './directory.ts';
+import {
+  type Application,
+  type PasswordCredential,
+  type ServicePrincipal,
+  type DirectoryFilter,
+} from './directory.ts';
 import {
   type DeletedKey,
   type KeyMaterial,
@@ -201,10 +206,7 @@ export interface Authorizer {
 export interface DirectoryStore {
   insertApplication(application: Application, change: AuditedChange): Promise<void>;
   findApplication(by: { id: string } | { appId: string }): Promise<Application | undefined>;
-  listApplications(
-    filter: { appId?: string; displayName?: string },
-    page: PageRequest,
-  ): Promise<Page<Application>>;
+  listApplications(filter: DirectoryFilter, page: PageRequest): Promise<Page<Application>>;
   /** With its passwords, service principal and that principal's role assignments. False where there is none. */
   deleteApplication(id: string, change: AuditedChange): Promise<boolean>;
   insertPassword(
@@ -222,7 +224,7 @@ export interface DirectoryStore {
     by: { id: string } | { appId: string },
   ): Promise<ServicePrincipal | undefined>;
   listServicePrincipals(
-    filter: { appId?: string; displayName?: string },
+    filter: DirectoryFilter,
     page: PageRequest,
   ): Promise<Page<ServicePrincipal>>;
   deleteServicePrincipal(id: string, change: AuditedChange): Promise<boolean>;

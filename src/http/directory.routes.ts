@@ -4,11 +4,11 @@ import { type Action } from '../core/actions.ts';
 import { type CredentialService } from '../core/credential-service.ts';
 import { type DirectoryService } from '../core/directory-service.ts';
 import { parseGuid } from '../core/role.ts';
+import { parseDirectoryFilter } from './directory-filter.ts';
 import {
   AddPasswordRequest,
   CreateApplicationRequest,
   CreateServicePrincipalRequest,
-  parseDirectoryFilter,
   presentApplication,
   presentPassword,
   presentServicePrincipal,

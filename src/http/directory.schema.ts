@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { ServiceError } from '../core/errors.ts';
 import {
   type Application,
   type CertificateCredential,
@@ -9,7 +8,11 @@ import {
 import { presentCertificate } from './credentials.schema.ts';
 import { displayName } from './display-name.ts';
 
-export const CreateApplicationRequest = z.object({ displayName: displayName.min(1) });
+export const CreateApplicationRequest = z.object({
+  displayName: displayName.min(1),
+  // Better refused than passed over: a client that sends one takes it for registered.
+  keyCredentials: z.array(z.unknown()).max(0, 'are added by PATCH once it is there').nullish(),
+});
 export const CreateServicePrincipalRequest = z.object({ appId: z.string().max(64) });
 export const RemovePasswordRequest = z.object({ keyId: z.string().max(64) });
 const date = z.iso.datetime({ offset: true }).nullish();
@@ -23,24 +26,6 @@ export const AddPasswordRequest = z.object({
       ...(requested?.endDateTime && { endsAt: new Date(requested.endDateTime) }),
     })),
 });
-
-const FILTER = /^(appId|displayName)\s+eq\s+'((?:[^']|''){1,256})'$/;
-
-/** Graph's $filter, as far as appId and displayName go. @throws ServiceError BadParameter */
-export function parseDirectoryFilter(text: string | undefined): {
-  appId?: string;
-  displayName?: string;
-} {
-  if (text === undefined || text.trim() === '') return {};
-  const [, property, quoted] = FILTER.exec(text.trim()) ?? [];
-  const value = quoted?.replaceAll("''", "'");
-  if (value === undefined)
-    throw new ServiceError(
-      'BadParameter',
-      "The query parameter $filter must be appId eq '…' or displayName eq '…'.",
-    );
-  return property === 'appId' ? { appId: value } : { displayName: value };
-}
 
 export function presentApplication(
   application: Application,

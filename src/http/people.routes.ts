@@ -1,13 +1,13 @@
 import { type Router } from 'express';
 import { type PeopleService } from '../core/people-service.ts';
 import { parseGuid } from '../core/role.ts';
+import { parseNameFilter } from './directory-filter.ts';
 import { asOdata, ListQuery, one, READ, whole, WRITE } from './directory.routes.ts';
 import { presentPage } from './paging.ts';
 import {
   CreateGroupRequest,
   CreateUserRequest,
   MemberReference,
-  parseNameFilter,
   presentGroup,
   presentMember,
   presentUser,

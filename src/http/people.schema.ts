@@ -1,8 +1,6 @@
 import { z } from 'zod';
 import { type Group, type GroupMember, type User } from '../core/directory.ts';
-import { ServiceError } from '../core/errors.ts';
 import { parseGuid } from '../core/role.ts';
-import { parseDirectoryFilter } from './directory.schema.ts';
 import { displayName } from './display-name.ts';
 import { text } from './text.ts';
 
@@ -54,14 +52,6 @@ const REFERENCE = /\/(?:directoryObjects|users|servicePrincipals|groups)\/([^/]+
 export const MemberReference = z.object({ '@odata.id': z.string().max(1024) }).transform((body) => {
   return parseGuid('The object id in @odata.id', REFERENCE.exec(body['@odata.id'])?.[1] ?? '');
 });
-
-/** @throws ServiceError BadParameter */
-export function parseNameFilter(filter: string | undefined): { displayName?: string } {
-  const { appId, ...rest } = parseDirectoryFilter(filter);
-  if (appId !== undefined)
-    throw new ServiceError('BadParameter', 'Only applications have an appId to filter by.');
-  return rest;
-}
 
 export function presentUser(user: User) {
   return {

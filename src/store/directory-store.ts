@@ -9,6 +9,7 @@ import { type DirectoryStore, type StateChange } from '../core/ports.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { isDuplicate, isOrphaned } from './errors.ts';
+import { isNamed } from './name-filter.ts';
 import { removeTraces } from './principal-traces.ts';
 import { type Tables } from './tables.ts';
 
@@ -58,14 +59,12 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
         return row && toApplication(row);
       }),
 
-    listApplications: ({ appId, displayName }, { after, limit }) =>
+    listApplications: ({ appId, ...names }, { after, limit }) =>
       reading(context, async (db) => {
         if (appId !== undefined && !isUuid(appId)) return { items: [] };
         const rows = await applications(db, poolId)
           .$if(appId !== undefined, (query) => query.where('app_id', '=', appId ?? ''))
-          .$if(displayName !== undefined, (query) =>
-            query.where('display_name', '=', displayName ?? ''),
-          )
+          .where(isNamed(names))
           .$if(after !== undefined, (query) =>
             query.where('id', '>', decodeCursor(after ?? '', UUID)),
           )
@@ -193,14 +192,12 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
         return row && toServicePrincipal(row);
       }),
 
-    listServicePrincipals: ({ appId, displayName }, { after, limit }) =>
+    listServicePrincipals: ({ appId, ...names }, { after, limit }) =>
       reading(context, async (db) => {
         if (appId !== undefined && !isUuid(appId)) return { items: [] };
         const rows = await servicePrincipals(db, poolId)
           .$if(appId !== undefined, (query) => query.where('app_id', '=', appId ?? ''))
-          .$if(displayName !== undefined, (query) =>
-            query.where('display_name', '=', displayName ?? ''),
-          )
+          .where(isNamed(names))
           .$if(after !== undefined, (query) =>
             query.where('id', '>', decodeCursor(after ?? '', UUID)),
           )

@@ -6,6 +6,7 @@ import { type StateChange } from '../core/ports.ts';
 import { orExplained } from './credential-store.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
+import { isNamed } from './name-filter.ts';
 import { removeTraces } from './principal-traces.ts';
 import { requireAdministratorBesides } from './role-store.ts';
 import { type Tables } from './tables.ts';
@@ -74,12 +75,10 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
         return (await withIdentities(db, rows))[0];
       }),
 
-    listUsers: ({ displayName }, { after, limit }) =>
+    listUsers: (names, { after, limit }) =>
       reading(context, async (db) => {
         const rows = await users(db, poolId)
-          .$if(displayName !== undefined, (query) =>
-            query.where('display_name', '=', displayName ?? ''),
-          )
+          .where(isNamed(names))
           .$if(after !== undefined, (query) =>
             query.where('id', '>', decodeCursor(after ?? '', UUID)),
           )
@@ -135,12 +134,10 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
         return row && toGroup(row);
       }),
 
-    listGroups: ({ displayName }, { after, limit }) =>
+    listGroups: (names, { after, limit }) =>
       reading(context, async (db) => {
         const rows = await groups(db, poolId)
-          .$if(displayName !== undefined, (query) =>
-            query.where('display_name', '=', displayName ?? ''),
-          )
+          .where(isNamed(names))
           .$if(after !== undefined, (query) =>
             query.where('id', '>', decodeCursor(after ?? '', UUID)),
           )

@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Application, type ServicePrincipal } from '../../src/core/directory.ts';
+import {
+  type Application,
+  type ServicePrincipal,
+  type DirectoryFilter,
+} from '../../src/core/directory.ts';
 import { type DirectoryStore } from '../../src/core/ports.ts';
 import { createDirectoryStore } from '../../src/store/directory-store.ts';
 import { createRoleStore } from '../../src/store/role-store.ts';
@@ -61,13 +65,16 @@ describe('an application', () => {
       await expect(directory.findApplication(by)).resolves.toBeUndefined();
   });
 
-  test('is listed by client id or name, exactly', async () => {
+  test('is listed by client id, by name exactly, or by how its name begins', async () => {
     const [one, other] = [await addApplication('one'), await addApplication('One')];
-    const list = async (filter: { appId?: string; displayName?: string }) =>
+    const list = async (filter: DirectoryFilter) =>
       (await directory.listApplications(filter, page)).items;
     expect(await list({ appId: one.appId })).toEqual([one]);
     expect(await list({ displayName: 'One' })).toEqual([other]);
     expect(await list({ displayName: 'on%' })).toEqual([]);
+    expect(await list({ displayNamePrefix: 'oN' })).toHaveLength(2);
+    expect(await list({ displayNamePrefix: 'oN', displayName: 'One' })).toEqual([other]);
+    expect(await list({ displayNamePrefix: 'o_' })).toEqual([]);
     expect(await list({ appId: 'no GUID' })).toEqual([]);
     expect(await list({})).toHaveLength(2);
   });

@@ -1,6 +1,7 @@
 import { type AuditedChange, type AuditRecord } from '../../../src/core/audit.ts';
 import {
   type Application,
+  type DirectoryFilter,
   type DirectoryPrincipal,
   type PasswordCredential,
   type ServicePrincipal,
@@ -12,11 +13,6 @@ import {
   type PageRequest,
   type StateChange,
 } from '../../../src/core/ports.ts';
-
-interface Filter {
-  readonly appId?: string;
-  readonly displayName?: string;
-}
 
 /** A directory in memory: it keeps the records of its changes, and tells of them. */
 export class FakeDirectoryStore implements DirectoryStore {
@@ -45,7 +41,7 @@ export class FakeDirectoryStore implements DirectoryStore {
     return this.#read(() => find(this.#applications, by));
   }
 
-  listApplications(filter: Filter, page: PageRequest): Promise<Page<Application>> {
+  listApplications(filter: DirectoryFilter, page: PageRequest): Promise<Page<Application>> {
     return this.#read(() => list(this.#applications, filter, page));
   }
 
@@ -117,7 +113,10 @@ export class FakeDirectoryStore implements DirectoryStore {
     return this.#read(() => ids.filter((id) => this.#principals.has(id)));
   }
 
-  listServicePrincipals(filter: Filter, page: PageRequest): Promise<Page<ServicePrincipal>> {
+  listServicePrincipals(
+    filter: DirectoryFilter,
+    page: PageRequest,
+  ): Promise<Page<ServicePrincipal>> {
     return this.#read(() => list(this.#principals, filter, page));
   }
 
@@ -147,7 +146,7 @@ export class FakeDirectoryStore implements DirectoryStore {
   }
 }
 
-interface Entry extends Required<Filter> {
+interface Entry extends Required<Pick<DirectoryFilter, 'appId' | 'displayName'>> {
   readonly id: string;
 }
 
@@ -162,12 +161,13 @@ function find<T extends Entry>(
 
 function list<T extends Entry>(
   entries: ReadonlyMap<string, T>,
-  { appId, displayName }: Filter,
+  { appId, displayName, displayNamePrefix = '' }: DirectoryFilter,
   { after, limit }: PageRequest,
 ): Page<T> {
   const found = [...entries.values()]
     .filter((entry) => appId === undefined || entry.appId === appId)
     .filter((entry) => displayName === undefined || entry.displayName === displayName)
+    .filter((entry) => entry.displayName.toLowerCase().startsWith(displayNamePrefix.toLowerCase()))
     .filter((entry) => after === undefined || entry.id > after)
     .sort((one, other) => (one.id < other.id ? -1 : 1));
   const items = found.slice(0, limit);
