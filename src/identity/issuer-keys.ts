@@ -27,6 +27,7 @@ const FLOOR_MS = 2_000;
 const REFRESH_AFTER_MS = 10 * 60_000;
 /** An issuer that is down may be so for a day. */
 const BELIEVED_FOR_MS = 24 * 60 * 60_000;
+/** For the same issuer: whoever floods one with unknown keys takes nothing from the others. */
 const WAITING_LIMIT = 1_000;
 const ISSUERS_LIMIT = 200;
 
@@ -40,6 +41,7 @@ interface Entry {
   kids: ReadonlySet<string>;
   fetchedAt: number;
   attemptedAt: number;
+  waiting: number;
   fetching?: Promise<void>;
 }
 
@@ -51,7 +53,6 @@ interface Entry {
 export function createIssuerKeys(parts: IssuerKeysParts): IssuerKeys {
   const { fetchJson, steadyMs, delay, onError } = parts;
   const entries = new LRUCache<string, Entry>({ max: ISSUERS_LIMIT });
-  let waiting = 0;
 
   async function read({ issuer, jwksUri }: IssuerPlace): Promise<JSONWebKeySet> {
     let url = jwksUri;
@@ -85,12 +86,13 @@ export function createIssuerKeys(parts: IssuerKeysParts): IssuerKeys {
   }
 
   async function wait(place: IssuerPlace, entry: Entry): Promise<void> {
-    if (waiting >= WAITING_LIMIT) throw new Error('too many wait for keys of issuers');
-    waiting += 1;
+    if (entry.waiting >= WAITING_LIMIT)
+      throw new Error(`too many wait for the keys of ${place.issuer}`);
+    entry.waiting += 1;
     try {
       await refresh(place, entry);
     } finally {
-      waiting -= 1;
+      entry.waiting -= 1;
     }
   }
 
@@ -100,17 +102,16 @@ export function createIssuerKeys(parts: IssuerKeysParts): IssuerKeys {
     let entry = entries.get(name);
     if (entry === undefined) {
       const never = Number.NEGATIVE_INFINITY;
-      entry = { kids: new Set(), fetchedAt: never, attemptedAt: never };
+      entry = { kids: new Set(), fetchedAt: never, attemptedAt: never, waiting: 0 };
       entries.set(name, entry);
     }
-    const { fetchedAt } = entry;
     const isOfUse = () =>
       entry.keys !== undefined && steadyMs() - entry.fetchedAt < BELIEVED_FOR_MS;
     const isKnown = () => isOfUse() && (kid === undefined || entry.kids.has(kid));
     // The fetch under way may have begun before this key was there: then the next one tells.
     for (let tries = 0; tries < 2 && !isKnown() && entry.attemptedAt <= askedAt; tries += 1)
       await wait(place, entry);
-    if (isKnown() && steadyMs() - fetchedAt > REFRESH_AFTER_MS) void refresh(place, entry);
+    if (isKnown() && steadyMs() - entry.fetchedAt > REFRESH_AFTER_MS) void refresh(place, entry);
     if (entry.keys === undefined || !isOfUse())
       throw new Error(`the keys of ${place.issuer} cannot be read`);
     return entry.keys;
