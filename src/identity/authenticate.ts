@@ -54,7 +54,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
     }
     const read = peek(token);
     if (read === undefined) throw unauthenticated('The token is not valid.');
-    if (choosesItsKey(read.header))
+    if (choosesItsKey(read.header) || 'x5c' in read.header)
       throw unauthenticated('The token has a header that is not accepted.');
     const check = checks.get(read.claims.iss ?? '');
     if (check === undefined) throw unauthenticated('The issuer of the token is not known here.');

@@ -20,6 +20,7 @@ export const ASYMMETRIC = [
   'ES384',
   'ES512',
   'EdDSA',
+  'Ed25519',
 ] as const;
 
 export interface UnverifiedJwt {

@@ -50,7 +50,7 @@ export function createOwnTokenCheck(parts: OwnTokensParts): TokenCheck {
         requiredClaims: ['aud', 'exp', 'iat'],
       }),
     );
-    if ('x5c' in protectedHeader || protectedHeader.kid === undefined)
+    if (protectedHeader.kid === undefined)
       throw unauthenticated('The token has a header that is not accepted.');
     const claims = Claims.safeParse(payload);
     if (!claims.success) throw unauthenticated('The token lacks a claim.');

@@ -44,9 +44,28 @@ export async function asUnauthenticated<T>(verify: () => Promise<T>): Promise<T>
     return await verify();
   } catch (error) {
     if (error instanceof ServiceError || !(error instanceof errors.JOSEError)) throw error;
-    throw unauthenticated(
-      error instanceof errors.JWTExpired ? 'The token has expired.' : 'The token is not valid.',
-      error,
-    );
+    throw unauthenticated(reasonOf(error), error);
   }
 }
+
+function reasonOf(error: errors.JOSEError): string {
+  if (error instanceof errors.JWTExpired) return 'The token has expired.';
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return CLAIM_REASONS[error.claim] ?? LACKING;
+  return REASONS[error.code] ?? 'The token is not valid.';
+}
+
+const LACKING = 'The token lacks a claim, or has it in a wrong form.';
+const CLAIM_REASONS: Readonly<Record<string, string>> = {
+  aud: 'The token was issued for another resource.',
+  iss: 'The token is of another issuer.',
+  nbf: 'The token is not valid yet.',
+  typ: 'The token has a header that is not accepted.',
+};
+/** By jose's own codes, which are stable. */
+const REASONS: Readonly<Record<string, string>> = {
+  ERR_JOSE_ALG_NOT_ALLOWED: 'The token is signed with an algorithm that is not accepted.',
+  ERR_JWKS_NO_MATCHING_KEY: 'The token names a key that its issuer does not have.',
+  ERR_JWKS_MULTIPLE_MATCHING_KEYS: 'The token does not say which key signed it.',
+  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: 'The signature of the token is not valid.',
+};

@@ -273,7 +273,9 @@ describe('what a refusal says', () => {
       ({ forge }) => forge({ claims: { cnf: { 'x5t#S256': 'x'.repeat(43) } } }),
     ],
     [/header that is not accepted/, ({ forge }) => forge({ header: { jku: 'https://x.example' } })],
-    [/not valid/, ({ forge }) => forge({ header: { kid: 'f'.repeat(32) } })],
+    [/key that its issuer does not/, ({ forge }) => forge({ header: { kid: 'f'.repeat(32) } })],
+    [/algorithm/, ({ forge }) => forge({ header: { alg: 'PS256' } })],
+    [/not valid yet/, ({ forge, clock }) => forge({ claims: { nbf: clock.seconds + 3600 } })],
   ])('helps with %s, and repeats nothing of the token', async (message, make) => {
     const token = await make(identity);
     const thrown = await enter(token).catch((error: unknown) => error);
