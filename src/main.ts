@@ -109,6 +109,8 @@ async function serve(stopsWithParent: boolean): Promise<void> {
   const { config, secrets } = readSettings();
   const log = logger(config);
   const stopping = stopSignal(stopsWithParent);
+  // Before anything is set up: a wrong file is told at once.
+  const files = { attestation: await readAttestation(config), ...(await readIssuers(config)) };
   const surroundings = isProduction(config)
     ? await givenSurroundings(config, secrets)
     : await prepareDevelopment(config, secrets, log, setEnvironment);
@@ -124,8 +126,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         limits: config.limits,
         ...(config.identityListen !== undefined && { identityListen: config.identityListen }),
         ...(config.tracesUrl !== undefined && { tracesUrl: config.tracesUrl }),
-        attestation: await readAttestation(config),
-        ...(await readIssuers(config)),
+        ...files,
         signingKeyDays: config.signingKeyDays,
         ...(config.sessions !== undefined && { sessions: config.sessions }),
       },
