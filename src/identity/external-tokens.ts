@@ -145,15 +145,14 @@ function valueAt(payload: JWTPayload, path: ClaimPath): unknown {
 
 function textAt(payload: JWTPayload, path: ClaimPath): string | undefined {
   const value = valueAt(payload, path);
-  return typeof value === 'string' && value !== '' && value.length <= TEXT_LIMIT
-    ? value
-    : undefined;
+  return isText(value) ? value : undefined;
 }
 
 function textsAt(payload: JWTPayload, path: ClaimPath): readonly string[] {
   const value = valueAt(payload, path);
-  if (!Array.isArray(value)) return [];
-  return value
-    .filter((one): one is string => typeof one === 'string' && one.length <= TEXT_LIMIT)
-    .slice(0, GROUPS_LIMIT);
+  return Array.isArray(value) ? value.filter(isText).slice(0, GROUPS_LIMIT) : [];
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= TEXT_LIMIT;
 }
