@@ -1,5 +1,5 @@
 import { type AuditEvent } from './audit.ts';
-import { type ChainHead, type LinkedRecord, type SignableHead } from './audit-chain.ts';
+import { type LinkedRecord, type SignableHead } from './audit-chain.ts';
 import { type Checkpoint } from './audit-checkpoint.ts';
 
 /** The signed statements of how far chains go. */
@@ -13,8 +13,14 @@ export interface CheckpointStore {
     isRetention: boolean,
     make: (newest: Checkpoint | undefined) => Promise<Checkpoint>,
   ): Promise<Checkpoint>;
-  /** Chains that nobody has ended, and to which nothing was added since `before`. */
-  listAbandoned(before: Date, limit: number): Promise<readonly ChainHead[]>;
+  /**
+   * How far chains go that nobody has ended, and that have records from before `unattendedBefore` which no checkpoint
+   * covers. Those to which nothing was added since `abandonedBefore` are to end, covered or not.
+   */
+  listUnattended(
+    limits: { readonly unattendedBefore: Date; readonly abandonedBefore: Date },
+    limit: number,
+  ): Promise<readonly SignableHead[]>;
 }
 
 /** The trail as it is verified. */
@@ -41,7 +47,10 @@ export interface TrailReader {
   ): Promise<readonly LinkedRecord[]>;
 }
 
-/** How far the trail has been read: all of the chains numbered up to `done`, and of others up to a sequence. */
+/**
+ * How far the trail has been read: of the chains in `at` up to a sequence, of others that are numbered up to `done` to
+ * their ends, and nothing of those that come later.
+ */
 export interface TrailPosition {
   readonly done: number;
   readonly at: ReadonlyMap<number, number>;
@@ -55,4 +64,6 @@ export interface TrailFollower {
     position: TrailPosition,
     limit: number,
   ): Promise<readonly { readonly event: AuditEvent; readonly position: TrailPosition }[]>;
+  /** The same position, without the chains that have ended and are read to their ends: it would grow for ever. */
+  shorten(position: TrailPosition): Promise<TrailPosition>;
 }

@@ -24,8 +24,10 @@ const PAGE = 500;
 const COMMENT_AFTER_MS = 15_000;
 /** A reader that takes nothing for so long is gone. */
 const STUCK_AFTER_MS = 30_000;
-/** Of a Last-Event-ID. */
-const POSITION_LIMIT = 4_096;
+/** Of a Last-Event-ID: some hundreds of chains that are being written. */
+const POSITION_LIMIT = 8_192;
+/** Positions tell of chains that have ended meanwhile: those are left out every so often. */
+const SHORTEN_AFTER_MS = 60_000;
 
 /**
  * The trail as it grows: server-sent events (WHATWG HTML §9.2), one a record. Who was cut off goes on after the
@@ -64,12 +66,17 @@ export function addAuditStreamRoute(
       });
       await write(res, ': the audit trail\n\n', over);
       let lastWriteAt = performance.now();
+      let shortenedAt = Number.NEGATIVE_INFINITY;
       while (!over.aborted) {
         const caller = await authenticate(req.headers.authorization, {
           audience: 'pool',
           thumbprint: () => clientThumbprint(req),
         });
         if (!(await services.authorizer.isAllowed(caller, ACTION, '/'))) break;
+        if (performance.now() - shortenedAt > SHORTEN_AFTER_MS) {
+          position = await follower.shorten(position);
+          shortenedAt = performance.now();
+        }
         const page = await follower.read(position, PAGE);
         let text = '';
         for (const { event, position: after } of page) {
@@ -96,13 +103,19 @@ export function addAuditStreamRoute(
 async function write(res: Response, text: string, over: AbortSignal): Promise<void> {
   if (res.write(text) || over.aborted) return;
   await new Promise<void>((resolve, reject) => {
-    const stuck = setTimeout(() => {
-      reject(new Error('the reader is stuck'));
-    }, STUCK_AFTER_MS);
-    const go = () => {
+    const settle = (how: () => void) => () => {
       clearTimeout(stuck);
-      resolve();
+      res.off('drain', go);
+      over.removeEventListener('abort', go);
+      how();
     };
+    const go = settle(resolve);
+    const stuck = setTimeout(
+      settle(() => {
+        reject(new Error('the reader is stuck'));
+      }),
+      STUCK_AFTER_MS,
+    );
     res.once('drain', go);
     over.addEventListener('abort', go, { once: true });
   });
