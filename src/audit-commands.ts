@@ -129,7 +129,7 @@ async function verify(options: VerifyOptions, settings: CommandSettings): Promis
       clock: systemClock,
     });
     let after = options.from === undefined ? 0 : await verifier.startAt(options.from);
-    const total = { checkpoints: 0, records: 0, unsigned: 0 };
+    const total = { checkpoints: 0, records: 0, unsigned: 0, adopted: 0 };
     for (;;) {
       const report = await verifier.verify({
         after,
@@ -140,6 +140,7 @@ async function verify(options: VerifyOptions, settings: CommandSettings): Promis
       total.checkpoints += report.checkpoints;
       total.records += report.records;
       total.unsigned += report.unsigned;
+      total.adopted += report.adopted;
       if (report.next === undefined) {
         print(describe({ ...report, ...total }));
         if (!report.verified) process.exitCode = 2;
@@ -153,12 +154,14 @@ async function verify(options: VerifyOptions, settings: CommandSettings): Promis
 }
 
 function describe(report: VerificationReport): string {
-  const { checkpoints, records, unsigned, removedBefore, problem } = report;
+  const { checkpoints, records, unsigned, adopted, removedBefore, problem } = report;
   const removed =
     removedBefore === undefined
       ? ''
       : `; older than ${removedBefore.toISOString()}: taken away for their age`;
-  const seen = `${String(records)} records and ${String(checkpoints)} checkpoints, ${String(unsigned)} records not signed yet${removed}`;
+  const found =
+    adopted === 0 ? '' : `, ${String(adopted)} signed only by a process that found them`;
+  const seen = `${String(records)} records and ${String(checkpoints)} checkpoints, ${String(unsigned)} records not signed yet${found}${removed}`;
   return problem === undefined
     ? `The trail is what was written: ${seen}.`
     : `The trail is NOT what was written: ${explain(problem)}. Read until then: ${seen}.`;

@@ -57,6 +57,8 @@ export const CHAIN_START = new Uint8Array(32);
 const IDLE_LIMIT_MS = 5 * 60_000;
 /** With room for clocks that differ, and for a record on its way. */
 export const ABANDONED_AFTER_MS = 15 * 60_000;
+/** A process signs what it has written every few seconds: what isn't signed after so long is signed by another. */
+export const UNATTENDED_AFTER_MS = 15_000;
 
 /** The bytes of a record that its hash covers: RFC 8785 JSON of all that it says, with its pool and its place. */
 export function canonicalRecord(

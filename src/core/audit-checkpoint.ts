@@ -22,7 +22,7 @@ export interface RetentionStatement {
   readonly checkpoints?: { readonly number: number; readonly digest: Uint8Array };
 }
 
-/** `adopted`: by a process that didn't write the chain; it vouches for what it found. */
+/** `adopted`: by a process that didn't write the chain, and vouches for what it found in the store. */
 export type VouchedHead = SignableHead & { readonly adopted?: true };
 
 /** A checkpoint as it is kept; the statement is a compact JWS, RS256. */

@@ -1,4 +1,4 @@
-import { ABANDONED_AFTER_MS, type AuditChain, type ChainHead } from './audit-chain.ts';
+import { ABANDONED_AFTER_MS, type AuditChain, UNATTENDED_AFTER_MS } from './audit-chain.ts';
 import {
   type Checkpoint,
   CHECKPOINT_TYPE,
@@ -26,7 +26,10 @@ export interface CheckpointServiceParts {
 export interface CheckpointService {
   /** Signs what has grown, where it is time to. */
   runOnce(): Promise<void>;
-  /** Ends the chains of processes that have gone without ending them. */
+  /**
+   * Signs what stands unsigned in the chains of others, so that it can't be changed or cut off from then on, and ends the
+   * chains of processes that have gone without ending them.
+   */
   adopt(): Promise<void>;
   /** Signs whatever isn't signed yet, and what has been taken away for its age. */
   sign(retention?: RetentionStatement): Promise<Checkpoint | undefined>;
@@ -38,9 +41,10 @@ const SIGN_AT_RECORDS = 1_000;
 const ADOPTED_AT_ONCE = 50;
 
 /**
- * Signs how far this process's chains go. Each process vouches for what it has written itself, from its own memory:
- * whoever adds records in the database can't have them signed. The statements form a list of their own, each with the
- * digest of the one before, which all processes of a pool extend in turn.
+ * Signs how far chains go: together the statements cover all chains of the pool. Each process vouches for what it has
+ * written itself, from its own memory: whoever adds records there in the database can't have them signed. What nobody has
+ * signed in time, since its process was killed or hangs, another signs as it finds it, and says so. The statements form a
+ * list of their own, each with the digest of the one before, which all processes of a pool extend in turn.
  */
 export function createCheckpointService(parts: CheckpointServiceParts): CheckpointService {
   const { chains, store, statements, poolId, clock, onLoss } = parts;
@@ -97,12 +101,15 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
       if (waiting.length > 0 && isDue) await sign();
     },
     async adopt() {
-      const before = new Date(clock.now().getTime() - ABANDONED_AFTER_MS);
+      const now = clock.now().getTime();
+      const limits = {
+        unattendedBefore: new Date(now - UNATTENDED_AFTER_MS),
+        abandonedBefore: new Date(now - ABANDONED_AFTER_MS),
+      };
+      const found = await store.listUnattended(limits, ADOPTED_AT_ONCE);
       const own = new Set(chains.map((chain) => chain.id()));
-      const found: readonly ChainHead[] = await store.listAbandoned(before, ADOPTED_AT_ONCE);
       const heads = found.filter(({ chain }) => !own.has(chain));
-      if (heads.length > 0)
-        await write(heads.map((head) => ({ ...head, ends: true, adopted: true as const })));
+      if (heads.length > 0) await write(heads.map((head) => ({ ...head, adopted: true as const })));
     },
   };
 }

@@ -4,6 +4,7 @@ import {
   type CheckpointStatement,
   digestOf,
   readStatement,
+  type VouchedHead,
 } from './audit-checkpoint.ts';
 import { type ChainProblem, followChain } from './chain-links.ts';
 import { type Clock } from './ports.ts';
@@ -46,6 +47,11 @@ export interface VerificationReport {
   readonly records: number;
   /** Of those, records that are linked but not covered by a signature yet. */
   readonly unsigned: number;
+  /**
+   * Of those, records that only a process that found them has signed: the one that wrote them was killed within seconds.
+   * Whoever writes to the database could have put some there meanwhile.
+   */
+  readonly adopted: number;
   /** Records older than this have been taken away for their age, by a signed statement. */
   readonly removedBefore?: Date;
   /** The first one that was found. */
@@ -96,7 +102,11 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
 
   async function verify(request: VerificationRequest): Promise<VerificationReport> {
     const counts = { checkpoints: 0, records: 0, unsigned: 0 };
+    /** As the chains' own processes say, and as others have found them, where that is further. */
     const reached = new Map<string, Reached>();
+    const found = new Map<string, ChainHead>();
+    const counted = new Map<string, number>();
+    const adopted = new Map<string, number>();
     const removed = new Map<string, ChainHead>();
     let removedBefore: Date | undefined;
     let removedCheckpoints: { number: number; digest: Uint8Array } | undefined;
@@ -110,11 +120,28 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
       return cut !== undefined && cut.sequence > known.sequence ? { ...cut, ends: false } : known;
     }
 
-    async function follow(from: ChainHead, to: ChainHead | number): Promise<ChainHead> {
+    /** @returns how many of the records had not been read before */
+    async function follow(from: ChainHead, to: ChainHead | number): Promise<number> {
       const result = await followChain(trail, poolId, from, to);
       if ('kind' in result) throw new Found(result);
-      counts.records += result.records;
-      return result.head;
+      const { chain, sequence } = result.head;
+      const before = Math.max(from.sequence, counted.get(chain) ?? 0);
+      const fresh = Math.max(0, sequence - before);
+      counted.set(chain, before + fresh);
+      counts.records += fresh;
+      return fresh;
+    }
+
+    /** What a chain's own process says is followed from what it said before: no other can take its place. */
+    async function followHead(head: VouchedHead, from: Reached): Promise<void> {
+      const { chain } = head;
+      const isOthers = head.adopted === true;
+      const start = isOthers ? furthest(from, found.get(chain)) : from;
+      const fresh = head.sequence > start.sequence ? await follow(start, head) : 0;
+      if (isOthers) adopted.set(chain, (adopted.get(chain) ?? 0) + fresh);
+      else adopted.delete(chain);
+      if (isOthers && !head.ends) found.set(chain, furthest(head, found.get(chain)));
+      else reached.set(chain, head);
     }
 
     async function checkRetentions(): Promise<void> {
@@ -144,17 +171,18 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
     async function followHeads({ heads, number }: CheckpointStatement): Promise<void> {
       for (const head of heads) {
         const from = reached.get(head.chain) ?? (await startOf(head.chain, number - 1));
+        reached.set(head.chain, from);
         if (from.ends && head.sequence > from.sequence)
           throw new Found({ kind: 'inserted', chain: head.chain, sequence: from.sequence + 1 });
         const isCutOff = (removed.get(head.chain)?.sequence ?? 0) >= head.sequence;
-        if (!isCutOff && head.sequence > from.sequence) await follow(from, head);
-        reached.set(head.chain, isCutOff ? from : head);
+        if (!isCutOff) await followHead(head, from);
       }
     }
 
     async function followTails(number: number): Promise<void> {
       for (const chain of await trail.listChains()) {
-        const from = reached.get(chain) ?? (await startOf(chain, number));
+        const own = reached.get(chain) ?? (await startOf(chain, number));
+        const from = own.ends ? own : { ...furthest(own, found.get(chain)), ends: false };
         const end = await trail.chainEnd(chain);
         if (end < from.sequence) await requireCutOff(chain, from);
         if (end <= from.sequence) continue;
@@ -162,9 +190,7 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
         if (first === undefined) continue;
         if (from.ends)
           throw new Found({ kind: 'inserted', chain, sequence: first.sequence, ...nameOf(first) });
-        const before = counts.records;
-        await follow(from, end);
-        counts.unsigned += counts.records - before;
+        counts.unsigned += await follow(from, end);
         if (clock.now().getTime() - first.time.getTime() > UNSIGNED_LIMIT_MS)
           throw new Found({
             kind: 'not signed',
@@ -209,7 +235,11 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
       return undefined;
     }
 
-    const outcome = () => ({ ...counts, ...(removedBefore !== undefined && { removedBefore }) });
+    const outcome = () => ({
+      ...counts,
+      adopted: [...adopted.values()].reduce((sum, records) => sum + records, 0),
+      ...(removedBefore !== undefined && { removedBefore }),
+    });
     try {
       if (request.known !== undefined) await requireKnown(request.known);
       const next = await run();
@@ -238,6 +268,10 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
 }
 
 export type TrailVerifier = ReturnType<typeof createTrailVerifier>;
+
+function furthest(head: ChainHead, other: ChainHead | undefined): ChainHead {
+  return other !== undefined && other.sequence > head.sequence ? other : head;
+}
 
 function nameOf({ requestId, time }: { readonly requestId: string; readonly time: Date }) {
   return { requestId, time };

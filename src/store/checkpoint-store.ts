@@ -51,24 +51,39 @@ export function createCheckpointStore(context: CheckpointContext): CheckpointSto
         }),
       ),
 
-    listAbandoned: (before, limit) =>
+    listUnattended: ({ unattendedBefore, abandonedBefore }, limit) =>
       reading(context, async (db) => {
-        const { rows } = await sql<{ chain: string; sequence: string; hash: Buffer }>`
-          select c.chain, newest.sequence, newest.hash
-          from audit_chain c
-          cross join lateral (
-            select e.sequence, e.hash, e.time from audit_event e
-            where e.chain = c.chain and e.pool_id = c.pool_id
-            order by e.sequence desc limit 1) newest
-          where c.pool_id = ${poolId} and c.begun_at < ${before} and newest.time < ${before}
-            and not exists (
+        const { rows } = await sql<{
+          chain: string;
+          sequence: string;
+          hash: Buffer;
+          isAbandoned: boolean;
+        }>`
+          select * from (
+            select c.chain, c.number, newest.sequence, newest.hash,
+              c.begun_at < ${abandonedBefore} and newest.time < ${abandonedBefore} as "isAbandoned",
+              exists (
+                select from audit_event e where e.chain = c.chain and e.pool_id = c.pool_id
+                  and e.sequence = coalesce(covered.sequence, 0) + 1 and e.time < ${unattendedBefore}) as "isUnattended"
+            from audit_chain c
+            cross join lateral (
+              select e.sequence, e.hash, e.time from audit_event e
+              where e.chain = c.chain and e.pool_id = c.pool_id
+              order by e.sequence desc limit 1) newest
+            left join lateral (
+              select h.sequence from audit_checkpoint_head h
+              where h.pool_id = c.pool_id and h.chain = c.chain
+              order by h.number desc limit 1) covered on true
+            where c.pool_id = ${poolId} and not exists (
               select from audit_checkpoint_head h
-              where h.pool_id = c.pool_id and h.chain = c.chain and h.ends)
-          order by c.number limit ${limit}`.execute(db);
-        return rows.map(({ chain, sequence, hash }) => ({
+              where h.pool_id = c.pool_id and h.chain = c.chain and h.ends)) open
+          where "isAbandoned" or "isUnattended"
+          order by number limit ${limit}`.execute(db);
+        return rows.map(({ chain, sequence, hash, isAbandoned }) => ({
           chain,
           sequence: Number(sequence),
           hash,
+          ends: isAbandoned,
         }));
       }),
   };
