@@ -1,5 +1,5 @@
 import graphene, { type IAlgorithm } from 'graphene-pk11';
-import { type SigningAlgorithm } from '../core/algorithms.ts';
+import { type Curve, type SigningAlgorithm } from '../core/algorithms.ts';
 import { type OaepHash } from './rsa-padding.ts';
 
 const { EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
@@ -71,13 +71,15 @@ function rsaPss(hash: Hash): SigningMechanism {
 }
 
 /** C_Sign gives r || s, each as wide as the curve (PKCS#11 v2.40 curr. §2.3.1), which is what JWS wants: no DER here. */
-const ecdsa: SigningMechanism = {
-  mechanism: { name: MechanismEnum.ECDSA, params: null },
-  key: 'private',
-  input: bare,
-  label: 'ECDSA',
-  expected: 'slow',
-};
+function ecdsa(curve: Curve, expected: 'fast' | 'slow'): SigningMechanism {
+  return {
+    mechanism: { name: MechanismEnum.ECDSA, params: null },
+    key: 'private',
+    input: bare,
+    label: `ECDSA ${curve}`,
+    expected,
+  };
+}
 
 function hmac(mechanism: number): SigningMechanism {
   return {
@@ -98,10 +100,10 @@ export const SIGNING: Readonly<Record<SigningAlgorithm, SigningMechanism>> = {
   PS256: rsaPss('SHA256'),
   PS384: rsaPss('SHA384'),
   PS512: rsaPss('SHA512'),
-  ES256: ecdsa,
-  ES256K: ecdsa,
-  ES384: ecdsa,
-  ES512: ecdsa,
+  ES256: ecdsa('P-256', 'fast'),
+  ES256K: ecdsa('P-256K', 'slow'),
+  ES384: ecdsa('P-384', 'slow'),
+  ES512: ecdsa('P-521', 'slow'),
   HS256: hmac(MechanismEnum.SHA256_HMAC),
   HS384: hmac(MechanismEnum.SHA384_HMAC),
   HS512: hmac(MechanismEnum.SHA512_HMAC),

@@ -17,11 +17,18 @@ export interface NativeCallOptions {
 
 /** A hop to libuv's pool and back costs 50 to 100 us: calls below this are cheaper inline. */
 const INLINE_LIMIT_US = 200;
-/** Off-loop times include the queue: now and then a call that looks fast enough is measured inline. */
+/** Off-loop times include the queue: now and then a call that was about fast enough is measured inline. */
 const REMEASURE_EVERY = 512;
 const WEIGHT_OF_NEWEST = 0.1;
+/**
+ * A time counts for no more than this. On a busy machine the process now and then loses its core for milliseconds in the
+ * middle of a call of 70 us, and one such time must not send every call after it off the loop; a call that is truly slow
+ * shows within five.
+ */
+const COUNTED_LIMIT_US = 3 * INLINE_LIMIT_US;
 
 interface Pace {
+  /** As measured inline, or expected. */
   us: number;
   calls: number;
   isInline: boolean;
@@ -65,16 +72,13 @@ export class NativeCalls {
       } finally {
         clearOpenSslErrors();
         const us = (performance.now() - started) * 1000;
-        pace.us = trial ? us : pace.us + WEIGHT_OF_NEWEST * (us - pace.us);
+        pace.us = trial
+          ? us
+          : pace.us + WEIGHT_OF_NEWEST * (Math.min(us, COUNTED_LIMIT_US) - pace.us);
         pace.isInline = pace.us <= INLINE_LIMIT_US;
       }
     }
-    try {
-      return await this.#offLoop(label, call, deadlineMs);
-    } finally {
-      const us = (performance.now() - started) * 1000;
-      pace.us += WEIGHT_OF_NEWEST * (us - pace.us);
-    }
+    return this.#offLoop(label, call, deadlineMs);
   }
 
   #offLoop<T>(label: string, call: NativeCall<T>, deadlineMs: number): Promise<T> {
