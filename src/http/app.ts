@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import express, { type Express, type RequestHandler } from 'express';
-import helmet from 'helmet';
 import { type BackupService } from '../core/backup-service.ts';
 import { type AccessService } from '../core/access-service.ts';
 import { AuditDraft } from '../core/audit-draft.ts';
@@ -40,6 +39,7 @@ import { addRandomRoutes } from './random.routes.ts';
 import { addRotationRoutes } from './rotation.routes.ts';
 import { addRoleRoutes } from './roles.routes.ts';
 import { addSettingRoutes } from './settings.routes.ts';
+import { standardHeaders } from './standard-headers.ts';
 import type { Throttle } from './throttle.ts';
 import { addUsageRoutes } from './usage.routes.ts';
 
@@ -95,7 +95,6 @@ export function createApp(parts: AppParts): Express {
   app.set('query parser', 'simple');
 
   app.use(beginRequest(parts));
-  app.use(standardHeaders);
   app.use(normalisePath);
   addHealthRoutes(app, parts.readiness);
   app.use(throttle.byAddress);
@@ -145,11 +144,11 @@ function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts):
       ...(userAgent !== undefined && { userAgent }),
       ...(clientAddress !== undefined && { clientAddress }),
     });
-    res.setHeader('x-ms-request-id', requestId);
     const unread = { authority: '', challenge: '', servesPool: false };
     const { accept } = req.headers;
     setContext(res, {
       requestId,
+      headers: standardHeaders(requestId, clientAddress),
       host: unread,
       startedAt,
       audit,
@@ -170,36 +169,6 @@ function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts):
     });
   };
 }
-
-/** As the live service sends them; the JSON answers need nothing else of helmet's. */
-const standardHeaders: RequestHandler[] = [
-  helmet({
-    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'self'"] } },
-    crossOriginEmbedderPolicy: false,
-    crossOriginOpenerPolicy: false,
-    crossOriginResourcePolicy: false,
-    originAgentCluster: false,
-    referrerPolicy: false,
-    strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: true },
-    xContentTypeOptions: true,
-    xDnsPrefetchControl: false,
-    xDownloadOptions: false,
-    xFrameOptions: { action: 'sameorigin' },
-    xPermittedCrossDomainPolicies: false,
-    xXssProtection: false,
-  }),
-  (req, res, next) => {
-    const address = req.socket.remoteAddress ?? '';
-    const family = address.includes(':') ? 'Ipv6' : 'Ipv4';
-    res.setHeader('Cache-Control', 'no-cache');
-    res.setHeader('x-ms-keyvault-region', 'local');
-    res.setHeader(
-      'x-ms-keyvault-network-info',
-      `conn_type=${family};addr=${address};act_addr_fam=${family};`,
-    );
-    next();
-  },
-];
 
 const requirePool: RequestHandler = (_req, res, next) => {
   if (contextOf(res).host.servesPool) next();

@@ -6,6 +6,7 @@ import { type Authenticate } from './authentication.ts';
 import { clientThumbprint } from './client-certificate.ts';
 import { callerOf, contextOf } from './context.ts';
 import { type RouteServices } from './route.ts';
+import { writeHead } from './send.ts';
 
 export interface AuditStreamParts {
   readonly follower: TrailFollower;
@@ -60,10 +61,10 @@ export function addAuditStreamRoute(
     });
     const over = AbortSignal.any([gone.signal, closing]);
     try {
-      res.writeHead(200, {
-        'Content-Type': 'text/event-stream; charset=utf-8',
-        'Cache-Control': 'no-store',
-      });
+      writeHead(res, 200, [
+        ...['Content-Type', 'text/event-stream; charset=utf-8'],
+        ...['Cache-Control', 'no-store'],
+      ]);
       await write(res, ': the audit trail\n\n', over);
       let lastWriteAt = performance.now();
       let shortenedAt = Number.NEGATIVE_INFINITY;

@@ -6,6 +6,8 @@ import { type RequestHost } from './hosts.ts';
 /** What is known of one request while it is served. */
 export interface RequestContext {
   readonly requestId: string;
+  /** What the head of its answer has in any case: names and values in turn. */
+  readonly headers: readonly string[];
   readonly host: RequestHost;
   /** process.hrtime-like milliseconds at which the request's head was read. */
   readonly startedAt: number;

@@ -3,7 +3,7 @@ import { type ErrorCode, ServiceError } from '../core/errors.ts';
 import { type AuditTrail } from '../core/ports.ts';
 import { contextOf, type RequestContext } from './context.ts';
 import { type Log } from './log.ts';
-import { send } from './send.ts';
+import { send, sendText } from './send.ts';
 
 interface WireError {
   readonly status: number;
@@ -85,20 +85,19 @@ export function createErrorHandler(trail: AuditTrail, log: Log): ErrorRequestHan
       }
     if (wire.status >= 500)
       log.error({ err: thrown, requestId: context.requestId }, 'request failed');
-    if (wire.retryAfter !== undefined) res.setHeader('Retry-After', String(wire.retryAfter));
     if (wire.status === 401) {
       // As the live service answers: exactly one challenge, and no JSON (a second header breaks Azure's Java client).
-      res.setHeader('WWW-Authenticate', context.host.challenge);
-      res
-        .status(401)
-        .type('text/plain')
-        .end(_req.method === 'GET' ? 'OK' : '');
+      sendText(res, 401, _req.method === 'GET' ? 'OK' : '', [
+        ...['WWW-Authenticate', context.host.challenge],
+        ...['Content-Type', 'text/plain; charset=utf-8'],
+      ]);
       return;
     }
     send(
       res,
       wire.status,
       errorBody(wire, error?.message ?? 'An unexpected error occurred.', context),
+      wire.retryAfter === undefined ? [] : ['Retry-After', String(wire.retryAfter)],
     );
   };
 }

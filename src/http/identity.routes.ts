@@ -86,10 +86,9 @@ export function addIdentityRoutes(
       await trail.append(
         audit.finish({ status: answer.status, ...(errorCode !== undefined && { errorCode }) }),
       );
-      for (const [name, value] of Object.entries(answer.headers ?? {})) res.setHeader(name, value);
       // RFC 6749 §5.1: tokens must not be cached.
-      res.setHeader('Cache-Control', 'no-store');
-      send(res, answer.status, answer.body);
+      const headers = { ...answer.headers, 'Cache-Control': 'no-store' };
+      send(res, answer.status, answer.body, Object.entries(headers).flat());
     });
 }
 

@@ -1,5 +1,4 @@
-import { promisify } from 'node:util';
-import express, { type Request, type Response, type Router } from 'express';
+import { type Router } from 'express';
 import { type z } from 'zod';
 import { type Action } from '../core/actions.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -8,6 +7,7 @@ import { type Scope } from '../core/role.ts';
 import { type Tracing } from '../core/tracing.ts';
 import { requireApiVersion } from './api-version.ts';
 import { callerOf, contextOf, type RequestContext } from './context.ts';
+import { createJsonReader } from './json-body.ts';
 import { send } from './send.ts';
 
 /** What every route needs, the same for all of them. */
@@ -47,22 +47,6 @@ export interface RouteDefinition<Params, Query, Body> {
 
 /** A key operation's largest value is 4 KiB-ish; a certificate chain or policy needs more; nothing needs 256 KiB. */
 const BODY_LIMIT = 256 * 1024;
-/** Content types are not asked for: some clients send none, and a body that isn't JSON fails to parse anyway. */
-function jsonParser(limit: number): BodyParser {
-  return promisify(
-    express.json({
-      limit,
-      strict: false,
-      type: () => true,
-      verify: (req, _res, raw) => {
-        rawBodies.set(req, raw);
-      },
-    }),
-  ) as BodyParser;
-}
-type BodyParser = (req: Request, res: Response) => Promise<void>;
-/** The bytes of a body may be plaintext or an imported key: they are overwritten as soon as they are parsed. */
-const rawBodies = new WeakMap<object, Buffer>();
 
 /** The one way to add a route. The order of the steps is the promise: authorise before the body is read. */
 export function route<Params, Query = undefined, Body = undefined>(
@@ -71,7 +55,7 @@ export function route<Params, Query = undefined, Body = undefined>(
   definition: RouteDefinition<Params, Query, Body>,
 ): void {
   const { method, action, operation } = definition;
-  const parse = jsonParser(definition.bodyLimit ?? BODY_LIMIT);
+  const readBody = createJsonReader(definition.bodyLimit ?? BODY_LIMIT);
   router[method](definition.path as string[], async (req, res) => {
     const context = contextOf(res);
     const { audit } = context;
@@ -88,11 +72,7 @@ export function route<Params, Query = undefined, Body = undefined>(
     const query = definition.query && read(definition.query, req.query, 'query parameter');
     const body =
       definition.body &&
-      read(
-        definition.body,
-        await tracing.step('read body', () => readBody(parse, req, res)),
-        'property',
-      );
+      read(definition.body, await tracing.step('read body', () => readBody(req, res)), 'property');
     const status = definition.status ?? 200;
     audit.succeedsWith(status);
     const answer = await tracing.step('operation', () =>
@@ -115,16 +95,6 @@ async function requireAllowed(
 ): Promise<void> {
   if (await authorizer.isAllowed(callerOf(context), action, scope)) return;
   throw new ServiceError('AccessDenied', `Not authorized to access ${action} on ${scope}`);
-}
-
-/** Undefined where there is no body. */
-async function readBody(parse: BodyParser, req: Request, res: Response): Promise<unknown> {
-  try {
-    await parse(req, res);
-  } finally {
-    rawBodies.get(req)?.fill(0);
-  }
-  return req.body as unknown;
 }
 
 function read<T>(schema: z.ZodType<T>, value: unknown, what: string): T {

@@ -11,25 +11,38 @@ export class Lines {
   }
 }
 
+/** Names and values, in turn. */
+type HeaderList = readonly string[];
+
 /** Sends a JSON answer, or an empty one where there is no body. */
-export function send(res: Response, status: number, body: unknown): void {
+export function send(res: Response, status: number, body: unknown, more: HeaderList = []): void {
   const latency = Math.max(0, Math.round(performance.now() - contextOf(res).startedAt));
-  res.setHeader('x-ms-server-latency', String(latency));
-  res.statusCode = status;
-  if (body === undefined) {
-    res.end();
-    return;
+  const headers = ['x-ms-server-latency', String(latency), ...more];
+  if (body === undefined) sendText(res, status, '', headers);
+  else if (body instanceof Lines) {
+    // RFC 8288.
+    if (body.next !== undefined) headers.push('Link', `<${body.next}>; rel="next"`);
+    headers.push('Content-Type', 'application/x-ndjson; charset=utf-8');
+    sendText(res, status, body.items.map((item) => `${JSON.stringify(item)}\n`).join(''), headers);
+  } else {
+    headers.push('Content-Type', 'application/json; charset=utf-8');
+    sendText(res, status, JSON.stringify(body), headers);
   }
-  const isLines = body instanceof Lines;
-  const text = Buffer.from(
-    isLines ? body.items.map((item) => `${JSON.stringify(item)}\n`).join('') : JSON.stringify(body),
-  );
-  // RFC 8288.
-  if (isLines && body.next !== undefined) res.setHeader('Link', `<${body.next}>; rel="next"`);
-  res.setHeader(
-    'Content-Type',
-    isLines ? 'application/x-ndjson; charset=utf-8' : 'application/json; charset=utf-8',
-  );
-  res.setHeader('Content-Length', text.length);
+}
+
+/** Sends what every answer has, `headers` (`Cache-Control: no-cache` where they say nothing of it), and a text. */
+export function sendText(res: Response, status: number, text: string, headers: HeaderList): void {
+  // RFC 9110 §8.6: an answer that can't have a body has no length.
+  const length = status === 204 ? [] : ['Content-Length', String(Buffer.byteLength(text))];
+  writeHead(res, status, [...headers, ...length]);
   res.end(text);
+}
+
+/**
+ * The head of an answer. All in one go: Node then writes the lines as they are, where headers that are set one by one are
+ * looked up, kept in a map and put together again. A text rather than bytes after it goes out in the same write.
+ */
+export function writeHead(res: Response, status: number, headers: HeaderList): void {
+  const caching = headers.includes('Cache-Control') ? [] : ['Cache-Control', 'no-cache'];
+  res.writeHead(status, [...contextOf(res).headers, ...caching, ...headers]);
 }

@@ -26,6 +26,7 @@ beforeAll(async () => {
     const now = () => new Date(0);
     setContext(res, {
       requestId: REQUEST_ID,
+      headers: [],
       host: { authority: 'localhost', challenge: 'Bearer', servesPool: true },
       startedAt: 0,
       audit: new AuditDraft(now, { requestId: REQUEST_ID, operation: 'Test' }),

@@ -1,0 +1,87 @@
+import { promisify } from 'node:util';
+import express, { type Request, type Response } from 'express';
+import { ServiceError } from '../core/errors.ts';
+
+/** A request's body as it was parsed; undefined where there is none. */
+export type BodyReader = (req: Request, res: Response) => Promise<unknown>;
+
+/**
+ * Reads JSON of at most `limit` bytes. Content types are not asked for: some clients send none, and a body that isn't JSON
+ * fails to parse anyway. The bytes may be plaintext or an imported key: they are overwritten as soon as they are parsed.
+ * Rejects with a ServiceError or with body-parser's own errors.
+ */
+export function createJsonReader(limit: number): BodyReader {
+  const parseAny = promisify(
+    express.json({
+      limit,
+      strict: false,
+      type: () => true,
+      verify: (req, _res, raw) => {
+        rawBodies.set(req, raw);
+      },
+    }),
+  ) as (req: Request, res: Response) => Promise<void>;
+
+  return async (req, res) => {
+    if (isPlain(req, limit)) return parsePlain(await readAll(req));
+    try {
+      await parseAny(req, res);
+    } finally {
+      rawBodies.get(req)?.fill(0);
+    }
+    return req.body as unknown;
+  };
+}
+
+const rawBodies = new WeakMap<object, Buffer>();
+
+const OTHER_CHARSET = /charset(?!=utf-8$)/i;
+
+/** Another charset, an encoding, chunks and what is too large are body-parser's: clients send the length, and UTF-8. */
+function isPlain({ headers }: Request, limit: number): boolean {
+  const length = headers['content-length'];
+  return (
+    length !== undefined &&
+    Number(length) <= limit &&
+    headers['transfer-encoding'] === undefined &&
+    headers['content-encoding'] === undefined &&
+    !OTHER_CHARSET.test(headers['content-type'] ?? '')
+  );
+}
+
+/** What a body that is announced by its length holds; Node's parser sees to it that it is that long. */
+function readAll(req: Request): Promise<Buffer[]> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const fail = () => {
+      for (const chunk of chunks) chunk.fill(0);
+      reject(new ServiceError('BadParameter', 'The request body could not be read.'));
+    };
+    if (req.destroyed) fail();
+    req
+      .on('data', (chunk: Buffer) => chunks.push(chunk))
+      .once('end', () => {
+        resolve(chunks);
+      })
+      .once('error', fail);
+  });
+}
+
+const BYTE_ORDER_MARK = /^\uFEFF/;
+
+function parsePlain(chunks: readonly Buffer[]): unknown {
+  const [first] = chunks;
+  const bytes = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+  try {
+    const text = bytes.toString().replace(BYTE_ORDER_MARK, '');
+    return text === '' ? {} : (JSON.parse(text) as unknown);
+  } catch (cause) {
+    // Its message repeats a part of the text.
+    if (cause instanceof SyntaxError)
+      throw new ServiceError('BadParameter', 'The request body is not valid JSON.');
+    throw cause;
+  } finally {
+    bytes.fill(0);
+    for (const chunk of chunks) chunk.fill(0);
+  }
+}
