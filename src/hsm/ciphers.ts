@@ -4,15 +4,15 @@ import { ServiceError } from '../core/errors.ts';
 import { type Ciphertext, type CipherParameters } from '../core/hsm.ts';
 import { type KeySpec } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
+import * as direct from './direct-calls.ts';
 import { emptyMessage } from './empty-message.ts';
 import { decryptionFailed, fromDecryption } from './errors.ts';
 import { wrapPadded } from './key-wrap-padded.ts';
 import { type KeyPart } from './loaded-keys.ts';
 import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
-import { readBytes } from './read-bytes.ts';
 import { oaepDecode, oaepEncode, type OaepHash, pkcs1Decode } from './rsa-padding.ts';
-import { dataKey } from './templates.ts';
+import { DATA_KEY_ATTRIBUTES, dataKey, dataKeyAttributes } from './templates.ts';
 
 const { AesGcm240Params, MechanismEnum } = graphene;
 
@@ -60,7 +60,7 @@ function encipher(
       emptyMessage(() => begin().final()),
     );
   return calls.run(`encrypt ${label}`, 'fast', {
-    inline: () => begin().once(data, Buffer.alloc(size)),
+    inline: () => direct.encrypt(session, mechanism, key, data, size),
     offLoop: (done) => {
       begin().once(data, Buffer.alloc(size), done);
     },
@@ -78,11 +78,10 @@ async function decipher(
   const reached = { final: false };
   try {
     return await calls.run(`decrypt ${label}`, expected, {
-      inline: () => {
-        const cipher = session.createDecipher(mechanism, key);
-        reached.final = true;
-        return cipher.once(data, Buffer.alloc(size));
-      },
+      inline: () =>
+        direct.decrypt(session, mechanism, key, data, size, () => {
+          reached.final = true;
+        }),
       offLoop: (done) => {
         const cipher = session.createDecipher(mechanism, key);
         reached.final = true;
@@ -164,41 +163,61 @@ function keyWrap(algorithm: IAlgorithm, isPadded: boolean): Cipher {
       requireWrappable(plaintext, isPadded);
       if (plaintext.length % 8 !== 0 && capabilities.keyWrapPadded === 'blocks')
         return { value: wrapInBlocks(session, key, plaintext) };
-      const object = session.create(dataKey(plaintext)).toType<Key>();
-      try {
-        const value = await calls.run('wrap AES_KEY_WRAP', 'fast', {
-          inline: () => session.wrapKey(algorithm, key, object),
-          offLoop: (done) => {
-            session.wrapKey(algorithm, key, object, done);
-          },
-        });
-        return { value };
-      } finally {
-        object.destroy();
-      }
+      const size = BLOCK_BYTES + plaintext.length;
+      const value = await calls.run('wrap AES_KEY_WRAP', 'fast', {
+        inline: () => direct.wrapOnce(session, algorithm, key, dataKeyAttributes(plaintext), size),
+        offLoop: (done) => {
+          const object = session.create(dataKey(plaintext)).toType<Key>();
+          session.wrapKey(algorithm, key, object, (error, wrapped) => {
+            ending(done, () => {
+              object.destroy();
+              if (error !== null) throw error;
+              return wrapped;
+            });
+          });
+        },
+      });
+      return { value };
     },
     async decrypt({ session, key, calls }, { value }) {
       const least = isPadded ? 16 : 24;
       if (value.length < least || value.length % 8 !== 0) throw decryptionFailed();
       const wrapped = Buffer.from(value);
-      let object: Key;
-      try {
-        object = await calls.run('unwrap AES_KEY_WRAP', 'fast', {
-          inline: () => session.unwrapKey(algorithm, key, wrapped, dataKey()),
-          offLoop: (done) => {
-            session.unwrapKey(algorithm, key, wrapped, dataKey(), done);
-          },
-        });
-      } catch (error) {
-        throw fromDecryption(error);
-      }
-      try {
-        return readBytes(object, 'value');
-      } finally {
-        object.destroy();
-      }
+      return calls.run('unwrap AES_KEY_WRAP', 'fast', {
+        inline: () => direct.readOnce(session, unwrapInline(session, algorithm, key, wrapped)),
+        offLoop: (done) => {
+          session.unwrapKey(algorithm, key, wrapped, dataKey(), (error, object) => {
+            ending(done, () => {
+              if (object === null) throw fromDecryption(error);
+              return direct.readOnce(session, object.handle);
+            });
+          });
+        },
+      });
     },
   };
+}
+function unwrapInline(session: Session, algorithm: IAlgorithm, key: Key, wrapped: Buffer) {
+  try {
+    return direct.unwrap(session, algorithm, key, wrapped, DATA_KEY_ATTRIBUTES);
+  } catch (error) {
+    throw fromDecryption(error);
+  }
+}
+
+/** Ends a call with what `act` gives or throws: nothing may be thrown in a callback. */
+function ending<T>(
+  done: (error: Error | null, value: T | null) => void,
+  act: () => T | null,
+): void {
+  let value: T | null;
+  try {
+    value = act();
+  } catch (error) {
+    done(error instanceof Error ? error : new Error('the call failed', { cause: error }), null);
+    return;
+  }
+  done(null, value);
 }
 
 /** Built from six blocks for each 8 bytes, a value takes its time: so long as nothing else is held up. */

@@ -14,6 +14,7 @@ import {
   openConnection,
   requireRootKeys,
 } from './connection.ts';
+import * as direct from './direct-calls.ts';
 import { emptyMessage } from './empty-message.ts';
 import { damageOf, fromPkcs11 } from './errors.ts';
 import { generateWrapped, type GenerationContext } from './key-generation.ts';
@@ -61,6 +62,9 @@ export interface Pkcs11Hsm
   };
   close(): Promise<void>;
 }
+
+/** RSA-4096's. */
+const SIGNATURE_LIMIT_BYTES = 512;
 
 const RECOVERY_DELAY_MS = { first: 100, most: 5_000 };
 
@@ -251,7 +255,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
             emptyMessage(() => session.createSign(mechanism, key).final()),
           );
         return calls.run(`sign ${label}`, expected, {
-          inline: () => session.createSign(mechanism, key).once(data),
+          inline: () => direct.sign(session, mechanism, key, data, SIGNATURE_LIMIT_BYTES),
           offLoop: (done) => {
             session.createSign(mechanism, key).once(data, done);
           },

@@ -2,6 +2,7 @@ import graphene, { type ITemplate } from 'graphene-pk11';
 import { type Curve, CURVES, type KeyType } from '../core/algorithms.ts';
 import { type KeyIdentity, type KeySpec, type PublicKey } from '../core/key.ts';
 import { type PlainKey } from '../core/plain-key.ts';
+import { toAttributes, VALUE } from './direct-calls.ts';
 
 const { KeyType: KeyTypes, ObjectClass } = graphene;
 
@@ -197,6 +198,13 @@ export function dataKey(value?: Uint8Array): ITemplate {
     extractable: true,
     ...(value !== undefined && { value: Buffer.from(value) }),
   };
+}
+
+/** The same as the binding takes it. */
+export const DATA_KEY_ATTRIBUTES = toAttributes(dataKey());
+
+export function dataKeyAttributes(value: Buffer) {
+  return [...DATA_KEY_ATTRIBUTES, { type: VALUE, value }];
 }
 
 /** DER OCTET STRING (X.690 §8.7), as CKA_EC_POINT wants it. */
