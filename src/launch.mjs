@@ -1,5 +1,5 @@
-// The way in from a bare clone: `npm start`, `npm test` and `npm run build`. Plain JavaScript on Node's own modules
-// only, since it runs before anything is installed or compiled.
+// The way in from a bare clone: `npm start`, `npm test`, `npm run bench` and `npm run build`. Plain JavaScript on Node's
+// own modules only, since it runs before anything is installed or compiled.
 import { join } from 'node:path';
 import process from 'node:process';
 import { runForeground } from './setup/launch-child.mjs';
@@ -35,6 +35,17 @@ const commands = {
       environment: { NODE_OPTIONS: options.filter(Boolean).join(' ') },
     });
   },
+  async bench(args) {
+    await ensureModules({ withDevelopment: true });
+    await ensureBuilt();
+    ensureSoftHsm();
+    return runForeground([
+      '--import',
+      import.meta.resolve('tsx'),
+      join(ROOT, 'test/bench/main.ts'),
+      ...args,
+    ]);
+  },
   async build() {
     await ensureModules({ withDevelopment: true });
     await build();
@@ -44,7 +55,7 @@ const commands = {
 requireNode(20, 19);
 const [name = 'start', ...args] = process.argv.slice(2);
 if (!Object.hasOwn(commands, name))
-  fail(`there is no command "${name}": use start, test or build.`);
+  fail(`there is no command "${name}": use start, test, bench or build.`);
 await commands[name](args);
 
 function requireNode(major, minor) {

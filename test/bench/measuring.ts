@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuBetween, cpuTimes } from './cpu-time.ts';
+import { type ServiceRound } from './figures.ts';
+import { type HelperProcess } from './helper-process.ts';
+import { type LoadPlan } from './load-plan.ts';
+import { type Target, untilIdle } from './stage.ts';
+
+/** Callers that wait for their answers at the same time: enough for each process to be busy. */
+const CONNECTIONS = 32;
+
+/** Where no answer came within one (a busy machine, key generation) it goes on, so many times. */
+const LONGEST_WINDOWS = 20;
+
+export interface Timing {
+  /** Connections are made, and what is asked for the first time is remembered. */
+  readonly rampMs: number;
+  /** What is counted. */
+  readonly windowMs: number;
+}
+
+/** Tells each generator what it will be asked to do under that name. */
+export async function learn(
+  generators: readonly HelperProcess[],
+  name: string,
+  plan: LoadPlan,
+): Promise<void> {
+  await Promise.all(generators.map((each) => each.ask('learn', { name, plan })));
+}
+
+/**
+ * As much as the target can answer. The window lies inside the load: neither connecting nor stopping is counted.
+ * @throws Error where any answer was no success: a figure over errors is no figure
+ */
+export async function loadRound(
+  generators: readonly HelperProcess[],
+  target: Target,
+  name: string,
+  { rampMs, windowMs }: Timing,
+  connections = CONNECTIONS,
+): Promise<ServiceRound> {
+  const look = async () => {
+    const [cpu, postgres] = [cpuTimes(target.pids()), cpuTimes(target.postgresPids())];
+    const at = performance.now();
+    const counts = await Promise.all(generators.map((each) => each.ask<number>('count')));
+    return { at, cpu, postgres, count: counts.reduce((sum, count) => sum + count, 0) };
+  };
+  const each = { name, connections: Math.ceil(connections / generators.length) };
+  await Promise.all(generators.map((generator) => generator.ask('start', each)));
+  await sleep(rampMs);
+  const before = await look();
+  let after = before;
+  for (let waited = 0; waited < LONGEST_WINDOWS && after.count === before.count; waited += 1) {
+    await sleep(windowMs);
+    after = await look();
+  }
+  const failures = await Promise.all(generators.map((one) => one.ask<string[]>('stop')));
+  await untilIdle(target);
+  if (failures.flat().length > 0)
+    throw new Error(`${name}: answers that were no successes: ${failures.flat().join(', ')}`);
+  const done = after.count - before.count;
+  if (done === 0) throw new Error(`${name}: no answer within ${LONGEST_WINDOWS * windowMs} ms`);
+  return {
+    perSecond: (done * 1000) / (after.at - before.at),
+    cpuUs: cpuBetween(before.cpu, after.cpu) / done,
+    postgresCpuUs: cpuBetween(before.postgres, after.postgres) / done,
+  };
+}
+
+/** Milliseconds that each answer took at a steady pace, spread over the generators. */
+export async function pace(
+  generators: readonly HelperProcess[],
+  target: Target,
+  name: string,
+  { perSecond, seconds }: { readonly perSecond: number; readonly seconds: number },
+): Promise<readonly number[]> {
+  const each = {
+    name,
+    seconds,
+    perSecond: perSecond / generators.length,
+    connections: Math.ceil((2 * CONNECTIONS) / generators.length),
+  };
+  const latencies = await Promise.all(generators.map((one) => one.ask<number[]>('pace', each)));
+  await untilIdle(target);
+  return latencies.flat();
+}
