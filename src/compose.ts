@@ -47,6 +47,7 @@ import { type ExternalIssuer } from './identity/external-issuer.ts';
 import { createGuessLimit, GUESS_LIMITS } from './identity/guess-limit.ts';
 import { createIssuerKeys } from './identity/issuer-keys.ts';
 import {
+  cloudEndpoints,
   createTenantCheck,
   instanceDiscovery,
   openidConfiguration,
@@ -504,6 +505,7 @@ export async function compose(
         isTenant(tenant) ? openidConfiguration(origin, tenant, version) : undefined,
       keySet: () => keySet(),
       instanceDiscovery,
+      cloudEndpoints: (origin) => cloudEndpoints(origin, settings.domain, pool.tenantId),
       token: createTokenEndpoint({
         tenants: isTenant,
         authenticateClient,

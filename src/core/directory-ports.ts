@@ -31,6 +31,8 @@ export interface PeopleStore {
   insertMember(groupId: string, memberId: string, change: AuditedChange): Promise<void>;
   listMembers(groupId: string, page: PageRequest): Promise<Page<GroupMember>>;
   deleteMember(groupId: string, memberId: string, change: AuditedChange): Promise<boolean>;
+  /** Those of the ids that are in the directory, whatever they are. */
+  findObjects(ids: readonly string[]): Promise<readonly GroupMember[]>;
 
   setServicePrincipalEnabled(id: string, enabled: boolean, change: AuditedChange): Promise<boolean>;
 }

@@ -77,6 +77,9 @@ export function createPeopleService(parts: {
       await store.insertMember(groupId, memberId, change);
     },
 
+    findObjects: (ids: readonly string[]): Promise<readonly GroupMember[]> =>
+      store.findObjects(ids),
+
     /** @throws ServiceError DirectoryObjectNotFound */
     async listMembers(groupId: string, page: PageRequest): Promise<Page<GroupMember>> {
       await getGroup(groupId);

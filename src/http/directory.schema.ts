@@ -59,6 +59,7 @@ export function presentServicePrincipal(principal: ServicePrincipal) {
     accountEnabled: principal.enabled,
     appId: principal.appId,
     displayName: principal.displayName,
+    servicePrincipalNames: [principal.appId],
     servicePrincipalType: 'Application',
   };
 }

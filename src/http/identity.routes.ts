@@ -14,6 +14,8 @@ export interface IdentityEndpoints {
   /** The directory's signing keys, RFC 7517 §5. */
   keySet(): Promise<object>;
   instanceDiscovery(origin: string): object;
+  /** What `az cloud register` asks of a cloud's resource manager. */
+  cloudEndpoints(origin: string): object;
   token(request: {
     readonly form: Readonly<Record<string, unknown>>;
     readonly tenant: string;
@@ -47,6 +49,14 @@ export function addIdentityRoutes(
 
   router.get('/common/discovery/instance', (_req, res) => {
     send(res, 200, identity.instanceDiscovery(originOf(res)));
+  });
+
+  router.get('/metadata/endpoints', (_req, res) => {
+    send(res, 200, identity.cloudEndpoints(originOf(res)));
+  });
+  // `az login` asks for subscriptions, and goes on without any where it is told that it may.
+  router.get('/subscriptions', (_req, res) => {
+    send(res, 200, { value: [] });
   });
 
   for (const [path, version] of [

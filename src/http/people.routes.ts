@@ -7,6 +7,7 @@ import { presentPage } from './paging.ts';
 import {
   CreateGroupRequest,
   CreateUserRequest,
+  GetByIdsRequest,
   MemberReference,
   presentGroup,
   presentMember,
@@ -85,6 +86,18 @@ export function addPeopleRoutes(
     ...one,
     status: 204,
     handler: ({ params: { id }, context }) => people.deleteUser(id, context.audit),
+  });
+
+  add({
+    method: 'post',
+    path: '/v1.0/directoryObjects/getByIds',
+    operation: 'DirectoryObjectGetByIds',
+    action: READ,
+    ...whole,
+    body: GetByIdsRequest,
+    handler: async ({ body: { ids } }) => ({
+      value: (await people.findObjects(ids)).map(presentMember),
+    }),
   });
 
   add({

@@ -53,6 +53,9 @@ export const MemberReference = z.object({ '@odata.id': z.string().max(1024) }).t
   return parseGuid('The object id in @odata.id', REFERENCE.exec(body['@odata.id'])?.[1] ?? '');
 });
 
+/** Graph takes a thousand ids at a time; `types` only narrows what comes back. */
+export const GetByIdsRequest = z.object({ ids: z.array(z.guid()).max(1000) });
+
 export function presentUser(user: User) {
   return {
     id: user.id,

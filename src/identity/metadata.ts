@@ -4,9 +4,13 @@ import { type DirectoryKey } from '../core/signing-key-service.ts';
 /** With this tenant name Microsoft's libraries skip their call to Microsoft's own servers. */
 const ALIAS = 'adfs';
 
+export function isAlias(tenant: string): boolean {
+  return tenant.toLowerCase() === ALIAS;
+}
+
 /** Whether a path's tenant is this directory: its GUID, or the alias. */
 export function createTenantCheck(tenantId: string): (tenant: string) => boolean {
-  return (tenant) => [tenantId, ALIAS].includes(tenant.toLowerCase());
+  return (tenant) => isAlias(tenant) || tenant.toLowerCase() === tenantId;
 }
 
 /**
@@ -47,6 +51,28 @@ export function instanceDiscovery(origin: string): object {
     'api-version': '1.1',
     metadata: [{ aliases: [host], preferred_cache: host, preferred_network: host }],
     tenant_discovery_endpoint: `${origin}/${ALIAS}/v2.0/.well-known/openid-configuration`,
+  };
+}
+
+/**
+ * Where things are, as Azure Resource Manager tells `az cloud register` (api-version 2022-09-01). The tenant of ADFS is the
+ * one that `az` doesn't ask Microsoft's servers about.
+ */
+export function cloudEndpoints(origin: string, domain: string, tenantId: string): object {
+  const { port } = new URL(origin);
+  const parent = `${domain}${port === '' ? '' : `:${port}`}`;
+  return {
+    authentication: {
+      audiences: [`https://${parent}`],
+      identityProvider: 'ADFS',
+      loginEndpoint: `${origin}/${ALIAS}`,
+      tenant: tenantId,
+    },
+    graphAudience: origin,
+    microsoftGraphResourceId: `${origin}/`,
+    name: 'Strongroom',
+    resourceManager: origin,
+    suffixes: { keyVaultDns: parent, mhsmDns: parent },
   };
 }
 

@@ -3,6 +3,7 @@ import { type Clock } from '../core/ports.ts';
 import { type AudienceCheck } from './audiences.ts';
 import { ASSERTION_TYPE } from './client-assertion.ts';
 import { type AuthenticateClient, type NamedClient, wrongClient } from './clients.ts';
+import { isAlias } from './metadata.ts';
 import { Refusal } from './refusal.ts';
 import { type TokenIssuer } from './tokens.ts';
 
@@ -75,7 +76,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
       client = { applicationId: application.appId, principalId: principal.id };
       const now = clock.now();
       const token = await issuer.issue(subject, resource, now, LIFETIME_SECONDS);
-      return { status: 200, body: present(request.version, token, resource, now), client };
+      return { status: 200, body: present(request, token, resource, now), client };
     } catch (thrown) {
       const error = isOverload(thrown) ? throttled() : thrown;
       if (!(error instanceof Refusal)) throw error;
@@ -182,15 +183,22 @@ function readResource(form: (name: string) => string | undefined): string {
   return resource;
 }
 
-function present(version: 'v1' | 'v2.0', token: string, resource: string, now: Date): object {
+function present(
+  { version, tenant }: TokenRequest,
+  token: string,
+  resource: string,
+  now: Date,
+): object {
   const common = { token_type: 'Bearer', access_token: token };
-  if (version === 'v2.0')
-    return { ...common, expires_in: LIFETIME_SECONDS, ext_expires_in: LIFETIME_SECONDS };
+  const lifetimes = { expires_in: LIFETIME_SECONDS, ext_expires_in: LIFETIME_SECONDS };
+  if (version === 'v2.0') return { ...common, ...lifetimes };
   const seconds = Math.floor(now.getTime() / 1000);
   return {
     ...common,
-    expires_in: String(LIFETIME_SECONDS),
-    ext_expires_in: String(LIFETIME_SECONDS),
+    // Numbers in ADFS's answers, and `az` adds to them; text in those of Entra ID's first endpoint.
+    ...(isAlias(tenant)
+      ? lifetimes
+      : { expires_in: String(LIFETIME_SECONDS), ext_expires_in: String(LIFETIME_SECONDS) }),
     expires_on: String(seconds + LIFETIME_SECONDS),
     not_before: String(seconds),
     resource,

@@ -191,6 +191,19 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
         return pageOf(rows, limit, toMember, (row) => row.id);
       }),
 
+    findObjects: (ids) =>
+      reading(context, async (db) => {
+        const sought = sql`any(${ids.filter((id) => UUID.test(id))}::uuid[])`;
+        const { rows } = await sql<MemberRow>`
+          select id, 'user' as kind, display_name from directory_user where pool_id = ${poolId} and id = ${sought}
+          union all
+          select id, 'servicePrincipal', display_name from service_principal where pool_id = ${poolId} and id = ${sought}
+          union all
+          select id, 'group', display_name from directory_group where pool_id = ${poolId} and id = ${sought}
+          order by id`.execute(db);
+        return rows.map(toMember);
+      }),
+
     async deleteMember(groupId, memberId, change) {
       const deleted = await changing(context, change, EVERYONE, (trx) =>
         trx

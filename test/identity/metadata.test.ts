@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import {
+  cloudEndpoints,
   createTenantCheck,
   instanceDiscovery,
   openidConfiguration,
@@ -75,6 +76,28 @@ describe('instance discovery', () => {
       'api-version': '1.1',
       metadata: [{ aliases: [host], preferred_cache: host, preferred_network: host }],
       tenant_discovery_endpoint: `${ORIGIN}/adfs/v2.0/.well-known/openid-configuration`,
+    });
+  });
+});
+
+describe("a cloud's endpoints", () => {
+  test.each([
+    [ORIGIN, 'strongroom.test:8443'],
+    ['https://main.strongroom.test', 'strongroom.test'],
+    ['https://localhost:8443', 'strongroom.test:8443'],
+  ])('asked for at %s, lead there, with pools below %s', (origin, parent) => {
+    expect(cloudEndpoints(origin, 'strongroom.test', TENANT)).toEqual({
+      authentication: {
+        audiences: [`https://${parent}`],
+        identityProvider: 'ADFS',
+        loginEndpoint: `${origin}/adfs`,
+        tenant: TENANT,
+      },
+      graphAudience: origin,
+      microsoftGraphResourceId: `${origin}/`,
+      name: 'Strongroom',
+      resourceManager: origin,
+      suffixes: { keyVaultDns: parent, mhsmDns: parent },
     });
   });
 });

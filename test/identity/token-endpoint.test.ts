@@ -104,12 +104,18 @@ describe('a client that proves its secret', () => {
     expect(one.body['access_token']).not.toBe(other.body['access_token']);
   });
 
-  test('gets texts instead of numbers from the v1 endpoint, and the resource', async () => {
-    const { body } = await request({ scope: undefined, resource: RESOURCE }, { version: 'v1' });
+  test.each<[string, () => string, string | number]>([
+    ['texts, as Entra ID has them,', () => identity.tenantId, '3600'],
+    ['numbers, as ADFS has them,', () => 'adfs', 3600],
+  ])('gets %s from the v1 endpoint, and the resource', async (_what, tenant, lifetime) => {
+    const { body } = await request(
+      { scope: undefined, resource: RESOURCE },
+      { version: 'v1', tenant: tenant() },
+    );
     const { seconds } = identity.clock;
     expect(body).toMatchObject({
-      expires_in: '3600',
-      ext_expires_in: '3600',
+      expires_in: lifetime,
+      ext_expires_in: lifetime,
       expires_on: String(seconds + 3600),
       not_before: String(seconds),
       resource: RESOURCE,

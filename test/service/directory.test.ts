@@ -97,6 +97,31 @@ describe('access ends', () => {
   });
 });
 
+test('objects of all kinds are found by their ids, and others are not', async () => {
+  const client = await makeClient(admin, 'found');
+  const { id: group } = await created<{ id: string }>(
+    admin('POST', '/v1.0/groups', { displayName: 'found too' }),
+  );
+  const ids = [client.principalId, group, NOBODY];
+  const { value } = await created<{ value: object[] }>(
+    admin('POST', '/v1.0/directoryObjects/getByIds', { ids, types: ['group'] }),
+  );
+  expect(value).toHaveLength(2);
+  expect(value).toEqual(
+    expect.arrayContaining([
+      {
+        '@odata.type': '#microsoft.graph.servicePrincipal',
+        id: client.principalId,
+        displayName: 'found',
+      },
+      { '@odata.type': '#microsoft.graph.group', id: group, displayName: 'found too' },
+    ]),
+  );
+  expect(
+    (await admin('POST', '/v1.0/directoryObjects/getByIds', { ids: ['no GUID'] })).status,
+  ).toBe(400);
+});
+
 describe('groups', () => {
   test('give their members what they hold, through groups within groups, and take it away again', async () => {
     const client = await makeClient(admin, 'member');
