@@ -253,7 +253,15 @@ export interface SigningKey {
 /** Slow, salted hashing of client secrets. */
 export interface SecretHasher {
   hash(secret: string): Promise<string>;
-  verify(secret: string, hash: string): Promise<boolean>;
+  verify(secret: string, hash: string, turn?: HashingTurn): Promise<boolean>;
+}
+
+/** Hashing is slow and few are done at once: those who wait take turns. */
+export interface HashingTurn {
+  /** Who waits. Each has a turn before another has its second one. */
+  readonly of: string;
+  /** Asked when the turn has come; rejects where nothing is to be computed any more. */
+  begin(): Promise<void>;
 }
 
 export interface AuditTrail {

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
-import { ServiceError } from '../core/errors.ts';
 import { type SecretHasher } from '../core/ports.ts';
+import { createTurns } from './turns.ts';
 
 const derive = promisify<string, Buffer, number, object, Buffer>(scrypt);
 
@@ -16,6 +16,8 @@ const FORMAT =
 /** Guesses must not fill the memory or libuv's threads, which the HSM's calls need too. */
 const AT_ONCE = 2;
 const WAITING_LIMIT = 64;
+/** Whose turn it is where nobody in particular waits. */
+const OWN = '';
 /** A client that asks for tokens again and again proves its secret the slow way once in a while only. */
 const REMEMBERED = { max: 10_000, ttl: 300_000 };
 const SECRET_BYTES = 32;
@@ -30,34 +32,18 @@ export function createSecretHasher(): SecretHasher {
   // What is remembered is a keyed digest under a key of this process: it says nothing about the secret.
   const processKey = randomBytes(32);
   const remembered = new LRUCache<string, true>(REMEMBERED);
-  const waiting: (() => void)[] = [];
-  let running = 0;
-
-  async function bounded<T>(work: () => Promise<T>): Promise<T> {
-    if (running >= AT_ONCE) {
-      if (waiting.length >= WAITING_LIMIT)
-        throw new ServiceError('Overloaded', 'Too many credentials are being checked.');
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    } else running += 1;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running -= 1;
-      else next();
-    }
-  }
+  const takeTurn = createTurns({ atOnce: AT_ONCE, waiting: WAITING_LIMIT });
 
   return {
     hash: (secret) =>
-      bounded(async () => {
+      takeTurn(OWN, async () => {
         const salt = randomBytes(16);
         const hash = await compute(secret, salt, COST);
         const { ln, r, p } = COST;
         return `$scrypt$ln=${ln},r=${r},p=${p}$${unpadded(salt)}$${unpadded(hash)}`;
       }),
 
-    async verify(secret, stored) {
+    async verify(secret, stored, turn) {
       const mark = createHmac('sha256', processKey)
         .update(stored)
         .update('\0')
@@ -68,13 +54,11 @@ export function createSecretHasher(): SecretHasher {
       if (parts === undefined) return false;
       const { ln, r, p, salt = '', hash = '' } = parts;
       const expected = Buffer.from(hash, 'base64');
-      const actual = await bounded(() =>
-        compute(secret, Buffer.from(salt, 'base64'), {
-          ln: Number(ln),
-          r: Number(r),
-          p: Number(p),
-        }),
-      );
+      const actual = await takeTurn(turn?.of ?? OWN, async () => {
+        await turn?.begin();
+        const cost = { ln: Number(ln), r: Number(r), p: Number(p) };
+        return compute(secret, Buffer.from(salt, 'base64'), cost);
+      });
       const isRight = expected.length === actual.length && timingSafeEqual(expected, actual);
       if (isRight) remembered.set(mark, true);
       return isRight;

@@ -66,7 +66,7 @@ export function createGuessLimit(limits: GuessLimits): GuessLimit {
 }
 
 /** Of an IPv6 address its network of 64 bits, since one host has all of that. */
-function placeOf(address: string): string {
+export function placeOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;
   if (!isIPv6(address)) return address;

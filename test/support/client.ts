@@ -22,10 +22,14 @@ export type Caller = (
 export function createCaller(
   service: { readonly port: number; readonly ca: string },
   token?: string,
-  /** A client certificate and its key, PEM. */
-  tls: { readonly cert?: string; readonly key?: string } = {},
+  /** A client certificate and its key, PEM; an IPv4 address of this machine that the connections come from. */
+  {
+    localAddress,
+    ...tls
+  }: { readonly cert?: string; readonly key?: string; readonly localAddress?: string } = {},
 ): Caller & { close(): void } {
-  const agent = new Agent({ ...tls, ca: service.ca, keepAlive: true, maxSockets: 32 });
+  const from = localAddress === undefined ? {} : { localAddress, family: 4 };
+  const agent = new Agent({ ...tls, ca: service.ca, keepAlive: true, maxSockets: 32, ...from });
   const call: Caller = (method, path, body, headers = {}) =>
     new Promise((resolve, reject) => {
       const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);

@@ -1,0 +1,73 @@
+import { ServiceError } from '../core/errors.ts';
+
+export interface TurnLimits {
+  readonly atOnce: number;
+  readonly waiting: number;
+}
+
+/** Does work, or has it wait until others are done. @throws ServiceError Overloaded, where too much waits already */
+export type TakeTurn = <T>(of: string, work: () => Promise<T>) => Promise<T>;
+
+interface Waiting {
+  readonly start: () => void;
+  readonly refuse: () => void;
+}
+
+/**
+ * Bounded work in turns: who has much waiting doesn't keep others from theirs. One of each goes first, then the second of
+ * each; where the queue is full, the last one of who has the most waiting gives way to who has less.
+ */
+export function createTurns(limits: TurnLimits): TakeTurn {
+  /** By whose it is; whose turn is next stands first. */
+  const queues = new Map<string, Waiting[]>();
+  let running = 0;
+  let waiting = 0;
+
+  function wait(of: string): Promise<void> {
+    const own = queues.get(of) ?? [];
+    if (waiting >= limits.waiting) {
+      const longest = [...queues.values()].reduce(
+        (most, queue) => (queue.length > most.length ? queue : most),
+        own,
+      );
+      if (longest.length <= own.length + 1) return Promise.reject(overloaded());
+      longest.pop()?.refuse();
+      waiting -= 1;
+    }
+    waiting += 1;
+    queues.set(of, own);
+    return new Promise<void>((start, reject) => {
+      const refuse = () => {
+        reject(overloaded());
+      };
+      own.push({ start, refuse });
+    });
+  }
+
+  function startNext(): void {
+    for (const [of, queue] of queues) {
+      queues.delete(of);
+      const next = queue.shift();
+      if (next === undefined) continue;
+      if (queue.length > 0) queues.set(of, queue);
+      waiting -= 1;
+      next.start();
+      return;
+    }
+    running -= 1;
+  }
+
+  return async (of, work) => {
+    if (running >= limits.atOnce) await wait(of);
+    else running += 1;
+    try {
+      return await work();
+    } finally {
+      startNext();
+    }
+  };
+}
+
+function overloaded(): ServiceError {
+  return new ServiceError('Overloaded', 'Too many credentials are being checked.');
+}
