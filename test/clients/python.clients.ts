@@ -1,8 +1,20 @@
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { makeClientCertificate } from '../support/client-certificates.ts';
+import {
+  addSecret,
+  assignRole,
+  created,
+  makeClient,
+  ROLE,
+  signInAdministrator,
+} from '../support/directory.ts';
+import { startIssuer } from '../support/oidc-issuer.ts';
 import {
   makeDataFolder,
   removeDataFolder,
@@ -18,6 +30,7 @@ import {
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const ENVIRONMENT = fileURLToPath(new URL('../../node_modules/.cache/python', import.meta.url));
 const PYTHON = join(ENVIRONMENT, 'bin', 'python');
+const run = promisify(execFile);
 const INSTALL_LIMIT_MS = 300_000;
 
 /** Why there is no Python with the libraries; undefined where there is one. */
@@ -45,7 +58,7 @@ let service: RunningService;
 beforeAll(async () => {
   if (missing !== undefined) return;
   folder = await makeDataFolder();
-  service = await startService(folder);
+  service = await startService(folder, { STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0' });
 }, 90_000);
 afterAll(async () => {
   if (missing !== undefined) return;
@@ -67,4 +80,90 @@ afterAll(async () => {
     },
     150_000,
   );
+
+  describe('signs in, does what its role says and no more:', () => {
+    let identity: Awaited<ReturnType<typeof makeIdentity>>;
+    beforeAll(async () => {
+      identity = await makeIdentity();
+    }, 90_000);
+    afterAll(() => {
+      identity.close();
+    });
+
+    test.each<[string, () => Readonly<Record<string, string>>]>([
+      ['ClientSecretCredential', () => ({ CLIENT_SECRET: identity.secret })],
+      ['CertificateCredential', () => ({ CERTIFICATE_FILE: identity.certificateFile })],
+      [
+        'CertificateCredential with its chain',
+        () => ({ CERTIFICATE_FILE: identity.certificateFile }),
+      ],
+      ['WorkloadIdentityCredential', () => ({ AZURE_FEDERATED_TOKEN_FILE: identity.tokenFile })],
+      [
+        'ManagedIdentityCredential',
+        () => ({
+          IDENTITY_ENDPOINT: identity.endpoint,
+          IDENTITY_HEADER: `${identity.appId}.${identity.secret}`,
+        }),
+      ],
+    ])(
+      '%s',
+      async (credential, environment) => {
+        const settings = {
+          PATH: process.env['PATH'],
+          ...service.client,
+          AZURE_CLIENT_SECRET: '',
+          AZURE_CLIENT_ID: identity.appId,
+          ...environment(),
+        };
+        // Not spawnSync: the issuer that the service asks for keys is in this process.
+        const { stdout } = await run(
+          PYTHON,
+          [join(HERE, 'sign_in.py'), credential, service.localUrl, 'shared'],
+          { env: settings, timeout: 60_000 },
+        );
+        expect(JSON.parse(stdout)).toEqual({ wrap_key: 'done', create_key: '403 AccessDenied' });
+      },
+      90_000,
+    );
+  });
 });
+
+/** An application that may wrap with the key `shared`, with all that it can prove itself by. */
+async function makeIdentity() {
+  const admin = await signInAdministrator(service);
+  await created(admin('POST', '/keys/shared/create', { kty: 'RSA-HSM' }));
+  const client = await makeClient(admin, 'python');
+  await assignRole(admin, ROLE.encryptionUser, client.principalId);
+  const secret = await addSecret(admin, client);
+  const { certificate, privateKey } = await makeClientCertificate();
+  const key = Buffer.from(certificate).toString('base64');
+  await created(
+    admin('PATCH', `/v1.0/applications/${client.applicationId}`, {
+      keyCredentials: [{ type: 'AsymmetricX509Cert', usage: 'Verify', key }],
+    }),
+  );
+  const issuer = await startIssuer();
+  const subject = 'system:serviceaccount:shop:checkout';
+  const audience = 'api://AzureADTokenExchange';
+  await created(
+    admin('POST', `/v1.0/applications/${client.applicationId}/federatedIdentityCredentials`, {
+      name: 'cluster',
+      issuer: issuer.url,
+      subject,
+      audiences: [audience],
+    }),
+  );
+  admin.close();
+  const file = async (name: string, content: string) => {
+    await writeFile(join(folder, name), content);
+    return join(folder, name);
+  };
+  return {
+    appId: client.appId,
+    secret,
+    certificateFile: await file('client.pem', privateKey + certificate),
+    tokenFile: await file('token', await issuer.issue(subject, audience)),
+    endpoint: /IDENTITY_ENDPOINT=(\S+)/.exec(service.output())?.[1] ?? '',
+    close: issuer.close,
+  };
+}
