@@ -6,12 +6,12 @@ import { createCertificates } from './attestation/certificates.ts';
 import { openAttestationVerifier } from './attestation/open-verifier.ts';
 import { createAuditTrail } from './audit/audit-log.ts';
 import { createRecordFormats } from './audit/record-formats.ts';
+import { watchSink } from './audit/sink-watch.ts';
 import { backupBlobs } from './backup/backup-blob.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
 import { createAttestationService } from './core/attestation-service.ts';
 import { createAccessService } from './core/access-service.ts';
 import { createAuditChain } from './core/audit-chain.ts';
-import { AuditDraft } from './core/audit-draft.ts';
 import { createAscentRules } from './core/ascent.ts';
 import { createBackupService } from './core/backup-service.ts';
 import { createCheckpointService } from './core/checkpoint-service.ts';
@@ -36,6 +36,7 @@ import { NO_TRACING } from './core/tracing.ts';
 import { createTrailVerifier } from './core/trail-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createApp } from './http/app.ts';
+import { auditIdentityCalls } from './http/audited-identity.ts';
 import { createManagedIdentityApp } from './http/managed-identity.ts';
 import { createThrottle, type RequestLimits } from './http/throttle.ts';
 import { createAudienceCheck, createOwnUrlCheck } from './identity/audiences.ts';
@@ -82,6 +83,7 @@ import { createRoleStore } from './store/role-store.ts';
 import { createSettingStore } from './store/setting-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
 import { createStatementKeyStore } from './store/statement-key-store.ts';
+import { createStoreCheck } from './store/store-check.ts';
 import { createTrailFollower } from './store/trail-follower.ts';
 import { countUsage, createUsageReader } from './store/usage-store.ts';
 import { type AttestationSettings } from './worker-protocol.ts';
@@ -153,6 +155,7 @@ const LIMITS = {
   maintenanceEveryMs: 10_000,
   checkpointEveryMs: 1_000,
   usageRounds: 20,
+  readinessMs: 1_000,
   partitionsEveryMs: 6 * 3_600_000,
 };
 
@@ -245,7 +248,7 @@ export async function compose(
       unsigned: chains.trail.grown() + chains.changes.grown(),
     },
     decisions: authorizer.status,
-    database: connectionsOf(db),
+    database: connectionsOf(db, trailDb),
     isFeedCoherent: feed.isCoherent(),
   }));
   const tracing =
@@ -253,8 +256,12 @@ export async function compose(
   const hsm = metrics.meterHsm(module, tracing);
 
   let underWay = 0;
+  const sink = watchSink(
+    metrics.meterSink(createAuditSink({ db: trailDb, poolId: pool.id, chain: chains.trail })),
+    () => performance.now(),
+  );
   const trail = createAuditTrail({
-    sink: metrics.meterSink(createAuditSink({ db: trailDb, poolId: pool.id, chain: chains.trail })),
+    sink,
     queueLimit: LIMITS.auditQueue,
     batchLimit: LIMITS.auditBatch,
     deadlineMs: LIMITS.auditDeadlineMs,
@@ -414,13 +421,26 @@ export async function compose(
   });
 
   const logsAnswers = log.isLevelEnabled('debug');
+  const isStoreThere = createStoreCheck(
+    async () => (await findPool(db, settings.pool)) !== undefined,
+    LIMITS.readinessMs,
+  );
   const readiness = async () => ({
     hsm: module.isReady,
-    store: await findPool(db, settings.pool).then(
-      (found) => found !== undefined,
-      () => false,
-    ),
+    store: await isStoreThere(),
+    audit: sink.isTaking(),
     changeFeed: feed.isCoherent(),
+  });
+  const authenticate = createAuthenticator({
+    issuer: issuerOf(settings.domain, pool.tenantId),
+    tenantId: pool.tenantId,
+    keySet,
+    isAudience,
+    principals,
+    feed,
+    clock,
+    remembered: LIMITS.cachedTokens,
+    external: { issuers: settings.issuers ?? [], issuerKeys },
   });
   const closing = new AbortController();
   const app = createApp({
@@ -489,17 +509,7 @@ export async function compose(
     usage: createUsageReader(context),
     trail: otherTrail ?? trail,
     authorizer,
-    authenticate: createAuthenticator({
-      issuer: issuerOf(settings.domain, pool.tenantId),
-      tenantId: pool.tenantId,
-      keySet,
-      isAudience,
-      principals,
-      feed,
-      clock,
-      remembered: LIMITS.cachedTokens,
-      external: { issuers: settings.issuers ?? [], issuerKeys },
-    }),
+    authenticate,
     identity: {
       openidConfiguration: (origin, tenant, version) =>
         isTenant(tenant) ? openidConfiguration(origin, tenant, version) : undefined,
@@ -514,7 +524,7 @@ export async function compose(
         clock,
       }),
     },
-    throttle: createThrottle(settings.limits),
+    throttle: createThrottle(settings.limits, authenticate.remembers),
     tracing,
     readiness,
     onRequest: () => {
@@ -530,26 +540,17 @@ export async function compose(
     log,
   });
 
-  const managedIdentity = createManagedIdentityEndpoint({
-    authenticateClient,
-    isAudience,
-    issuer: tokenIssuer,
-    clock,
-  });
   const identityApp = createManagedIdentityApp(
-    async ({ requestId, userAgent, ...request }) => {
-      const audit = new AuditDraft(() => clock.now(), {
-        requestId,
-        operation: 'ManagedIdentityTokenIssue',
-        clientAddress: request.address,
-        ...(userAgent !== undefined && { userAgent }),
-      });
-      const { client, errorCode, ...answer } = await managedIdentity(request);
-      audit.note({ ...client });
-      const { status } = answer;
-      await trail.append(audit.finish({ status, ...(errorCode !== undefined && { errorCode }) }));
-      return answer;
-    },
+    auditIdentityCalls({
+      answer: createManagedIdentityEndpoint({
+        authenticateClient,
+        isAudience,
+        issuer: tokenIssuer,
+        clock,
+      }),
+      trail,
+      clock,
+    }),
     (error, requestId) => {
       log.error({ err: error, requestId }, 'a managed identity got no token');
     },

@@ -63,7 +63,7 @@ async function serveIdentity(
     clock: systemClock,
   });
   const server = createLoopbackServer(
-    createManagedIdentityApp(agent, (error, requestId) => {
+    createManagedIdentityApp({ answer: agent }, (error, requestId) => {
       log.error({ err: error, requestId }, 'the workload got no token');
     }),
   );

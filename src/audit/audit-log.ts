@@ -22,7 +22,7 @@ export interface OpenAuditTrail extends AuditTrail {
   readonly waiting: number;
   /** Later records that were given up since there were too many. */
   readonly lost: number;
-  /** Waits until what was handed in is written or refused; no longer than a record's deadline. */
+  /** Waits until what was handed in is written or refused, later records too; no longer than a record's deadline. */
   close(): Promise<void>;
 }
 
@@ -179,6 +179,10 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
       return queue.length;
     },
     async close() {
+      // What waits for its next try has it now.
+      clearTimeout(retry);
+      retry = undefined;
+      start();
       let timer: NodeJS.Timeout | undefined;
       const deadline = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, options.deadlineMs);

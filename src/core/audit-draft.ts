@@ -1,10 +1,7 @@
 import { type AuditedChange, type AuditRecord } from './audit.ts';
 
 /** What a record says of the request itself, and what is learned while it is served. */
-type DraftFields = Omit<
-  AuditRecord,
-  'time' | 'outcome' | 'status' | 'errorCode' | 'reason' | 'durationMs'
->;
+type DraftFields = Omit<AuditRecord, 'time' | 'outcome' | 'status' | 'errorCode' | 'durationMs'>;
 
 interface Ending {
   readonly status: number;
@@ -30,7 +27,10 @@ export class AuditDraft implements AuditedChange {
   }
 
   note(notes: Partial<DraftFields>): void {
+    const { change } = this.#fields;
     this.#fields = { ...this.#fields, ...notes };
+    if (change !== undefined && notes.change !== undefined)
+      this.#fields = { ...this.#fields, change: { ...change, ...notes.change } };
   }
 
   /** What is asked for, as far as it is known by now. */

@@ -25,12 +25,20 @@ export interface AuditRecord {
   readonly outcome: 'success' | 'failure';
   readonly status: number;
   readonly errorCode?: string;
-  /** Why a credential was refused: one of a few sentences of ours. */
+  /** Why a credential was refused, or what else there is to say of a refusal: sentences of ours. */
   readonly reason?: string;
   readonly durationMs: number;
-  /** For changes of the directory and of roles: what was before and after. Never secrets. */
-  readonly change?: { readonly before?: unknown; readonly after?: unknown };
+  /** For changes of keys, the directory and roles: what was before and after, and what went along. Never secrets. */
+  readonly change?: {
+    readonly before?: unknown;
+    readonly after?: unknown;
+    /** Such as the role assignments of a principal that was removed. */
+    readonly along?: unknown;
+  };
 }
+
+/** The error code of records of answers that were not given for want of the trail or the store. */
+export const ANSWER_WITHHELD = 'AnswerWithheld';
 
 /** What is noted of a request while it is served, by whoever learns it first. */
 export type AuditNotes = Partial<
@@ -42,7 +50,7 @@ export type AuditNotes = Partial<
  * they write the change, and call `committed` once both are.
  */
 export interface AuditedChange {
-  /** Adds to what the record will say. */
+  /** Adds to what the record will say; of `change` each part by itself. */
   note(notes: AuditNotes): void;
   /** The record of success, as of now. */
   toRecord(): AuditRecord;
@@ -65,6 +73,8 @@ export interface AuditFilter {
   readonly principalId?: string;
   readonly keyName?: string;
   readonly operation?: string;
+  /** The data action that was needed. */
+  readonly action?: string;
   readonly outcome?: 'success' | 'failure';
   /** Newest first where absent. */
   readonly oldestFirst?: true;

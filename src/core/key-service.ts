@@ -218,7 +218,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
           change.note({ keyName: name, keyVersion: material.identity.version });
           if ((request.attributes?.exportable ?? false) && !material.identity.exportable)
             throw new ServiceError('BadParameter', 'Exportability is fixed when a key is created.');
-          return {
+          const made = {
             material: await changed(material, request),
             attributes: changeAttributes(
               { ...current.attributes, updated: seconds() },
@@ -226,6 +226,8 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
             ),
             tags: tags ?? current.tags,
           };
+          change.note({ change: { before: outline(current), after: outline(made) } });
+          return made;
         },
         change,
       );
@@ -288,4 +290,10 @@ export function purgeProtected(): ServiceError {
 function added(version: KeyVersion | undefined): KeyVersion {
   if (version === undefined) throw new TypeError('the version was not added');
   return version;
+}
+
+/** What the trail keeps of a change: tags are callers' texts, and stay out. */
+function outline({ attributes, material }: Pick<KeyVersion, 'attributes' | 'material'>) {
+  const { enabled, notBefore, expires } = attributes;
+  return { enabled, notBefore, expires, operations: material.identity.operations };
 }

@@ -1,4 +1,5 @@
 import { AuditDraft } from './audit-draft.ts';
+import { ServiceError } from './errors.ts';
 import { type AuditTrail, type Clock, type KeyWriter, type RotationStore } from './ports.ts';
 import { type RotationService } from './rotation-service.ts';
 import { keyScope } from './role.ts';
@@ -66,7 +67,8 @@ export function createMaintenance(parts: MaintenanceParts) {
       await rotation.rotateDue(due, change);
     } catch (error) {
       onError('rotation', error);
-      await trail.append(change.finish({ status: 500, errorCode: 'RotationFailed' }));
+      const errorCode = error instanceof ServiceError ? error.code : 'RotationFailed';
+      await trail.append(change.finish({ status: 500, errorCode }));
     }
     return true;
   }

@@ -105,7 +105,7 @@ export function createApp(parts: AppParts): Express {
   addCredentialRoutes(app, services, parts.credentials);
   addPeopleRoutes(app, services, parts.people);
 
-  app.use(requirePool);
+  app.use(requirePool(throttle));
   app.use(authentication(authenticate, 'pool', throttle, tracing));
   addCryptoRoutes(app, services, parts.crypto);
   // Before the keys, whose /keys/:name/:version would take their paths for versions.
@@ -170,7 +170,18 @@ function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts):
   };
 }
 
-const requirePool: RequestHandler = (_req, res, next) => {
-  if (contextOf(res).host.servesPool) next();
-  else next(new ServiceError('PoolNotFound', 'There is no pool of this name here.'));
-};
+/** A credential that comes to a pool that isn't here is refused with it, and counts among those that were. */
+const requirePool =
+  (throttle: Throttle): RequestHandler =>
+  async (req, res, next) => {
+    const context = contextOf(res);
+    if (context.host.servesPool) {
+      next();
+      return;
+    }
+    if (req.headers.authorization !== undefined) {
+      context.audited = true;
+      await throttle.countRefusal(req.socket.remoteAddress);
+    }
+    throw new ServiceError('PoolNotFound', 'There is no pool of this name here.');
+  };

@@ -25,6 +25,7 @@ const EventsQuery = z
     principalId: text(128).optional(),
     keyName: text(127).optional(),
     operation: text(64).optional(),
+    action: text(128).optional(),
     outcome: z.enum(['success', 'failure']).optional(),
     format: z.enum(['strongroom', 'azure']).optional(),
   })

@@ -1,4 +1,5 @@
 import { type ErrorRequestHandler } from 'express';
+import { ANSWER_WITHHELD } from '../core/audit.ts';
 import { type ErrorCode, ServiceError } from '../core/errors.ts';
 import { type AuditTrail } from '../core/ports.ts';
 import { contextOf, type RequestContext } from './context.ts';
@@ -119,7 +120,7 @@ async function recordFailure(
       ...(error?.code === 'Unauthenticated' && { reason: error.message }),
     });
   if (error?.code === 'AuditUnavailable' || error?.code === 'StoreUnavailable') {
-    trail.appendLater({ ...record(), errorCode: WITHHELD });
+    trail.appendLater({ ...record(), errorCode: ANSWER_WITHHELD });
     return;
   }
   // What the change has committed stands; that its answer failed afterwards is told besides.
@@ -128,13 +129,10 @@ async function recordFailure(
     try {
       await trail.append(record());
     } catch (cause) {
-      trail.appendLater({ ...record(), status: 503, errorCode: WITHHELD });
+      trail.appendLater({ ...record(), status: 503, errorCode: ANSWER_WITHHELD });
       throw cause;
     }
 }
-
-/** The error code of records of answers that were not given for want of the trail or the store. */
-const WITHHELD = 'AnswerWithheld';
 
 function errorBody(
   wire: WireError,

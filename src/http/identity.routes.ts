@@ -1,4 +1,4 @@
-import express, { type Request, type Response, type Router } from 'express';
+import express, { type Request, type RequestHandler, type Response, type Router } from 'express';
 import { type AuditTrail } from '../core/ports.ts';
 import { clientThumbprint } from './client-certificate.ts';
 import { contextOf } from './context.ts';
@@ -39,6 +39,14 @@ interface TokenAnswer {
 const FORM_LIMIT = '64kb';
 const parseForm = express.urlencoded({ extended: false, limit: FORM_LIMIT, parameterLimit: 100 });
 
+/** Before the form is read: one that can't be is refused with a record, too. */
+const audited: RequestHandler = (_req, res, next) => {
+  const context = contextOf(res);
+  context.audit.note({ operation: 'TokenIssue' });
+  context.audited = true;
+  next();
+};
+
 /** Sign-in: no credential is needed to ask, so these come before authentication. */
 export function addIdentityRoutes(
   router: Router,
@@ -77,11 +85,8 @@ export function addIdentityRoutes(
     ['/:tenant/oauth2/token', 'v1'],
     ['/:tenant/oauth2/v2.0/token', 'v2.0'],
   ] as const)
-    router.post(path, parseForm, async (req, res) => {
-      const context = contextOf(res);
-      const { audit, requestId } = context;
-      audit.note({ operation: 'TokenIssue' });
-      context.audited = true;
+    router.post(path, audited, parseForm, async (req, res) => {
+      const { audit, requestId } = contextOf(res);
       const answer = await identity.token({
         form: (req.body ?? {}) as Record<string, unknown>,
         tenant: tenantOf(req),

@@ -13,7 +13,7 @@ export interface IdentityCall {
   readonly userAgent: string | undefined;
 }
 
-interface IdentityAnswer {
+export interface IdentityAnswer {
   readonly status: number;
   readonly body: object;
   readonly headers?: Readonly<Record<string, string>>;
@@ -21,13 +21,19 @@ interface IdentityAnswer {
 
 const NAMES = ['localhost', '127.0.0.1', '[::1]'];
 
+export interface IdentityCalls {
+  /** Rejects where there can be no answer now: the workload is told to ask again. */
+  answer(call: IdentityCall): Promise<IdentityAnswer>;
+  /** Hears of a call that wasn't made here by the workload itself. */
+  passedOn?(call: IdentityCall): Promise<void>;
+}
+
 /**
  * App Service's identity endpoint (`GET /msi/token`), for workloads on this machine only. What another program on it was
  * talked into sending isn't answered: a request that was passed on, or that calls this machine by another name.
- * @param answer rejects where there can be no answer now: the workload is told to ask again
  */
 export function createManagedIdentityApp(
-  answer: (call: IdentityCall) => Promise<IdentityAnswer>,
+  calls: IdentityCalls,
   onError: (error: unknown, requestId: string) => void,
 ): Express {
   const app = express();
@@ -38,19 +44,23 @@ export function createManagedIdentityApp(
     const requestId = randomUUID();
     res.setHeader('x-ms-request-id', requestId);
     res.setHeader('Cache-Control', 'no-store');
-    if (!isDirect(req)) {
-      res.status(403).json({ statusCode: 403, message: 'Only programs on this machine may ask.' });
-      return;
-    }
+    const call: IdentityCall = {
+      requestId,
+      header: req.get('x-identity-header'),
+      resource: textOf(req.query['resource']),
+      clientId: textOf(req.query['client_id']),
+      address: req.socket.remoteAddress ?? '',
+      userAgent: req.get('user-agent'),
+    };
     try {
-      const { status, body, headers } = await answer({
-        requestId,
-        header: req.get('x-identity-header'),
-        resource: textOf(req.query['resource']),
-        clientId: textOf(req.query['client_id']),
-        address: req.socket.remoteAddress ?? '',
-        userAgent: req.get('user-agent'),
-      });
+      if (!isDirect(req)) {
+        await calls.passedOn?.(call);
+        res
+          .status(403)
+          .json({ statusCode: 403, message: 'Only programs on this machine may ask.' });
+        return;
+      }
+      const { status, body, headers } = await calls.answer(call);
       res
         .status(status)
         .set(headers ?? {})

@@ -26,25 +26,45 @@ const WINDOW_SECONDS = 1;
 const REMEMBERED = 10_000;
 const UNKNOWN = 'unknown';
 
+interface Recorded {
+  readonly at: number;
+  /** Refusals since then that left no record. */
+  more: number;
+}
+
 /**
  * Keeps one caller from taking what belongs to all. Who is over a limit gets 429 until the second is over; what a stranger
- * sends then costs no check of a signature, and one record a second at most.
+ * sends then costs no check of a signature, and one record a second at most, which says how many there were besides.
+ * @param isKnown whether a credential was found good before: it is let through where others of its address, which may be
+ * that of a proxy, send bad ones
  */
-export function createThrottle(limits: RequestLimits): Throttle {
+export function createThrottle(
+  limits: RequestLimits,
+  isKnown: (authorization: string) => boolean,
+): Throttle {
   const limiter = (points: number, keyPrefix: string) =>
     new RateLimiterMemory({ points, duration: WINDOW_SECONDS, keyPrefix });
   const addresses = limiter(limits.perAddress, 'address');
   const principals = limiter(limits.perPrincipal, 'principal');
   const refused = limiter(limits.refusedCredentials, 'refused');
-  const recorded = new LRUCache<string, true>({ max: REMEMBERED, ttl: WINDOW_SECONDS * 1000 });
+  const recorded = new LRUCache<string, Recorded>({ max: REMEMBERED });
 
   /** The first of a second is recorded; the others are the same again. */
   function recordOnce(res: Response, address: string): void {
-    if (recorded.has(address)) return;
-    recorded.set(address, true);
+    const now = performance.now();
+    const before = recorded.get(address);
+    if (before !== undefined && now - before.at < WINDOW_SECONDS * 1000) {
+      before.more += 1;
+      return;
+    }
+    recorded.set(address, { at: now, more: 0 });
     const context = contextOf(res);
+    const more = before?.more ?? 0;
     context.audited = true;
-    context.audit.note({ operation: 'Throttled' });
+    context.audit.note({
+      operation: 'Throttled',
+      ...(more > 0 && { reason: `${String(more)} more of this address since its last record.` }),
+    });
   }
 
   return {
@@ -55,9 +75,11 @@ export function createThrottle(limits: RequestLimits): Throttle {
         throw tooMany('from this address');
       }
       const refusals = await refused.get(address);
+      const { authorization } = req.headers;
       if (
-        req.headers.authorization !== undefined &&
-        (refusals?.consumedPoints ?? 0) >= limits.refusedCredentials
+        authorization !== undefined &&
+        (refusals?.consumedPoints ?? 0) >= limits.refusedCredentials &&
+        !isKnown(authorization)
       ) {
         recordOnce(res, address);
         throw tooMany('with credentials that were refused');

@@ -28,6 +28,13 @@ interface AuthenticateOptions {
 const HEADER_LIMIT = 16_384;
 const BEARER = /^Bearer ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;
 
+/** The credential, where the header has the form of one. */
+function tokenOf(authorizationHeader: string | undefined): string | undefined {
+  return authorizationHeader !== undefined && authorizationHeader.length <= HEADER_LIMIT
+    ? BEARER.exec(authorizationHeader)?.[1]
+    : undefined;
+}
+
 /**
  * Who a bearer token says its holder is. A token is checked once (signature, issuer, tenant, times) and remembered by its
  * digest until it expires; whether its principal still exists and is enabled is asked every time.
@@ -45,7 +52,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
   ]);
 
   async function verify(token: string): Promise<VerifiedToken> {
-    const digest = createHash('sha256').update(token).digest('base64');
+    const digest = digestOf(token);
     const known = tokens.get(digest);
     if (known !== undefined) {
       if (clock.now().getTime() / 1000 < known.goodUntil) return known;
@@ -63,14 +70,18 @@ export function createAuthenticator(parts: AuthenticatorParts) {
     return verified;
   }
 
-  return async (
+  /** Whether this credential was found good before, and would be still: then to look at it costs next to nothing. */
+  function remembers(authorizationHeader: string): boolean {
+    const token = tokenOf(authorizationHeader);
+    const known = token === undefined ? undefined : tokens.get(digestOf(token));
+    return known !== undefined && clock.now().getTime() / 1000 < known.goodUntil;
+  }
+
+  const authenticate = async (
     authorizationHeader: string | undefined,
     { audience, thumbprint }: AuthenticateOptions,
   ): Promise<Principal> => {
-    const token =
-      authorizationHeader !== undefined && authorizationHeader.length <= HEADER_LIMIT
-        ? BEARER.exec(authorizationHeader)?.[1]
-        : undefined;
+    const token = tokenOf(authorizationHeader);
     if (token === undefined)
       throw unauthenticated('The Authorization header holds no bearer token.');
     const verified = await verify(token);
@@ -82,4 +93,9 @@ export function createAuthenticator(parts: AuthenticatorParts) {
       );
     return verified.holder();
   };
+  return Object.assign(authenticate, { remembers });
+}
+
+function digestOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64');
 }

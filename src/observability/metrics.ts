@@ -6,7 +6,8 @@ import {
   Histogram,
   Registry,
 } from 'prom-client';
-import { type Hsm } from '../core/hsm.ts';
+import { type Hsm, type KeyImporter } from '../core/hsm.ts';
+import { type KeyEgress } from '../core/key-egress.ts';
 import { type Tracing } from '../core/tracing.ts';
 
 /** What is read of a process when somebody asks for its metrics. */
@@ -33,13 +34,15 @@ export interface Metrics {
   /** A request was answered; `operation` is its name in the audit trail. */
   request(operation: string, status: number, seconds: number): void;
   /** The same HSM, its operations timed and followed. */
-  meterHsm<Meterable extends Hsm>(hsm: Meterable, tracing: Tracing): Meterable;
+  meterHsm<Meterable extends MeterableHsm>(hsm: Meterable, tracing: Tracing): Meterable;
   /** The same sink, its commits timed. */
   meterSink<Written>(sink: Sink<Written>): Sink<Written>;
   /** Checkpoints of the trail that this process had seen are gone. */
   checkpointsLost(): void;
   checkpointSigned(time: Date): void;
 }
+
+type MeterableHsm = Hsm & KeyImporter & Pick<KeyEgress, 'wrapForRelease'>;
 
 interface Sink<Written> {
   write(records: readonly Written[]): Promise<void>;
@@ -162,7 +165,19 @@ export function createMetrics(readState: () => ProcessState): Metrics {
           timed({ operation: 'verify', algorithm: given[1] }, () => hsm.verify(...given)),
         random: (...given) =>
           timed({ operation: 'random', algorithm: 'random' }, () => hsm.random(...given)),
-      } satisfies Partial<Hsm>);
+        importKey: (...given) =>
+          timed({ operation: 'import', algorithm: given[1].keyType }, () =>
+            hsm.importKey(...given),
+          ),
+        importTransferred: (...given) =>
+          timed({ operation: 'import', algorithm: 'CKM_RSA_AES_KEY_WRAP' }, () =>
+            hsm.importTransferred(...given),
+          ),
+        wrapForRelease: (...given) =>
+          timed({ operation: 'release', algorithm: 'CKM_RSA_AES_KEY_WRAP' }, () =>
+            hsm.wrapForRelease(...given),
+          ),
+      } satisfies Partial<MeterableHsm>);
     },
     meterSink: (sink) => ({
       async write(records) {

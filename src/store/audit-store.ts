@@ -40,7 +40,7 @@ export function createAuditReader(context: StoreContext): AuditReader {
   return {
     listEvents: (filter, { after, limit }) =>
       reading(context, async (db) => {
-        const { from, to, principalId, keyName, operation, outcome, oldestFirst } = filter;
+        const { from, to, principalId, keyName, operation, action, outcome, oldestFirst } = filter;
         const order = oldestFirst === true ? 'asc' : 'desc';
         let query = db
           .selectFrom('audit_event')
@@ -56,6 +56,7 @@ export function createAuditReader(context: StoreContext): AuditReader {
         if (keyName !== undefined)
           query = query.where(sql`lower(key_name)`, '=', keyName.toLowerCase());
         if (operation !== undefined) query = query.where('operation', '=', operation);
+        if (action !== undefined) query = query.where('action', '=', action);
         if (outcome !== undefined) query = query.where('outcome', '=', outcome);
         if (after !== undefined) {
           const [time, chain, sequence] = decodeCursor(after, PLACE).split(' ');

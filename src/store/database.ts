@@ -50,12 +50,14 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
 const pools = new WeakMap<Kysely<Tables>, pg.Pool>();
 
 /** Connections now: all, those that nobody uses, and how many queries wait for one. */
-export function connectionsOf(db: Kysely<Tables>) {
-  const pool = pools.get(db);
+export function connectionsOf(...databases: readonly Kysely<Tables>[]) {
+  const open = databases.flatMap((db) => pools.get(db) ?? []);
+  const sum = (count: (pool: pg.Pool) => number) =>
+    open.reduce((total, pool) => total + count(pool), 0);
   return {
-    total: pool?.totalCount ?? 0,
-    idle: pool?.idleCount ?? 0,
-    waiting: pool?.waitingCount ?? 0,
+    total: sum((pool) => pool.totalCount),
+    idle: sum((pool) => pool.idleCount),
+    waiting: sum((pool) => pool.waitingCount),
   };
 }
 

@@ -4,6 +4,7 @@ import {
   type PasswordCredential,
   type ServicePrincipal,
 } from '../core/directory.ts';
+import { type AuditedChange } from '../core/audit.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type DirectoryStore, type StateChange } from '../core/ports.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
@@ -21,7 +22,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
   const told = (id: string): StateChange => ({ topic: 'directory', id });
 
   /** With its role assignments and memberships. Undefined where there is none. */
-  async function removePrincipal(trx: Trx, id: string) {
+  async function removePrincipal(trx: Trx, id: string, change: AuditedChange) {
     const principal = await trx
       .deleteFrom('service_principal')
       .where('pool_id', '=', poolId)
@@ -29,7 +30,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
       .returning('id')
       .executeTakeFirst();
     if (principal === undefined) return undefined;
-    await removeTraces(trx, poolId, id);
+    await removeTraces(trx, poolId, id, change);
     return principal;
   }
 
@@ -89,7 +90,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
             .where('app_id', '=', application.app_id)
             .executeTakeFirst();
           principalId = principal?.id;
-          if (principalId !== undefined) await removePrincipal(trx, principalId);
+          if (principalId !== undefined) await removePrincipal(trx, principalId, change);
           await trx
             .deleteFrom('application')
             .where('pool_id', '=', poolId)
@@ -211,7 +212,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
         context,
         change,
         () => endOfPrincipal(id),
-        (trx) => removePrincipal(trx, id),
+        (trx) => removePrincipal(trx, id, change),
       );
       return deleted !== undefined;
     },

@@ -6,6 +6,8 @@ import { keyIsDeleted } from '../core/new-version.ts';
 import { type KeyWriter, type StateChange } from '../core/ports.ts';
 import { keyScope } from '../core/role.ts';
 import { changing, type StoreContext, type Trx } from './database.ts';
+import { noteAlong } from './principal-traces.ts';
+import { toAssignment } from './role-store.ts';
 import { versionsOf } from './key-reader.ts';
 import { reschedule } from './rotation-rows.ts';
 import { changeableOf, fromKeyVersion, toDeletedKey, toKeyVersion } from './key-rows.ts';
@@ -151,9 +153,10 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           .deleteFrom('role_assignment')
           .where('pool_id', '=', poolId)
           .where('scope', '=', keyScope(name))
-          .returning('principal_id')
+          .returningAll()
           .execute();
         principals.push(...new Set(removed.map((row) => row.principal_id)));
+        noteAlong(change, { roleAssignments: removed.map(toAssignment) });
         await sql`set constraints all deferred`.execute(trx);
         await trx
           .deleteFrom('key')

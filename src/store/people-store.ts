@@ -220,6 +220,15 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
     async setServicePrincipalEnabled(id, enabled, change) {
       const updated = await changing(context, change, { topic: 'directory', id }, async (trx) => {
         if (!enabled) await requireAdministratorBesides(trx, poolId, id);
+        const present = await trx
+          .selectFrom('service_principal')
+          .select('enabled')
+          .where('pool_id', '=', poolId)
+          .where('id', '=', id)
+          .forUpdate()
+          .executeTakeFirst();
+        if (present !== undefined)
+          change.note({ change: { before: { id, enabled: present.enabled } } });
         return trx
           .updateTable('service_principal')
           .set({ enabled })
@@ -242,13 +251,25 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
       change,
       () => [EVERYONE, { topic: 'assignment', id }],
       async (trx) => {
+        const members =
+          table === 'directory_user'
+            ? []
+            : await trx
+                .selectFrom('group_member')
+                .select('member_id')
+                .where('pool_id', '=', poolId)
+                .where('group_id', '=', id)
+                .execute();
         const row = await trx
           .deleteFrom(table)
           .where('pool_id', '=', poolId)
           .where('id', '=', id)
           .returning('id')
           .executeTakeFirst();
-        if (row !== undefined) await removeTraces(trx, poolId, id);
+        if (row === undefined) return undefined;
+        await removeTraces(trx, poolId, id, change, {
+          members: members.map((one) => one.member_id),
+        });
         return row;
       },
     );

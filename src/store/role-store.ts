@@ -212,7 +212,7 @@ export async function requireAdministratorBesides(
     );
 }
 
-function toAssignment(row: AssignmentRow): RoleAssignment {
+export function toAssignment(row: AssignmentRow): RoleAssignment {
   return {
     id: row.id,
     principalId: row.principal_id,

@@ -15,6 +15,7 @@ import {
   signInAdministrator,
 } from '../support/directory.ts';
 import { startIssuer } from '../support/oidc-issuer.ts';
+import { freePort } from '../support/free-port.ts';
 import {
   makeDataFolder,
   removeDataFolder,
@@ -23,8 +24,10 @@ import {
 } from '../support/service.ts';
 
 /**
- * Microsoft's libraries for Python against the service: `npm run test:clients`. The libraries are installed into a virtual
- * environment below node_modules, as requirements.txt pins them; a machine that can't have one skips with the reason.
+ * Microsoft's libraries for Python against the service, and Prometheus' against its metrics: `npm run test:clients`. The
+ * libraries are installed into a virtual
+ * environment below node_modules, as requirements.txt
+ * pins them; a machine that can't have one skips with the reason.
  */
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -55,10 +58,16 @@ if (missing !== undefined) console.warn(`skipped: ${missing}`);
 
 let folder: string;
 let service: RunningService;
+let metrics: string;
 beforeAll(async () => {
   if (missing !== undefined) return;
   folder = await makeDataFolder();
-  service = await startService(folder, { STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0' });
+  const port = await freePort();
+  metrics = `http://127.0.0.1:${String(port)}/metrics`;
+  service = await startService(folder, {
+    STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}`,
+    STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0',
+  });
 }, 90_000);
 afterAll(async () => {
   if (missing !== undefined) return;
@@ -67,10 +76,11 @@ afterAll(async () => {
 });
 
 (missing === undefined ? describe : describe.skip)('with Python', () => {
-  test.each(['keys.py', 'access.py'])(
+  test.each(['keys.py', 'access.py', 'metrics.py'])(
     '%s does what it says',
     (script) => {
-      const { status, stdout, stderr } = spawnSync(PYTHON, [join(HERE, script), service.localUrl], {
+      const url = script === 'metrics.py' ? metrics : service.localUrl;
+      const { status, stdout, stderr } = spawnSync(PYTHON, [join(HERE, script), url], {
         encoding: 'utf8',
         env: { PATH: process.env['PATH'], ...service.client },
         timeout: 120_000,

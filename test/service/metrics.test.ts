@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
+import { freePort } from '../support/free-port.ts';
 import { type ProductionService, startProduction } from '../support/production.ts';
 
 const run = promisify(execFile);
@@ -26,17 +26,6 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => production.stop());
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        resolve(typeof address === 'object' && address !== null ? address.port : 0);
-      });
-    });
-  });
-}
-
 const read = async (path: string) => {
   const answer = await fetch(`${base}${path}`);
   return {
@@ -51,6 +40,10 @@ function valueOf(text: string, line: string): number | undefined {
   const found = text.split('\n').find((one) => one.startsWith(`${line} `));
   return found === undefined ? undefined : Number(found.slice(line.length + 1));
 }
+
+/** A line of the exposition: name, labels, value. */
+const SAMPLE =
+  /^([a-zA-Z_:][\w:]*)(?:\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*\})? (?:[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|Inf)|NaN)$/;
 
 describe('metrics', () => {
   test('are counted over all processes', async () => {
@@ -78,7 +71,50 @@ describe('metrics', () => {
       expect(text).not.toContain(secret);
   });
 
-  test('are what Prometheus takes', async () => {
+  test('are lines of the text format, each of a family that has its type and its help', async () => {
+    const { text } = await read('/metrics');
+    const types = new Map(
+      [...text.matchAll(/^# TYPE (\S+) (counter|gauge|histogram)$/gm)].map(([, name, type]) => [
+        name,
+        type,
+      ]),
+    );
+    const helps = new Set([...text.matchAll(/^# HELP (\S+) \S.*$/gm)].map(([, name]) => name));
+    for (const line of text.split('\n').filter((one) => one !== '' && !one.startsWith('#'))) {
+      const [, name = ''] = SAMPLE.exec(line) ?? [];
+      const family = types.has(name) ? name : name.replace(/_(bucket|sum|count)$/, '');
+      expect([line, types.has(family), helps.has(family)]).toEqual([line, true, true]);
+      expect([line, types.get(family) === 'histogram']).toEqual([line, family !== name]);
+    }
+    const own = [...types].filter(([name = '']) => name.startsWith('strongroom_'));
+    const misnamed = own.filter(
+      ([name = '', type]) => (type === 'counter') !== name.endsWith('_total'),
+    );
+    expect(misnamed).toEqual([]);
+  });
+
+  test('tell of each part that can be the bottleneck', async () => {
+    const { text } = await read('/metrics');
+    const families = new Set([...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name));
+    for (const name of [
+      'requests_total',
+      'request_duration_seconds',
+      'hsm_operation_duration_seconds',
+      'hsm_sessions_in_use',
+      'hsm_sessions_waiting',
+      'hsm_keys_loaded',
+      'audit_queue_records',
+      'audit_commit_duration_seconds',
+      'decision_cache_hits_total',
+      'decision_cache_misses_total',
+      'database_connections',
+      'database_connections_idle',
+      'database_waiting',
+    ])
+      expect(families).toContain(`strongroom_${name}`);
+  });
+
+  test("pass Prometheus's own check", async () => {
     const { text } = await read('/metrics');
     const promtool = await run('promtool', ['--version']).catch(() => undefined);
     if (promtool === undefined) {
@@ -97,7 +133,10 @@ describe('metrics', () => {
     const ready = await read('/readyz');
     expect([ready.status, JSON.parse(ready.text)]).toEqual([
       200,
-      { status: 'ready', parts: { hsm: true, store: true, changeFeed: true, workers: true } },
+      {
+        status: 'ready',
+        parts: { hsm: true, store: true, audit: true, changeFeed: true, workers: true },
+      },
     ]);
     expect((await read('/keys')).status).toBe(404);
   });

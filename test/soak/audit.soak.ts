@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { Agent, request } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, expect, test } from '@jest/globals';
 import { signInAsAdministrator } from '../support/administrator.ts';
-import { type Caller } from '../support/client.ts';
+import { type Caller, fetchToken } from '../support/client.ts';
 import { postmasterOf } from '../support/cluster.ts';
 import {
   makeDataFolder,
@@ -149,6 +150,94 @@ test('Postgres stopped for ten seconds under load', async () => {
   expect(report.verified).toBe(true);
   call.close();
 }, 300_000);
+
+const CALLERS = 3_000;
+const HANG_MS = 45_000;
+
+test('Postgres hangs under a flood: what waits is bounded, and the rest is refused at once', async () => {
+  service ??= await startService(folder);
+  const call = await signInAsAdministrator(service);
+  await call('POST', '/keys/flooded/create', { kty: 'oct-HSM' });
+  const token = await tokenOfAdministrator(service);
+  const agent = new Agent({ ca: service.ca, keepAlive: true, maxSockets: CALLERS });
+  const before = await residentOf(service);
+  const postmaster = await postmasterOf(folder);
+  const processes = [postmaster, ...(await childrenOf(postmaster))];
+  for (const pid of processes) process.kill(pid, 'SIGSTOP');
+  const seen = new Map<string, number>();
+  let isOver = false;
+  let atOnce = 0;
+  const flood = Promise.all(
+    Array.from({ length: CALLERS }, async () => {
+      while (!isOver) {
+        const began = performance.now();
+        const kind = await wrapOver(agent, token, service?.port ?? 0);
+        if (performance.now() - began < 5_000 && kind.startsWith('503')) atOnce += 1;
+        seen.set(kind, (seen.get(kind) ?? 0) + 1);
+        await delay(500);
+      }
+    }),
+  );
+  let most = before;
+  for (let waited = 0; waited < HANG_MS; waited += 500) {
+    await delay(500);
+    most = Math.max(most, await residentOf(service));
+  }
+  isOver = true;
+  for (const pid of processes) process.kill(pid, 'SIGCONT');
+  await flood;
+  agent.destroy();
+  while ((await call('GET', '/keys/flooded')).status !== 200) await delay(200);
+  const report = await verify(call);
+  console.info(
+    `${String(CALLERS)} callers for ${String(HANG_MS / 1000)} s saw ${JSON.stringify([...seen])}, ${String(atOnce)} of them within 5 s; the processes grew from ${String(before)} to ${String(most)} MB; ${JSON.stringify(report)}`,
+  );
+  expect([...seen.keys()].filter((kind) => !/^503 \w+, Retry-After \d+$/.test(kind))).toEqual([]);
+  expect(report.verified).toBe(true);
+  call.close();
+}, 300_000);
+
+/** Status, and of a refusal its code. */
+function wrapOver(agent: Agent, token: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const outgoing = request(
+      {
+        ...{ agent, host: 'localhost', port, method: 'POST', path: '/keys/flooded/wrapkey' },
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+      },
+      (incoming) => {
+        let text = '';
+        incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        incoming.on('end', () => {
+          const code = /"code":"(\w+)"/.exec(text)?.[1] ?? '';
+          const retry = String(incoming.headers['retry-after']);
+          const status = String(incoming.statusCode);
+          resolve(status === '200' ? status : `${status} ${code}, Retry-After ${retry}`);
+        });
+      },
+    );
+    outgoing.on('error', (error) => {
+      resolve(error.message);
+    });
+    outgoing.end(JSON.stringify({ alg: 'A256KW', value: VALUE }));
+  });
+}
+
+function tokenOfAdministrator(running: RunningService): Promise<string> {
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = running.client;
+  return fetchToken(running, { clientId, clientSecret });
+}
+
+/** Megabytes of the service's worker processes. */
+async function residentOf({ process: { pid = 0 } }: RunningService): Promise<number> {
+  let kilobytes = 0;
+  for (const child of await childrenOf(pid)) {
+    const status = await readFile(`/proc/${String(child)}/status`, 'utf8').catch(() => '');
+    if (status.startsWith('Name:\tnode'))
+      kilobytes += Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
+  }
+  return Math.round(kilobytes / 1024);
+}
 
 async function childrenOf(pid: number): Promise<number[]> {
   const text = await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8');

@@ -94,7 +94,7 @@ describe('a reader', () => {
       record({ time: at('10:00:00'), requestId: ids.ten, principalId: 'bob', keyName: 'one' }),
       record({
         ...{ time: at('11:00:00'), requestId: ids.eleven, principalId: 'alice' },
-        ...{ operation: 'KeyGet', outcome: 'failure', status: 404 },
+        ...{ operation: 'KeyGet', action: 'read', outcome: 'failure', status: 404 },
       }),
     ]);
   });
@@ -112,6 +112,7 @@ describe('a reader', () => {
     [{ keyName: 'ONE' }, ['ten', 'nine']],
     [{ keyName: 'on%' }, []],
     [{ operation: 'KeyGet' }, ['eleven']],
+    [{ action: 'read' }, ['eleven']],
     [{ outcome: 'success' }, ['ten', 'nine']],
     [{ principalId: 'alice', keyName: 'one', outcome: 'success' }, ['nine']],
     [{ principalId: 'alice', keyName: 'one', outcome: 'failure' }, []],

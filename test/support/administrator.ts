@@ -33,6 +33,7 @@ export async function holdEveryRole(admin: Caller, service: RunningService): Pro
 export async function makePrincipal(
   admin: Caller,
   service: RunningService,
+  resource?: string,
 ): Promise<{ readonly id: string; readonly call: Caller & { close(): void } }> {
   const post = async <Shape>(path: string, body: object) =>
     (await admin('POST', `/v1.0/${path}`, body)).json<Shape>();
@@ -41,6 +42,6 @@ export async function makePrincipal(
   });
   const { secretText } = await post<{ secretText: string }>(`applications/${id}/addPassword`, {});
   const principal = await post<{ id: string }>('servicePrincipals', { appId });
-  const token = await fetchToken(service, { clientId: appId, clientSecret: secretText });
+  const token = await fetchToken(service, { clientId: appId, clientSecret: secretText }, resource);
   return { id: principal.id, call: createCaller(service, token) };
 }

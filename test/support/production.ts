@@ -30,6 +30,8 @@ export interface ProductionService {
 
 export async function startProduction(
   environment: Readonly<Record<string, string>> = {},
+  /** The way by which the service comes to the database, where it isn't the straight one. */
+  wayTo: (databaseUrl: string) => Promise<string> = (url) => Promise.resolve(url),
 ): Promise<ProductionService> {
   const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
   const database = await createTestDatabase();
@@ -43,7 +45,7 @@ export async function startProduction(
   };
   const settings = {
     PATH: process.env['PATH'] ?? '',
-    DATABASE_URL: database.serviceUrl,
+    DATABASE_URL: await wayTo(database.serviceUrl),
     PKCS11_MODULE: token.module,
     PKCS11_TOKEN_LABEL: token.tokenLabel,
     PKCS11_PIN: token.pin,
