@@ -16,21 +16,21 @@ interface Ending {
 export class AuditDraft implements AuditedChange {
   readonly #now: () => Date;
   readonly #startedAt: Date;
-  #fields: DraftFields;
+  readonly #fields: DraftFields;
   #successStatus = 200;
   #isCommitted = false;
 
   constructor(now: () => Date, fields: DraftFields) {
     this.#now = now;
     this.#startedAt = now();
-    this.#fields = fields;
+    this.#fields = { ...fields };
   }
 
   note(notes: Partial<DraftFields>): void {
     const { change } = this.#fields;
-    this.#fields = { ...this.#fields, ...notes };
+    Object.assign(this.#fields, notes);
     if (change !== undefined && notes.change !== undefined)
-      this.#fields = { ...this.#fields, change: { ...change, ...notes.change } };
+      Object.assign(this.#fields, { change: { ...change, ...notes.change } });
   }
 
   /** What is asked for, as far as it is known by now. */
@@ -75,11 +75,18 @@ export class AuditDraft implements AuditedChange {
 const TEXT_LIMIT = 256;
 const CONTROL_CHARACTERS = /[\p{Cc}\p{Cs}\p{Bidi_Control}\u2028\u2029]/gu;
 
+/** Almost every text: it needs no second look. */
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/;
+
 /** Texts come from callers: bounded, and without what could forge lines where the trail is read, or what Postgres refuses. */
 function clean(fields: DraftFields): DraftFields {
-  const cleaned = Object.entries(fields).map(([name, value]) => [
-    name,
-    typeof value === 'string' ? value.slice(0, TEXT_LIMIT).replace(CONTROL_CHARACTERS, '?') : value,
-  ]);
-  return Object.fromEntries(cleaned) as DraftFields;
+  const cleaned: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields))
+    cleaned[name] = typeof value === 'string' ? cleanText(value) : value;
+  return cleaned as unknown as DraftFields;
+}
+
+function cleanText(text: string): string {
+  const kept = text.length > TEXT_LIMIT ? text.slice(0, TEXT_LIMIT) : text;
+  return PRINTABLE_ASCII.test(kept) ? kept : kept.replace(CONTROL_CHARACTERS, '?');
 }

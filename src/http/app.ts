@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import express, { type Express, type RequestHandler } from 'express';
+import express, { type Express, type Request, type RequestHandler } from 'express';
 import { type BackupService } from '../core/backup-service.ts';
 import { type AccessService } from '../core/access-service.ts';
 import { AuditDraft } from '../core/audit-draft.ts';
@@ -38,6 +38,7 @@ import { addPeopleRoutes } from './people.routes.ts';
 import { addRandomRoutes } from './random.routes.ts';
 import { addRotationRoutes } from './rotation.routes.ts';
 import { addRoleRoutes } from './roles.routes.ts';
+import { routerFor } from './router-for.ts';
 import { addSettingRoutes } from './settings.routes.ts';
 import { standardHeaders } from './standard-headers.ts';
 import type { Throttle } from './throttle.ts';
@@ -98,16 +99,22 @@ export function createApp(parts: AppParts): Express {
   app.use(normalisePath);
   addHealthRoutes(app, parts.readiness);
   app.use(throttle.byAddress);
-  addIdentityRoutes(app, trail, parts.identity);
+  const signIn = routerFor(app, ({ path }) => SIGN_IN.test(path));
+  addIdentityRoutes(signIn, trail, parts.identity);
 
   app.use('/v1.0', authentication(authenticate, 'directory', throttle, tracing));
-  addDirectoryRoutes(app, services, parts.directory, parts.credentials);
-  addCredentialRoutes(app, services, parts.credentials);
-  addPeopleRoutes(app, services, parts.people);
+  const directory = routerFor(app, ({ path }) => DIRECTORY.test(path));
+  addDirectoryRoutes(directory, services, parts.directory, parts.credentials);
+  addCredentialRoutes(directory, services, parts.credentials);
+  addPeopleRoutes(directory, services, parts.people);
 
   app.use(requirePool(throttle));
   app.use(authentication(authenticate, 'pool', throttle, tracing));
-  addCryptoRoutes(app, services, parts.crypto);
+  addCryptoRoutes(
+    routerFor(app, ({ method }) => method === 'POST'),
+    services,
+    parts.crypto,
+  );
   // Before the keys, whose /keys/:name/:version would take their paths for versions.
   addRotationRoutes(app, services, parts.rotation, presenting);
   addReleaseRoutes(app, services, parts.release, presenting);
@@ -127,6 +134,10 @@ export function createApp(parts: AppParts): Express {
   return app;
 }
 
+const SIGN_IN =
+  /\/(?:\.well-known|discovery|oauth2)\/|^\/(?:metadata\/endpoints|subscriptions)\/?$/i;
+const DIRECTORY = /^\/v1\.0\//i;
+
 /** Gives the request its id, its clock and the draft of its audit record. */
 function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts): RequestHandler {
   const readHost = createHostReader(hosts);
@@ -134,8 +145,8 @@ function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts):
   return (req, res, next) => {
     const requestId = randomUUID();
     const startedAt = performance.now();
-    const clientRequestId = req.get('x-ms-client-request-id');
-    const userAgent = req.get('user-agent');
+    const clientRequestId = headerOf(req, 'x-ms-client-request-id');
+    const userAgent = headerOf(req, 'user-agent');
     const clientAddress = req.socket.remoteAddress;
     const audit = new AuditDraft(now, {
       requestId,
@@ -156,7 +167,7 @@ function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts):
       ...(accept !== undefined && { accept }),
     });
     onRequest();
-    tracing.request(req.get('traceparent'), (span) => {
+    tracing.request(headerOf(req, 'traceparent'), (span) => {
       res.once('close', () => {
         const { operation } = audit;
         const status = res.statusCode;
@@ -168,6 +179,12 @@ function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts):
       next();
     });
   };
+}
+
+/** Node puts repeated ones together, but for a few names. */
+function headerOf({ headers }: Request, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** A credential that comes to a pool that isn't here is refused with it, and counts among those that were. */

@@ -60,10 +60,10 @@ function readAll(req: Request): Promise<Buffer[]> {
     if (req.destroyed) fail();
     req
       .on('data', (chunk: Buffer) => chunks.push(chunk))
-      .once('end', () => {
+      .on('end', () => {
         resolve(chunks);
       })
-      .once('error', fail);
+      .on('error', fail);
   });
 }
 

@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely';
+import { CompiledQuery, type Kysely } from 'kysely';
 import { type AuditRecord } from '../core/audit.ts';
 import { type LinkedRecord } from '../core/audit-chain.ts';
 import { type AuditEventRow, type Tables } from './tables.ts';
@@ -33,12 +33,13 @@ const PLACE = {
   hash: 'bytea',
 } as const;
 
-const NAMES = sql.raw(Object.keys({ ...PLACE, ...COLUMNS }).join(', '));
-const TYPED = sql.raw(
-  Object.entries({ ...PLACE, ...COLUMNS })
-    .map(([name, type]) => `${name} ${type}`)
-    .join(', '),
-);
+const NAMES = Object.keys({ ...PLACE, ...COLUMNS }).join(', ');
+const TYPED = Object.entries({ ...PLACE, ...COLUMNS })
+  .map(([name, type]) => `${name} ${type}`)
+  .join(', ');
+/** The same text each time: it isn't put together again for each commit. */
+const INSERT = `insert into audit_event (pool_id, ${NAMES})
+  select $1::uuid, ${NAMES} from json_to_recordset($2) as r (${TYPED})`;
 
 /**
  * Adds records in one statement: all or none. They go as one JSON text, since a parameter for each value of hundreds of
@@ -55,10 +56,7 @@ export async function insertAuditRecords(
       .insertInto('audit_chain')
       .values({ pool_id: poolId, chain: first.chain, begun_at: first.time })
       .execute();
-  await sql`insert into audit_event (pool_id, ${NAMES})
-    select ${poolId}::uuid, ${NAMES} from json_to_recordset(${JSON.stringify(records.map(toRow))}) as r (${TYPED})`.execute(
-    db,
-  );
+  await db.executeQuery(CompiledQuery.raw(INSERT, [poolId, JSON.stringify(records.map(toRow))]));
 }
 
 function toRow(record: LinkedRecord) {
