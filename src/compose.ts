@@ -35,7 +35,7 @@ import { createStatementKeys } from './core/statement-keys.ts';
 import { NO_TRACING } from './core/tracing.ts';
 import { createTrailVerifier } from './core/trail-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
-import { createApp } from './http/app.ts';
+import { type App, createApp } from './http/app.ts';
 import { auditIdentityCalls } from './http/audited-identity.ts';
 import { createManagedIdentityApp } from './http/managed-identity.ts';
 import { createThrottle, type RequestLimits } from './http/throttle.ts';
@@ -119,7 +119,7 @@ export interface Overrides {
 }
 
 export interface Service {
-  readonly app: RequestListener;
+  readonly app: App;
   /** App Service's identity endpoint, for a listener on loopback. */
   readonly identityApp: RequestListener;
   /** Each part's name, and whether it could serve a request now. */

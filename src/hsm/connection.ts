@@ -166,7 +166,7 @@ async function loadKey(
     // The keeper owns what is loaded. The lease keeps the call apart from others where the module needs that.
     return await pool.withSession(() =>
       keeperTurns.take(() =>
-        calls.run(`load ${spec.keyType}`, 'slow', {
+        calls.run(`load ${spec.keyType}`, spec.keyType === 'oct-HSM' ? 'fast' : 'slow', {
           inline: () => keeper.unwrapKey(KEY_WRAP_PADDED, roots.wrap, Buffer.from(blob), template),
           offLoop: (done) => {
             keeper.unwrapKey(KEY_WRAP_PADDED, roots.wrap, Buffer.from(blob), template, done);

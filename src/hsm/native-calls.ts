@@ -1,5 +1,6 @@
 import { ServiceError } from '../core/errors.ts';
 import { clearOpenSslErrors } from './openssl-errors.ts';
+import { Pace } from './pace.ts';
 
 /** A call of the module in both forms that the binding has. */
 export interface NativeCall<T> {
@@ -13,25 +14,6 @@ export interface NativeCallOptions {
   /** After so long a call counts as hanging; it can't be cancelled, so the process has to go. */
   readonly deadlineMs: number;
   readonly onHang: (label: string) => void;
-}
-
-/** A hop to libuv's pool and back costs 50 to 100 us: calls below this are cheaper inline. */
-const INLINE_LIMIT_US = 200;
-/** Off-loop times include the queue: now and then a call that was about fast enough is measured inline. */
-const REMEASURE_EVERY = 512;
-const WEIGHT_OF_NEWEST = 0.1;
-/**
- * A time counts for no more than this. On a busy machine the process now and then loses its core for milliseconds in the
- * middle of a call of 70 us, and one such time must not send every call after it off the loop; a call that is truly slow
- * shows within five.
- */
-const COUNTED_LIMIT_US = 3 * INLINE_LIMIT_US;
-
-interface Pace {
-  /** As measured inline, or expected. */
-  us: number;
-  calls: number;
-  isInline: boolean;
 }
 
 /** Decides, from measured latency per kind of call, whether it runs inline or off the event loop. The one place. */
@@ -55,27 +37,16 @@ export class NativeCalls {
   ): Promise<T> {
     let pace = this.#paces.get(label);
     if (pace === undefined) {
-      pace = {
-        us: expected === 'fast' ? 0 : 2 * INLINE_LIMIT_US,
-        calls: 0,
-        isInline: expected === 'fast',
-      };
+      pace = new Pace(expected);
       this.#paces.set(label, pace);
     }
-    pace.calls += 1;
-    const trial =
-      !pace.isInline && pace.us < 2 * INLINE_LIMIT_US && pace.calls % REMEASURE_EVERY === 0;
-    const started = performance.now();
-    if (pace.isInline || trial) {
+    if (pace.next()) {
+      const started = performance.now();
       try {
         return call.inline();
       } finally {
         clearOpenSslErrors();
-        const us = (performance.now() - started) * 1000;
-        pace.us = trial
-          ? us
-          : pace.us + WEIGHT_OF_NEWEST * (Math.min(us, COUNTED_LIMIT_US) - pace.us);
-        pace.isInline = pace.us <= INLINE_LIMIT_US;
+        pace.measured((performance.now() - started) * 1000);
       }
     }
     return this.#offLoop(label, call, deadlineMs);

@@ -85,8 +85,10 @@ interface Answer {
   readonly requestId: string;
 }
 
+export type App = Express;
+
 /** The REST surface: what a request passes, in this order. */
-export function createApp(parts: AppParts): Express {
+export function createApp(parts: AppParts): App {
   const { trail, authorizer, authenticate, throttle, tracing, log } = parts;
   const services = { trail, authorizer, tracing };
   const presenting = createKeyPresenter(parts.pool);

@@ -1,7 +1,8 @@
 import { constants } from 'node:crypto';
-import { type RequestListener, type Server as HttpServer } from 'node:http';
+import { IncomingMessage, type Server as HttpServer, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
+import { type Express } from 'express';
 
 export interface TlsFiles {
   /** PEM, the server's certificate first. */
@@ -38,9 +39,10 @@ function isKnown(group: string): boolean {
 }
 
 /** The HTTPS listener; it has to be told to listen. */
-export function createHttpsServer(app: RequestListener, tls: TlsFiles): Server {
+export function createHttpsServer(app: Express, tls: TlsFiles): Server {
   const server = createServer(
     {
+      ...messagesOf(app),
       cert: tls.certificate,
       key: tls.privateKey,
       minVersion: 'TLSv1.2',
@@ -63,6 +65,21 @@ export function createHttpsServer(app: RequestListener, tls: TlsFiles): Server {
   server.requestTimeout = 30_000;
   server.maxConnections = 10_000;
   return server;
+}
+
+/**
+ * Requests and answers that are born as Express's own. It makes them so anyway, by giving each another prototype, after
+ * which the engine takes every property that is set on one for a surprise: that costs a fifth of what Express does.
+ */
+function messagesOf(app: Express) {
+  class ExpressRequest extends IncomingMessage {}
+  class ExpressResponse extends ServerResponse<ExpressRequest> {}
+  app.request = Object.setPrototypeOf(ExpressRequest.prototype, app.request) as Express['request'];
+  app.response = Object.setPrototypeOf(
+    ExpressResponse.prototype,
+    app.response,
+  ) as Express['response'];
+  return { IncomingMessage: ExpressRequest, ServerResponse: ExpressResponse };
 }
 
 /** Takes no new connection, lets requests under way finish, and cuts what is left after `limitMs`. */
