@@ -1,14 +1,27 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { measureGrowth } from './growth.ts';
+import { measureMixed } from './mixed.ts';
 import { OPERATIONS } from './operations.ts';
 import { FULL, measureOperations, openParts, QUICK } from './single-operations.ts';
 import { type Cleanup, createCleanup } from './stage.ts';
-import { printLegend, printTable, ratio, rowOf } from './tables.ts';
+import {
+  costRowOf,
+  growthRowOf,
+  printGrowthLegend,
+  printLegend,
+  printMixed,
+  printTable,
+  ratio,
+  rowOf,
+} from './tables.ts';
 
 /** `npm run bench`: how near the service is to what the machine could do. */
 
 interface Options {
   readonly quick?: boolean;
+  readonly mixed?: boolean;
+  readonly growth?: boolean;
   readonly json?: string;
   readonly only?: string;
   readonly profile?: string;
@@ -17,26 +30,50 @@ interface Options {
 const program = new Command('npm run bench --')
   .description('Measures the service against a bare server and the bare HSM, on this machine.')
   .option('--quick', 'one short round of each operation, in less than a minute')
+  .option('--mixed', 'all operations at once, with many keys and principals, against one by one')
+  .option(
+    '--growth',
+    'a pool with many keys, assignments, principals and records against a small one; 20 minutes',
+  )
   .option('--json <file>', 'write the figures there')
-  .option('--only <text>', 'only operations whose name has this in it')
+  .option(
+    '--only <text>',
+    'only operations whose name has this in it; of growth: keys, assignments, principals or records',
+  )
   .option('--profile <folder>', "write V8's CPU profiles of the service's processes there")
   .showHelpAfterError();
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
+/** What is printed and written, by mode. */
 async function run(cleanup: Cleanup, options: Options): Promise<object> {
-  const { quick = false, only = '', profile } = options;
-  const operations = OPERATIONS.filter(({ name }) => name.includes(only));
-  const started = performance.now();
+  const { quick = false, mixed = false, growth = false, only = '', profile } = options;
+  if ([quick, mixed, growth].filter(Boolean).length > 1)
+    throw new Error('--quick, --mixed and --growth exclude each other.');
+  if (growth) {
+    const grown = await measureGrowth(cleanup, say, only);
+    printTable(grown.growth.map(growthRowOf));
+    process.stdout.write('\n');
+    printTable(grown.costs.map(costRowOf));
+    printGrowthLegend();
+    return { operations: [], ...grown };
+  }
   const parts = await openParts(cleanup, {
     ...(profile !== undefined && { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` }),
   });
+  if (mixed) {
+    const figures = await measureMixed(parts, (round, of) => {
+      say(`round ${round} of ${of}`);
+    });
+    printMixed(figures);
+    return { operations: [], mixed: figures };
+  }
+  const operations = OPERATIONS.filter(({ name }) => name.includes(only));
   const figures = await measureOperations(parts, operations, quick ? QUICK : FULL, (one) => {
     say(`${one.name}: ${Math.round(one.service)} a second, ratio ${ratio(one.ratio)}`);
   });
   printTable(figures.map(rowOf));
   printLegend();
-  say(`${Math.round((performance.now() - started) / 1000)} s`);
   return { operations: figures };
 }
 
@@ -53,7 +90,9 @@ process.on('SIGTERM', () => void end(143));
 try {
   if (process.platform !== 'linux')
     throw new Error('CPU time is read from /proc: the bench needs Linux.');
+  const started = performance.now();
   const figures = await run(cleanup, options);
+  say(`${Math.round((performance.now() - started) / 1000)} s`);
   if (options.json !== undefined)
     await writeFile(options.json, `${JSON.stringify(figures, null, 2)}\n`);
   await end(0);

@@ -1,4 +1,7 @@
 import { availableParallelism, cpus } from 'node:os';
+import { type CostRow } from './growth-costs.ts';
+import { type GrowthRow } from './growth.ts';
+import { type MixedFigures } from './mixed.ts';
 import { type SingleFigures } from './single-operations.ts';
 import { processCount } from './stage.ts';
 
@@ -29,15 +32,16 @@ export function printTable(rows: readonly Row[]): void {
   );
 }
 
-export function whole(value: number | null): string {
+function whole(value: number | null): string {
   if (value === null) return '-';
   return value >= 100 ? String(Math.round(value)) : value.toPrecision(3);
 }
 
 export const ratio = (value: number): string => value.toFixed(2);
 
+const spread = ([least, most]: readonly [number, number]) => `${ratio(least)}-${ratio(most)}`;
+
 export function rowOf(figures: SingleFigures): Row {
-  const [least, most] = figures.ratioSpread;
   return {
     operation: figures.name,
     'service/s': whole(figures.service),
@@ -50,7 +54,7 @@ export function rowOf(figures: SingleFigures): Row {
     rawCpuUs: figures.raw === null ? '-' : whole(figures.rawCpuUs),
     postgresCpuUs: whole(figures.postgresCpuUs),
     ratio: ratio(figures.ratio),
-    'least-most': `${ratio(least)}-${ratio(most)}`,
+    'least-most': spread(figures.ratioSpread),
     p50Ms: figures.p50Ms.toFixed(1),
     p99Ms: figures.p99Ms.toFixed(1),
     'Managed HSM/s': comparison(figures),
@@ -64,10 +68,67 @@ function comparison({ managedHsm, service, raw }: SingleFigures): string {
   return raw !== null && raw < managedHsm ? `${managedHsm} (raw is below)` : `${managedHsm} missed`;
 }
 
+export function growthRowOf(row: GrowthRow): Row {
+  return {
+    'A256KW wrap with': row.what,
+    'small/s': whole(row.smallPerSecond),
+    'grown/s': whole(row.grownPerSecond),
+    ratioWall: ratio(row.ratioWall),
+    smallCpuUs: whole(row.smallCpuUs),
+    grownCpuUs: whole(row.grownCpuUs),
+    postgresCpuUs: whole(row.grownPostgresCpuUs),
+    ratio: ratio(row.ratio),
+    'least-most': spread(row.ratioSpread),
+    'small MiB': whole(row.smallMiB),
+    'grown MiB': whole(row.grownMiB),
+  };
+}
+
+export function costRowOf(row: CostRow): Row {
+  return {
+    'one call, 100,000 keys against 10': row.what,
+    smallMs: row.smallMs.toFixed(2),
+    grownMs: row.grownMs.toFixed(2),
+    ratio: ratio(row.ratio),
+  };
+}
+
+export function printGrowthLegend(): void {
+  process.stdout.write(
+    `
+${machine()}
+Two services in turns, a small one (10 keys, one principal) and a grown one. ratio: throughput for the same CPU time of the service's processes, smallCpuUs/grownCpuUs; PostgreSQL's stand apart. MiB: resident memory of the largest process.
+Zipf: the n-th key comes in proportion to 1/n. The many keys are one AES key under many names, each with a seal of its own that the HSM made. Tokens of many principals are signed in the HSM by the directory's own key, past the token endpoint.
+Audit records are planted: rows like the service's own, without valid hashes, and marked as counted for the usage tables.
+`,
+  );
+}
+
+export function printMixed(mixed: MixedFigures): void {
+  printTable(
+    mixed.parts.map(({ name, percent, cpuUs }) => ({
+      operation: name,
+      'percent of the mixture': String(percent),
+      'cpuUs alone': whole(cpuUs),
+    })),
+  );
+  process.stdout.write(
+    `
+${machine()}
+Mixed: ${whole(mixed.perSecond)} requests a second, ${whole(mixed.cpuUs)} us of CPU each; the same ones by kind, one key and one principal: ${whole(mixed.singleCpuUs)} us.
+Ratio: ${ratio(mixed.ratio)} (${spread(mixed.ratioSpread)} in single rounds).
+`,
+  );
+}
+
+function machine(): string {
+  return `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} cores, Node ${process.versions.node}; ${processCount()} worker processes; the load generator is on the same machine.`;
+}
+
 export function printLegend(): void {
   process.stdout.write(
     `
-${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} cores, Node ${process.versions.node}; ${processCount()} processes each of service, bare and raw; the load generator is on the same machine.
+${machine()} bare and raw have as many.
 Medians of rounds that take turns. service: HTTPS, keep-alive, token, decision, HSM, durable audit record. bare: the same Express, TLS and JSON, doing nothing. raw: the HSM calls alone.
 limit = 1/(1/bare + 1/raw). ratioWall = service/limit. ratio = (bareCpuUs + rawCpuUs)/cpuUs, from microseconds of CPU a request; PostgreSQL's stand apart.
 p50Ms and p99Ms at half of the service's most. Managed HSM: one partition, https://learn.microsoft.com/azure/key-vault/managed-hsm/scaling-guidance (December 2025).

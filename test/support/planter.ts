@@ -6,7 +6,7 @@ import { sealedBytes } from '../../src/hsm/seal.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { fromKeyVersion, toKeyVersion } from '../../src/store/key-rows.ts';
 import { findPool } from '../../src/store/pool-store.ts';
-import { testToken } from './softhsm.ts';
+import { type TestToken, testToken } from './softhsm.ts';
 
 /** A key as it will stand in the store, but for its pool, its seal and its dates. */
 interface Plant {
@@ -32,13 +32,17 @@ export interface Planter {
   close(): Promise<void>;
 }
 
-export async function openPlanter(databaseUrl: string): Promise<Planter> {
+/** @param token the pool's; that of this jest worker where absent */
+export async function openPlanter(
+  databaseUrl: string,
+  token: TestToken = testToken(),
+): Promise<Planter> {
   const db = openDatabase({ url: databaseUrl, connections: 2, onIdleError: () => undefined });
   const pool = await findPool(db, 'main');
   if (pool === undefined) throw new Error('there is no pool to plant keys in');
   const calls = new NativeCalls({ deadlineMs: 20_000, onHang: () => undefined });
   const sealing = openConnection(
-    { ...testToken(), sessions: 1, leaseWaitMs: 5_000, waitingLimit: 10_000, loadedKeys: 1 },
+    { ...token, sessions: 1, leaseWaitMs: 5_000, waitingLimit: 10_000, loadedKeys: 1 },
     calls,
     { poolId: pool.id, generation: pool.rootGeneration },
   );
