@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo } from 'node:net';
 import express from 'express';
 import { createHttpsServer, type TlsFiles } from '../../src/http/server.ts';
-import { answer } from './helper-process.ts';
+import { answer, tellParent } from './helper-process.ts';
 
 /**
  * The same HTTPS server, the same Express, a JSON body read and a JSON answer of the same size, and nothing else: what a
@@ -47,15 +47,15 @@ if (cluster.isPrimary) {
   process.on('message', (told: Told) => {
     if ('answer' in told) {
       body = told.answer;
-      process.send?.({});
+      tellParent({});
       return;
     }
     const server = createHttpsServer(app, told.tls);
     server.listen(0, '127.0.0.1', () => {
-      process.send?.({ port: (server.address() as AddressInfo).port });
+      tellParent({ port: (server.address() as AddressInfo).port });
     });
   });
   process.on('disconnect', () => process.exit(0));
   process.on('SIGINT', () => undefined);
-  process.send?.({});
+  tellParent({});
 }

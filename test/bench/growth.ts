@@ -1,10 +1,11 @@
+import { type Cleanup, createCleanup } from './cleanup.ts';
 import { residentMiB } from './cpu-time.ts';
 import { type Field, openField } from './field.ts';
 import { median, quantile, type ServiceRound } from './figures.ts';
 import { type CostRow, measureCosts } from './growth-costs.ts';
 import { type LoadPlan } from './load-plan.ts';
 import { learn, loadRound } from './measuring.ts';
-import { type BenchService, type Cleanup, createCleanup, openGenerators } from './stage.ts';
+import { type BenchService, openGenerators } from './stage.ts';
 
 /**
  * What becomes of the throughput of A256KW wrap as a pool grows: a small one and a grown one, each a service of its own,

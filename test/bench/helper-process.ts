@@ -69,10 +69,15 @@ export function startHelper(
   };
 }
 
+/** Where the parent has gone, nobody is left to be told; `disconnect` ends the process. */
+export function tellParent(message: unknown): void {
+  if (process.connected) process.send?.(message, () => undefined);
+}
+
 /** The helper's side. */
 export function answer(handlers: Readonly<Record<string, (argument: never) => unknown>>): void {
   process.on('message', ({ id, name, argument }: Question) => {
-    Promise.resolve()
+    void Promise.resolve()
       .then(() => handlers[name]?.(argument as never))
       .then(
         (given): Reply => ({ id, answer: given }),
@@ -81,8 +86,7 @@ export function answer(handlers: Readonly<Record<string, (argument: never) => un
           error: error instanceof Error ? (error.stack ?? error.message) : String(error),
         }),
       )
-      .then((reply) => process.send?.(reply))
-      .catch(() => process.exit(1));
+      .then(tellParent);
   });
   process.on('disconnect', () => process.exit(0));
   // A terminal's Ctrl-C reaches the whole group; the bench ends its helpers itself.

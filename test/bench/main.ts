@@ -4,7 +4,7 @@ import { measureGrowth } from './growth.ts';
 import { measureMixed } from './mixed.ts';
 import { OPERATIONS } from './operations.ts';
 import { FULL, measureOperations, openParts, QUICK } from './single-operations.ts';
-import { type Cleanup, createCleanup } from './stage.ts';
+import { type Cleanup, createCleanup } from './cleanup.ts';
 import {
   costRowOf,
   growthRowOf,

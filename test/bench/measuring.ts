@@ -2,14 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuBetween, cpuTimes } from './cpu-time.ts';
 import { type ServiceRound } from './figures.ts';
 import { type HelperProcess } from './helper-process.ts';
+import { untilIdle } from './idle.ts';
 import { type LoadPlan } from './load-plan.ts';
-import { type Target, untilIdle } from './stage.ts';
+import { type Target } from './stage.ts';
 
 /** Callers that wait for their answers at the same time: enough for each process to be busy. */
 const CONNECTIONS = 32;
 
-/** Where no answer came within one (a busy machine, key generation) it goes on, so many times. */
-const LONGEST_WINDOWS = 20;
+/** A window without an answer (a busy machine, key generation) goes on until there is one, up to this. */
+const LONGEST_MS = 30_000;
 
 export interface Timing {
   /** Connections are made, and what is asked for the first time is remembered. */
@@ -49,7 +50,7 @@ export async function loadRound(
   await sleep(rampMs);
   const before = await look();
   let after = before;
-  for (let waited = 0; waited < LONGEST_WINDOWS && after.count === before.count; waited += 1) {
+  for (let waited = 0; waited < LONGEST_MS && after.count === before.count; waited += windowMs) {
     await sleep(windowMs);
     after = await look();
   }
@@ -58,7 +59,7 @@ export async function loadRound(
   if (failures.flat().length > 0)
     throw new Error(`${name}: answers that were no successes: ${failures.flat().join(', ')}`);
   const done = after.count - before.count;
-  if (done === 0) throw new Error(`${name}: no answer within ${LONGEST_WINDOWS * windowMs} ms`);
+  if (done === 0) throw new Error(`${name}: no answer within ${LONGEST_MS} ms`);
   return {
     perSecond: (done * 1000) / (after.at - before.at),
     cpuUs: cpuBetween(before.cpu, after.cpu) / done,

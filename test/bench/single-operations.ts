@@ -1,3 +1,4 @@
+import { type Cleanup } from './cleanup.ts';
 import { type Figures, figuresOf, quantile, type Round, type ServiceRound } from './figures.ts';
 import { type HelperProcess } from './helper-process.ts';
 import { type LoadPlan, type LoadRequest } from './load-plan.ts';
@@ -6,7 +7,6 @@ import { callerOf, makeKeys, type Operation } from './operations.ts';
 import {
   type Bare,
   type BenchService,
-  type Cleanup,
   openBare,
   openGenerators,
   openRaw,

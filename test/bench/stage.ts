@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts';
 import { prepareSoftHsmToken } from '../../src/setup/softhsm-token.ts';
 import { fetchToken } from '../support/client.ts';
@@ -17,7 +16,8 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
-import { cpuBetween, cpuTimes, processTree } from './cpu-time.ts';
+import { type Cleanup } from './cleanup.ts';
+import { processTree } from './cpu-time.ts';
 import { type HelperProcess, startHelper } from './helper-process.ts';
 
 /** What is compared, and what loads it: all on this machine, in processes of their own. */
@@ -35,29 +35,6 @@ export interface BenchService extends Target {
   readonly admin: Awaited<ReturnType<typeof signInAdministrator>>;
   /** A token of a new principal, from the directory's token endpoint. */
   newPrincipal(): Promise<{ readonly id: string; readonly token: string }>;
-}
-
-/** Tells what is to be undone at the end, whichever way it comes; the last thing first. */
-export interface Cleanup {
-  add(undo: () => unknown): void;
-  run(): Promise<void>;
-}
-
-export function createCleanup(): Cleanup {
-  const tasks: (() => unknown)[] = [];
-  return {
-    add(undo) {
-      tasks.push(undo);
-    },
-    async run() {
-      for (let undo = tasks.pop(); undo !== undefined; undo = tasks.pop())
-        await Promise.resolve()
-          .then(undo)
-          .catch((error: unknown) => {
-            process.stderr.write(`${String(error)}\n`);
-          });
-    },
-  };
 }
 
 /** Of the service and, as many, of what it is compared with. */
@@ -170,22 +147,4 @@ export function openGenerators(cleanup: Cleanup): readonly HelperProcess[] {
     for (const helper of helpers) helper.stop();
   });
   return helpers;
-}
-
-const LOOK_EVERY_MS = 40;
-/** Less than this part of one core is what an idle service needs. */
-const IDLE_PART = 0.2;
-const IDLE_LIMIT_MS = 5_000;
-
-/** Waits until a target has done what it was still asked for: it would be counted as the next one's. */
-export async function untilIdle(target: Target): Promise<void> {
-  const pids = [...target.pids(), ...target.postgresPids()];
-  const deadline = performance.now() + IDLE_LIMIT_MS;
-  for (let before = cpuTimes(pids); performance.now() < deadline;) {
-    const since = performance.now();
-    await sleep(LOOK_EVERY_MS);
-    const now = cpuTimes(pids);
-    if (cpuBetween(before, now) < IDLE_PART * 1000 * (performance.now() - since)) return;
-    before = now;
-  }
 }

@@ -1,0 +1,105 @@
+import { Agent, request as httpsRequest } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type LoadPlan } from './load-plan.ts';
+import { type OutgoingRequest, requestSource } from './request-source.ts';
+
+export interface Pace {
+  readonly perSecond: number;
+  readonly seconds: number;
+  /** At most. */
+  readonly connections: number;
+}
+
+const TIMEOUT_MS = 30_000;
+/** A pace that is not kept piles requests up: then there is nothing to tell about it. */
+const WAITING_LIMIT = 2_000;
+/** What is slower than one in the time that it has been given is paced for longer. */
+const LEAST = 5;
+/** Connections are made, and not counted. */
+const RAMP_MS = 250;
+
+/**
+ * Latencies in milliseconds at a steady pace: requests go out evenly spaced, whether or not others have been answered.
+ * Not by autocannon, whose rates are a burst at each second's begin and a pause until the next.
+ * @throws Error where an answer is no success, or the pace isn't kept
+ */
+export async function pacedLatencies(
+  plan: LoadPlan,
+  { perSecond, seconds, connections }: Pace,
+): Promise<readonly number[]> {
+  const next = requestSource(plan);
+  const agent = new Agent({ keepAlive: true, maxSockets: connections, rejectUnauthorized: false });
+  const latencies: number[] = [];
+  const failures: unknown[] = [];
+  const sending = new Set<Promise<void>>();
+  const begun = performance.now();
+  const measuredFrom = begun + RAMP_MS;
+  const end = measuredFrom + seconds * 1000;
+  let measured = 0;
+  const sendOne = () => {
+    const isMeasured = performance.now() >= measuredFrom;
+    if (isMeasured) measured += 1;
+    const one = send(agent, plan.port, next())
+      .then(
+        (ms) => {
+          if (isMeasured) latencies.push(ms);
+        },
+        (error: unknown) => failures.push(error),
+      )
+      .then(() => {
+        sending.delete(one);
+      });
+    sending.add(one);
+  };
+  try {
+    for (let sent = 0; performance.now() < end || measured < LEAST;) {
+      for (const due = ((performance.now() - begun) * perSecond) / 1000; sent < due; sent += 1)
+        sendOne();
+      if (sending.size > WAITING_LIMIT)
+        throw new Error(`the service doesn't keep up with ${Math.round(perSecond)} a second`);
+      if (failures.length > 0) break;
+      await sleep(1);
+    }
+    await Promise.all(sending);
+  } finally {
+    agent.destroy();
+  }
+  if (failures.length > 0) throw failures[0];
+  return latencies;
+}
+
+/** Milliseconds until the whole answer was there. */
+function send(
+  agent: Agent,
+  port: number,
+  { method, path, headers, body = '' }: OutgoingRequest,
+): Promise<number> {
+  const started = performance.now();
+  return new Promise((resolve, reject) => {
+    const outgoing = httpsRequest(
+      {
+        agent,
+        host: 'localhost',
+        port,
+        method,
+        path,
+        headers: { ...headers, 'Content-Length': Buffer.byteLength(body) },
+        timeout: TIMEOUT_MS,
+      },
+      (incoming) => {
+        const { statusCode = 0 } = incoming;
+        incoming
+          .on('error', reject)
+          .on('end', () => {
+            if (statusCode >= 200 && statusCode < 300) resolve(performance.now() - started);
+            else reject(new Error(`status ${statusCode}`));
+          })
+          .resume();
+      },
+    );
+    outgoing
+      .on('timeout', () => outgoing.destroy(new Error('timeout')))
+      .on('error', reject)
+      .end(body);
+  });
+}
