@@ -4,7 +4,7 @@ import { type Field, openField } from './field.ts';
 import { median, quantile, type ServiceRound } from './figures.ts';
 import { type CostRow, measureCosts } from './growth-costs.ts';
 import { type LoadPlan } from './load-plan.ts';
-import { learn, loadRound } from './measuring.ts';
+import { learn, loadRound, warmUp } from './measuring.ts';
 import { type BenchService, openGenerators } from './stage.ts';
 
 /**
@@ -37,6 +37,11 @@ export interface GrowthFigures {
 
 const ROUNDS = 6;
 const TIMING = { rampMs: 300, windowMs: 1_500 };
+/** A process that has just been started is slower: V8 compiles what is run often. */
+const WARM_REQUESTS = 20_000;
+/** Where what is remembered changes with use: each process has seen most of it, and has filled its caches. */
+const SETTLED_REQUESTS = 60_000;
+const WARM_MS = 60_000;
 const FEW_KEYS = 10;
 const SMALL = 'small';
 const GROWN = 'grown';
@@ -55,19 +60,19 @@ export async function measureGrowth(
   const fewKeys = await small.plantKeys(names('few', FEW_KEYS));
   const rows: GrowthRow[] = [];
   await learn(generators, SMALL, planOf(small, fewKeys));
+  await warmUp(generators, small.service, SMALL, { requests: WARM_REQUESTS, mostMs: WARM_MS });
 
-  /** @param warmSeconds until what the service remembers is as it will stay */
-  async function compare(what: string, grown: Field, plan: LoadPlan, warmSeconds: number) {
+  /** @param requests until the processes, and what they remember, are as they will stay */
+  async function compare(what: string, grown: Field, plan: LoadPlan, requests = WARM_REQUESTS) {
     await learn(generators, GROWN, plan);
-    const turn = async (service: BenchService, name: string, windowMs: number) =>
-      loadRound(generators, service, name, { ...TIMING, windowMs });
-    await turn(small.service, SMALL, 3_000);
-    await turn(grown.service, GROWN, warmSeconds * 1_000);
+    const turn = (service: BenchService, name: string) =>
+      loadRound(generators, service, name, TIMING);
+    await warmUp(generators, grown.service, GROWN, { requests, mostMs: WARM_MS });
     const rounds: { few: ServiceRound; many: ServiceRound }[] = [];
     for (let round = 0; round < ROUNDS; round += 1)
       rounds.push({
-        few: await turn(small.service, SMALL, TIMING.windowMs),
-        many: await turn(grown.service, GROWN, TIMING.windowMs),
+        few: await turn(small.service, SMALL),
+        many: await turn(grown.service, GROWN),
       });
     const ratios = rounds.map(({ few, many }) => few.cpuUs / many.cpuUs);
     const row: GrowthRow = {
@@ -108,9 +113,9 @@ export async function measureGrowth(
       const more = names('many', size).slice(paths.length);
       for (const path of await grown.plantKeys(more)) paths.push(path);
       say(`${size} keys planted`);
-      await compare(`${size} keys, uniformly used`, grown, planOf(grown, paths), 30);
+      await compare(`${size} keys, uniformly used`, grown, planOf(grown, paths), SETTLED_REQUESTS);
       const zipf = { ...planOf(grown, paths), pick: 'zipf' } as const;
-      await compare(`${size} keys, Zipf-used`, grown, zipf, 30);
+      await compare(`${size} keys, Zipf-used`, grown, zipf, SETTLED_REQUESTS);
     }
     costs = await measureCosts(small, grown, say);
   });
@@ -118,7 +123,7 @@ export async function measureGrowth(
   await growing('assignments', async (grown) => {
     const keys = await grown.plantKeys(names('few', FEW_KEYS));
     await grown.planter.ask('assignments', 100_000);
-    await compare('100000 role assignments', grown, planOf(grown, keys), 5);
+    await compare('100000 role assignments', grown, planOf(grown, keys));
   });
 
   await growing('principals', async (grown) => {
@@ -126,7 +131,7 @@ export async function measureGrowth(
     for (const count of [100, 10_000]) {
       const tokens = await grown.planter.ask<string[]>('principals', count);
       const plan = { ...planOf(grown, keys), tokens };
-      await compare(`${count} principals with tokens of their own`, grown, plan, count / 400 + 5);
+      await compare(`${count} principals with tokens of their own`, grown, plan, SETTLED_REQUESTS);
     }
   });
 
@@ -140,7 +145,7 @@ export async function measureGrowth(
       say(
         `${count} audit records planted in ${Math.round((performance.now() - started) / 1000)} s`,
       );
-      await compare(`${count} audit records (planted)`, grown, planOf(grown, keys), 5);
+      await compare(`${count} audit records (planted)`, grown, planOf(grown, keys));
     }
   });
   return { growth: rows, costs };

@@ -11,6 +11,7 @@ const CONNECTIONS = 32;
 
 /** A window without an answer (a busy machine, key generation) goes on until there is one, up to this. */
 const LONGEST_MS = 30_000;
+const LOOK_EVERY_MS = 50;
 
 export interface Timing {
   /** Connections are made, and what is asked for the first time is remembered. */
@@ -32,7 +33,7 @@ export async function learn(
  * As much as the target can answer. The window lies inside the load: neither connecting nor stopping is counted.
  * @throws Error where any answer was no success: a figure over errors is no figure
  */
-export async function loadRound(
+export function loadRound(
   generators: readonly HelperProcess[],
   target: Target,
   name: string,
@@ -41,30 +42,68 @@ export async function loadRound(
 ): Promise<ServiceRound> {
   const look = async () => {
     const [cpu, postgres] = [cpuTimes(target.pids()), cpuTimes(target.postgresPids())];
-    const at = performance.now();
-    const counts = await Promise.all(generators.map((each) => each.ask<number>('count')));
-    return { at, cpu, postgres, count: counts.reduce((sum, count) => sum + count, 0) };
+    return { cpu, postgres, at: performance.now(), count: await countOf(generators) };
   };
+  return underLoad(generators, target, name, connections, async () => {
+    await sleep(rampMs);
+    const before = await look();
+    let after = before;
+    for (let ms = 0; ms < LONGEST_MS && after.count === before.count; ms += windowMs) {
+      await sleep(windowMs);
+      after = await look();
+    }
+    const done = after.count - before.count;
+    if (done === 0) throw new Error(`${name}: no answer within ${LONGEST_MS} ms`);
+    return {
+      perSecond: (done * 1000) / (after.at - before.at),
+      cpuUs: cpuBetween(before.cpu, after.cpu) / done,
+      postgresCpuUs: cpuBetween(before.postgres, after.postgres) / done,
+    };
+  });
+}
+
+/** What makes a target as quick as it will be: V8 compiles what is run often, and caches fill. */
+export interface WarmUp {
+  readonly requests: number;
+  /** It ends then, however few there were. */
+  readonly mostMs: number;
+}
+
+export function warmUp(
+  generators: readonly HelperProcess[],
+  target: Target,
+  name: string,
+  { requests, mostMs }: WarmUp,
+  connections = CONNECTIONS,
+): Promise<void> {
+  return underLoad(generators, target, name, connections, async () => {
+    const end = performance.now() + mostMs;
+    do await sleep(LOOK_EVERY_MS);
+    while (performance.now() < end && (await countOf(generators)) < requests);
+  });
+}
+
+/** Runs an action while the generators load the target, and lets the target come to rest after it. */
+async function underLoad<T>(
+  generators: readonly HelperProcess[],
+  target: Target,
+  name: string,
+  connections: number,
+  action: () => Promise<T>,
+): Promise<T> {
   const each = { name, connections: Math.ceil(connections / generators.length) };
   await Promise.all(generators.map((generator) => generator.ask('start', each)));
-  await sleep(rampMs);
-  const before = await look();
-  let after = before;
-  for (let waited = 0; waited < LONGEST_MS && after.count === before.count; waited += windowMs) {
-    await sleep(windowMs);
-    after = await look();
-  }
+  const result = await action();
   const failures = await Promise.all(generators.map((one) => one.ask<string[]>('stop')));
   await untilIdle(target);
   if (failures.flat().length > 0)
     throw new Error(`${name}: answers that were no successes: ${failures.flat().join(', ')}`);
-  const done = after.count - before.count;
-  if (done === 0) throw new Error(`${name}: no answer within ${LONGEST_MS} ms`);
-  return {
-    perSecond: (done * 1000) / (after.at - before.at),
-    cpuUs: cpuBetween(before.cpu, after.cpu) / done,
-    postgresCpuUs: cpuBetween(before.postgres, after.postgres) / done,
-  };
+  return result;
+}
+
+async function countOf(generators: readonly HelperProcess[]): Promise<number> {
+  const counts = await Promise.all(generators.map((each) => each.ask<number>('count')));
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 /** Milliseconds that each answer took at a steady pace, spread over the generators. */

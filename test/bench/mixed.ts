@@ -1,6 +1,6 @@
 import { median, quantile, type ServiceRound, weightedMean } from './figures.ts';
 import { type LoadRequest } from './load-plan.ts';
-import { learn, loadRound } from './measuring.ts';
+import { learn, loadRound, warmUp } from './measuring.ts';
 import { callerOf, makeKeys, OPERATIONS } from './operations.ts';
 import { type Parts } from './single-operations.ts';
 
@@ -33,7 +33,7 @@ const ROUNDS = 5;
 const RAMP_MS = 300;
 const SINGLE_MS = 600;
 const MIXED_MS = 3_000;
-const WARM_UP_MS = 5_000;
+const WARM_UP = { requests: 30_000, mostMs: 60_000 };
 
 export interface MixedFigures {
   /** Microseconds of CPU that a request of the mixture took. */
@@ -86,7 +86,7 @@ export async function measureMixed(
     tokens,
   });
 
-  await loadRound(generators, service, 'mixed', { rampMs: 0, windowMs: WARM_UP_MS });
+  await warmUp(generators, service, 'mixed', WARM_UP);
   const together: ServiceRound[] = [];
   const alone = new Map(parts.map(({ name }) => [name, [] as number[]]));
   for (let round = 0; round < ROUNDS; round += 1) {

@@ -2,7 +2,7 @@ import { type Cleanup } from './cleanup.ts';
 import { type Figures, figuresOf, quantile, type Round, type ServiceRound } from './figures.ts';
 import { type HelperProcess } from './helper-process.ts';
 import { type LoadPlan, type LoadRequest } from './load-plan.ts';
-import { learn, loadRound, pace, type Timing } from './measuring.ts';
+import { learn, loadRound, pace, type Timing, warmUp, type WarmUp } from './measuring.ts';
 import { callerOf, makeKeys, type Operation } from './operations.ts';
 import {
   type Bare,
@@ -29,8 +29,8 @@ export interface Effort {
   readonly service: Timing;
   readonly bare: Timing;
   readonly rawMs: number;
-  /** Before the first round of an operation; before the first operation both are warmed up for WARM_UP_MS. */
-  readonly warmUpMs: number;
+  /** Before the first operation, and before the first round of each. */
+  readonly warmUp: { readonly first: WarmUp; readonly each: WarmUp };
   readonly latencySeconds: number;
   /** How many times as long a round of a slow operation is. */
   readonly slowTimes: number;
@@ -44,31 +44,36 @@ export const FULL: Effort = {
   service: { rampMs: 300, windowMs: 1_200 },
   bare: { rampMs: 300, windowMs: 800 },
   rawMs: 500,
-  warmUpMs: 800,
+  warmUp: { first: { requests: 20_000, mostMs: 20_000 }, each: { requests: 1_500, mostMs: 2_000 } },
   latencySeconds: 4,
   slowTimes: 3,
-  budgetMs: 540_000,
+  budgetMs: 530_000,
 };
 export const QUICK: Effort = {
   rounds: 1,
   service: { rampMs: 300, windowMs: 600 },
   bare: { rampMs: 150, windowMs: 350 },
   rawMs: 200,
-  warmUpMs: 0,
+  warmUp: { first: { requests: 10_000, mostMs: 3_000 }, each: { requests: 0, mostMs: 0 } },
   latencySeconds: 0.5,
   slowTimes: 1,
   budgetMs: 40_000,
 };
 
-/** Until V8 has compiled what each request passes. */
-const WARM_UP_MS = 3_000;
 /** What is left of a round's length at least. */
 const SHORTEST = 0.2;
 
 /** Milliseconds that one operation takes where nothing else uses the machine. */
-function usualMs({ rounds, service, bare, rawMs, warmUpMs, latencySeconds }: Effort): number {
+function usualMs({
+  rounds,
+  service,
+  bare,
+  rawMs,
+  warmUp: { each },
+  latencySeconds,
+}: Effort): number {
   const round = service.rampMs + service.windowMs + bare.rampMs + bare.windowMs + rawMs + 300;
-  return rounds * round + 2 * warmUpMs + 1000 * latencySeconds + 400;
+  return rounds * round + 2 * each.mostMs + 1000 * latencySeconds + 400;
 }
 
 function scaled(effort: Effort, by: number): Effort {
@@ -124,7 +129,7 @@ export async function measureOperations(
     const request = await operation.request(keys, call);
     const figures = await measureOperation(parts, operation, request, token, {
       ...scaled(effort, Math.min(1, Math.max(SHORTEST, by))),
-      ...(index === 0 && { warmUpMs: WARM_UP_MS }),
+      warmUp: { ...effort.warmUp, ...(index === 0 && { each: effort.warmUp.first }) },
     });
     measured.push(figures);
     onDone(figures);
@@ -154,9 +159,10 @@ async function measureOperation(
   const onService = (timing: Timing) => loadRound(generators, service, name, timing, connections);
   const onBare = (timing: Timing) =>
     loadRound(generators, bare, `bare ${name}`, timing, connections);
-  if (effort.warmUpMs > 0) {
-    await onBare({ rampMs: 0, windowMs: effort.warmUpMs });
-    await onService({ rampMs: 0, windowMs: effort.warmUpMs });
+  const { each: warm } = effort.warmUp;
+  if (warm.requests > 0) {
+    await warmUp(generators, bare, `bare ${name}`, warm, connections);
+    await warmUp(generators, service, name, warm, connections);
   }
 
   const rounds = { bare: [] as Round[], service: [] as ServiceRound[], raw: [] as Round[] };
