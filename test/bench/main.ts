@@ -58,9 +58,8 @@ async function run(cleanup: Cleanup, options: Options): Promise<object> {
     printGrowthLegend();
     return { operations: [], ...grown };
   }
-  const parts = await openParts(cleanup, {
-    ...(profile !== undefined && { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` }),
-  });
+  const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+  const parts = await openParts(cleanup, profiling);
   if (mixed) {
     const figures = await measureMixed(parts, (round, of) => {
       say(`round ${round} of ${of}`);

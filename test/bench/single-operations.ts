@@ -98,11 +98,8 @@ export interface Parts {
   readonly generators: readonly HelperProcess[];
 }
 
-export async function openParts(
-  cleanup: Cleanup,
-  environment: Readonly<Record<string, string>>,
-): Promise<Parts> {
-  const service = await openService(cleanup, environment);
+export async function openParts(cleanup: Cleanup, nodeOptions: readonly string[]): Promise<Parts> {
+  const service = await openService(cleanup, nodeOptions);
   const { dataFolder } = service.service;
   const [bare, raw] = await Promise.all([
     openBare(cleanup, dataFolder),

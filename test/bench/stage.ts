@@ -51,15 +51,12 @@ const NO_LIMITS = {
 /** The service as a newcomer starts it: embedded PostgreSQL, SoftHSM2, a data folder of its own that is removed. */
 export async function openService(
   cleanup: Cleanup,
-  environment: Readonly<Record<string, string>> = {},
+  nodeOptions: readonly string[] = [],
 ): Promise<BenchService> {
   const folder = await makeDataFolder();
   cleanup.add(() => removeDataFolder(folder));
-  const service = await startService(folder, {
-    STRONGROOM_WORKERS: String(processCount()),
-    ...NO_LIMITS,
-    ...environment,
-  });
+  const environment = { STRONGROOM_WORKERS: String(processCount()), ...NO_LIMITS };
+  const service = await startService(folder, environment, undefined, nodeOptions);
   cleanup.add(() => service.stop());
   const admin = await signInAdministrator(service);
   cleanup.add(() => {

@@ -42,13 +42,17 @@ export async function removeDataFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Starts `strongroom serve`; rejects with what it printed when it ends before it is ready. */
+/**
+ * Starts `strongroom serve`; rejects with what it printed when it ends before it is ready.
+ * @param nodeOptions of its process; worker processes inherit them
+ */
 export async function startService(
   dataFolder: string,
   environment: Readonly<Record<string, string>> = {},
   production?: { readonly isProduction: true; readonly caFile: string },
+  nodeOptions: readonly string[] = [],
 ): Promise<RunningService> {
-  const child = spawn(process.execPath, [MAIN, 'serve', '--stop-with-parent'], {
+  const child = spawn(process.execPath, [...nodeOptions, MAIN, 'serve', '--stop-with-parent'], {
     env: {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
