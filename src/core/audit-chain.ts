@@ -60,58 +60,42 @@ export const ABANDONED_AFTER_MS = 15 * 60_000;
 /** A process signs what it has written every few seconds: what isn't signed after so long is signed by another. */
 export const UNATTENDED_AFTER_MS = 15_000;
 
-/** What a record can say, with its pool and its place, in the order of its canonical bytes; sorted below. */
-const MEMBERS = Object.keys({
-  action: true,
-  algorithm: true,
-  applicationId: true,
-  chain: true,
-  change: true,
-  clientAddress: true,
-  clientRequestId: true,
-  durationMs: true,
-  errorCode: true,
-  keyName: true,
-  keyVersion: true,
-  operation: true,
-  outcome: true,
-  pool: true,
-  principalId: true,
-  principalName: true,
-  reason: true,
-  requestId: true,
-  scope: true,
-  sequence: true,
-  status: true,
-  tenantId: true,
-  time: true,
-  userAgent: true,
-} satisfies Record<keyof AuditRecord | 'pool' | 'chain' | 'sequence', true>).sort();
-
 /**
  * The bytes of a record that its hash covers: RFC 8785 JSON of all that it says, with its pool and its place. Its members
- * are known, so they aren't sorted each time.
+ * are listed in their order, so that for texts and numbers that is what JSON.stringify gives.
  */
 export function canonicalRecord(
   poolId: string,
   { chain, sequence }: Pick<LinkedRecord, 'chain' | 'sequence'>,
   record: AuditRecord,
 ): string {
-  const said: Readonly<Record<string, unknown>> = {
-    ...record,
-    time: record.time.toISOString(),
-    pool: poolId,
+  const said = {
+    action: record.action,
+    algorithm: record.algorithm,
+    applicationId: record.applicationId,
     chain,
+    change: record.change,
+    clientAddress: record.clientAddress,
+    clientRequestId: record.clientRequestId,
+    durationMs: record.durationMs,
+    errorCode: record.errorCode,
+    keyName: record.keyName,
+    keyVersion: record.keyVersion,
+    operation: record.operation,
+    outcome: record.outcome,
+    pool: poolId,
+    principalId: record.principalId,
+    principalName: record.principalName,
+    reason: record.reason,
+    requestId: record.requestId,
+    scope: record.scope,
     sequence,
-  };
-  let text = '';
-  for (const name of MEMBERS) {
-    const value = said[name];
-    if (value === undefined) continue;
-    const json = typeof value === 'object' ? canonicalJson(value) : JSON.stringify(value);
-    text += `${text === '' ? '{' : ','}"${name}":${json}`;
-  }
-  return `${text}}`;
+    status: record.status,
+    tenantId: record.tenantId,
+    time: record.time.toISOString(),
+    userAgent: record.userAgent,
+  } satisfies Record<keyof AuditRecord | 'pool' | 'chain' | 'sequence', unknown>;
+  return record.change === undefined ? JSON.stringify(said) : canonicalJson(said);
 }
 
 export function linkHash(previous: Uint8Array, canonical: string): Uint8Array {
@@ -153,10 +137,11 @@ export function createAuditChain({ poolId, newGuid, clock }: AuditChainParts): A
     let { head, lastTime } = current;
     return records.map((record) => {
       if (record.time > lastTime) lastTime = record.time;
-      const linked = { ...plain(record), time: lastTime };
       const place = { chain: head.chain, sequence: head.sequence + 1 };
-      head = { ...place, hash: linkHash(head.hash, canonicalRecord(poolId, place, linked)) };
-      return Object.assign(linked, head);
+      const linked = { ...plain(record), time: lastTime, ...place, hash: head.hash };
+      linked.hash = linkHash(head.hash, canonicalRecord(poolId, place, linked));
+      head = { ...place, hash: linked.hash };
+      return linked;
     });
   }
 

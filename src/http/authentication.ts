@@ -47,8 +47,8 @@ export function authentication(
     context.audit.note({
       tenantId: principal.tenantId,
       principalId: principal.objectId,
-      ...(principal.applicationId !== undefined && { applicationId: principal.applicationId }),
-      ...(principal.displayName !== undefined && { principalName: principal.displayName }),
+      applicationId: principal.applicationId,
+      principalName: principal.displayName,
       operation: 'Unknown',
     });
     await throttle.requirePrincipal(principal.objectId);

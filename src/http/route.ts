@@ -64,7 +64,7 @@ export function route<Params, Query = undefined, Body = undefined>(
     const params = definition.params(req.params as Record<string, string | undefined>);
     const scope = definition.scope(params);
     const keyName = req.params['name'];
-    audit.note({ scope, ...(typeof keyName === 'string' && { keyName }) });
+    audit.note({ scope, keyName: typeof keyName === 'string' ? keyName : undefined });
     const { tracing } = services;
     await tracing.step('authorise', () =>
       requireAllowed(services.authorizer, context, action, scope),

@@ -1,5 +1,10 @@
 import { constants } from 'node:crypto';
-import { IncomingMessage, type Server as HttpServer, ServerResponse } from 'node:http';
+import {
+  IncomingMessage,
+  type RequestListener,
+  type Server as HttpServer,
+  ServerResponse,
+} from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { type Express } from 'express';
@@ -38,11 +43,15 @@ function isKnown(group: string): boolean {
   }
 }
 
-/** The HTTPS listener; it has to be told to listen. */
-export function createHttpsServer(app: Express, tls: TlsFiles): Server {
+/** The HTTPS listener; it has to be told to listen. `messages` are what it makes for `app`: Node's own where absent. */
+export function createHttpsServer(
+  app: RequestListener,
+  tls: TlsFiles,
+  messages: Partial<ReturnType<typeof messagesOf>> = {},
+): Server {
   const server = createServer(
     {
-      ...messagesOf(app),
+      ...messages,
       cert: tls.certificate,
       key: tls.privateKey,
       minVersion: 'TLSv1.2',
@@ -71,7 +80,7 @@ export function createHttpsServer(app: Express, tls: TlsFiles): Server {
  * Requests and answers that are born as Express's own. It makes them so anyway, by giving each another prototype, after
  * which the engine takes every property that is set on one for a surprise: that costs a fifth of what Express does.
  */
-function messagesOf(app: Express) {
+export function messagesOf(app: Express) {
   class ExpressRequest extends IncomingMessage {}
   class ExpressResponse extends ServerResponse<ExpressRequest> {}
   app.request = Object.setPrototypeOf(ExpressRequest.prototype, app.request) as Express['request'];

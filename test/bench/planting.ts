@@ -1,6 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { pino } from 'pino';
-import { newVersionId, openHsm, openRootKeys } from '../../src/compose.ts';
+import {
+  newVersionId,
+  openHsm,
+  openRootKeys,
+  SIGNING_KEY_DAYS,
+  systemClock,
+} from '../../src/compose.ts';
 import { parseKeyName } from '../../src/core/key.ts';
 import { createSigningKeys } from '../../src/core/signing-key-service.ts';
 import { createTokenIssuer } from '../../src/identity/tokens.ts';
@@ -100,7 +106,13 @@ answer({
       store: createSigningKeyStore(processOf(db, pool)),
       poolId: pool.id,
       newVersionId,
+      rotateAfterDays: SIGNING_KEY_DAYS,
+      feed: { subscribe: () => undefined },
+      clock: systemClock,
       steadyMs: () => performance.now(),
+      onBroken: (keyId) => {
+        throw new Error(`the seal of ${keyId} is broken`);
+      },
     });
     const issuer = createTokenIssuer(signingKeys, { domain: DOMAIN, tenantId: pool.tenantId });
     const now = new Date();
