@@ -1,37 +1,49 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Key, type Session } from 'graphene-pk11';
+import { availableParallelism } from 'node:os';
+import { type Key } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import { type KeyMaterial } from '../core/key.ts';
-import { type Capabilities, probeCapabilities } from './capabilities.ts';
+import { type Capabilities } from './capabilities.ts';
 import { fromPkcs11, returnValue } from './errors.ts';
 import { type KeyPart, LoadedKeys } from './loaded-keys.ts';
-import { HMAC_SHA256, KEY_WRAP_PADDED } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
-import { findRootKeys, type RootKeys } from './root-keys.ts';
+import {
+  closeModuleApart,
+  type Opening,
+  openModule,
+  openModuleApart,
+  type Roots,
+} from './opening.ts';
+import { type RootKeys } from './root-keys.ts';
 import { sealedBytes } from './seal.ts';
 import { SessionPool } from './session-pool.ts';
-import { loadedMac, loadedPrivate, loadedPublic } from './templates.ts';
-import { openToken, type Token, type TokenOptions } from './token.ts';
+import { ThreadLanes } from './thread-lanes.ts';
+import { type Token, type TokenOptions } from './token.ts';
 import { Turns } from './turns.ts';
+import { type Lane, localLane } from './work.ts';
 
 export interface ConnectionOptions extends TokenOptions {
-  /** Sessions at most; the token's own limit still holds. */
-  readonly sessions: number;
+  /** Sessions at most, chosen from the number of cores where absent; the token's own limit still holds. */
+  readonly sessions?: number;
   readonly leaseWaitMs: number;
   /** Callers that may wait for a session, for a key to be loaded, or for their turn at key generation. */
   readonly waitingLimit: number;
   /** Key versions loaded at most. */
   readonly loadedKeys: number;
+  readonly operationDeadlineMs: number;
+  readonly keyGenerationDeadlineMs: number;
+  /** A call of the driver hasn't come back and never may: the process should be replaced. */
+  readonly onHang: (operation: string) => void;
 }
 
 /** All that hangs on one initialisation of the library and one login: after a lost device it is made anew, whole. */
 export interface Connection {
   readonly token: Token;
-  readonly pool: SessionPool;
+  readonly pool: SessionPool<Lane>;
   readonly capabilities: Capabilities;
   readonly loaded: LoadedKeys;
-  /** One call at a time on the keeper's session. */
-  readonly keeperTurns: Turns;
+  /** The module is too slow for the event loop: its sessions are worked on in threads of their own. */
+  readonly isSlow: boolean;
   rootKeys: RootKeys | undefined;
   /** HMAC-SHA256 by `root-seal`. */
   mac(data: Buffer): Promise<Buffer>;
@@ -44,53 +56,118 @@ const SESSIONS_KEPT_FREE = 2;
 
 const CLOSE_LIMIT_MS = 5_000;
 
+/** The event loop waits meanwhile. */
 export function openConnection(
   options: ConnectionOptions,
   calls: NativeCalls,
-  roots: { poolId: string; generation: number } | undefined,
+  roots: Roots | undefined,
 ): Connection {
-  const token = openToken(options);
-  const limit = token.sessionLimit ?? Number.POSITIVE_INFINITY;
-  const pool = new SessionPool({
-    open: token.openSession,
-    size: token.takesTurns
-      ? 1
-      : Math.max(1, Math.min(options.sessions, limit - SESSIONS_KEPT_FREE)),
+  return connect(options, calls, openModule(options, roots));
+}
+
+/** For a module that was slow before, and may take seconds now: the event loop goes on. */
+export async function openConnectionApart(
+  options: ConnectionOptions,
+  calls: NativeCalls,
+  roots: Roots | undefined,
+): Promise<Connection> {
+  const { keyGenerationDeadlineMs: limitMs, onHang } = options;
+  return connect(options, calls, await openModuleApart(options, roots, { limitMs, onHang }));
+}
+
+/** Makes of an opened module what operations need. */
+function connect(
+  options: ConnectionOptions,
+  calls: NativeCalls,
+  { token, capabilities, rootKeys, isSlow }: Opening,
+): Connection {
+  const { onHang } = options;
+  const { takesTurns, isSoftware } = token.facts;
+  const threads = isSlow ? openThreads(options, token, capabilities) : undefined;
+  const pool = new SessionPool<Lane>({
+    open:
+      threads === undefined
+        ? () =>
+            localLane({
+              session: token.openSession(),
+              keeper: () => token.keeper,
+              calls,
+              capabilities,
+              isSoftware,
+              keyGenerationDeadlineMs: options.keyGenerationDeadlineMs,
+            })
+        : () => threads.open(),
+    size: takesTurns ? 1 : sessionsOf(options, token, isSlow),
     waitMs: options.leaseWaitMs,
     waitingLimit: options.waitingLimit,
+    opensAhead: isSlow,
   });
+  // One call at a time on the keeper's session; a thread has a keeper of its own.
+  const keeperTurns = new Turns(options.waitingLimit);
+  const inTurn: Loading['inTurn'] = isSlow ? (load) => load() : (load) => keeperTurns.take(load);
   const connection: Connection = {
     token,
     pool,
-    keeperTurns: new Turns(options.waitingLimit),
-    capabilities: probeCapabilities(token.keeper),
+    capabilities,
+    isSlow,
+    rootKeys,
     loaded: new LoadedKeys(
       {
-        verifySeal: (material) => verifySeal(connection, calls, material),
-        load: (material, part) => loadKey(connection, calls, material, part),
+        verifySeal: (material) => verifySeal(connection, material),
+        load: (material, part) => loadKey({ connection, inTurn }, material, part),
         // In a lease like every call; a key that can't be destroyed has gone with its session or its library.
         destroy: (key) => {
-          pool
-            .withSession(() => {
-              key.destroy();
-              return Promise.resolve();
-            })
-            .catch(() => undefined);
+          pool.withSession((lane) => lane.run('destroy', key)).catch(() => undefined);
         },
       },
       options.loadedKeys,
     ),
-    rootKeys: roots && findRootKeys(token.keeper, roots.poolId, roots.generation),
-    mac: (data) =>
-      pool.withSession((session) => makeMac(session, calls, requireRootKeys(connection), data)),
+    mac: (data) => pool.withSession((lane) => lane.run('mac', requireRootKeys(connection), data)),
     close: async () => {
       const closed = pool.close();
       connection.loaded.clear();
       await Promise.race([closed, delay(CLOSE_LIMIT_MS, undefined, { ref: false })]);
-      token.close();
+      if (threads === undefined) {
+        token.close();
+        return;
+      }
+      await threads.ended(CLOSE_LIMIT_MS);
+      await closeModuleApart(token, options.module, { limitMs: CLOSE_LIMIT_MS, onHang });
     },
   };
   return connection;
+}
+
+/** In a process that takes what its HSM gives: each is a thread of some 13 MB where the module is slow. */
+const SLOW_SESSIONS = 8;
+
+function sessionsOf(
+  { sessions }: ConnectionOptions,
+  { facts: { sessionLimit = Number.POSITIVE_INFINITY } }: Token,
+  isSlow: boolean,
+): number {
+  const free = sessionLimit - SESSIONS_KEPT_FREE;
+  // A thread has two: one that is worked on, and one that owns what was loaded there.
+  if (isSlow) return Math.max(1, Math.min(sessions ?? SLOW_SESSIONS, Math.floor(free / 2)));
+  // More sessions than libuv has threads that can use them only wait in the driver.
+  return Math.max(1, Math.min(sessions ?? Math.max(4, 2 * availableParallelism()), free));
+}
+
+function openThreads(
+  options: ConnectionOptions,
+  token: Token,
+  capabilities: Capabilities,
+): ThreadLanes {
+  return new ThreadLanes({
+    module: options.module,
+    slot: Uint8Array.from(token.slot.handle),
+    isSoftware: token.facts.isSoftware,
+    capabilities,
+    session: token.keeper,
+    deadlineMs: options.operationDeadlineMs,
+    keyGenerationDeadlineMs: options.keyGenerationDeadlineMs,
+    onHang: options.onHang,
+  });
 }
 
 export function requireRootKeys({ rootKeys }: Pick<Connection, 'rootKeys'>): RootKeys {
@@ -99,26 +176,8 @@ export function requireRootKeys({ rootKeys }: Pick<Connection, 'rootKeys'>): Roo
   return rootKeys;
 }
 
-function makeMac(
-  session: Session,
-  calls: NativeCalls,
-  { seal }: RootKeys,
-  data: Buffer,
-): Promise<Buffer> {
-  return calls.run('sign seal', 'fast', {
-    inline: () => session.createSign(HMAC_SHA256, seal).once(data),
-    offLoop: (done) => {
-      session.createSign(HMAC_SHA256, seal).once(data, done);
-    },
-  });
-}
-
 /** Verified inside the HSM. @throws ServiceError KeyIntegrityViolation */
-async function verifySeal(
-  connection: Connection,
-  calls: NativeCalls,
-  material: KeyMaterial,
-): Promise<void> {
+async function verifySeal(connection: Connection, material: KeyMaterial): Promise<void> {
   const { sealed, identity } = material;
   const roots = requireRootKeys(connection);
   const data = sealedBytes(material, sealed);
@@ -126,14 +185,7 @@ async function verifySeal(
   const isIntact =
     roots.generation === sealed.rootGeneration &&
     seal.length === 32 &&
-    (await connection.pool.withSession((session) =>
-      calls.run('verify seal', 'fast', {
-        inline: () => session.createVerify(HMAC_SHA256, roots.seal).once(data, seal),
-        offLoop: (done) => {
-          session.createVerify(HMAC_SHA256, roots.seal).once(data, seal, done);
-        },
-      }),
-    ));
+    (await connection.pool.withSession((lane) => lane.run('verifyMac', roots, data, seal)));
   if (!isIntact) throw brokenSeal(identity);
 }
 
@@ -145,34 +197,28 @@ function brokenSeal(identity: KeyMaterial['identity'], cause?: unknown): Service
   );
 }
 
+interface Loading {
+  readonly connection: Connection;
+  readonly inTurn: (load: () => Promise<Key>) => Promise<Key>;
+}
+
 async function loadKey(
-  connection: Connection,
-  calls: NativeCalls,
+  { connection, inTurn }: Loading,
   { identity, spec, publicKey, sealed }: KeyMaterial,
   part: KeyPart,
 ): Promise<Key> {
-  const { keeper } = connection.token;
-  const { pool, keeperTurns } = connection;
+  const { pool } = connection;
   if (part === 'public') {
     if (publicKey === undefined) throw brokenSeal(identity);
-    const template = loadedPublic(spec, publicKey);
-    return pool.withSession(() => Promise.resolve(keeper.create(template).toType<Key>()));
+    return pool.withSession((lane) => lane.run('loadPublic', spec, publicKey));
   }
   const blob = part === 'private' ? sealed.blob : sealed.macBlob;
   if (blob === undefined) throw brokenSeal(identity);
-  const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
   const roots = requireRootKeys(connection);
   try {
     // The keeper owns what is loaded. The lease keeps the call apart from others where the module needs that.
-    return await pool.withSession(() =>
-      keeperTurns.take(() =>
-        calls.run(`load ${spec.keyType}`, spec.keyType === 'oct-HSM' ? 'fast' : 'slow', {
-          inline: () => keeper.unwrapKey(KEY_WRAP_PADDED, roots.wrap, Buffer.from(blob), template),
-          offLoop: (done) => {
-            keeper.unwrapKey(KEY_WRAP_PADDED, roots.wrap, Buffer.from(blob), template, done);
-          },
-        }),
-      ),
+    return await pool.withSession((lane) =>
+      inTurn(() => lane.run('load', roots, identity, spec, part, blob)),
     );
   } catch (error) {
     // The seal was right, so these bytes were wrapped by a root key of this generation: the HSM holds another one.

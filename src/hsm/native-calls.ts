@@ -14,6 +14,8 @@ export interface NativeCallOptions {
   /** After so long a call counts as hanging; it can't be cancelled, so the process has to go. */
   readonly deadlineMs: number;
   readonly onHang: (label: string) => void;
+  /** In a thread that is there to wait: everything runs inline, and who started the thread watches the time. */
+  readonly waitsInline?: boolean;
 }
 
 /** Decides, from measured latency per kind of call, whether it runs inline or off the event loop. The one place. */
@@ -35,6 +37,7 @@ export class NativeCalls {
     call: NativeCall<T>,
     deadlineMs = this.#options.deadlineMs,
   ): Promise<T> {
+    if (this.#options.waitsInline === true) return call.inline();
     let pace = this.#paces.get(label);
     if (pace === undefined) {
       pace = new Pace(expected);

@@ -1,43 +1,35 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { availableParallelism } from 'node:os';
-import { type Key, type Session } from 'graphene-pk11';
+import { type Key } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import { type Hsm, type HsmFeatures, type KeyImporter, type RootSecrets } from '../core/hsm.ts';
 import { type KeyEgress } from '../core/key-egress.ts';
 import { type KeyInspector } from '../core/key-inspection.ts';
 import { type KeyIdentity, type KeyMaterial } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
-import { CIPHERS, partFor } from './ciphers.ts';
+import { partFor } from './ciphers.ts';
 import {
   type Connection,
   type ConnectionOptions,
   openConnection,
+  openConnectionApart,
   requireRootKeys,
 } from './connection.ts';
-import * as direct from './direct-calls.ts';
-import { emptyMessage } from './empty-message.ts';
 import { damageOf, fromPkcs11 } from './errors.ts';
-import { generateWrapped, type GenerationContext } from './key-generation.ts';
-import { type ImportedKey, importPlain, importTransferred, modulusBytesOf } from './key-import.ts';
-import { describeObject, publicHalfMatches } from './key-inspection.ts';
-import { wrapForRecipient } from './key-release.ts';
+import { type ImportedKey, modulusBytesOf } from './key-import.ts';
+import { publicHalfMatches } from './key-inspection.ts';
 import { type KeyPart } from './loaded-keys.ts';
 import { SIGNING } from './mechanisms.ts';
 import { NativeCalls } from './native-calls.ts';
+import { type Roots } from './opening.ts';
 import { createRootKeys, findRootKeys } from './root-keys.ts';
 import { BACKUP_KEY_PARTS, rootCheckBytes, sealedBytes } from './seal.ts';
-import { signatureFits, verifySignature } from './signatures.ts';
+import { signatureFits } from './signatures.ts';
 import { Turns } from './turns.ts';
+import { type Lane } from './work.ts';
 
 type Log = (level: 'info' | 'warn' | 'error', message: string, details?: object) => void;
 
-export interface Pkcs11Options extends Omit<ConnectionOptions, 'sessions'> {
-  /** Size of the session pool; chosen from the number of cores where absent. */
-  readonly sessions?: number;
-  readonly operationDeadlineMs: number;
-  readonly keyGenerationDeadlineMs: number;
-  /** A call of the driver hasn't come back and never may: the process should be replaced. */
-  readonly onHang: (operation: string) => void;
+export interface Pkcs11Options extends ConnectionOptions {
   readonly log: Log;
 }
 
@@ -63,9 +55,6 @@ export interface Pkcs11Hsm
   close(): Promise<void>;
 }
 
-/** RSA-4096's. */
-const SIGNATURE_LIMIT_BYTES = 512;
-
 const RECOVERY_DELAY_MS = { first: 100, most: 5_000 };
 
 /** Opens the module and logs in. @throws Error with a sentence for the operator */
@@ -74,17 +63,19 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     deadlineMs: options.operationDeadlineMs,
     onHang: options.onHang,
   });
-  const connectionOptions = {
-    ...options,
-    // More sessions than threads that can use them only wait in the driver.
-    sessions: options.sessions ?? Math.max(4, 2 * availableParallelism()),
-  };
   // Generation is rare and takes long: one at a time leaves the other threads to those who use keys.
   const generation = new Turns(options.waitingLimit);
-  let roots: { poolId: string; generation: number } | undefined;
-  let current: Connection | undefined = openConnection(connectionOptions, calls, roots);
+  let roots: Roots | undefined;
+  let current: Connection | undefined = openConnection(options, calls, roots);
   let isClosed = false;
-  const { capabilities, token } = current;
+  const {
+    capabilities,
+    token: { facts },
+  } = current;
+  if (current.isSlow)
+    options.log('info', 'the HSM is slow: it is waited for in threads of their own', {
+      number: current.pool.status.open,
+    });
 
   function connection(): Connection {
     if (current === undefined)
@@ -105,8 +96,8 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     ) {
       await delay(wait);
       try {
-        const fresh = openConnection(connectionOptions, calls, roots);
-        await adopt(fresh);
+        const open = lost.isSlow ? openConnectionApart : openConnection;
+        await adopt(await open(options, calls, roots));
         options.log('info', 'the HSM is back');
         return;
       } catch (error) {
@@ -146,12 +137,12 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   function withKey<T>(
     material: KeyMaterial,
     part: KeyPart,
-    use: (on: Connection, session: Session, key: Key) => Promise<T>,
+    use: (lane: Lane, key: Key, on: Connection) => Promise<T>,
   ): Promise<T> {
     return attempt(
       (on) =>
         on.loaded.withKey(material, part, (key) =>
-          on.pool.withSession((session) => use(on, session, key)),
+          on.pool.withSession((lane) => use(lane, key, on)),
         ),
       true,
     );
@@ -159,7 +150,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
 
   const hsm: Pkcs11Hsm = {
     capabilities,
-    description: token.description,
+    description: facts.description,
     hasMlDsa: capabilities.mlDsa,
 
     openRootKeys(poolId, rootGeneration) {
@@ -188,8 +179,8 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       const generated = await generation.take(() =>
         attempt(
           (on) =>
-            on.pool.withSession((session) =>
-              generateWrapped(generationIn(on, session), identity, spec),
+            on.pool.withSession((lane) =>
+              lane.run('generate', requireRootKeys(on), identity, spec),
             ),
           false,
         ),
@@ -200,20 +191,24 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     async importKey(identity, key) {
       const imported = await attempt(
         (on) =>
-          on.pool.withSession((session) => importPlain(generationIn(on, session), identity, key)),
+          on.pool.withSession((lane) =>
+            lane.run('importPlain', requireRootKeys(on), identity, key),
+          ),
         false,
       );
       return sealNew(identity, imported);
     },
 
     async importTransferred(identity, exchangeKey, wrapped, expected) {
-      const imported = await withKey(exchangeKey, 'private', (on, session, key) =>
-        importTransferred(
-          generationIn(on, session),
+      const modulusBytes = modulusBytesOf(exchangeKey);
+      const imported = await withKey(exchangeKey, 'private', (lane, key, on) =>
+        lane.run(
+          'importTransferred',
+          requireRootKeys(on),
           identity,
           key,
-          modulusBytesOf(exchangeKey),
-          Buffer.from(wrapped),
+          modulusBytes,
+          wrapped,
           expected,
         ),
       );
@@ -227,47 +222,25 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
 
     encrypt: (material, algorithm, plaintext, parameters) =>
-      withKey(material, partFor(algorithm, 'encrypt'), (on, session, key) =>
-        CIPHERS[algorithm].encrypt(
-          { session, key, spec: material.spec, calls, capabilities: on.capabilities },
-          Buffer.from(plaintext),
-          parameters,
-        ),
+      withKey(material, partFor(algorithm, 'encrypt'), (lane, key) =>
+        lane.run('encrypt', key, material.spec, algorithm, plaintext, parameters),
       ),
 
     decrypt: (material, algorithm, ciphertext, parameters) =>
-      withKey(material, partFor(algorithm, 'decrypt'), (on, session, key) =>
-        CIPHERS[algorithm].decrypt(
-          { session, key, spec: material.spec, calls, capabilities: on.capabilities },
-          ciphertext,
-          parameters,
-        ),
+      withKey(material, partFor(algorithm, 'decrypt'), (lane, key) =>
+        lane.run('decrypt', key, material.spec, algorithm, ciphertext, parameters),
       ),
 
-    sign(material, algorithm, digest) {
-      const { key: part, mechanism, input, label, expected } = SIGNING[algorithm];
-      return withKey(material, part, (_on, session, key) => {
-        const data = input(digest);
-        if (data.length === 0)
-          return calls.run(
-            `sign ${label}`,
-            expected,
-            emptyMessage(() => session.createSign(mechanism, key).final()),
-          );
-        return calls.run(`sign ${label}`, expected, {
-          inline: () => direct.sign(session, mechanism, key, data, SIGNATURE_LIMIT_BYTES),
-          offLoop: (done) => {
-            session.createSign(mechanism, key).once(data, done);
-          },
-        });
-      });
-    },
+    sign: (material, algorithm, digest) =>
+      withKey(material, SIGNING[algorithm].key, (lane, key) =>
+        lane.run('sign', key, algorithm, digest),
+      ),
 
     async verify(material, algorithm, digest, signature) {
       if (!signatureFits(material.spec, algorithm, signature)) return false;
       const part = SIGNING[algorithm].key === 'mac' ? 'mac' : 'public';
-      return withKey(material, part, (_on, session, key) =>
-        verifySignature(session, key, calls, algorithm, digest, signature),
+      return withKey(material, part, (lane, key) =>
+        lane.run('verify', key, algorithm, digest, signature),
       );
     },
 
@@ -280,37 +253,22 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         throw new ServiceError('KeyOperationForbidden', 'The key is not exportable.');
       return attempt(
         (on) =>
-          on.pool.withSession((session) =>
-            wrapForRecipient(
-              {
-                session,
-                rootKeys: requireRootKeys(on),
-                calls,
-                capabilities: on.capabilities,
-                isSoftware: on.token.isSoftware,
-              },
-              material,
-              recipient,
-              wrap,
-            ),
+          on.pool.withSession((lane) =>
+            lane.run('wrapForRecipient', requireRootKeys(on), material, recipient, wrap),
           ),
         true,
       );
     },
 
     async inspect(material) {
-      const inspected = await withKey(material, 'private', (on, _session, key) =>
-        Promise.resolve({ object: describeObject(key), module: on.token.facts }),
-      );
+      const object = await withKey(material, 'private', (lane, key) => lane.run('describe', key));
+      const inspected = { object, module: facts.module };
       if (material.publicKey === undefined) return inspected;
       return { ...inspected, publicHalfMatches: await publicHalfMatches(hsm, material) };
     },
 
     random: (count) =>
-      attempt(
-        (on) => on.pool.withSession((session) => Promise.resolve(session.generateRandom(count))),
-        true,
-      ),
+      attempt((on) => on.pool.withSession((lane) => lane.run('random', count)), true),
 
     get isReady() {
       return current?.rootKeys !== undefined;
@@ -327,15 +285,6 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
   };
   return hsm;
-
-  function generationIn(on: Connection, session: Session): GenerationContext {
-    return {
-      session,
-      rootKeys: requireRootKeys(on),
-      calls,
-      deadlineMs: options.keyGenerationDeadlineMs,
-    };
-  }
 
   function sealNew(identity: KeyIdentity, made: ImportedKey): Promise<KeyMaterial> {
     const { spec, publicKey, ...blobs } = made;

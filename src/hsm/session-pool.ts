@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Session } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import { damageOf } from './errors.ts';
 
-export interface SessionPoolOptions {
+export interface SessionPoolOptions<Session> {
   readonly open: () => Session;
   /** Sessions at most. */
   readonly size: number;
@@ -11,11 +10,13 @@ export interface SessionPoolOptions {
   readonly waitMs: number;
   /** How many callers may wait; more get HsmBusy at once. */
   readonly waitingLimit: number;
+  /** All are opened at once, where that takes its time. */
+  readonly opensAhead?: boolean;
 }
 
 const CLOSE_CHECK_MS = 10;
 
-interface Waiting {
+interface Waiting<Session> {
   readonly give: (session: Session) => void;
   readonly refuse: (error: unknown) => void;
   readonly limit: NodeJS.Timeout;
@@ -26,17 +27,19 @@ interface Waiting {
  * at once answer CKR_OPERATION_ACTIVE or, worse, each other's results. Sessions are opened when first needed and are not
  * probed when borrowed (a probe took "nearly a full second" on a network HSM); one that fails is dropped instead.
  */
-export class SessionPool {
-  readonly #options: SessionPoolOptions;
+export class SessionPool<Session extends { close(): void }> {
+  readonly #options: SessionPoolOptions<Session>;
   readonly #idle: Session[] = [];
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: Waiting<Session>[] = [];
   #open = 0;
   #isClosed = false;
 
-  constructor(options: SessionPoolOptions) {
+  constructor(options: SessionPoolOptions<Session>) {
     if (!Number.isInteger(options.size) || options.size < 1)
       throw new RangeError('a session pool has at least one session');
     this.#options = options;
+    for (; options.opensAhead === true && this.#open < options.size; this.#open += 1)
+      this.#idle.push(options.open());
   }
 
   /** Runs `use` with a session of its own. @throws ServiceError HsmBusy when none comes free in time */
@@ -90,7 +93,7 @@ export class SessionPool {
     if (this.#waiting.length >= this.#options.waitingLimit)
       throw new ServiceError('HsmBusy', 'Too many operations wait for the HSM.');
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = {
+      const waiting: Waiting<Session> = {
         give: resolve,
         refuse: reject,
         limit: setTimeout(() => {

@@ -10,14 +10,8 @@ export interface TokenOptions {
   readonly pin: string;
 }
 
-/**
- * A token that is logged in to. Login is the application's, not a session's: it is done once, on a session that stays
- * open as long as this does (some modules log out with the last session), and no other session ever logs in or out.
- */
-export interface Token {
-  readonly slot: Slot;
-  /** Keeps the login, and owns the loaded keys: session objects vanish with their session. */
-  readonly keeper: Session;
+/** What a token has said of itself. */
+interface TokenFacts {
   /** Sessions that the token allows at most, or undefined where it doesn't say. */
   readonly sessionLimit: number | undefined;
   /**
@@ -28,9 +22,20 @@ export interface Token {
   readonly takesTurns: boolean;
   /** SoftHSM: its keys are in this process's memory, whatever their attributes say. */
   readonly isSoftware: boolean;
-  readonly facts: ModuleFacts;
+  readonly module: ModuleFacts;
   /** Manufacturer and library, for the log. */
   readonly description: string;
+}
+
+/**
+ * A token that is logged in to. Login is the application's, not a session's: it is done once, on a session that stays
+ * open as long as this does (some modules log out with the last session), and no other session ever logs in or out.
+ */
+export interface Token {
+  readonly facts: TokenFacts;
+  readonly slot: Slot;
+  /** Keeps the login, and owns the loaded keys: session objects vanish with their session. */
+  readonly keeper: Session;
   readonly openSession: () => Session;
   /** Logs out, and gives the library up; errors of a library that is broken already are no news. */
   close(): void;
@@ -38,40 +43,31 @@ export interface Token {
 
 const { SERIAL_SESSION, RW_SESSION } = graphene.SessionFlag;
 /** A set of flags: the binding's type knows single ones only. */
-const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
+export const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
 /** CK_UNAVAILABLE_INFORMATION and CK_EFFECTIVELY_INFINITE, as far as numbers of this size can tell. */
 const NO_LIMIT = 0xffff_ffff;
 
+export function loadModule(path: string): Module {
+  return graphene.Module.load(path, 'PKCS#11 module');
+}
+
 /** @throws Error with a sentence for the operator when there is no such token, more than one, or the PIN is wrong */
 export function openToken(options: TokenOptions): Token {
-  const module = graphene.Module.load(options.module, 'PKCS#11 module');
-  initialise(module);
+  const module = loadModule(options.module);
+  const takesTurns = initialise(module);
   try {
     const slot = findSlot(module, options.tokenLabel);
     const keeper = slot.open(READ_WRITE);
     logIn(keeper, options);
     const { maxSessionCount } = slot.getToken();
-    return {
-      slot,
-      keeper,
+    const { major, minor } = module.libraryVersion;
+    return tokenOf(module, slot, keeper, {
       sessionLimit: maxSessionCount > 0 && maxSessionCount < NO_LIMIT ? maxSessionCount : undefined,
-      takesTurns: isUnsafeWithThreads(module),
+      takesTurns,
       isSoftware: module.manufacturerID.trim() === 'SoftHSM',
-      facts: describeModule(module, slot),
-      description: `${module.manufacturerID.trim()}, ${module.libraryDescription.trim()} ${module.libraryVersion.major}.${module.libraryVersion.minor}`,
-      openSession: () => slot.open(READ_WRITE),
-      close: () => {
-        attempt(() => {
-          keeper.logout();
-        });
-        attempt(() => {
-          slot.closeAll();
-        });
-        attempt(() => {
-          module.finalize();
-        });
-      },
-    };
+      module: describeModule(module, slot),
+      description: `${module.manufacturerID.trim()}, ${module.libraryDescription.trim()} ${major}.${minor}`,
+    });
   } catch (error) {
     attempt(() => {
       module.finalize();
@@ -80,19 +76,86 @@ export function openToken(options: TokenOptions): Token {
   }
 }
 
+/** A token as it crosses between threads: what a module has initialised and given handles for holds in all of a process. */
+export interface CrossedToken {
+  /** Path of the PKCS#11 library. */
+  readonly path: string;
+  readonly slot: Uint8Array;
+  readonly keeper: Uint8Array;
+  readonly facts: TokenFacts;
+}
+
+export function crossToken({ slot, keeper, facts }: Token, path: string): CrossedToken {
+  return {
+    path,
+    slot: Uint8Array.from(slot.handle),
+    keeper: Uint8Array.from(keeper.handle),
+    facts,
+  };
+}
+
+/** The token that another thread has opened. */
+export function adoptToken({ path, slot, keeper, facts }: CrossedToken): Token {
+  const module = loadModule(path);
+  const adopted = new graphene.Slot(Buffer.from(slot), module, module.lib);
+  const session = new graphene.Session(Buffer.from(keeper), adopted, module.lib);
+  return tokenOf(module, adopted, session, facts);
+}
+
+function tokenOf(module: Module, slot: Slot, keeper: Session, facts: TokenFacts): Token {
+  return {
+    facts,
+    slot,
+    keeper,
+    openSession: () => slot.open(READ_WRITE),
+    close: () => {
+      attempt(() => {
+        keeper.logout();
+      });
+      attempt(() => {
+        slot.closeAll();
+      });
+      attempt(() => {
+        module.finalize();
+      });
+    },
+  };
+}
+
 function isUnsafeWithThreads({ manufacturerID, libraryVersion }: Module): boolean {
   const { major, minor } = libraryVersion;
   return manufacturerID.trim() === 'SoftHSM' && (major < 2 || (major === 2 && minor < 7));
 }
 
-function initialise(module: Module): void {
+/** CKF_OS_LOCKING_OK (PKCS#11 v2.40 §5.4): calls come from several threads, and the library may lock as the system does. */
+const OS_LOCKING_OK = 2;
+
+/**
+ * Initialises the library, and says whether its calls must take turns. Which library it is it tells only then, and locks
+ * cost SoftHSM a twentieth of each call: so the ones that need them are initialised once more.
+ */
+function initialise(module: Module): boolean {
   try {
     module.initialize();
   } catch (error) {
     // Several users of one library in a process share its state; being initialised is what is wanted.
-    if (!(error instanceof Error && error.message.includes('CKR_CRYPTOKI_ALREADY_INITIALIZED')))
-      throw error;
+    if (!isAnswer(error, 'CKR_CRYPTOKI_ALREADY_INITIALIZED')) throw error;
+    return isUnsafeWithThreads(module);
   }
+  if (isUnsafeWithThreads(module)) return true;
+  module.finalize();
+  try {
+    module.initialize({ flags: OS_LOCKING_OK });
+    return false;
+  } catch (error) {
+    if (!isAnswer(error, 'CKR_CANT_LOCK')) throw error;
+    module.initialize();
+    return true;
+  }
+}
+
+function isAnswer(error: unknown, name: string): boolean {
+  return error instanceof Error && error.message.includes(name);
 }
 
 function findSlot(module: Module, label: string): Slot {

@@ -31,14 +31,16 @@ if (FILES.length === 0)
     let sealing: Connection;
 
     beforeAll(() => {
-      const options = { ...testToken(), leaseWaitMs: 5_000, waitingLimit: 100, loadedKeys: 100 };
-      hsm = openPkcs11Hsm({
-        ...options,
+      const options = {
+        ...testToken(),
+        leaseWaitMs: 5_000,
+        waitingLimit: 100,
+        loadedKeys: 100,
         operationDeadlineMs: 20_000,
         keyGenerationDeadlineMs: 60_000,
         onHang: () => undefined,
-        log: () => undefined,
-      });
+      };
+      hsm = openPkcs11Hsm({ ...options, log: () => undefined });
       hsm.createRootKeys(poolId, 1);
       const calls = new NativeCalls({ deadlineMs: 20_000, onHang: () => undefined });
       sealing = openConnection({ ...options, sessions: 2 }, calls, { poolId, generation: 1 });

@@ -42,7 +42,16 @@ export async function openPlanter(
   if (pool === undefined) throw new Error('there is no pool to plant keys in');
   const calls = new NativeCalls({ deadlineMs: 20_000, onHang: () => undefined });
   const sealing = openConnection(
-    { ...token, sessions: 1, leaseWaitMs: 5_000, waitingLimit: 10_000, loadedKeys: 1 },
+    {
+      ...token,
+      sessions: 1,
+      leaseWaitMs: 5_000,
+      waitingLimit: 10_000,
+      loadedKeys: 1,
+      operationDeadlineMs: 20_000,
+      keyGenerationDeadlineMs: 60_000,
+      onHang: () => undefined,
+    },
     calls,
     { poolId: pool.id, generation: pool.rootGeneration },
   );

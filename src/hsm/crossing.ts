@@ -1,0 +1,59 @@
+import graphene, { type Session } from 'graphene-pk11';
+import { type ErrorCode, ServiceError } from '../core/errors.ts';
+
+/**
+ * How values cross from one thread to another. Handles of a module are good in every thread of the process; the binding's
+ * objects around them are not, so a key crosses as its handle.
+ */
+interface CrossedKey {
+  readonly keyHandle: Uint8Array;
+}
+
+/** For postMessage. */
+export function pack(value: unknown): unknown {
+  // A copy of its own: a Buffer is often a piece of a larger one, which would cross as a whole, with what else is in it.
+  if (value instanceof Uint8Array) return Uint8Array.from(value);
+  if (value instanceof graphene.Key) return { keyHandle: pack(value.handle) };
+  if (Array.isArray(value)) return value.map(pack);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, pack(part)]));
+}
+
+/** What has been packed, with bytes as Buffers and keys as this thread's objects, for use on that session. */
+export function unpack(value: unknown, session: Session): unknown {
+  if (value instanceof Uint8Array)
+    return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (Array.isArray(value)) return value.map((part) => unpack(part, session));
+  if (typeof value !== 'object' || value === null) return value;
+  if ('keyHandle' in value)
+    return new graphene.Key(Buffer.from((value as CrossedKey).keyHandle), session, session.lib);
+  return Object.fromEntries(
+    Object.entries(value).map(([name, part]) => [name, unpack(part, session)]),
+  );
+}
+
+/** An error on its way: the class matters for ServiceErrors only, the CKR_ name in the message for all. */
+export interface CrossedError {
+  readonly code?: ErrorCode;
+  readonly message: string;
+  readonly stack?: string;
+  readonly cause?: CrossedError;
+}
+
+export function packError(error: unknown): CrossedError {
+  if (!(error instanceof Error)) return { message: String(error) };
+  return {
+    message: error.message,
+    ...(error instanceof ServiceError && { code: error.code }),
+    ...(error.stack !== undefined && { stack: error.stack }),
+    ...(error.cause !== undefined && { cause: packError(error.cause) }),
+  };
+}
+
+export function unpackError({ code, message, stack, cause }: CrossedError): Error {
+  const options = cause === undefined ? {} : { cause: unpackError(cause) };
+  const error =
+    code === undefined ? new Error(message, options) : new ServiceError(code, message, options);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}

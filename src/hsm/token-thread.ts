@@ -1,0 +1,24 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { packError } from './crossing.ts';
+import { crossOpening, openModule, type TokenAnswer, type TokenTask } from './opening.ts';
+import { adoptToken } from './token.ts';
+
+/** A thread for one task: opening or closing a slow module, while another serves requests. See opening.ts. */
+
+function perform(task: TokenTask): TokenAnswer {
+  try {
+    switch (task.do) {
+      case 'open':
+        return {
+          opened: crossOpening(openModule(task.options, task.roots), task.options.module),
+        };
+      case 'close':
+        adoptToken(task.token).close();
+        return { closed: true };
+    }
+  } catch (error) {
+    return { failed: packError(error) };
+  }
+}
+
+parentPort?.postMessage(perform(workerData as TokenTask));

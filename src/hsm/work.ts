@@ -1,0 +1,251 @@
+import { type Key, type Session } from 'graphene-pk11';
+import { type CipherAlgorithm, type SigningAlgorithm } from '../core/algorithms.ts';
+import { type Ciphertext, type CipherParameters } from '../core/hsm.ts';
+import { type RecipientKey, type ReleaseWrap } from '../core/key-egress.ts';
+import { type LoadedObject } from '../core/key-inspection.ts';
+import { type KeyIdentity, type KeyMaterial, type KeySpec, type PublicKey } from '../core/key.ts';
+import { type PlainKey } from '../core/plain-key.ts';
+import { type Capabilities } from './capabilities.ts';
+import { CIPHERS } from './ciphers.ts';
+import * as direct from './direct-calls.ts';
+import { emptyMessage } from './empty-message.ts';
+import { type GeneratedKey, generateWrapped } from './key-generation.ts';
+import { type ImportedKey, importPlain, importTransferred } from './key-import.ts';
+import { describeObject } from './key-inspection.ts';
+import { wrapForRecipient } from './key-release.ts';
+import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNING } from './mechanisms.ts';
+import { type NativeCalls } from './native-calls.ts';
+import { type RootKeys } from './root-keys.ts';
+import { verifySignature } from './signatures.ts';
+import { loadedMac, loadedPrivate, loadedPublic } from './templates.ts';
+
+/** RSA-4096's. */
+const SIGNATURE_LIMIT_BYTES = 512;
+
+/** Where work is done: a leased session, in the thread that it belongs to. */
+export interface Site {
+  readonly session: Session;
+  /** Owns the keys that are loaded: session objects vanish with their session, and this one isn't given up before the connection is. */
+  readonly keeper: () => Session;
+  readonly calls: NativeCalls;
+  readonly capabilities: Capabilities;
+  readonly isSoftware: boolean;
+  readonly keyGenerationDeadlineMs: number;
+}
+
+/** All that is done on a session, by name, so that it can be done in another thread: each from its Init to its final call. */
+const WORK = {
+  encrypt(
+    { session, calls, capabilities }: Site,
+    key: Key,
+    spec: KeySpec,
+    algorithm: CipherAlgorithm,
+    plaintext: Uint8Array,
+    parameters: CipherParameters,
+  ): Promise<Ciphertext> {
+    return CIPHERS[algorithm].encrypt(
+      { session, key, spec, calls, capabilities },
+      Buffer.from(plaintext),
+      parameters,
+    );
+  },
+
+  decrypt(
+    { session, calls, capabilities }: Site,
+    key: Key,
+    spec: KeySpec,
+    algorithm: CipherAlgorithm,
+    ciphertext: Ciphertext,
+    parameters: CipherParameters,
+  ): Promise<Buffer> {
+    return CIPHERS[algorithm].decrypt(
+      { session, key, spec, calls, capabilities },
+      ciphertext,
+      parameters,
+    );
+  },
+
+  sign(
+    { session, calls }: Site,
+    key: Key,
+    algorithm: SigningAlgorithm,
+    digest: Uint8Array,
+  ): Promise<Buffer> {
+    const { mechanism, input, label, expected } = SIGNING[algorithm];
+    const data = input(digest);
+    if (data.length === 0)
+      return calls.run(
+        `sign ${label}`,
+        expected,
+        emptyMessage(() => session.createSign(mechanism, key).final()),
+      );
+    return calls.run(`sign ${label}`, expected, {
+      inline: () => direct.sign(session, mechanism, key, data, SIGNATURE_LIMIT_BYTES),
+      offLoop: (done) => {
+        session.createSign(mechanism, key).once(data, done);
+      },
+    });
+  },
+
+  verify(
+    { session, calls }: Site,
+    key: Key,
+    algorithm: SigningAlgorithm,
+    digest: Uint8Array,
+    signature: Uint8Array,
+  ): Promise<boolean> {
+    return verifySignature(session, key, calls, algorithm, digest, signature);
+  },
+
+  random({ session }: Site, count: number): Promise<Buffer> {
+    return Promise.resolve(session.generateRandom(count));
+  },
+
+  generate(
+    site: Site,
+    rootKeys: RootKeys,
+    identity: KeyIdentity,
+    spec: KeySpec,
+  ): Promise<GeneratedKey> {
+    return generateWrapped(generationAt(site, rootKeys), identity, spec);
+  },
+
+  importPlain(
+    site: Site,
+    rootKeys: RootKeys,
+    identity: KeyIdentity,
+    key: PlainKey,
+  ): Promise<ImportedKey> {
+    return importPlain(generationAt(site, rootKeys), identity, key);
+  },
+
+  importTransferred(
+    site: Site,
+    rootKeys: RootKeys,
+    identity: KeyIdentity,
+    exchangeKey: Key,
+    modulusBytes: number,
+    wrapped: Uint8Array,
+    expected: { readonly keyType: KeySpec['keyType']; readonly curve?: string },
+  ): Promise<ImportedKey> {
+    return importTransferred(
+      generationAt(site, rootKeys),
+      identity,
+      exchangeKey,
+      modulusBytes,
+      Buffer.from(wrapped),
+      expected,
+    );
+  },
+
+  wrapForRecipient(
+    { session, calls, capabilities, isSoftware }: Site,
+    rootKeys: RootKeys,
+    material: KeyMaterial,
+    recipient: RecipientKey,
+    wrap: ReleaseWrap,
+  ): Promise<Buffer> {
+    return wrapForRecipient(
+      { session, rootKeys, calls, capabilities, isSoftware },
+      material,
+      recipient,
+      wrap,
+    );
+  },
+
+  describe(_site: Site, key: Key): Promise<LoadedObject> {
+    return Promise.resolve(describeObject(key));
+  },
+
+  /** HMAC-SHA256 by `root-seal`. */
+  mac({ session, calls }: Site, { seal }: RootKeys, data: Buffer): Promise<Buffer> {
+    return calls.run('sign seal', 'fast', {
+      inline: () => session.createSign(HMAC_SHA256, seal).once(data),
+      offLoop: (done) => {
+        session.createSign(HMAC_SHA256, seal).once(data, done);
+      },
+    });
+  },
+
+  verifyMac(
+    { session, calls }: Site,
+    { seal }: RootKeys,
+    data: Buffer,
+    mac: Buffer,
+  ): Promise<boolean> {
+    return calls.run('verify seal', 'fast', {
+      inline: () => session.createVerify(HMAC_SHA256, seal).once(data, mac),
+      offLoop: (done) => {
+        session.createVerify(HMAC_SHA256, seal).once(data, mac, done);
+      },
+    });
+  },
+
+  /** A private or secret key, or the companion secret of an AES key. */
+  load(
+    { keeper, calls }: Site,
+    rootKeys: RootKeys,
+    identity: KeyIdentity,
+    spec: KeySpec,
+    part: 'private' | 'mac',
+    blob: Uint8Array,
+  ): Promise<Key> {
+    const owner = keeper();
+    const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
+    return calls.run(`load ${spec.keyType}`, spec.keyType === 'oct-HSM' ? 'fast' : 'slow', {
+      inline: () => owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(blob), template),
+      offLoop: (done) => {
+        owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(blob), template, done);
+      },
+    });
+  },
+
+  loadPublic({ keeper }: Site, spec: KeySpec, publicKey: PublicKey): Promise<Key> {
+    return Promise.resolve(keeper().create(loadedPublic(spec, publicKey)).toType<Key>());
+  },
+
+  destroy(_site: Site, key: Key): Promise<void> {
+    key.destroy();
+    return Promise.resolve();
+  },
+};
+
+function generationAt(
+  { session, calls, keyGenerationDeadlineMs }: Site,
+  rootKeys: RootKeys,
+): Parameters<typeof generateWrapped>[0] {
+  return { session, rootKeys, calls, deadlineMs: keyGenerationDeadlineMs };
+}
+
+export type WorkName = keyof typeof WORK;
+/** What a piece of work is given besides its site. */
+export type Given<Name extends WorkName> =
+  Parameters<(typeof WORK)[Name]> extends [Site, ...infer Rest] ? Rest : never;
+export type Done<Name extends WorkName> = Awaited<ReturnType<(typeof WORK)[Name]>>;
+
+/** A session as the pool leases it, and the place where it is worked on. */
+export interface Lane {
+  run<Name extends WorkName>(name: Name, ...given: Given<Name>): Promise<Done<Name>>;
+  /** Gives the session up. */
+  close(): void;
+}
+
+/** Runs work by its name, at a site of this thread. */
+export function workAt<Name extends WorkName>(
+  site: Site,
+  name: Name,
+  given: Given<Name>,
+): Promise<Done<Name>> {
+  const work = WORK[name] as (site: Site, ...given: unknown[]) => Promise<Done<Name>>;
+  return work(site, ...given);
+}
+
+/** A session of this thread. */
+export function localLane(site: Site): Lane {
+  return {
+    run: (name, ...given) => workAt(site, name, given),
+    close: () => {
+      site.session.close();
+    },
+  };
+}
