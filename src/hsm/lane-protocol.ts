@@ -19,4 +19,9 @@ export type ToLane =
   | 'leave';
 
 export type FromLane =
-  { readonly done: unknown } | { readonly failed: CrossedError } | { readonly keeper: unknown };
+  /** The thread runs. */
+  | 'ready'
+  | { readonly done: unknown }
+  | { readonly failed: CrossedError }
+  /** The session that owns what is loaded here. */
+  | { readonly keeper: unknown };

@@ -72,3 +72,4 @@ parentPort?.on('message', (message: ToLane) => {
   if (message === 'leave') leave();
   else void run(message.name, message.given);
 });
+tell('ready');

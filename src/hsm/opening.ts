@@ -84,13 +84,13 @@ export async function openModuleApart(
   };
 }
 
-/** Logs out and gives the library up, in a thread of its own. */
+/** Logs out and gives the library up, in a thread of its own. One that hangs there is told of; more can't be done. */
 export async function closeModuleApart(
   token: Token,
   path: string,
   patience: Patience,
 ): Promise<void> {
-  await ask({ do: 'close', token: crossToken(token, path) }, patience);
+  await ask({ do: 'close', token: crossToken(token, path) }, patience).catch(() => undefined);
 }
 
 export function crossOpening({ token, rootKeys, ...rest }: Opening, path: string): CrossedOpening {

@@ -15,9 +15,10 @@ export interface ThreadLaneOptions extends Omit<LaneData, 'keeper'> {
 }
 
 interface Pending {
+  readonly name: WorkName;
   readonly resolve: (done: unknown) => void;
   readonly reject: (error: unknown) => void;
-  readonly deadline: NodeJS.Timeout;
+  deadline?: NodeJS.Timeout;
 }
 
 /** Work comes to nothing there: what is loaded, and what is on its way, is small. */
@@ -39,16 +40,13 @@ export class ThreadLanes {
   }
 
   open(): Lane {
-    const { module, slot, capabilities, isSoftware } = this.#options;
+    const { session, deadlineMs, keyGenerationDeadlineMs, onHang, ...place } = this.#options;
     let keeper = this.#keepers.pop();
-    const data: LaneData = {
-      ...{ module, slot, capabilities, isSoftware },
-      ...(keeper !== undefined && { keeper }),
-    };
+    const data: LaneData = { ...place, ...(keeper !== undefined && { keeper }) };
     const thread = startThread('lane-thread', data);
     this.#alive.add(thread);
     let pending: Pending | undefined;
-    let hasEnded = false;
+    let state: 'starting' | 'running' | 'ended' = 'starting';
 
     function settle(): Pending | undefined {
       const settled = pending;
@@ -57,13 +55,30 @@ export class ThreadLanes {
       return settled;
     }
 
+    const watch = () => {
+      if (pending === undefined) return;
+      const { name } = pending;
+      clearTimeout(pending.deadline);
+      pending.deadline = setTimeout(
+        () => {
+          settle()?.reject(new ServiceError('HsmUnavailable', 'The HSM did not answer in time.'));
+          onHang(name);
+        },
+        // A thread that begins on a busy machine isn't an HSM that hangs.
+        state === 'starting' || name === 'generate' ? keyGenerationDeadlineMs : deadlineMs,
+      );
+    };
+
     thread.on('message', (message: FromLane) => {
-      if ('keeper' in message) keeper = message.keeper as Uint8Array;
-      else if ('done' in message) settle()?.resolve(unpack(message.done, this.#options.session));
+      if (message === 'ready') {
+        state = 'running';
+        watch();
+      } else if ('keeper' in message) keeper = message.keeper as Uint8Array;
+      else if ('done' in message) settle()?.resolve(unpack(message.done, session));
       else settle()?.reject(unpackError(message.failed));
     });
     const end = (cause?: unknown) => {
-      hasEnded = true;
+      state = 'ended';
       settle()?.reject(
         new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.', { cause }),
       );
@@ -81,13 +96,10 @@ export class ThreadLanes {
     return {
       run: <Name extends WorkName>(name: Name, ...given: Given<Name>) =>
         new Promise<Done<Name>>((resolve, reject) => {
-          if (hasEnded)
+          if (state === 'ended')
             throw new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.');
-          const deadline = setTimeout(() => {
-            settle()?.reject(new ServiceError('HsmUnavailable', 'The HSM did not answer in time.'));
-            this.#options.onHang(name);
-          }, this.#deadlineOf(name));
-          pending = { resolve: resolve as (done: unknown) => void, reject, deadline };
+          pending = { name, resolve: resolve as (done: unknown) => void, reject };
+          watch();
           tell({ name, given: pack(given) });
         }),
       close: () => {
@@ -107,11 +119,6 @@ export class ThreadLanes {
         ),
     );
     await Promise.race([Promise.all(exits), delay(limitMs, undefined, { ref: false })]);
-  }
-
-  #deadlineOf(name: WorkName): number {
-    const { deadlineMs, keyGenerationDeadlineMs } = this.#options;
-    return name === 'generate' ? keyGenerationDeadlineMs : deadlineMs;
   }
 }
 

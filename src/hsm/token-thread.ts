@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { packError } from './crossing.ts';
 import { crossOpening, openModule, type TokenAnswer, type TokenTask } from './opening.ts';
-import { adoptToken } from './token.ts';
+import { closeToken } from './token.ts';
 
 /** A thread for one task: opening or closing a slow module, while another serves requests. See opening.ts. */
 
@@ -13,7 +13,7 @@ function perform(task: TokenTask): TokenAnswer {
           opened: crossOpening(openModule(task.options, task.roots), task.options.module),
         };
       case 'close':
-        adoptToken(task.token).close();
+        closeToken(task.token);
         return { closed: true };
     }
   } catch (error) {

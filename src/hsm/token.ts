@@ -109,17 +109,26 @@ function tokenOf(module: Module, slot: Slot, keeper: Session, facts: TokenFacts)
     keeper,
     openSession: () => slot.open(READ_WRITE),
     close: () => {
-      attempt(() => {
-        keeper.logout();
-      });
-      attempt(() => {
-        slot.closeAll();
-      });
-      attempt(() => {
-        module.finalize();
-      });
+      close(module, slot.handle, keeper.handle);
     },
   };
+}
+
+/** As the token's own close(), in another thread. */
+export function closeToken({ path, slot, keeper }: CrossedToken): void {
+  close(loadModule(path), Buffer.from(slot), Buffer.from(keeper));
+}
+
+function close(module: Module, slot: Buffer, keeper: Buffer): void {
+  attempt(() => {
+    module.lib.C_Logout(keeper);
+  });
+  attempt(() => {
+    module.lib.C_CloseAllSessions(slot);
+  });
+  attempt(() => {
+    module.finalize();
+  });
 }
 
 function isUnsafeWithThreads({ manufacturerID, libraryVersion }: Module): boolean {
