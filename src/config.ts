@@ -17,6 +17,8 @@ export interface Config {
   readonly domain: string;
   readonly pool: string;
   readonly workers: number;
+  /** Of each worker process's resident memory, in bytes. */
+  readonly workerMemoryLimit: number;
   /** Sessions of the PKCS#11 pool, per process; chosen from cores and token where absent. */
   readonly sessions?: number;
   readonly softDeleteDays: number;
@@ -96,6 +98,7 @@ const Environment = z.object({
   PKCS11_PIN_FILE: z.string().min(1).optional(),
   STRONGROOM_SESSIONS: count(1, 1024).optional(),
   STRONGROOM_WORKERS: count(1, 256).optional(),
+  STRONGROOM_WORKER_MEMORY_LIMIT_MB: count(64, 1024 * 1024).default(1_024),
   STRONGROOM_SOFT_DELETE_DAYS: count(7, 90).default(90),
   STRONGROOM_PURGE_PROTECTION: flag.default(false),
   STRONGROOM_ATTESTATION_AUTHORITIES: z
@@ -139,6 +142,7 @@ export function readConfig(
     domain: env.STRONGROOM_DOMAIN,
     pool: env.STRONGROOM_POOL,
     workers: env.STRONGROOM_WORKERS ?? cores,
+    workerMemoryLimit: env.STRONGROOM_WORKER_MEMORY_LIMIT_MB * 1024 ** 2,
     ...(env.STRONGROOM_SESSIONS !== undefined && { sessions: env.STRONGROOM_SESSIONS }),
     softDeleteDays: env.STRONGROOM_SOFT_DELETE_DAYS,
     purgeProtection: env.STRONGROOM_PURGE_PROTECTION,

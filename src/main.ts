@@ -117,6 +117,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
   try {
     const supervisor = await startSupervisor({
       workers: config.workers,
+      memoryLimit: config.workerMemoryLimit,
       settings: {
         ...surroundings.settings,
         listen: config.listen,

@@ -1,11 +1,14 @@
 import cluster, { type Worker } from 'node:cluster';
 import { type Logger } from 'pino';
 import { ConfigError } from './config.ts';
+import { type Patience } from './http/drain.ts';
 import { startMetricsServer } from './observability/metrics-server.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
 export interface SupervisorOptions {
   readonly workers: number;
+  /** Of a worker process's resident memory, in bytes: one that has grown past it gives way to a fresh one. */
+  readonly memoryLimit: number;
   readonly settings: WorkerSettings;
   /** Of the worker processes: what the PKCS#11 module reads itself, and nothing secret. */
   readonly environment: Readonly<Record<string, string>>;
@@ -26,22 +29,28 @@ export interface Supervisor {
 /** A process that hasn't said a word for so long is inside a driver call that won't come back, and can't be cancelled. */
 const SILENCE_LIMIT_MS = 10_000;
 const START_LIMIT_MS = 60_000;
-const STOP_LIMIT_MS = 35_000;
+const STOPPING: Patience = { idleMs: 500, limitMs: 30_000 };
 /** A hung driver doesn't drain: what else the process has under way gets this long. */
-const HUNG_GRACE_MS = 2_000;
+const HUNG: Patience = { idleMs: 500, limitMs: 2_000 };
+/** Nobody waits for one that has grown: its clients' connections may live as long as they are promised to. */
+const GROWN: Patience = { limitMs: 180_000 };
+/** From the last request's end to the process's: what is waiting is written, and the HSM given up. */
+const CLOSING_MS = 5_000;
 const WATCH_EVERY_MS = 1_000;
 const RESTART_DELAY_MS = { first: 250, most: 10_000 };
 /**
- * SoftHSM 2.6.1 leaks about 240 bytes for each object that is created and destroyed, which wrap and unwrap do: a process
- * that has grown past this gives way to a fresh one.
+ * SoftHSM 2.6.1 leaks about 240 bytes for each object that is created and destroyed, which wrap and unwrap do. However low
+ * the limit is, a process must have grown by so much since its start, lest one that begins beyond it is replaced for ever.
  */
-const MEMORY_LIMIT_BYTES = 1.5 * 1024 ** 3;
+const LEAST_GROWTH = 1.25;
 
 interface Watched {
   readonly process: Worker;
   lastHeard: number;
   isReady: boolean;
   isLeaving: boolean;
+  /** Resident bytes when it began to serve; absent before. */
+  residentAtFirst?: number;
   parts: Readonly<Record<string, boolean>>;
 }
 
@@ -115,17 +124,17 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
               'driver call hangs',
             );
             metrics?.replaced('hung');
-            replace(entry, HUNG_GRACE_MS);
+            replace(entry, HUNG);
             break;
           case 'alive':
             entry.parts = message.parts ?? entry.parts;
-            if (message.residentBytes > MEMORY_LIMIT_BYTES && !entry.isLeaving) {
+            if (isTooLarge(entry, message.residentBytes)) {
               log.warn(
                 { worker: worker.process.pid, bytes: message.residentBytes },
                 'worker has grown too large',
               );
               metrics?.replaced('memory');
-              replace(entry, STOP_LIMIT_MS);
+              replace(entry, GROWN);
             }
             break;
         }
@@ -141,31 +150,50 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     });
   }
 
+  function isTooLarge(entry: Watched, residentBytes: number): boolean {
+    if (!entry.isReady || entry.isLeaving) return false;
+    entry.residentAtFirst ??= residentBytes;
+    // One after the other: a fresh process has to be there before the next one leaves.
+    const isAlone = ![...watched.values()].some(({ isReady }) => !isReady);
+    return (
+      isAlone &&
+      residentBytes > options.memoryLimit &&
+      residentBytes > LEAST_GROWTH * entry.residentAtFirst
+    );
+  }
+
+  /** The number is looked at when the time has come: meanwhile one that was to leave may have stayed. */
   function restartLater(): void {
     const wait = delay;
     delay = Math.min(delay * 2, RESTART_DELAY_MS.most);
     setTimeout(() => {
-      if (!isStopping) start().catch(() => undefined);
+      const staying = [...watched.values()].filter(({ isLeaving }) => !isLeaving);
+      if (!isStopping && staying.length < workers) start().catch(() => undefined);
     }, wait);
   }
 
-  /** The new one serves before the old one leaves. */
-  function replace(entry: Watched, limitMs: number): void {
+  /** The new one serves before the old one leaves; where it doesn't come to that, one that still works stays. */
+  function replace(entry: Watched, patience: Patience): void {
     if (entry.isLeaving || isStopping) return;
     entry.isLeaving = true;
-    start()
-      .catch((error: unknown) => {
+    start().then(
+      () => {
+        end(entry, patience);
+      },
+      (error: unknown) => {
         log.error({ err: error }, 'replacement did not start');
-        if (!isStopping) restartLater();
-      })
-      .finally(() => {
-        end(entry, limitMs);
-      });
+        if (patience === GROWN) entry.isLeaving = false;
+        else end(entry, patience);
+      },
+    );
   }
 
-  function end(entry: Watched, limitMs: number): void {
-    tell(entry, { kind: 'drain' });
-    const cut = setTimeout(() => entry.process.process.kill('SIGKILL'), limitMs);
+  function end(entry: Watched, patience: Patience): void {
+    tell(entry, { kind: 'drain', patience });
+    const cut = setTimeout(
+      () => entry.process.process.kill('SIGKILL'),
+      patience.limitMs + CLOSING_MS,
+    );
     entry.process.once('exit', () => {
       clearTimeout(cut);
     });
@@ -191,7 +219,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
             entry.process.once('exit', () => {
               resolve();
             });
-            end(entry, STOP_LIMIT_MS);
+            end(entry, STOPPING);
           }),
       ),
     );

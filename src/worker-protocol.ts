@@ -1,3 +1,4 @@
+import { type Patience } from './http/drain.ts';
 import { type RequestLimits } from './http/throttle.ts';
 import { type ExternalIssuer } from './identity/external-issuer.ts';
 
@@ -30,8 +31,8 @@ export interface AttestationSettings {
 
 export type ToWorker =
   | { readonly kind: 'start'; readonly settings: WorkerSettings }
-  /** Finish what is under way, take nothing new, end. */
-  | { readonly kind: 'drain' };
+  /** Finish what is under way, take nothing new, end. Told again, with less patience. */
+  | { readonly kind: 'drain'; readonly patience: Patience };
 
 export type FromWorker =
   /** It listens now: what is told to a process before that is lost. */

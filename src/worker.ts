@@ -3,8 +3,9 @@ import { type AddressInfo } from 'node:net';
 import { type Server } from 'node:https';
 import { compose, type Service } from './compose.ts';
 import { repeat } from './core/repeating.ts';
+import { drain, type Patience } from './http/drain.ts';
 import { createLoopbackServer } from './http/managed-identity.ts';
-import { createHttpsServer, drain } from './http/server.ts';
+import { createHttpsServer } from './http/server.ts';
 import { createLog } from './observability/log.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
@@ -12,7 +13,8 @@ import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-pr
 
 const HEARTBEAT_EVERY_MS = 500;
 const READINESS_EVERY_MS = 1_000;
-const DRAIN_LIMIT_MS = 30_000;
+/** Where nobody says otherwise any more. */
+const ORPHANS_PATIENCE: Patience = { idleMs: 500, limitMs: 30_000 };
 
 let running:
   { readonly server: Server; readonly identity: HttpServer; readonly service: Service } | undefined;
@@ -54,17 +56,18 @@ async function start(settings: WorkerSettings): Promise<void> {
   tell({ kind: 'ready', port, ...(identityPort !== undefined && { identityPort }) });
 }
 
-async function end(): Promise<void> {
+async function end(patience: Patience): Promise<void> {
+  const drained =
+    running === undefined
+      ? []
+      : [running.server, running.identity]
+          .filter(({ listening }) => listening || isEnding)
+          .map((server) => drain(server, patience));
   if (isEnding) return;
   isEnding = true;
-  if (running !== undefined) {
-    running.service.endStreams();
-    await Promise.all([
-      drain(running.server, DRAIN_LIMIT_MS),
-      ...(running.identity.listening ? [drain(running.identity, DRAIN_LIMIT_MS)] : []),
-    ]);
-    await running.service.close();
-  }
+  running?.service.endStreams();
+  await Promise.all(drained);
+  await running?.service.close();
   process.exit(0);
 }
 
@@ -93,11 +96,11 @@ function fail(error: unknown): void {
 
 process.on('message', (message: ToWorker) => {
   if (message.kind === 'start') start(message.settings).catch(fail);
-  if (message.kind === 'drain') end().catch(fail);
+  if (message.kind === 'drain') end(message.patience).catch(fail);
 });
 // The supervisor is gone, however it went: nobody watches this process any more.
 process.on('disconnect', () => {
-  end().catch(() => process.exit(1));
+  end(ORPHANS_PATIENCE).catch(() => process.exit(1));
 });
 // A terminal's Ctrl-C reaches the whole group; the supervisor drains its workers in its own time.
 process.on('SIGINT', () => undefined);

@@ -1,10 +1,5 @@
 import { constants } from 'node:crypto';
-import {
-  IncomingMessage,
-  type RequestListener,
-  type Server as HttpServer,
-  ServerResponse,
-} from 'node:http';
+import { IncomingMessage, type RequestListener, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { type Express } from 'express';
@@ -89,19 +84,4 @@ export function messagesOf(app: Express) {
     app.response,
   ) as Express['response'];
   return { IncomingMessage: ExpressRequest, ServerResponse: ExpressResponse };
-}
-
-/** Takes no new connection, lets requests under way finish, and cuts what is left after `limitMs`. */
-export async function drain(server: Server | HttpServer, limitMs: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    server.close(() => {
-      resolve();
-    });
-  });
-  server.closeIdleConnections();
-  const cut = setTimeout(() => {
-    server.closeAllConnections();
-  }, limitMs);
-  await closed;
-  clearTimeout(cut);
 }
