@@ -42,7 +42,7 @@ const RESTART_DELAY_MS = { first: 250, most: 10_000 };
  * SoftHSM 2.6.1 leaks about 240 bytes for each object that is created and destroyed, which wrap and unwrap do. However low
  * the limit is, a process must have grown by so much since its start, lest one that begins beyond it is replaced for ever.
  */
-const LEAST_GROWTH = 1.25;
+const LEAST_GROWTH = 1.1;
 
 interface Watched {
   readonly process: Worker;

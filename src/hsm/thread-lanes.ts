@@ -126,6 +126,8 @@ export class ThreadLanes {
 export function startThread(name: 'lane-thread' | 'token-thread', data: object): Worker {
   return new Worker(new URL(`./${name}.js`, import.meta.url), {
     workerData: data,
+    // Flags by which this process was started are about its own script.
+    execArgv: [],
     resourceLimits: HEAP_MB,
   });
 }

@@ -15,7 +15,7 @@ beforeAll(async () => {
   const port = await freePort();
   metrics = `http://127.0.0.1:${String(port)}/metrics`;
   production = await startProduction({
-    // Lower than any process begins with: each is replaced as soon as it has grown by a quarter.
+    // Lower than any process begins with: each is replaced as soon as it has grown by a tenth.
     STRONGROOM_WORKER_MEMORY_LIMIT_MB: '64',
     STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}`,
   });
