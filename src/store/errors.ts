@@ -19,6 +19,11 @@ const SOCKET_ERRORS = new Set([
   'ENETDOWN',
   'ECONNABORTED',
   'EAI_AGAIN',
+  // A Unix socket whose queue is full, and a process or machine without room for another.
+  'EAGAIN',
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
   'ENOTFOUND',
 ]);
 

@@ -192,7 +192,8 @@ test('Postgres hangs under a flood: what waits is bounded, and the rest is refus
   console.info(
     `${String(CALLERS)} callers for ${String(HANG_MS / 1000)} s saw ${JSON.stringify([...seen])}, ${String(atOnce)} of them within 5 s; the processes grew from ${String(before)} to ${String(most)} MB; ${JSON.stringify(report)}`,
   );
-  expect([...seen.keys()].filter((kind) => !/^503 \w+, Retry-After \d+$/.test(kind))).toEqual([]);
+  const refusals = [...seen.keys()].filter((kind) => /^[1-5]\d\d /.test(kind));
+  expect(refusals.filter((kind) => !/^503 \w+, Retry-After \d+$/.test(kind))).toEqual([]);
   expect(report.verified).toBe(true);
   call.close();
 }, 300_000);

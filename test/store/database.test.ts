@@ -74,6 +74,7 @@ describe('an error', () => {
 
   test.each([
     'ECONNREFUSED',
+    'EAGAIN',
     'ECONNRESET',
     'ENOENT',
     'EPIPE',
