@@ -1,4 +1,5 @@
 import cluster, { type Worker } from 'node:cluster';
+import { randomBytes } from 'node:crypto';
 import { type Logger } from 'pino';
 import { ConfigError } from './config.ts';
 import { type Patience } from './http/drain.ts';
@@ -9,7 +10,7 @@ export interface SupervisorOptions {
   readonly workers: number;
   /** Of a worker process's resident memory, in bytes: one that has grown past it gives way to a fresh one. */
   readonly memoryLimit: number;
-  readonly settings: WorkerSettings;
+  readonly settings: Omit<WorkerSettings, 'ticketKeys'>;
   /** Of the worker processes: what the PKCS#11 module reads itself, and nothing secret. */
   readonly environment: Readonly<Record<string, string>>;
   /** Where metrics and probes are served; nowhere where absent. */
@@ -37,6 +38,12 @@ const GROWN: Patience = { limitMs: 180_000 };
 /** From the last request's end to the process's: what is waiting is written, and the HSM given up. */
 const CLOSING_MS = 5_000;
 const WATCH_EVERY_MS = 1_000;
+/**
+ * Sessions of TLS 1.2 that are resumed by a ticket are as secret as the key that it is encrypted by (RFC 9325 §3.4); they
+ * live for five minutes, so nearly all outlast a change of it.
+ */
+const TICKET_KEYS_EVERY_MS = 3_600_000;
+const TICKET_KEYS_BYTES = 48;
 const RESTART_DELAY_MS = { first: 250, most: 10_000 };
 /**
  * SoftHSM 2.6.1 leaks about 240 bytes for each object that is created and destroyed, which wrap and unwrap do. However low
@@ -61,6 +68,7 @@ interface Watched {
 export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const { log, settings, workers } = options;
   const watched = new Map<number, Watched>();
+  let ticketKeys = newTicketKeys();
   let isStopping = false;
   let delay = RESTART_DELAY_MS.first;
   let hasStarted = false;
@@ -106,7 +114,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
         entry.lastHeard = performance.now();
         switch (message.kind) {
           case 'listening':
-            tell(entry, { kind: 'start', settings });
+            tell(entry, { kind: 'start', settings: { ...settings, ticketKeys } });
             break;
           case 'ready':
             entry.isReady = true;
@@ -208,9 +216,15 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     }
   }, WATCH_EVERY_MS);
 
+  const ticketKeysChange = setInterval(() => {
+    ticketKeys = newTicketKeys();
+    for (const entry of watched.values()) tell(entry, { kind: 'ticketKeys', ticketKeys });
+  }, TICKET_KEYS_EVERY_MS);
+
   async function stop(): Promise<void> {
     isStopping = true;
     clearInterval(watch);
+    clearInterval(ticketKeysChange);
     await metrics?.close();
     await Promise.all(
       [...watched.values()].map(
@@ -234,6 +248,10 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   }
   hasStarted = true;
   return { port, ...(identityPort !== undefined && { identityPort }), stop };
+}
+
+function newTicketKeys(): string {
+  return randomBytes(TICKET_KEYS_BYTES).toString('base64');
 }
 
 function tell(entry: Watched, message: ToWorker): void {

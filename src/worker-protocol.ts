@@ -13,6 +13,8 @@ export interface WorkerSettings {
   readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
   readonly sessions?: number;
   readonly tls: { readonly certificate: string; readonly privateKey: string };
+  /** By which any worker resumes the TLS sessions of any other: 48 bytes in base64. */
+  readonly ticketKeys: string;
   readonly limits: RequestLimits;
   readonly tracesUrl?: string;
   readonly attestation: AttestationSettings;
@@ -31,6 +33,7 @@ export interface AttestationSettings {
 
 export type ToWorker =
   | { readonly kind: 'start'; readonly settings: WorkerSettings }
+  | { readonly kind: 'ticketKeys'; readonly ticketKeys: string }
   /** Finish what is under way, take nothing new, end. Told again, with less patience. */
   | { readonly kind: 'drain'; readonly patience: Patience };
 

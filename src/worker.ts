@@ -5,7 +5,7 @@ import { compose, type Service } from './compose.ts';
 import { repeat } from './core/repeating.ts';
 import { drain, type Patience } from './http/drain.ts';
 import { createLoopbackServer } from './http/managed-identity.ts';
-import { createHttpsServer } from './http/server.ts';
+import { createHttpsServer, messagesOf } from './http/server.ts';
 import { createLog } from './observability/log.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
@@ -19,6 +19,9 @@ const ORPHANS_PATIENCE: Patience = { idleMs: 500, limitMs: 30_000 };
 let running:
   { readonly server: Server; readonly identity: HttpServer; readonly service: Service } | undefined;
 let isEnding = false;
+/** Told since the start, perhaps before there was a server for them. */
+let ticketKeys: string | undefined;
+let useTicketKeys: (keys: string) => void = () => undefined;
 
 function tell(message: FromWorker): void {
   if (process.connected) process.send?.(message);
@@ -31,7 +34,11 @@ async function start(settings: WorkerSettings): Promise<void> {
       tell({ kind: 'hung', operation });
     },
   });
-  const server = createHttpsServer(service.app, settings.tls);
+  const server = createHttpsServer(service.app, settings.tls, messagesOf(service.app));
+  useTicketKeys = (keys) => {
+    server.setTicketKeys(Buffer.from(keys, 'base64'));
+  };
+  useTicketKeys(ticketKeys ?? settings.ticketKeys);
   const identity = createLoopbackServer(service.identityApp);
   running = { server, identity, service };
   const port = await listen(server, settings.listen);
@@ -96,6 +103,10 @@ function fail(error: unknown): void {
 
 process.on('message', (message: ToWorker) => {
   if (message.kind === 'start') start(message.settings).catch(fail);
+  if (message.kind === 'ticketKeys') {
+    ({ ticketKeys } = message);
+    useTicketKeys(ticketKeys);
+  }
   if (message.kind === 'drain') end(message.patience).catch(fail);
 });
 // The supervisor is gone, however it went: nobody watches this process any more.
