@@ -148,7 +148,7 @@ const LIMITS = {
   auditBatch: 500,
   auditDeadlineMs: 10_000,
   cachedKeys: 20_000,
-  cachedCallers: 5_000,
+  cachedCallers: 10_000,
   cachedDecisions: 500,
   cachedTokens: 10_000,
   countedKeys: 10_000,

@@ -241,7 +241,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
 
   try {
     await start();
-    await Promise.all(Array.from({ length: workers - 1 }, () => start()));
+    // One after the other: SoftHSM fails at times where two processes open a token at once.
+    for (let more = 1; more < workers; more += 1) await start();
   } catch (error) {
     await stop();
     throw error;
