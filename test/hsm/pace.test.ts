@@ -1,0 +1,44 @@
+import { expect, test } from '@jest/globals';
+import { Pace } from '../../src/hsm/pace.ts';
+
+/** Whether calls run inline after `count` that took `us` each, as far as they ran inline. */
+function after(pace: Pace, count: number, us: number): boolean {
+  for (let call = 0; call < count; call += 1) if (pace.next()) pace.measured(us);
+  return pace.next();
+}
+
+test('calls that are expected to be fast run inline while they are', () => {
+  expect(after(new Pace('fast'), 1_000, 70)).toBe(true);
+});
+
+test('a slow module is off the loop within a few calls', () => {
+  expect(after(new Pace('fast'), 8, 300)).toBe(false);
+});
+
+test('what takes very long now and then is off the loop too', () => {
+  const pace = new Pace('fast');
+  for (let round = 0; round < 10; round += 1) {
+    after(pace, 4, 70);
+    after(pace, 1, 50_000);
+  }
+  expect(pace.next()).toBe(false);
+});
+
+test('now and then a core that is lost in the middle of a call changes nothing', () => {
+  const pace = new Pace('fast');
+  for (let round = 0; round < 100; round += 1) {
+    after(pace, 19, 70);
+    after(pace, 1, 4_000);
+  }
+  expect(pace.next()).toBe(true);
+});
+
+test('calls that have become fast come back', () => {
+  const pace = new Pace('fast');
+  after(pace, 16, 300);
+  expect(after(pace, 1_024, 70)).toBe(true);
+});
+
+test('what is expected to be slow is never tried on the loop', () => {
+  expect(after(new Pace('slow'), 2_000, 70)).toBe(false);
+});
