@@ -1,5 +1,6 @@
 // The way in from a bare clone: `npm start`, `npm test`, `npm run bench` and `npm run build`. Plain JavaScript on Node's
 // own modules only, since it runs before anything is installed or compiled.
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { runForeground } from './setup/launch-child.mjs';
@@ -31,7 +32,9 @@ const commands = {
     await ensureBuilt();
     ensureSoftHsm();
     const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules'];
-    return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), ...args], {
+    // Suites mostly wait for services that start: two side by side, also on two cores.
+    const workers = `--maxWorkers=${Math.max(2, availableParallelism() - 1)}`;
+    return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), workers, ...args], {
       environment: { NODE_OPTIONS: options.filter(Boolean).join(' ') },
     });
   },
