@@ -18,7 +18,7 @@ import {
 } from '../support/service.ts';
 
 /** Requests a route; STRONGROOM_TEST_RUNS asks for more. */
-const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? 40);
+const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? 20);
 const ANSWER_LIMIT_MS = 20_000;
 /** A stream of events has no end: its head is answer enough. */
 const STREAM = 'text/event-stream';
