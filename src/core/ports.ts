@@ -260,6 +260,8 @@ export interface SecretHasher {
 export interface HashingTurn {
   /** Who waits. Each has a turn before another has its second one. */
   readonly of: string;
+  /** Those who are known, since this secret of theirs was right before, go ahead of strangers. */
+  readonly class: 'known' | 'stranger';
   /** Asked when the turn has come; rejects where nothing is to be computed any more. */
   begin(): Promise<void>;
 }

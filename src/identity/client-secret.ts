@@ -16,8 +16,8 @@ const FORMAT =
 /** Guesses must not fill the memory or libuv's threads, which the HSM's calls need too. */
 const AT_ONCE = 2;
 const WAITING_LIMIT = 64;
-/** Whose turn it is where nobody in particular waits. */
-const OWN = '';
+/** Whose turn it is where nobody in particular waits: a secret is made for somebody who has signed in. */
+const OWN = { of: '', class: 'known' } as const;
 /** A client that asks for tokens again and again proves its secret the slow way once in a while only. */
 const REMEMBERED = { max: 10_000, ttl: 300_000 };
 const SECRET_BYTES = 32;
@@ -54,7 +54,7 @@ export function createSecretHasher(): SecretHasher {
       if (parts === undefined) return false;
       const { ln, r, p, salt = '', hash = '' } = parts;
       const expected = Buffer.from(hash, 'base64');
-      const actual = await takeTurn(turn?.of ?? OWN, async () => {
+      const actual = await takeTurn(turn ?? OWN, async () => {
         await turn?.begin();
         const cost = { ln: Number(ln), r: Number(r), p: Number(p) };
         return compute(secret, Buffer.from(salt, 'base64'), cost);

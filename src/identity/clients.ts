@@ -142,7 +142,11 @@ export function createClientAuthenticator(parts: ClientAuthenticatorParts): Auth
     let method: TokenSubject['method'];
     try {
       // Asked again when the turn has come: of many guesses sent at once the first few reach the limit.
-      const turn = { of: isProved ? appId : placeOf(address), begin: requireFew };
+      const turn: HashingTurn = {
+        of: isProved ? appId : placeOf(address),
+        class: isProved ? 'known' : 'stranger',
+        begin: requireFew,
+      };
       method = await prove(application, proof, turn);
     } catch (error) {
       if (error instanceof Refusal && error.status !== 429) {

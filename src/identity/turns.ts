@@ -1,12 +1,19 @@
 import { ServiceError } from '../core/errors.ts';
 
+/** Whether whoever it is has been known to be honest: those go first. */
+export type TurnClass = 'known' | 'stranger';
+
 export interface TurnLimits {
   readonly atOnce: number;
+  /** Of each class. */
   readonly waiting: number;
 }
 
 /** Does work, or has it wait until others are done. @throws ServiceError Overloaded, where too much waits already */
-export type TakeTurn = <T>(of: string, work: () => Promise<T>) => Promise<T>;
+export type TakeTurn = <T>(
+  by: { readonly of: string; readonly class: TurnClass },
+  work: () => Promise<T>,
+) => Promise<T>;
 
 interface Waiting {
   readonly start: () => void;
@@ -18,14 +25,30 @@ interface Waiting {
  * each; where the queue is full, the last one of who has the most waiting gives way to who has less.
  */
 export function createTurns(limits: TurnLimits): TakeTurn {
+  const lines = { known: createLine(limits.waiting), stranger: createLine(limits.waiting) };
+  let running = 0;
+
+  return async (by, work) => {
+    if (running >= limits.atOnce) await lines[by.class].wait(by.of);
+    else running += 1;
+    try {
+      return await work();
+    } finally {
+      // However many strangers come, they wait behind those who are known.
+      if (!lines.known.startNext() && !lines.stranger.startNext()) running -= 1;
+    }
+  };
+}
+
+/** Those of one class who wait. */
+function createLine(limit: number) {
   /** By whose it is; whose turn is next stands first. */
   const queues = new Map<string, Waiting[]>();
-  let running = 0;
   let waiting = 0;
 
   function wait(of: string): Promise<void> {
     const own = queues.get(of) ?? [];
-    if (waiting >= limits.waiting) {
+    if (waiting >= limit) {
       const longest = [...queues.values()].reduce(
         (most, queue) => (queue.length > most.length ? queue : most),
         own,
@@ -44,7 +67,8 @@ export function createTurns(limits: TurnLimits): TakeTurn {
     });
   }
 
-  function startNext(): void {
+  /** False where nobody waits. */
+  function startNext(): boolean {
     for (const [of, queue] of queues) {
       queues.delete(of);
       const next = queue.shift();
@@ -52,20 +76,12 @@ export function createTurns(limits: TurnLimits): TakeTurn {
       if (queue.length > 0) queues.set(of, queue);
       waiting -= 1;
       next.start();
-      return;
+      return true;
     }
-    running -= 1;
+    return false;
   }
 
-  return async (of, work) => {
-    if (running >= limits.atOnce) await wait(of);
-    else running += 1;
-    try {
-      return await work();
-    } finally {
-      startNext();
-    }
-  };
+  return { wait, startNext };
 }
 
 function overloaded(): ServiceError {

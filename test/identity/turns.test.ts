@@ -8,8 +8,9 @@ function workshop(limits: { atOnce: number; waiting: number }) {
   const ends: (() => void)[] = [];
   return {
     begun,
+    /** In capitals for those who are known. */
     take: (of: string): Promise<string> =>
-      takeTurn(of, async () => {
+      takeTurn({ of, class: /[A-Z]/.test(of) ? 'known' : 'stranger' }, async () => {
         begun.push(of);
         await new Promise<void>((resolve) => ends.push(resolve));
         return of;
@@ -60,8 +61,18 @@ test('who has the most waiting gives way to who comes anew, and nobody else does
 
 test('work that fails gives its place to the next', async () => {
   const takeTurn = createTurns({ atOnce: 1, waiting: 1 });
-  const failing = takeTurn('a', () => Promise.reject(new Error('it fails')));
-  const next = takeTurn('a', () => Promise.resolve('done'));
+  const failing = takeTurn({ of: 'a', class: 'stranger' }, () =>
+    Promise.reject(new Error('it fails')),
+  );
+  const next = takeTurn({ of: 'a', class: 'stranger' }, () => Promise.resolve('done'));
   await expect(failing).rejects.toThrow('it fails');
   await expect(next).resolves.toBe('done');
+});
+
+test('who is known goes ahead of all strangers, and finds room however many of them wait', async () => {
+  const { take, begun, endAll } = workshop({ atOnce: 1, waiting: 4 });
+  const all = 'abcdeKKM'.split('').map(take);
+  await endAll();
+  await Promise.all(all);
+  expect(begun.join('')).toBe('aKMKbcde');
 });
