@@ -1,7 +1,7 @@
 import { ServiceError } from '../core/errors.ts';
 
 /** Whether whoever it is has been known to be honest: those go first. */
-export type TurnClass = 'known' | 'stranger';
+type TurnClass = 'known' | 'stranger';
 
 export interface TurnLimits {
   readonly atOnce: number;
