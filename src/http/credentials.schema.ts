@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type CertificateCredential, type FederatedCredential } from '../core/directory.ts';
+import { isIssuerUrl } from '../core/issuer-url.ts';
 import { displayName } from './display-name.ts';
 import { text } from './text.ts';
 
@@ -29,16 +30,6 @@ export const UpdateApplicationRequest = z.object({
 const issuerUrl = text(512).refine(isIssuerUrl, {
   message: 'must be an https URL without query or fragment',
 });
-
-function isIssuerUrl(issuer: string): boolean {
-  if (!URL.canParse(issuer)) return false;
-  const { protocol, hostname, search, hash, username } = new URL(issuer);
-  const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
-  return (
-    `${search}${hash}${username}` === '' &&
-    (protocol === 'https:' || (protocol === 'http:' && isLoopback))
-  );
-}
 
 export const CreateFederatedRequest = z
   .object({

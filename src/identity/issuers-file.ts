@@ -1,5 +1,6 @@
 import { findNodeAtLocation, parseTree, type ParseError, printParseErrorCode } from 'jsonc-parser';
 import { z } from 'zod';
+import { isIssuerUrl } from '../core/issuer-url.ts';
 import { deriveObjectId, type ExternalIssuer } from './external-issuer.ts';
 import { ASYMMETRIC } from './jwt.ts';
 
@@ -9,14 +10,13 @@ export class IssuersFileError extends Error {
 }
 
 const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 const ISSUERS_LIMIT = 100;
 
 const text = z.string().min(1).max(512);
 const claim = z
   .union([text, z.array(text).min(1).max(8)])
   .transform((path) => [path].flat() as readonly string[]);
-const safeUrl = text.refine(isSafeUrl, {
+const safeUrl = text.refine(isIssuerUrl, {
   message: 'must be an https URL without query, fragment or password',
 });
 
@@ -107,15 +107,6 @@ function toIssuer(read: z.infer<typeof Issuer>): ExternalIssuer {
     },
     objectIds,
   };
-}
-
-function isSafeUrl(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  const { protocol, hostname, search, hash, username, password } = new URL(url);
-  const isOnThisMachine = protocol === 'http:' && LOOPBACK.includes(hostname);
-  return (
-    (protocol === 'https:' || isOnThisMachine) && `${search}${hash}${username}${password}` === ''
-  );
 }
 
 function lineOf(content: string, offset: number): number {
