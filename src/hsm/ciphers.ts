@@ -73,7 +73,7 @@ async function decipher(
   data: Buffer,
   size: number,
   label: string,
-  expected: 'fast' | 'slow',
+  expected: 'fast' | 'brief',
 ): Promise<Buffer> {
   const reached = { final: false };
   try {
@@ -278,8 +278,8 @@ function rsa(padding: RsaPadding): Cipher {
       if (value.length !== k) throw decryptionFailed();
       const data = Buffer.from(value);
       if (padding.isNative(context.capabilities))
-        return decipher(context, padding.native, data, k, 'RSA', 'slow');
-      const encoded = await decipher(context, RAW, data, k, 'RSA', 'slow');
+        return decipher(context, padding.native, data, k, `RSA ${k}`, 'brief');
+      const encoded = await decipher(context, RAW, data, k, `RSA ${k}`, 'brief');
       const plaintext = padding.decode(leftPad(encoded, k));
       encoded.fill(0);
       if (plaintext === undefined) throw decryptionFailed();

@@ -6,7 +6,7 @@ import { type KeyMaterial } from '../core/key.ts';
 import { type Capabilities } from './capabilities.ts';
 import { fromPkcs11, returnValue } from './errors.ts';
 import { type KeyPart, LoadedKeys } from './loaded-keys.ts';
-import { type NativeCalls } from './native-calls.ts';
+import { NativeCalls } from './native-calls.ts';
 import {
   closeModuleApart,
   type Opening,
@@ -57,32 +57,27 @@ const SESSIONS_KEPT_FREE = 2;
 const CLOSE_LIMIT_MS = 5_000;
 
 /** The event loop waits meanwhile. */
-export function openConnection(
-  options: ConnectionOptions,
-  calls: NativeCalls,
-  roots: Roots | undefined,
-): Connection {
-  return connect(options, calls, openModule(options, roots));
+export function openConnection(options: ConnectionOptions, roots: Roots | undefined): Connection {
+  return connect(options, openModule(options, roots));
 }
 
 /** For a module that was slow before, and may take seconds now: the event loop goes on. */
 export async function openConnectionApart(
   options: ConnectionOptions,
-  calls: NativeCalls,
   roots: Roots | undefined,
 ): Promise<Connection> {
   const { keyGenerationDeadlineMs: limitMs, onHang } = options;
-  return connect(options, calls, await openModuleApart(options, roots, { limitMs, onHang }));
+  return connect(options, await openModuleApart(options, roots, { limitMs, onHang }));
 }
 
 /** Makes of an opened module what operations need. */
 function connect(
   options: ConnectionOptions,
-  calls: NativeCalls,
   { token, capabilities, rootKeys, isSlow }: Opening,
 ): Connection {
   const { onHang } = options;
   const { takesTurns, isSoftware } = token.facts;
+  const calls = new NativeCalls({ deadlineMs: options.operationDeadlineMs, onHang, takesTurns });
   const threads = isSlow ? openThreads(options, token, capabilities) : undefined;
   const pool = new SessionPool<Lane>({
     open:

@@ -34,7 +34,7 @@ export async function generateWrapped(
   const mechanism = spec.keyType === 'RSA-HSM' ? KeyGenMechanism.RSA : KeyGenMechanism.EC;
   const pair = await calls.run(
     `generate ${spec.keyType}`,
-    'slow',
+    spec.keyType === 'RSA-HSM' ? 'long' : 'brief',
     {
       inline: () => session.generateKeyPair(mechanism, ...templates),
       offLoop: (done) => {
@@ -77,7 +77,7 @@ async function generateSecret(
 
 /** By the root key, inside the HSM. */
 export function wrap({ session, rootKeys, calls }: GenerationContext, key: Key): Promise<Buffer> {
-  return calls.run('wrap sealed', 'slow', {
+  return calls.run('wrap sealed', 'brief', {
     inline: () => session.wrapKey(KEY_WRAP_PADDED, rootKeys.wrap, key),
     offLoop: (done) => {
       session.wrapKey(KEY_WRAP_PADDED, rootKeys.wrap, key, done);

@@ -43,7 +43,7 @@ export async function wrapForRecipient(
   if (!isNative) requireSoftware(context);
   const { identity, spec, sealed } = material;
   const template = releasedPrivate(identity, spec);
-  const target = await calls.run(`load ${spec.keyType}`, 'slow', {
+  const target = await calls.run(`load ${spec.keyType}`, 'brief', {
     inline: () =>
       session.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(sealed.blob), template),
     offLoop: (done) => {
@@ -159,7 +159,7 @@ const HASH_BYTES: Readonly<Record<OaepHash, number>> = { sha1: 20, sha256: 32, s
 
 async function wrapTarget(context: ReleaseContext, transport: Key, target: Key): Promise<Buffer> {
   const { session, capabilities, calls } = context;
-  const wrapped = await calls.run('wrap sealed', 'slow', {
+  const wrapped = await calls.run('wrap sealed', 'brief', {
     inline: () => session.wrapKey(KEY_WRAP_PADDED, transport, target),
     offLoop: (done) => {
       session.wrapKey(KEY_WRAP_PADDED, transport, target, done);

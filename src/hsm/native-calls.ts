@@ -1,6 +1,7 @@
 import { ServiceError } from '../core/errors.ts';
 import { clearOpenSslErrors } from './openssl-errors.ts';
-import { Pace } from './pace.ts';
+import { LoopShare } from './loop-share.ts';
+import { type Expected, Pace } from './pace.ts';
 
 /** A call of the module in both forms that the binding has. */
 export interface NativeCall<T> {
@@ -14,6 +15,8 @@ export interface NativeCallOptions {
   /** After so long a call counts as hanging; it can't be cancelled, so the process has to go. */
   readonly deadlineMs: number;
   readonly onHang: (label: string) => void;
+  /** The module bears one call at a time. */
+  readonly takesTurns?: boolean;
   /** In a thread that is there to wait: everything runs inline, and who started the thread watches the time. */
   readonly waitsInline?: boolean;
 }
@@ -22,6 +25,7 @@ export interface NativeCallOptions {
 export class NativeCalls {
   readonly #options: NativeCallOptions;
   readonly #paces = new Map<string, Pace>();
+  readonly #share = new LoopShare();
 
   constructor(options: NativeCallOptions) {
     this.#options = options;
@@ -33,26 +37,33 @@ export class NativeCalls {
    */
   async run<T>(
     label: string,
-    expected: 'fast' | 'slow',
+    expected: Expected,
     call: NativeCall<T>,
     deadlineMs = this.#options.deadlineMs,
   ): Promise<T> {
     if (this.#options.waitsInline === true) return call.inline();
     let pace = this.#paces.get(label);
     if (pace === undefined) {
-      pace = new Pace(expected);
+      pace = new Pace(expected, this.#options.takesTurns === true);
       this.#paces.set(label, pace);
     }
     if (pace.next()) {
-      const started = performance.now();
-      try {
-        return call.inline();
-      } finally {
-        clearOpenSslErrors();
-        pace.measured((performance.now() - started) * 1000);
-      }
+      while (this.#share.isSpent) await this.#share.nextRound();
+      return this.#inline(pace, call);
     }
     return this.#offLoop(label, call, deadlineMs);
+  }
+
+  #inline<T>(pace: Pace, { inline }: NativeCall<T>): T {
+    const started = performance.now();
+    try {
+      return inline();
+    } finally {
+      clearOpenSslErrors();
+      const ms = performance.now() - started;
+      this.#share.spend(ms);
+      pace.measured(ms * 1000);
+    }
   }
 
   #offLoop<T>(label: string, call: NativeCall<T>, deadlineMs: number): Promise<T> {

@@ -19,7 +19,6 @@ import { type ImportedKey, modulusBytesOf } from './key-import.ts';
 import { publicHalfMatches } from './key-inspection.ts';
 import { type KeyPart } from './loaded-keys.ts';
 import { SIGNING } from './mechanisms.ts';
-import { NativeCalls } from './native-calls.ts';
 import { type Roots } from './opening.ts';
 import { createRootKeys, findRootKeys } from './root-keys.ts';
 import { BACKUP_KEY_PARTS, rootCheckBytes, sealedBytes } from './seal.ts';
@@ -59,14 +58,10 @@ const RECOVERY_DELAY_MS = { first: 100, most: 5_000 };
 
 /** Opens the module and logs in. @throws Error with a sentence for the operator */
 export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
-  const calls = new NativeCalls({
-    deadlineMs: options.operationDeadlineMs,
-    onHang: options.onHang,
-  });
   // Generation is rare and takes long: one at a time leaves the other threads to those who use keys.
   const generation = new Turns(options.waitingLimit);
   let roots: Roots | undefined;
-  let current: Connection | undefined = openConnection(options, calls, roots);
+  let current: Connection | undefined = openConnection(options, roots);
   let isClosed = false;
   const {
     capabilities,
@@ -97,7 +92,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       await delay(wait);
       try {
         const open = lost.isSlow ? openConnectionApart : openConnection;
-        await adopt(await open(options, calls, roots));
+        await adopt(await open(options, roots));
         options.log('info', 'the HSM is back');
         return;
       } catch (error) {
@@ -233,7 +228,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
 
     sign: (material, algorithm, digest) =>
       withKey(material, SIGNING[algorithm].key, (lane, key) =>
-        lane.run('sign', key, algorithm, digest),
+        lane.run('sign', key, material.spec, algorithm, digest),
       ),
 
     async verify(material, algorithm, digest, signature) {

@@ -68,10 +68,12 @@ const WORK = {
   sign(
     { session, calls }: Site,
     key: Key,
+    spec: KeySpec,
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
   ): Promise<Buffer> {
-    const { mechanism, input, label, expected } = SIGNING[algorithm];
+    const { mechanism, input, label: mechanismLabel, expected } = SIGNING[algorithm];
+    const label = spec.keyType === 'RSA-HSM' ? `${mechanismLabel} ${spec.bits}` : mechanismLabel;
     const data = input(digest);
     if (data.length === 0)
       return calls.run(
@@ -192,7 +194,7 @@ const WORK = {
   ): Promise<Key> {
     const owner = keeper();
     const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
-    return calls.run(`load ${spec.keyType}`, spec.keyType === 'oct-HSM' ? 'fast' : 'slow', {
+    return calls.run(`load ${spec.keyType}`, spec.keyType === 'oct-HSM' ? 'fast' : 'brief', {
       inline: () => owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(blob), template),
       offLoop: (done) => {
         owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(blob), template, done);

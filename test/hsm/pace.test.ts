@@ -8,15 +8,15 @@ function after(pace: Pace, count: number, us: number): boolean {
 }
 
 test('calls that are expected to be fast run inline while they are', () => {
-  expect(after(new Pace('fast'), 1_000, 70)).toBe(true);
+  expect(after(new Pace('fast', false), 1_000, 70)).toBe(true);
 });
 
 test('a slow module is off the loop within a few calls', () => {
-  expect(after(new Pace('fast'), 8, 300)).toBe(false);
+  expect(after(new Pace('fast', false), 8, 600)).toBe(false);
 });
 
 test('what takes very long now and then is off the loop too', () => {
-  const pace = new Pace('fast');
+  const pace = new Pace('fast', false);
   for (let round = 0; round < 10; round += 1) {
     after(pace, 4, 70);
     after(pace, 1, 50_000);
@@ -25,7 +25,7 @@ test('what takes very long now and then is off the loop too', () => {
 });
 
 test('now and then a core that is lost in the middle of a call changes nothing', () => {
-  const pace = new Pace('fast');
+  const pace = new Pace('fast', false);
   for (let round = 0; round < 100; round += 1) {
     after(pace, 19, 70);
     after(pace, 1, 4_000);
@@ -34,11 +34,20 @@ test('now and then a core that is lost in the middle of a call changes nothing',
 });
 
 test('calls that have become fast come back', () => {
-  const pace = new Pace('fast');
-  after(pace, 16, 300);
+  const pace = new Pace('fast', false);
+  after(pace, 16, 600);
   expect(after(pace, 1_024, 70)).toBe(true);
 });
 
-test('what is expected to be slow is never tried on the loop', () => {
-  expect(after(new Pace('slow'), 2_000, 70)).toBe(false);
+test('what is expected to take long is never tried on the loop', () => {
+  expect(after(new Pace('long', true), 2_000, 70)).toBe(false);
+});
+
+test('calls of a millisecond run inline only where calls take turns anyway', () => {
+  expect(after(new Pace('brief', true), 1_000, 1_500)).toBe(true);
+  expect(after(new Pace('brief', false), 1_000, 1_500)).toBe(false);
+});
+
+test('where calls take turns, what holds up the loop for long is off it all the same', () => {
+  expect(after(new Pace('brief', true), 8, 9_000)).toBe(false);
 });

@@ -8,7 +8,6 @@ import {
   parseKeyVersionId,
 } from '../../src/core/key.ts';
 import { type Connection, openConnection } from '../../src/hsm/connection.ts';
-import { NativeCalls } from '../../src/hsm/native-calls.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../../src/hsm/pkcs11-hsm.ts';
 import { sealedBytes } from '../../src/hsm/seal.ts';
 import { testToken } from '../support/softhsm.ts';
@@ -42,8 +41,7 @@ if (FILES.length === 0)
       };
       hsm = openPkcs11Hsm({ ...options, log: () => undefined });
       hsm.createRootKeys(poolId, 1);
-      const calls = new NativeCalls({ deadlineMs: 20_000, onHang: () => undefined });
-      sealing = openConnection({ ...options, sessions: 2 }, calls, { poolId, generation: 1 });
+      sealing = openConnection({ ...options, sessions: 2 }, { poolId, generation: 1 });
     });
     afterAll(async () => {
       await sealing.close();

@@ -1,7 +1,6 @@
 import { sql } from 'kysely';
 import { type KeyMaterial, type KeyVersion } from '../../src/core/key.ts';
 import { openConnection } from '../../src/hsm/connection.ts';
-import { NativeCalls } from '../../src/hsm/native-calls.ts';
 import { sealedBytes } from '../../src/hsm/seal.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { fromKeyVersion, toKeyVersion } from '../../src/store/key-rows.ts';
@@ -40,7 +39,6 @@ export async function openPlanter(
   const db = openDatabase({ url: databaseUrl, connections: 2, onIdleError: () => undefined });
   const pool = await findPool(db, 'main');
   if (pool === undefined) throw new Error('there is no pool to plant keys in');
-  const calls = new NativeCalls({ deadlineMs: 20_000, onHang: () => undefined });
   const sealing = openConnection(
     {
       ...token,
@@ -52,7 +50,6 @@ export async function openPlanter(
       keyGenerationDeadlineMs: 60_000,
       onHang: () => undefined,
     },
-    calls,
     { poolId: pool.id, generation: pool.rootGeneration },
   );
 
