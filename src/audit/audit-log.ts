@@ -33,8 +33,8 @@ interface Waiting {
   readonly deadline: NodeJS.Timeout;
 }
 
-/** A write waits for others where at least so many more are under way, and no longer than this. */
-const GATHER = { siblings: 4, limitMs: 2 };
+/** A write waits for others where at least so many more are under way, and about as long as the last one took. */
+const GATHER = { siblings: 4, leastMs: 2, mostMs: 10 };
 /** Between two tries to write what could not be written, while nothing else is. */
 const RETRY_MS = 1_000;
 
@@ -42,7 +42,8 @@ const RETRY_MS = 1_000;
  * Group commit: while one write is under way the records that arrive wait, and go together in the next. It adapts to the
  * load by itself: alone, a record is written at once; under load, one commit serves hundreds. A commit can be quicker than
  * the HSM brings records, and would then serve one: so a write waits a moment where other requests are under way (as
- * PostgreSQL's commit_delay and commit_siblings do). One write at a time keeps the records in order.
+ * PostgreSQL's commit_delay and commit_siblings do), a longer one where writes take longer. One write at a time keeps the
+ * records in order.
  */
 export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
   for (const limit of [options.queueLimit, options.batchLimit, options.deadlineMs])
@@ -52,6 +53,7 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
   const queue: Waiting[] = [];
   const later: AuditRecord[] = [];
   let lost = 0;
+  let lastWriteMs = 0;
   let retry: NodeJS.Timeout | undefined;
   let writing: Promise<void> | undefined;
   let stopGathering: (() => void) | undefined;
@@ -84,7 +86,8 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
   /** Until all are there that are under way, or the moment is over. */
   async function gather(): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, GATHER.limitMs);
+      const { leastMs, mostMs } = GATHER;
+      const timer = setTimeout(resolve, Math.min(mostMs, Math.max(leastMs, lastWriteMs)));
       stopGathering = () => {
         clearTimeout(timer);
         resolve();
@@ -125,8 +128,10 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
   }
 
   async function writeBatch(batch: readonly Waiting[]): Promise<void> {
+    const started = performance.now();
     try {
       await options.sink.write(batch.map(({ record }) => record));
+      lastWriteMs = performance.now() - started;
     } catch (error) {
       // One record that the store can't take must not refuse the others: it is found by halving, or the search itself
       // would hold up the trail. An unreachable store refuses them all, and none is tried again: it might stand twice.
