@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type AuditRecord } from './audit.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { type Clock } from './ports.ts';
@@ -10,6 +10,12 @@ export interface LinkedRecord extends AuditRecord {
   readonly sequence: number;
   /** SHA-256 over the hash before it (32 zero bytes at the beginning) and the record's canonical bytes. */
   readonly hash: Uint8Array;
+}
+
+/** A record that is to be written. */
+export interface NewLink extends Pick<LinkedRecord, 'chain' | 'sequence' | 'time' | 'hash'> {
+  /** The record's canonical bytes, as text: JSON of all that is written of it, but for its hash. */
+  readonly canonical: string;
 }
 
 /** How far a chain goes. */
@@ -27,7 +33,7 @@ export interface SignableHead extends ChainHead {
 /** The right to extend a chain; it has to be settled, or nobody gets it again. */
 export interface ChainTurn {
   /** Records linked to the chain's head. Once a turn. */
-  link(records: readonly AuditRecord[]): readonly LinkedRecord[];
+  link(records: readonly AuditRecord[]): readonly NewLink[];
   /** Whether what was linked is durable now; a chain of which that is not known is never extended again. */
   settle(outcome: 'written' | 'refused' | 'unknown'): void;
 }
@@ -99,7 +105,7 @@ export function canonicalRecord(
 }
 
 export function linkHash(previous: Uint8Array, canonical: string): Uint8Array {
-  return createHash('sha256').update(previous).update(canonical).digest();
+  return hash('sha256', Buffer.concat([previous, Buffer.from(canonical)]), 'buffer');
 }
 
 interface Growing {
@@ -133,20 +139,19 @@ export function createAuditChain({ poolId, newGuid, clock }: AuditChainParts): A
     current = begin();
   }
 
-  function link(records: readonly AuditRecord[]): LinkedRecord[] {
+  function link(records: readonly AuditRecord[]): NewLink[] {
     let { head, lastTime } = current;
     return records.map((record) => {
       if (record.time > lastTime) lastTime = record.time;
       const place = { chain: head.chain, sequence: head.sequence + 1 };
-      const linked = { ...plain(record), time: lastTime, ...place, hash: head.hash };
-      linked.hash = linkHash(head.hash, canonicalRecord(poolId, place, linked));
-      head = { ...place, hash: linked.hash };
-      return linked;
+      const canonical = canonicalRecord(poolId, place, plain(record, lastTime));
+      head = { ...place, hash: linkHash(head.hash, canonical) };
+      return { ...head, time: lastTime, canonical };
     });
   }
 
   function toTurn(release: () => void): ChainTurn {
-    let linked: readonly LinkedRecord[] = [];
+    let linked: readonly NewLink[] = [];
     return {
       link: (records) => (linked = link(records)),
       settle(outcome) {
@@ -197,8 +202,9 @@ export function createAuditChain({ poolId, newGuid, clock }: AuditChainParts): A
   };
 }
 
-/** As the store gives it back: dates and the like in what changed are text there. */
-function plain(record: AuditRecord): AuditRecord {
-  if (record.change === undefined) return record;
-  return { ...record, change: JSON.parse(JSON.stringify(record.change)) as object };
+/** As the store gives it back: dates and the like in what changed are text there. A record is never older than the one before. */
+function plain(record: AuditRecord, time: Date): AuditRecord {
+  const { change } = record;
+  if (change === undefined) return record.time === time ? record : { ...record, time };
+  return { ...record, time, change: JSON.parse(JSON.stringify(change)) as object };
 }

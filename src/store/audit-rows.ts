@@ -1,91 +1,69 @@
 import { CompiledQuery, type Kysely } from 'kysely';
 import { type AuditRecord } from '../core/audit.ts';
-import { type LinkedRecord } from '../core/audit-chain.ts';
+import { type LinkedRecord, type NewLink } from '../core/audit-chain.ts';
 import { type AuditEventRow, type Tables } from './tables.ts';
 
-/** The record's own columns, in the order of the table, with their types. */
+/** The columns, each with its type and the member of a record's canonical JSON that it is filled from. */
 const COLUMNS = {
-  request_id: 'uuid',
-  client_request_id: 'text',
-  tenant_id: 'text',
-  principal_id: 'text',
-  application_id: 'text',
-  principal_name: 'text',
-  client_address: 'text',
-  user_agent: 'text',
-  operation: 'text',
-  action: 'text',
-  scope: 'text',
-  key_name: 'text',
-  key_version: 'text',
-  algorithm: 'text',
-  outcome: 'text',
-  status: 'integer',
-  error_code: 'text',
-  reason: 'text',
-  duration_ms: 'double precision',
-  change: 'jsonb',
-} as const;
-const PLACE = {
-  chain: 'uuid',
-  sequence: 'bigint',
-  time: 'timestamptz',
-  hash: 'bytea',
-} as const;
+  chain: ['uuid', 'chain'],
+  sequence: ['bigint', 'sequence'],
+  time: ['timestamptz', 'time'],
+  hash: ['bytea', 'hash'],
+  request_id: ['uuid', 'requestId'],
+  client_request_id: ['text', 'clientRequestId'],
+  tenant_id: ['text', 'tenantId'],
+  principal_id: ['text', 'principalId'],
+  application_id: ['text', 'applicationId'],
+  principal_name: ['text', 'principalName'],
+  client_address: ['text', 'clientAddress'],
+  user_agent: ['text', 'userAgent'],
+  operation: ['text', 'operation'],
+  action: ['text', 'action'],
+  scope: ['text', 'scope'],
+  key_name: ['text', 'keyName'],
+  key_version: ['text', 'keyVersion'],
+  algorithm: ['text', 'algorithm'],
+  outcome: ['text', 'outcome'],
+  status: ['integer', 'status'],
+  error_code: ['text', 'errorCode'],
+  reason: ['text', 'reason'],
+  duration_ms: ['double precision', 'durationMs'],
+  change: ['jsonb', 'change'],
+} as const satisfies Readonly<
+  Record<Exclude<keyof AuditEventRow, 'pool_id'>, readonly [string, keyof LinkedRecord]>
+>;
 
-const NAMES = Object.keys({ ...PLACE, ...COLUMNS }).join(', ');
-const TYPED = Object.entries({ ...PLACE, ...COLUMNS })
-  .map(([name, type]) => `${name} ${type}`)
+const NAMES = Object.keys(COLUMNS).join(', ');
+const MEMBERS = Object.values(COLUMNS)
+  .map(([, member]) => `r."${member}"`)
+  .join(', ');
+const TYPED = Object.values(COLUMNS)
+  .map(([type, member]) => `"${member}" ${type}`)
   .join(', ');
 /** The same text each time: it isn't put together again for each commit. */
 const INSERT = `insert into audit_event (pool_id, ${NAMES})
-  select $1::uuid, ${NAMES} from json_to_recordset($2) as r (${TYPED})`;
+  select $1::uuid, ${MEMBERS} from json_to_recordset($2) as r (${TYPED})`;
 
 /**
  * Adds records in one statement: all or none. They go as one JSON text, since a parameter for each value of hundreds of
- * records costs several times as much here.
+ * records costs several times as much here; and it is the text that their hashes cover, since to write each once is enough.
  */
 export async function insertAuditRecords(
   db: Kysely<Tables>,
   poolId: string,
-  records: readonly LinkedRecord[],
+  links: readonly NewLink[],
 ): Promise<void> {
-  const [first] = records;
+  const [first] = links;
   if (first?.sequence === 1)
     await db
       .insertInto('audit_chain')
       .values({ pool_id: poolId, chain: first.chain, begun_at: first.time })
       .execute();
-  await db.executeQuery(CompiledQuery.raw(INSERT, [poolId, JSON.stringify(records.map(toRow))]));
+  await db.executeQuery(CompiledQuery.raw(INSERT, [poolId, `[${links.map(withHash).join(',')}]`]));
 }
 
-function toRow(record: LinkedRecord) {
-  return {
-    chain: record.chain,
-    sequence: record.sequence,
-    time: record.time,
-    hash: `\\x${Buffer.from(record.hash).toString('hex')}`,
-    request_id: record.requestId,
-    client_request_id: record.clientRequestId,
-    tenant_id: record.tenantId,
-    principal_id: record.principalId,
-    application_id: record.applicationId,
-    principal_name: record.principalName,
-    client_address: record.clientAddress,
-    user_agent: record.userAgent,
-    operation: record.operation,
-    action: record.action,
-    scope: record.scope,
-    key_name: record.keyName,
-    key_version: record.keyVersion,
-    algorithm: record.algorithm,
-    outcome: record.outcome,
-    status: record.status,
-    error_code: record.errorCode,
-    reason: record.reason,
-    duration_ms: record.durationMs,
-    change: record.change,
-  } satisfies Record<keyof typeof PLACE | keyof typeof COLUMNS, unknown>;
+function withHash({ canonical, hash }: NewLink): string {
+  return `${canonical.slice(0, -1)},"hash":"\\\\x${Buffer.from(hash).toString('hex')}"}`;
 }
 
 /** What a record doesn't say is absent, not null. */
