@@ -33,6 +33,7 @@ import { addKeyRoutes } from './keys.routes.ts';
 import { createKeyPresenter } from './keys.schema.ts';
 import { type Log } from './log.ts';
 import { normalisePath } from './normalise-path.ts';
+import { createQueryReader } from './query-reader.ts';
 import { addReleaseRoutes, type ReleaseParts } from './release.routes.ts';
 import { addPeopleRoutes } from './people.routes.ts';
 import { addRandomRoutes } from './random.routes.ts';
@@ -95,7 +96,7 @@ export function createApp(parts: AppParts): App {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  app.set('query parser', 'simple');
+  app.set('query parser', createQueryReader());
 
   app.use(beginRequest(parts));
   app.use(normalisePath);

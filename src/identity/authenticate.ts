@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Clock } from '../core/ports.ts';
 import { type Principal } from '../core/principal.ts';
@@ -97,5 +97,5 @@ export function createAuthenticator(parts: AuthenticatorParts) {
 }
 
 function digestOf(token: string): string {
-  return createHash('sha256').update(token).digest('base64');
+  return hash('sha256', token, 'base64');
 }

@@ -56,9 +56,10 @@ export function createOwnTokenCheck(parts: OwnTokensParts): TokenCheck {
     if (!claims.success) throw unauthenticated('The token lacks a claim.');
     const { aud, exp, oid: objectId, tid, appid: applicationId } = claims.data;
     if (tid !== tenantId) throw unauthenticated('The token is of another tenant.');
+    const good = { pool: isAudience(aud, 'pool'), directory: isAudience(aud, 'directory') };
     return {
       goodUntil: exp + CLOCK_TOLERANCE_SECONDS,
-      isFor: (audience) => isAudience(aud, audience),
+      isFor: (audience) => good[audience],
       ...readBinding(payload),
       async holder() {
         const principal = await principals.get(objectId, () =>
