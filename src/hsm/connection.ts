@@ -96,6 +96,7 @@ function connect(
     waitMs: options.leaseWaitMs,
     waitingLimit: options.waitingLimit,
     opensAhead: isSlow,
+    inRounds: !isSlow,
   });
   // One call at a time on the keeper's session; a thread has a keeper of its own.
   const keeperTurns = new Turns(options.waitingLimit);

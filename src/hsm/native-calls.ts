@@ -1,6 +1,5 @@
 import { ServiceError } from '../core/errors.ts';
 import { clearOpenSslErrors } from './openssl-errors.ts';
-import { LoopShare } from './loop-share.ts';
 import { type Expected, Pace } from './pace.ts';
 
 /** A call of the module in both forms that the binding has. */
@@ -25,7 +24,6 @@ export interface NativeCallOptions {
 export class NativeCalls {
   readonly #options: NativeCallOptions;
   readonly #paces = new Map<string, Pace>();
-  readonly #share = new LoopShare();
 
   constructor(options: NativeCallOptions) {
     this.#options = options;
@@ -47,11 +45,7 @@ export class NativeCalls {
       pace = new Pace(expected, this.#options.takesTurns === true);
       this.#paces.set(label, pace);
     }
-    if (pace.next()) {
-      while (this.#share.isSpent) await this.#share.nextRound();
-      return this.#inline(pace, call);
-    }
-    return this.#offLoop(label, call, deadlineMs);
+    return pace.next() ? this.#inline(pace, call) : this.#offLoop(label, call, deadlineMs);
   }
 
   #inline<T>(pace: Pace, { inline }: NativeCall<T>): T {
@@ -60,9 +54,7 @@ export class NativeCalls {
       return inline();
     } finally {
       clearOpenSslErrors();
-      const ms = performance.now() - started;
-      this.#share.spend(ms);
-      pace.measured(ms * 1000);
+      pace.measured((performance.now() - started) * 1000);
     }
   }
 

@@ -12,20 +12,28 @@ export interface SessionPoolOptions<Session> {
   readonly waitingLimit: number;
   /** All are opened at once, where that takes its time. */
   readonly opensAhead?: boolean;
+  /** For calls that run on the event loop. */
+  readonly inRounds?: boolean;
 }
 
 const CLOSE_CHECK_MS = 10;
+/** Of one round of the event loop: more would be felt by those who ask for something else. */
+const ROUND_LIMIT_MS = 2;
 
 interface Waiting<Session> {
   readonly give: (session: Session) => void;
   readonly refuse: (error: unknown) => void;
-  readonly limit: NodeJS.Timeout;
+  readonly since: number;
 }
 
 /**
  * A bounded pool with one exclusive lease an operation, held over Init and the final call: two operations on one session
  * at once answer CKR_OPERATION_ACTIVE or, worse, each other's results. Sessions are opened when first needed and are not
  * probed when borrowed (a probe took "nearly a full second" on a network HSM); one that fails is dropped instead.
+ *
+ * In rounds, who comes waits until the event loop has read what else has come in; then sessions go from hand to hand.
+ * Calls right after each other find the module's code and data in the processor's caches, which saves up to half of what a
+ * call of tens of microseconds costs between other work. A round ends after a while, so that a crowd holds up nobody else.
  */
 export class SessionPool<Session extends { close(): void }> {
   readonly #options: SessionPoolOptions<Session>;
@@ -33,6 +41,9 @@ export class SessionPool<Session extends { close(): void }> {
   readonly #waiting: Waiting<Session>[] = [];
   #open = 0;
   #isClosed = false;
+  #roundEnds = 0;
+  #isRoundDue = false;
+  #limit: NodeJS.Timeout | undefined;
 
   constructor(options: SessionPoolOptions<Session>) {
     if (!Number.isInteger(options.size) || options.size < 1)
@@ -72,10 +83,9 @@ export class SessionPool<Session extends { close(): void }> {
   /** Refuses who waits, and closes what is idle; resolves when the leased sessions have come back and are closed too. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const waiting of this.#waiting.splice(0)) {
-      clearTimeout(waiting.limit);
-      waiting.refuse(new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.'));
-    }
+    clearTimeout(this.#limit);
+    for (const { refuse } of this.#waiting.splice(0))
+      refuse(new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.'));
     for (const session of this.#idle.splice(0)) this.#drop(session);
     while (this.#open > 0) await delay(CLOSE_CHECK_MS);
   }
@@ -83,26 +93,73 @@ export class SessionPool<Session extends { close(): void }> {
   #lease(): Promise<Session> | Session {
     if (this.#isClosed)
       throw new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.');
-    const idle = this.#idle.pop();
-    if (idle !== undefined) return idle;
-    if (this.#open < this.#options.size) {
-      const session = this.#options.open();
-      this.#open += 1;
-      return session;
-    }
+    const free = this.#options.inRounds === true ? undefined : this.#free();
+    if (free !== undefined) return free;
     if (this.#waiting.length >= this.#options.waitingLimit)
       throw new ServiceError('HsmBusy', 'Too many operations wait for the HSM.');
-    return new Promise((resolve, reject) => {
-      const waiting: Waiting<Session> = {
-        give: resolve,
-        refuse: reject,
-        limit: setTimeout(() => {
-          this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-          reject(new ServiceError('HsmBusy', 'No session of the HSM came free in time.'));
-        }, this.#options.waitMs),
-      };
-      this.#waiting.push(waiting);
+    return new Promise((give, refuse) => {
+      this.#waiting.push({ give, refuse, since: performance.now() });
+      if (this.#options.inRounds === true) this.#startRound();
+      else this.#limitWaiting();
     });
+  }
+
+  /** One that is idle or may still be opened. */
+  #free(): Session | undefined {
+    const idle = this.#idle.pop();
+    if (idle !== undefined || this.#open >= this.#options.size) return idle;
+    const session = this.#options.open();
+    this.#open += 1;
+    return session;
+  }
+
+  #startRound(): void {
+    if (this.#isRoundDue) return;
+    this.#isRoundDue = true;
+    setImmediate(() => {
+      this.#isRoundDue = false;
+      this.#roundEnds = performance.now() + ROUND_LIMIT_MS;
+      this.#giveOut();
+    });
+  }
+
+  #giveOut(): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      let session: Session | undefined;
+      try {
+        session = this.#free();
+      } catch (error) {
+        this.#waiting.shift();
+        next.refuse(error);
+        continue;
+      }
+      if (session === undefined) break;
+      this.#waiting.shift();
+      next.give(session);
+    }
+    this.#limitWaiting();
+  }
+
+  /** Who waits does so in a queue, all for as long at most: the first one's limit is the one to look at. */
+  #limitWaiting(): void {
+    const [first] = this.#waiting;
+    if (this.#limit !== undefined || first === undefined) return;
+    const leftMs = first.since + this.#options.waitMs - performance.now();
+    this.#limit = setTimeout(
+      () => {
+        this.#limit = undefined;
+        this.#refuseLate();
+        this.#limitWaiting();
+      },
+      Math.max(1, Math.ceil(leftMs)),
+    ).unref();
+  }
+
+  #refuseLate(): void {
+    const now = performance.now();
+    const left = this.#waiting.findIndex(({ since }) => now - since < this.#options.waitMs);
+    for (const { refuse } of this.#waiting.splice(0, left < 0 ? this.#waiting.length : left))
+      refuse(new ServiceError('HsmBusy', 'No session of the HSM came free in time.'));
   }
 
   #giveBack(session: Session): void {
@@ -110,13 +167,14 @@ export class SessionPool<Session extends { close(): void }> {
       this.#drop(session);
       return;
     }
-    const next = this.#waiting.shift();
-    if (next === undefined) {
-      this.#idle.push(session);
+    const goesOn = this.#options.inRounds !== true || performance.now() < this.#roundEnds;
+    const next = goesOn ? this.#waiting.shift() : undefined;
+    if (next !== undefined) {
+      next.give(session);
       return;
     }
-    clearTimeout(next.limit);
-    next.give(session);
+    this.#idle.push(session);
+    if (this.#waiting.length > 0) this.#startRound();
   }
 
   #drop(session: Session): void {
@@ -126,15 +184,6 @@ export class SessionPool<Session extends { close(): void }> {
     } catch {
       // It is gone already, which is why it is dropped.
     }
-    const next = this.#waiting.shift();
-    if (next === undefined) return;
-    clearTimeout(next.limit);
-    try {
-      const fresh = this.#options.open();
-      this.#open += 1;
-      next.give(fresh);
-    } catch (error) {
-      next.refuse(error);
-    }
+    if (!this.#isClosed) this.#giveOut();
   }
 }

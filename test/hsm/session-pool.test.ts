@@ -5,12 +5,18 @@ import { SessionPool } from '../../src/hsm/session-pool.ts';
 import { openTestHsm, testIdentity } from '../support/hsm.ts';
 
 /** Sessions that only count: what the pool does with them is what is promised here. */
-function countingPool(options: { size: number; waitMs?: number; waitingLimit?: number }) {
+function countingPool(options: {
+  size: number;
+  waitMs?: number;
+  waitingLimit?: number;
+  inRounds?: boolean;
+}) {
   const counts = { opened: 0, closed: 0, inUse: 0, mostInUse: 0 };
   const pool = new SessionPool({
     size: options.size,
     waitMs: options.waitMs ?? 1_000,
     waitingLimit: options.waitingLimit ?? 100,
+    inRounds: options.inRounds ?? false,
     open: () => {
       counts.opened += 1;
       return { close: () => (counts.closed += 1) } as unknown as Session;
@@ -83,6 +89,62 @@ describe('the session pool', () => {
     await running;
     await closed;
     expect(counts.closed).toBe(1);
+  });
+});
+
+describe('a session pool that works in rounds', () => {
+  test('waits until the event loop has gone round, then goes from hand to hand', async () => {
+    const { pool } = countingPool({ size: 1, inRounds: true });
+    const seen: string[] = [];
+    const work = (name: string) =>
+      pool.withSession(() => {
+        seen.push(name);
+        return Promise.resolve();
+      });
+    const first = work('first');
+    setImmediate(() => seen.push('what came in later'));
+    const others = [work('second'), work('third')];
+    expect(seen).toEqual([]);
+    await Promise.all([first, ...others]);
+    await delay(1);
+    expect(seen).toEqual(['first', 'second', 'third', 'what came in later']);
+  });
+
+  test('leaves the event loop to others while a crowd is served', async () => {
+    const { pool } = countingPool({ size: 1, inRounds: true });
+    let rounds = 0;
+    let isDone = false;
+    const goRound = () => {
+      rounds += 1;
+      if (!isDone) setImmediate(goRound);
+    };
+    setImmediate(goRound);
+    const busy = () =>
+      pool.withSession(() => {
+        for (const end = performance.now() + 1; performance.now() < end;);
+        return Promise.resolve(rounds);
+      });
+    const seen = await Promise.all(Array.from({ length: 20 }, busy));
+    isDone = true;
+    expect(new Set(seen).size).toBeGreaterThanOrEqual(5);
+  });
+
+  test('keeps its promises to those who wait, and to those who may not', async () => {
+    const { pool, work, counts } = countingPool({
+      size: 2,
+      inRounds: true,
+      waitMs: 20,
+      waitingLimit: 3,
+    });
+    const first = [work(100), work(100)];
+    await delay(5);
+    const late = [work(), work(), work()];
+    await expect(work()).rejects.toMatchObject({ code: 'HsmBusy' });
+    for (const one of late) await expect(one).rejects.toMatchObject({ code: 'HsmBusy' });
+    await Promise.all(first);
+    await Promise.all([work(), work(), work()]);
+    expect(counts).toMatchObject({ opened: 2, mostInUse: 2 });
+    expect(pool.status).toEqual({ open: 2, inUse: 0, waiting: 0 });
   });
 });
 
