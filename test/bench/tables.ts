@@ -57,6 +57,7 @@ export function rowOf(figures: SingleFigures): Row {
     'least-most': spread(figures.ratioSpread),
     p50Ms: figures.p50Ms.toFixed(1),
     p99Ms: figures.p99Ms.toFixed(1),
+    'bare p50, p99': `${figures.bareP50Ms.toFixed(1)}, ${figures.bareP99Ms.toFixed(1)}`,
     'Managed HSM/s': comparison(figures),
   };
 }
@@ -131,7 +132,7 @@ export function printLegend(): void {
 ${machine()} bare and raw have as many.
 Medians of rounds that take turns. service: HTTPS, keep-alive, token, decision, HSM, durable audit record. bare: the same Express, TLS and JSON, doing nothing. raw: the HSM calls alone.
 limit = 1/(1/bare + 1/raw). ratioWall = service/limit. ratio = (bareCpuUs + rawCpuUs)/cpuUs, from microseconds of CPU a request; PostgreSQL's stand apart.
-p50Ms and p99Ms at half of the service's most. Managed HSM: one partition, https://learn.microsoft.com/azure/key-vault/managed-hsm/scaling-guidance (December 2025).
+p50Ms and p99Ms at half of the service's most, and the bare server's at the same pace. Managed HSM: one partition, https://learn.microsoft.com/azure/key-vault/managed-hsm/scaling-guidance (December 2025).
 `,
   );
 }
