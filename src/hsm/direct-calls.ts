@@ -60,18 +60,18 @@ export function sign(
   return lib.C_Sign(handle, data, Buffer.allocUnsafe(size));
 }
 
-/** `onBegun` is called between the two calls. */
+/** `onBegun`, where there is one, is called between the two calls. */
 export function verify(
   session: Session,
   algorithm: IAlgorithm,
   key: Key,
   data: Buffer,
   signature: Buffer,
-  onBegun: () => void,
+  onBegun?: () => void,
 ): boolean {
   const { handle, lib } = session;
   lib.C_VerifyInit(handle, Mechanism.create(algorithm), key.handle);
-  onBegun();
+  onBegun?.();
   return lib.C_Verify(handle, data, signature);
 }
 

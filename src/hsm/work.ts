@@ -1,4 +1,4 @@
-import { type Key, type Session } from 'graphene-pk11';
+import graphene, { type Key, type Session } from 'graphene-pk11';
 import { type CipherAlgorithm, type SigningAlgorithm } from '../core/algorithms.ts';
 import { type Ciphertext, type CipherParameters } from '../core/hsm.ts';
 import { type RecipientKey, type ReleaseWrap } from '../core/key-egress.ts';
@@ -9,6 +9,7 @@ import { type Capabilities } from './capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
 import * as direct from './direct-calls.ts';
 import { emptyMessage } from './empty-message.ts';
+import { returnValue } from './errors.ts';
 import { type GeneratedKey, generateWrapped } from './key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from './key-import.ts';
 import { describeObject } from './key-inspection.ts';
@@ -21,6 +22,8 @@ import { loadedMac, loadedPrivate, loadedPublic } from './templates.ts';
 
 /** RSA-4096's. */
 const SIGNATURE_LIMIT_BYTES = 512;
+/** Of HMAC-SHA256. */
+const MAC_BYTES = 32;
 
 /** Where work is done: a leased session, in the thread that it belongs to. */
 export interface Site {
@@ -162,25 +165,30 @@ const WORK = {
   /** HMAC-SHA256 by `root-seal`. */
   mac({ session, calls }: Site, { seal }: RootKeys, data: Buffer): Promise<Buffer> {
     return calls.run('sign seal', 'fast', {
-      inline: () => session.createSign(HMAC_SHA256, seal).once(data),
+      inline: () => direct.sign(session, HMAC_SHA256, seal, data, MAC_BYTES),
       offLoop: (done) => {
         session.createSign(HMAC_SHA256, seal).once(data, done);
       },
     });
   },
 
-  verifyMac(
+  async verifyMac(
     { session, calls }: Site,
     { seal }: RootKeys,
     data: Buffer,
     mac: Buffer,
   ): Promise<boolean> {
-    return calls.run('verify seal', 'fast', {
-      inline: () => session.createVerify(HMAC_SHA256, seal).once(data, mac),
-      offLoop: (done) => {
-        session.createVerify(HMAC_SHA256, seal).once(data, mac, done);
-      },
-    });
+    try {
+      return await calls.run('verify seal', 'fast', {
+        inline: () => direct.verify(session, HMAC_SHA256, seal, data, mac),
+        offLoop: (done) => {
+          session.createVerify(HMAC_SHA256, seal).once(data, mac, done);
+        },
+      });
+    } catch (error) {
+      if (returnValue(error) === 'CKR_SIGNATURE_INVALID') return false;
+      throw error;
+    }
   },
 
   /** A private or secret key, or the companion secret of an AES key. */
@@ -195,7 +203,12 @@ const WORK = {
     const owner = keeper();
     const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
     return calls.run(`load ${spec.keyType}`, spec.keyType === 'oct-HSM' ? 'fast' : 'brief', {
-      inline: () => owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(blob), template),
+      inline: () => {
+        const attributes = direct.toAttributes(template);
+        const wrapped = Buffer.from(blob);
+        const handle = direct.unwrap(owner, KEY_WRAP_PADDED, rootKeys.wrap, wrapped, attributes);
+        return new graphene.Key(handle, owner, owner.lib);
+      },
       offLoop: (done) => {
         owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(blob), template, done);
       },
