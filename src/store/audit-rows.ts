@@ -1,6 +1,7 @@
-import { CompiledQuery, type Kysely } from 'kysely';
+import { type Kysely } from 'kysely';
 import { type AuditRecord } from '../core/audit.ts';
 import { type LinkedRecord, type NewLink } from '../core/audit-chain.ts';
+import { runPrepared } from './prepared-query.ts';
 import { type AuditEventRow, type Tables } from './tables.ts';
 
 /** The columns, each with its type and the member of a record's canonical JSON that it is filled from. */
@@ -59,7 +60,8 @@ export async function insertAuditRecords(
       .insertInto('audit_chain')
       .values({ pool_id: poolId, chain: first.chain, begun_at: first.time })
       .execute();
-  await db.executeQuery(CompiledQuery.raw(INSERT, [poolId, `[${links.map(withHash).join(',')}]`]));
+  const rows = `[${links.map(withHash).join(',')}]`;
+  await runPrepared(db, 'insert-audit-records', INSERT, [poolId, rows]);
 }
 
 function withHash({ canonical, hash }: NewLink): string {

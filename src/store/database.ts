@@ -7,6 +7,7 @@ import { type StateChange } from '../core/ports.ts';
 import { insertAuditRecords } from './audit-rows.ts';
 import { CHANNEL } from './change-feed.ts';
 import { fromPostgres } from './errors.ts';
+import { POOLS } from './prepared-query.ts';
 import { type Tables } from './tables.ts';
 
 export interface DatabaseOptions {
@@ -43,15 +44,20 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
     if ('readyForQuery' in client && client.readyForQuery !== true) void client.end();
   });
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
-  pools.set(db, pool);
-  return db;
+  POOLS.set(db, pool);
+  const destroy = () => Kysely.prototype.destroy.call(db);
+  return Object.assign(db, {
+    // Kysely ends a pool that it has used itself, and no other.
+    destroy: async () => {
+      await destroy();
+      if (!pool.ending) await pool.end();
+    },
+  });
 }
-
-const pools = new WeakMap<Kysely<Tables>, pg.Pool>();
 
 /** Connections now: all, those that nobody uses, and how many queries wait for one. */
 export function connectionsOf(...databases: readonly Kysely<Tables>[]) {
-  const open = databases.flatMap((db) => pools.get(db) ?? []);
+  const open = databases.flatMap((db) => POOLS.get(db) ?? []);
   const sum = (count: (pool: pg.Pool) => number) =>
     open.reduce((total, pool) => total + count(pool), 0);
   return {

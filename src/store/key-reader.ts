@@ -4,6 +4,7 @@ import { type KeyReader } from '../core/ports.ts';
 import { decodeCursor, pageOf } from './cursors.ts';
 import { reading, type StoreContext } from './database.ts';
 import { toDeletedKey, toKeyVersion } from './key-rows.ts';
+import { preparedQuery } from './prepared-query.ts';
 import { type Tables } from './tables.ts';
 
 const NAME = /^[0-9a-z-]{1,127}$/;
@@ -12,18 +13,30 @@ const ORDINAL = /^\d{1,18}$/;
 /** Every read goes by an index on name or ordinal: its cost doesn't grow with the number of keys. */
 export function createKeyReader(context: StoreContext): KeyReader {
   const { poolId } = context;
+  const stands = { name: 'a name', version: 'a version' };
+  const undeleted = versionsOf(context.db, poolId, stands.name as KeyName).where(
+    'key.deleted_at',
+    'is',
+    null,
+  );
+  const findCurrent = preparedQuery(
+    'find-current-key',
+    undeleted.whereRef('key_version.version', '=', 'key.current_version').compile(),
+    { name: stands.name },
+  );
+  const findVersion = preparedQuery(
+    'find-key-version',
+    undeleted.where('key_version.version', '=', stands.version).compile(),
+    stands,
+  );
   return {
     findKey: (name, version) =>
       reading(context, async (db) => {
-        const row = await versionsOf(db, poolId, name)
-          .where('key.deleted_at', 'is', null)
-          .$if(version === undefined, (query) =>
-            query.whereRef('key_version.version', '=', 'key.current_version'),
-          )
-          .$if(version !== undefined, (query) =>
-            query.where('key_version.version', '=', version ?? ''),
-          )
-          .executeTakeFirst();
+        const name_key = name.toLowerCase();
+        const [row] =
+          version === undefined
+            ? await findCurrent(db, { name: name_key })
+            : await findVersion(db, { name: name_key, version });
         return row && toKeyVersion(row);
       }),
 
