@@ -57,9 +57,9 @@ function toMaterial(row: NamedVersionRow): KeyMaterial {
     ...(publicKey !== undefined && { publicKey }),
     sealed: {
       rootGeneration: row.root_generation,
-      blob: row.blob,
-      ...(row.mac_blob !== null && { macBlob: row.mac_blob }),
-      seal: row.seal,
+      blob: own(row.blob),
+      ...(row.mac_blob !== null && { macBlob: own(row.mac_blob) }),
+      seal: own(row.seal),
     },
   };
 }
@@ -93,8 +93,13 @@ function toSpec(row: KeyVersionRow): KeySpec {
 function toPublicKey(row: KeyVersionRow): PublicKey | undefined {
   if (row.public_1 === null || row.public_2 === null) return undefined;
   return row.key_type === 'RSA-HSM'
-    ? { keyType: 'RSA-HSM', n: row.public_1, e: row.public_2 }
-    : { keyType: 'EC-HSM', x: row.public_1, y: row.public_2 };
+    ? { keyType: 'RSA-HSM', n: own(row.public_1), e: own(row.public_2) }
+    : { keyType: 'EC-HSM', x: own(row.public_1), y: own(row.public_2) };
+}
+
+/** A copy. What the driver gives is a piece of 8 KiB that other pieces share: of thousands of keys each would keep one. */
+function own(bytes: Buffer): Uint8Array {
+  return Uint8Array.from(bytes);
 }
 
 export function fromKeyVersion(version: KeyVersion): Insertable<Tables['key_version']> {

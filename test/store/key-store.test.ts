@@ -56,9 +56,11 @@ const answering = async () => {
 /** Buffers compare as bytes, whatever class they came as. */
 const plain = (value: unknown): unknown =>
   JSON.parse(
-    JSON.stringify(value, (_, part: unknown) =>
-      part instanceof Uint8Array ? Buffer.from(part).toString('hex') : part,
-    ),
+    // A Buffer has become its own JSON before it comes here; `this` has it as it was.
+    JSON.stringify(value, function (this: Readonly<Record<string, unknown>>, member, part) {
+      const whole = this[member];
+      return whole instanceof Uint8Array ? Buffer.from(whole).toString('hex') : (part as unknown);
+    }),
   );
 
 describe('a version', () => {
