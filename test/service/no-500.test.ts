@@ -98,7 +98,11 @@ function expectOrderly({ status, type, text }: Answer): void {
   expect(text).not.toMatch(/node_modules|\.[jt]s:\d|at \w+ \(|select |insert into|CKR_/i);
 }
 
-const ROUTES = listRoutes();
+/** First of all what reads the whole trail, which grows with every request here. */
+const FIRST = '/audit/verify';
+const ROUTES = [...listRoutes()].sort(
+  (a, b) => Number(b.path === FIRST) - Number(a.path === FIRST),
+);
 const BODIED = ROUTES.filter(({ method, path }) => method !== 'GET' && !path.includes('/:version'));
 
 test.each(BODIED.map((route) => [route.method, route.path, route] as const))(
