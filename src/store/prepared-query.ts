@@ -30,7 +30,7 @@ export async function runPrepared<Row extends object>(
       if (!(error instanceof pg.DatabaseError && NOT_AS_PREPARED.has(error.code ?? '')))
         throw error;
     }
-  return (await db.executeQuery(CompiledQuery.raw(text, [...values]))).rows;
+  return (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]))).rows;
 }
 
 /**
