@@ -118,6 +118,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
     const supervisor = await startSupervisor({
       workers: config.workers,
       memoryLimit: config.workerMemoryLimit,
+      nodeOptions: process.env['NODE_OPTIONS'] ?? '',
       settings: {
         ...surroundings.settings,
         listen: config.listen,

@@ -10,6 +10,8 @@ export interface SupervisorOptions {
   readonly workers: number;
   /** Of a worker process's resident memory, in bytes: one that has grown past it gives way to a fresh one. */
   readonly memoryLimit: number;
+  /** NODE_OPTIONS, which worker processes have too. */
+  readonly nodeOptions: string;
   readonly settings: Omit<WorkerSettings, 'ticketKeys'>;
   /** Of the worker processes: what the PKCS#11 module reads itself, and nothing secret. */
   readonly environment: Readonly<Record<string, string>>;
@@ -50,6 +52,22 @@ const RESTART_DELAY_MS = { first: 250, most: 10_000 };
  * the limit is, a process must have grown by so much since its start, lest one that begins beyond it is replaced for ever.
  */
 const LEAST_GROWTH = 1.1;
+/**
+ * What V8's heap may take of the memory limit, and at least. Left alone it takes a part of the machine's memory for its own,
+ * and lets garbage lie that long; a process is given up for its size before its heap is full.
+ */
+const HEAP = { part: 0.75, leastMiB: 768 };
+
+/** Node's option for it, unless the operator has said another. */
+function heapLimit({
+  memoryLimit,
+  nodeOptions,
+}: Pick<SupervisorOptions, 'memoryLimit' | 'nodeOptions'>): string[] {
+  const said = [...process.execArgv, nodeOptions].join(' ');
+  if (/max[-_]old[-_]space[-_]size/.test(said)) return [];
+  const mebibytes = Math.floor((HEAP.part * memoryLimit) / 1024 ** 2);
+  return [`--max-old-space-size=${Math.max(HEAP.leastMiB, mebibytes)}`];
+}
 
 interface Watched {
   readonly process: Worker;
@@ -75,7 +93,11 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   let port = settings.listen.port;
   let identityPort: number | undefined;
 
-  cluster.setupPrimary({ exec: new URL('./worker.js', import.meta.url).pathname, silent: false });
+  cluster.setupPrimary({
+    exec: new URL('./worker.js', import.meta.url).pathname,
+    execArgv: [...heapLimit(options), ...process.execArgv],
+    silent: false,
+  });
 
   const metrics =
     options.metrics === undefined
