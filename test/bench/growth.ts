@@ -39,9 +39,9 @@ const ROUNDS = 6;
 const TIMING = { rampMs: 300, windowMs: 1_500 };
 /** A process that has just been started is slower: V8 compiles what is run often. */
 const WARM_REQUESTS = 20_000;
-/** Where what is remembered changes with use: each process has seen most of it, and has filled its caches. */
-const SETTLED_REQUESTS = 60_000;
-const WARM_MS = 60_000;
+/** Where what is remembered changes with use: each process has seen most of what there is, and has filled its caches. */
+const settledAfter = (things: number) => Math.max(60_000, 3 * things);
+const WARM_MS = 120_000;
 const FEW_KEYS = 10;
 const SMALL = 'small';
 const GROWN = 'grown';
@@ -113,9 +113,14 @@ export async function measureGrowth(
       const more = names('many', size).slice(paths.length);
       for (const path of await grown.plantKeys(more)) paths.push(path);
       say(`${size} keys planted`);
-      await compare(`${size} keys, uniformly used`, grown, planOf(grown, paths), SETTLED_REQUESTS);
+      await compare(
+        `${size} keys, uniformly used`,
+        grown,
+        planOf(grown, paths),
+        settledAfter(size),
+      );
       const zipf = { ...planOf(grown, paths), pick: 'zipf' } as const;
-      await compare(`${size} keys, Zipf-used`, grown, zipf, SETTLED_REQUESTS);
+      await compare(`${size} keys, Zipf-used`, grown, zipf, settledAfter(size));
     }
     costs = await measureCosts(small, grown, say);
   });
@@ -131,7 +136,12 @@ export async function measureGrowth(
     for (const count of [100, 10_000]) {
       const tokens = await grown.planter.ask<string[]>('principals', count);
       const plan = { ...planOf(grown, keys), tokens };
-      await compare(`${count} principals with tokens of their own`, grown, plan, SETTLED_REQUESTS);
+      await compare(
+        `${count} principals with tokens of their own`,
+        grown,
+        plan,
+        settledAfter(count),
+      );
     }
   });
 
