@@ -147,7 +147,8 @@ const LIMITS = {
   auditQueue: 10_000,
   auditBatch: 500,
   auditDeadlineMs: 10_000,
-  cachedKeys: 50_000,
+  /** Of the records of some 130,000 keys. */
+  cachedKeysBytes: 256 * 1024 * 1024,
   cachedCallers: 10_000,
   cachedDecisions: 500,
   cachedTokens: 10_000,
@@ -267,7 +268,7 @@ export async function compose(
     deadlineMs: LIMITS.auditDeadlineMs,
     requestsUnderWay: () => underWay,
   });
-  const keyReader = cacheKeys(createKeyReader(context), feed, LIMITS.cachedKeys);
+  const keyReader = cacheKeys(createKeyReader(context), feed, LIMITS.cachedKeysBytes);
   const roleStore = createRoleStore(context);
   const directoryStore = createDirectoryStore(context);
   const authorizer = await createAuthorizer({

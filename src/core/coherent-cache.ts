@@ -1,4 +1,5 @@
 import { type ChangeFeed, type StateChange } from './ports.ts';
+import { SieveCache } from './sieve-cache.ts';
 
 /**
  * A bounded cache in front of the store that is believed only while the change feed is: with the feed cut off every read
@@ -7,35 +8,34 @@ import { type ChangeFeed, type StateChange } from './ports.ts';
  */
 export class CoherentCache<V> {
   readonly #feed: ChangeFeed;
-  readonly #limit: number;
-  readonly #entries = new Map<string, V>();
+  readonly #held: SieveCache<V>;
   #changes = 0;
   #hits = 0;
   #misses = 0;
 
   /**
-   * @param limit entries at most; the one least recently used gives way
+   * @param limit of the weights of all entries together
    * @param touched which entry a change of state makes stale
+   * @param weigh an entry's weight: 1 where absent
    */
   constructor(
     feed: ChangeFeed,
     limit: number,
     touched: (change: StateChange) => { readonly key: string } | 'all' | undefined,
+    weigh?: (value: V) => number,
   ) {
-    if (!Number.isInteger(limit) || limit < 1)
-      throw new RangeError('a cache holds at least one entry');
     this.#feed = feed;
-    this.#limit = limit;
+    this.#held = new SieveCache({ limit, ...(weigh !== undefined && { weigh }) });
     feed.subscribe((change) => {
       this.#changes += 1;
       const stale = change === 'everything' ? 'all' : touched(change);
-      if (stale === 'all') this.#entries.clear();
-      else if (stale !== undefined) this.#entries.delete(stale.key);
+      if (stale === 'all') this.#held.clear();
+      else if (stale !== undefined) this.#held.delete(stale.key);
     });
   }
 
   get status(): { readonly size: number; readonly hits: number; readonly misses: number } {
-    return { size: this.#entries.size, hits: this.#hits, misses: this.#misses };
+    return { size: this.size, hits: this.#hits, misses: this.#misses };
   }
 
   /** The value under `key`: remembered, or loaded. An undefined value is never remembered. */
@@ -44,32 +44,30 @@ export class CoherentCache<V> {
       this.#misses += 1;
       return load();
     }
-    const held = this.#entries.get(key);
+    const held = this.#held.get(key);
     if (held !== undefined) {
       this.#hits += 1;
-      this.#entries.delete(key);
-      this.#entries.set(key, held);
       return held;
     }
     this.#misses += 1;
     const before = this.#changes;
     const value = await load();
-    if (value !== undefined && before === this.#changes && this.#feed.isCoherent()) {
-      this.#entries.set(key, value);
-      if (this.#entries.size > this.#limit) {
-        const oldest = this.#entries.keys().next();
-        if (!oldest.done) this.#entries.delete(oldest.value);
-      }
-    }
+    if (value !== undefined && before === this.#changes && this.#feed.isCoherent())
+      this.#held.set(key, value);
     return value;
   }
 
   /** What was remembered has turned out to be stale by itself. */
   forget(key: string): void {
-    this.#entries.delete(key);
+    this.#held.delete(key);
+  }
+
+  /** What is remembered under `key` has been added to by its owner. */
+  reweigh(key: string): void {
+    this.#held.reweigh(key);
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#held.size;
   }
 }

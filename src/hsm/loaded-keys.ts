@@ -1,6 +1,6 @@
 import { type Key } from 'graphene-pk11';
-import { LRUCache } from 'lru-cache';
 import { type KeyMaterial } from '../core/key.ts';
+import { SieveCache } from '../core/sieve-cache.ts';
 
 /** How the handles of a version come to be; each is asked for once, when first needed. */
 export interface KeyLoader {
@@ -16,25 +16,25 @@ export type KeyPart = 'private' | 'public' | 'mac';
 interface Entry {
   material: KeyMaterial;
   verified: Promise<void>;
-  readonly handles: Map<KeyPart, Promise<Key>>;
+  handles: Partial<Record<KeyPart, Promise<Key>>>;
   uses: number;
   isEvicted: boolean;
 }
 
 /**
- * The key versions that are in the HSM as session objects now: a bounded number, the least recently used giving way,
+ * The key versions that are in the HSM as session objects now: a bounded number, those not used of late giving way,
  * none destroyed while in use. A seal is verified once for each record object: records are immutable, so the same object
  * needs no second look, and another one for the same version does.
  */
 export class LoadedKeys {
   readonly #loader: KeyLoader;
-  readonly #entries: LRUCache<string, Entry>;
+  readonly #entries: SieveCache<Entry>;
   #loads = 0;
 
   constructor(loader: KeyLoader, limit: number) {
     this.#loader = loader;
-    this.#entries = new LRUCache<string, Entry>({
-      max: limit,
+    this.#entries = new SieveCache<Entry>({
+      limit,
       dispose: (entry) => {
         entry.isEvicted = true;
         if (entry.uses === 0) this.#destroy(entry);
@@ -52,11 +52,11 @@ export class LoadedKeys {
     entry.uses += 1;
     try {
       await entry.verified;
-      let handle = entry.handles.get(part);
+      let handle = entry.handles[part];
       if (handle === undefined) {
         this.#loads += 1;
         handle = this.#loader.load(material, part);
-        entry.handles.set(part, handle);
+        entry.handles[part] = handle;
       }
       return await use(await handle);
     } catch (error) {
@@ -97,7 +97,7 @@ export class LoadedKeys {
     const entry: Entry = {
       material,
       verified: this.#verify(material),
-      handles: new Map(),
+      handles: {},
       uses: 0,
       isEvicted: false,
     };
@@ -113,14 +113,15 @@ export class LoadedKeys {
   }
 
   #destroy(entry: Entry): void {
-    for (const handle of entry.handles.values())
-      handle.then(
+    const { private: own, public: open, mac } = entry.handles;
+    entry.handles = {};
+    for (const handle of [own, open, mac])
+      handle?.then(
         (key) => {
           this.#loader.destroy(key);
         },
         () => undefined,
       );
-    entry.handles.clear();
   }
 }
 
@@ -152,8 +153,8 @@ function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
 async function hasLoaded(entry: Entry, part: KeyPart): Promise<boolean> {
   try {
     await entry.verified;
-    await entry.handles.get(part);
-    return entry.handles.has(part);
+    await entry.handles[part];
+    return entry.handles[part] !== undefined;
   } catch {
     return false;
   }

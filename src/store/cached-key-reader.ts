@@ -2,17 +2,24 @@ import { CoherentCache } from '../core/coherent-cache.ts';
 import { type KeyVersion } from '../core/key.ts';
 import { type ChangeFeed, type KeyReader } from '../core/ports.ts';
 
-/** Remembers key versions that are asked for by name, until the key changes. One entry a name. */
-export function cacheKeys(reader: KeyReader, feed: ChangeFeed, limit: number): KeyReader {
-  const cache = new CoherentCache<Map<string, KeyVersion>>(feed, limit, ({ topic, id }) =>
-    topic === 'key' ? { key: id } : undefined,
+/**
+ * Remembers key versions that are asked for by name, until the key changes. One entry a name.
+ * @param limitBytes of all that is remembered, as far as it can be told
+ */
+export function cacheKeys(reader: KeyReader, feed: ChangeFeed, limitBytes: number): KeyReader {
+  const cache = new CoherentCache<Map<string, KeyVersion>>(
+    feed,
+    limitBytes,
+    ({ topic, id }) => (topic === 'key' ? { key: id } : undefined),
+    (versions) => [...versions.values()].reduce((sum, version) => sum + bytesOf(version), 0),
   );
   return {
     ...reader,
     async findKey(name, version) {
+      const key = name.toLowerCase();
       const wanted = version ?? '';
       let direct: KeyVersion | undefined;
-      const held = await cache.get(name.toLowerCase(), async () => {
+      const held = await cache.get(key, async () => {
         direct = await reader.findKey(name, version);
         return direct && new Map([[wanted, direct]]);
       });
@@ -21,7 +28,10 @@ export function cacheKeys(reader: KeyReader, feed: ChangeFeed, limit: number): K
       if (known !== undefined) return known;
       // Another version of a name that is remembered: kept only while that entry still stands.
       const found = await reader.findKey(name, version);
-      if (found !== undefined && held.size < VERSIONS_LIMIT) held.set(wanted, found);
+      if (found !== undefined && held.size < VERSIONS_LIMIT) {
+        held.set(wanted, found);
+        cache.reweigh(key);
+      }
       return found;
     },
   };
@@ -29,3 +39,22 @@ export function cacheKeys(reader: KeyReader, feed: ChangeFeed, limit: number): K
 
 /** A key may have a thousand versions; those in use are few. */
 const VERSIONS_LIMIT = 16;
+
+/** What V8 takes for the objects of a version, names and what remembers them, measured. */
+const OBJECTS_BYTES = 1_500;
+
+/** What a version takes in memory: an estimate, of what a caller can make large above all. */
+function bytesOf({ material, tags }: KeyVersion): number {
+  const { identity, publicKey, sealed } = material;
+  const halves =
+    publicKey?.keyType === 'RSA-HSM' ? [publicKey.n, publicKey.e] : [publicKey?.x, publicKey?.y];
+  const bytes = [...halves, sealed.blob, sealed.macBlob].reduce(
+    (sum, part) => sum + (part?.length ?? 0),
+    0,
+  );
+  const text = Object.entries(tags).reduce(
+    (sum, [key, value]) => sum + key.length + value.length,
+    0,
+  );
+  return OBJECTS_BYTES + bytes + 2 * (text + (identity.releasePolicy?.data.length ?? 0));
+}

@@ -27,8 +27,14 @@ export function toKeyVersion(row: NamedVersionRow): KeyVersion {
       created: Number(row.created),
       updated: Number(row.updated),
     }),
-    tags: Object.freeze(row.tags as Record<string, string>),
+    tags: toTags(row.tags as Record<string, string>),
   });
+}
+
+const NO_TAGS = Object.freeze({});
+
+function toTags(tags: Record<string, string>): KeyVersion['tags'] {
+  return Object.keys(tags).length === 0 ? NO_TAGS : Object.freeze(tags);
 }
 
 export function toDeletedKey(row: DeletedRow): DeletedKey {
@@ -48,7 +54,7 @@ function toMaterial(row: NamedVersionRow): KeyMaterial {
       pool: row.pool_id,
       name: row.name as KeyName,
       version: row.version as KeyVersionId,
-      operations: row.operations as KeyOperation[],
+      operations: toOperations(row.operations),
       exportable: row.exportable,
       origin: row.origin,
       ...(releasePolicy !== undefined && { releasePolicy }),
@@ -62,6 +68,19 @@ function toMaterial(row: NamedVersionRow): KeyMaterial {
       seal: own(row.seal),
     },
   };
+}
+
+const OPERATIONS_LIMIT = 1_000;
+const sameOperations = new Map<string, readonly KeyOperation[]>();
+
+/** Tens of thousands of keys that are remembered allow the same few sets of operations: one array of each is kept. */
+function toOperations(row: readonly string[]): readonly KeyOperation[] {
+  const text = JSON.stringify(row);
+  const known = sameOperations.get(text);
+  if (known !== undefined) return known;
+  const operations = Object.freeze(row as readonly KeyOperation[]);
+  if (sameOperations.size < OPERATIONS_LIMIT) sameOperations.set(text, operations);
+  return operations;
 }
 
 function toReleasePolicy(row: KeyVersionRow): ReleasePolicy | undefined {

@@ -22,6 +22,9 @@ const name = parseKeyName('Payments');
 let feed: FakeChangeFeed;
 let poolId: string;
 let reads: number;
+/** Room for three versions of the tests' AES keys, and not for four. */
+const LIMIT_BYTES = 6_000;
+
 let afterRead: () => Promise<unknown> | undefined;
 let cached: KeyReader;
 let writer: ReturnType<typeof createKeyWriter>;
@@ -38,7 +41,7 @@ beforeEach(async () => {
   });
   reads = 0;
   afterRead = () => undefined;
-  cached = cacheKeys(counting(createKeyReader(context)), feed, 3);
+  cached = cacheKeys(counting(createKeyReader(context)), feed, LIMIT_BYTES);
 });
 
 /** The real store, with its reads counted, and what happens between a read and its arrival. */
@@ -175,7 +178,7 @@ describe('while the feed is coherent', () => {
     },
   );
 
-  test('of more names than it may hold, the one least recently used gives way', async () => {
+  test('of more names than it may hold, one that was not used again gives way', async () => {
     const names = ['a', 'b', 'c', 'd'].map((text) => parseKeyName(text));
     for (const each of names) await add(each);
     const [a, b, c, d] = names as [typeof name, typeof name, typeof name, typeof name];
@@ -185,6 +188,24 @@ describe('while the feed is coherent', () => {
     expect(reads).toBe(4);
     await cached.findKey(b);
     expect(reads).toBe(5);
+  });
+
+  test('versions of one name count as well, and so does what a caller can make large', async () => {
+    const versions = [await add(), await add(), await add(), await add()];
+    const other = parseKeyName('other');
+    await add(other);
+    await cached.findKey(other);
+    for (const version of versions.slice(0, 3)) await cached.findKey(name, idOf(version));
+    const before = reads;
+    await cached.findKey(other);
+    expect(reads).toBe(before + 1);
+    const large = parseKeyName('large');
+    const tags = Object.fromEntries(
+      Array.from({ length: 15 }, (_, index) => [`${index}`, 'x'.repeat(256)]),
+    );
+    await writer.insertVersion({ ...newVersion(poolId, large), tags }, newChange());
+    for (let turn = 0; turn < 2; turn += 1) await cached.findKey(large);
+    expect(reads).toBe(before + 3);
   });
 });
 
@@ -199,6 +220,6 @@ test('while the feed is cut off every read goes to the store, and nothing is kep
   expect(await current()).toBe(versionOf(unheard));
 });
 
-test.each([0, -1, 1.5, Number.NaN])('a cache of %d names is refused', (limit) => {
+test.each([0, -1, 1.5, Number.NaN])('a cache of %d bytes is refused', (limit) => {
   expect(() => cacheKeys(cached, feed, limit)).toThrow(RangeError);
 });
