@@ -1,9 +1,11 @@
 import cluster, { type Worker } from 'node:cluster';
 import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { type Logger } from 'pino';
 import { ConfigError } from './config.ts';
 import { type Patience } from './http/drain.ts';
 import { startMetricsServer } from './observability/metrics-server.ts';
+import { workerOptions } from './worker-options.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
 export interface SupervisorOptions {
@@ -52,23 +54,6 @@ const RESTART_DELAY_MS = { first: 250, most: 10_000 };
  * the limit is, a process must have grown by so much since its start, lest one that begins beyond it is replaced for ever.
  */
 const LEAST_GROWTH = 1.1;
-/**
- * What V8's heap may take of the memory limit, and at least. Left alone it takes a part of the machine's memory for its own,
- * and lets garbage lie that long; a process is given up for its size before its heap is full.
- */
-const HEAP = { part: 0.75, leastMiB: 768 };
-
-/** Node's option for it, unless the operator has said another. */
-function heapLimit({
-  memoryLimit,
-  nodeOptions,
-}: Pick<SupervisorOptions, 'memoryLimit' | 'nodeOptions'>): string[] {
-  const said = [...process.execArgv, nodeOptions].join(' ');
-  if (/max[-_]old[-_]space[-_]size/.test(said)) return [];
-  const mebibytes = Math.floor((HEAP.part * memoryLimit) / 1024 ** 2);
-  return [`--max-old-space-size=${Math.max(HEAP.leastMiB, mebibytes)}`];
-}
-
 interface Watched {
   readonly process: Worker;
   lastHeard: number;
@@ -95,7 +80,15 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
 
   cluster.setupPrimary({
     exec: new URL('./worker.js', import.meta.url).pathname,
-    execArgv: [...heapLimit(options), ...process.execArgv],
+    execArgv: [
+      ...workerOptions({
+        workers,
+        cores: availableParallelism(),
+        memoryLimit: options.memoryLimit,
+        given: [...process.execArgv, options.nodeOptions],
+      }),
+      ...process.execArgv,
+    ],
     silent: false,
   });
 

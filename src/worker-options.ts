@@ -1,0 +1,27 @@
+/**
+ * What V8's heap may take of the memory limit, and at least. Left alone it takes a part of the machine's memory for its own,
+ * and lets garbage lie that long; a process is given up for its size before its heap is full.
+ */
+const HEAP = { part: 0.75, leastMiB: 768 };
+
+export interface WorkerPlace {
+  readonly workers: number;
+  /** That processes may run on. */
+  readonly cores: number;
+  /** Of a worker process's resident memory, in bytes. */
+  readonly memoryLimit: number;
+  /** Options of Node that the operator has given already, in whichever way. */
+  readonly given: readonly string[];
+}
+
+/**
+ * Node's own options for the worker processes: the heap's limit, unless the operator has said another; and where no core is
+ * left over, garbage is collected by the thread that makes it. V8's helper threads would push the event loops of all the
+ * processes aside for 20 to 30 ms at a time. What the operator gives on the command line stands after these, and wins.
+ */
+export function workerOptions({ workers, cores, memoryLimit, given }: WorkerPlace): string[] {
+  const options = workers < cores ? [] : ['--single-threaded-gc'];
+  if (given.some((option) => /max[-_]old[-_]space[-_]size/.test(option))) return options;
+  const mebibytes = Math.floor((HEAP.part * memoryLimit) / 1024 ** 2);
+  return [...options, `--max-old-space-size=${Math.max(HEAP.leastMiB, mebibytes)}`];
+}
