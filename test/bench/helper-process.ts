@@ -34,6 +34,8 @@ export function startHelper(
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), {
     env: { ...process.env, NODE_OPTIONS: '', ...environment },
     serialization: 'advanced',
+    // Like the service's own: V8's helper threads would take the cores from whatever is measured.
+    execArgv: [...process.execArgv, '--single-threaded-gc'],
   });
   const waiting = new Map<number, Asker>();
   let asked = 0;
