@@ -54,6 +54,7 @@ const RESTART_DELAY_MS = { first: 250, most: 10_000 };
  * the limit is, a process must have grown by so much since its start, lest one that begins beyond it is replaced for ever.
  */
 const LEAST_GROWTH = 1.1;
+
 interface Watched {
   readonly process: Worker;
   lastHeard: number;

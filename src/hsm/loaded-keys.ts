@@ -113,10 +113,10 @@ export class LoadedKeys {
   }
 
   #destroy(entry: Entry): void {
-    const { private: own, public: open, mac } = entry.handles;
+    const handles = Object.values(entry.handles);
     entry.handles = {};
-    for (const handle of [own, open, mac])
-      handle?.then(
+    for (const handle of handles)
+      handle.then(
         (key) => {
           this.#loader.destroy(key);
         },

@@ -1,6 +1,7 @@
 import { CoherentCache } from '../core/coherent-cache.ts';
 import { type KeyVersion } from '../core/key.ts';
 import { type ChangeFeed, type KeyReader } from '../core/ports.ts';
+import { halvesOf } from './key-rows.ts';
 
 /**
  * Remembers key versions that are asked for by name, until the key changes. One entry a name.
@@ -46,9 +47,7 @@ const OBJECTS_BYTES = 1_500;
 /** What a version takes in memory: an estimate, of what a caller can make large above all. */
 function bytesOf({ material, tags }: KeyVersion): number {
   const { identity, publicKey, sealed } = material;
-  const halves =
-    publicKey?.keyType === 'RSA-HSM' ? [publicKey.n, publicKey.e] : [publicKey?.x, publicKey?.y];
-  const bytes = [...halves, sealed.blob, sealed.macBlob].reduce(
+  const bytes = [...halvesOf(publicKey), sealed.blob, sealed.macBlob].reduce(
     (sum, part) => sum + (part?.length ?? 0),
     0,
   );

@@ -121,10 +121,14 @@ function own(bytes: Buffer): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
+/** The two numbers of a public key, in the order of their columns; none of a key that has no public half. */
+export function halvesOf(key: PublicKey | undefined): readonly (Uint8Array | undefined)[] {
+  return key?.keyType === 'RSA-HSM' ? [key.n, key.e] : [key?.x, key?.y];
+}
+
 export function fromKeyVersion(version: KeyVersion): Insertable<Tables['key_version']> {
   const { identity, spec, publicKey, sealed } = version.material;
-  const halves =
-    publicKey?.keyType === 'RSA-HSM' ? [publicKey.n, publicKey.e] : [publicKey?.x, publicKey?.y];
+  const halves = halvesOf(publicKey);
   return {
     pool_id: identity.pool,
     name_key: identity.name.toLowerCase(),
