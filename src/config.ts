@@ -98,7 +98,7 @@ const Environment = z.object({
   PKCS11_PIN_FILE: z.string().min(1).optional(),
   STRONGROOM_SESSIONS: count(1, 1024).optional(),
   STRONGROOM_WORKERS: count(1, 256).optional(),
-  STRONGROOM_WORKER_MEMORY_LIMIT_MB: count(64, 1024 * 1024).default(1_024),
+  STRONGROOM_WORKER_MEMORY_LIMIT_MB: count(64, 1024 * 1024).default(1_280),
   STRONGROOM_SOFT_DELETE_DAYS: count(7, 90).default(90),
   STRONGROOM_PURGE_PROTECTION: flag.default(false),
   STRONGROOM_ATTESTATION_AUTHORITIES: z

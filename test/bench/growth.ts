@@ -5,10 +5,10 @@ import { median, quantile, type ServiceRound } from './figures.ts';
 import { type CostRow, measureCosts } from './growth-costs.ts';
 import { type LoadPlan } from './load-plan.ts';
 import { learn, loadRound, warmUp } from './measuring.ts';
-import { type BenchService, openGenerators } from './stage.ts';
+import { openGenerators } from './stage.ts';
 
 /**
- * What becomes of the throughput of A256KW wrap as a pool grows: a small one and a grown one, each a service of its own,
+ * What becomes of the throughput of A256KW wrap as a pool grows: small ones and grown ones, each a service of its own,
  * answer in turns, so that the machine's moods meet both.
  */
 
@@ -24,7 +24,7 @@ export interface GrowthRow {
   readonly ratioSpread: readonly [number, number];
   /** grownPerSecond / smallPerSecond. */
   readonly ratioWall: number;
-  /** Of the largest process, MiB. */
+  /** Of the largest process of all, MiB. */
   readonly smallMiB: number;
   readonly grownMiB: number;
 }
@@ -41,6 +41,8 @@ const TIMING = { rampMs: 300, windowMs: 1_500 };
 const WARM_REQUESTS = 20_000;
 /** Where what is remembered changes with use: each process has seen most of what there is, and has filled its caches. */
 const settledAfter = (things: number) => Math.max(60_000, 3 * things);
+/** The same things, used otherwise. */
+const changedAfter = (things: number) => Math.max(60_000, things);
 const WARM_MS = 120_000;
 const FEW_KEYS = 10;
 const SMALL = 'small';
@@ -49,113 +51,131 @@ const BODY = JSON.stringify({ alg: 'A256KW', value: Buffer.alloc(32, 7).toString
 
 type Progress = (sentence: string) => void;
 
-/** @param only measures those kinds of growth that have this in their name */
+/** A service, and what it is asked. */
+interface Side {
+  readonly field: Field;
+  readonly plan: LoadPlan;
+}
+
+export interface GrowthOptions {
+  /** Measures those kinds of growth that have this in their name. */
+  readonly only: string;
+  /** Services of each kind. Some are slower than others for as long as they run, however alike; of several it averages out. */
+  readonly instances: number;
+}
+
 export async function measureGrowth(
   cleanup: Cleanup,
   say: Progress,
-  only: string,
+  { only, instances }: GrowthOptions,
 ): Promise<GrowthFigures> {
   const generators = openGenerators(cleanup);
-  const small = await openField(cleanup);
-  const fewKeys = await small.plantKeys(names('few', FEW_KEYS));
   const rows: GrowthRow[] = [];
-  await learn(generators, SMALL, planOf(small, fewKeys));
-  await warmUp(generators, small.service, SMALL, { requests: WARM_REQUESTS, mostMs: WARM_MS });
+
+  async function prepare(name: string, sides: readonly Side[], requests: number) {
+    for (const [index, { field, plan }] of sides.entries()) {
+      await learn(generators, `${name} ${index}`, plan);
+      await warmUp(generators, field.service, `${name} ${index}`, { requests, mostMs: WARM_MS });
+    }
+  }
+
+  /** One turn of each of them. */
+  async function turn(name: string, sides: readonly Side[]): Promise<ServiceRound> {
+    const rounds: ServiceRound[] = [];
+    for (const [index, { field }] of sides.entries())
+      rounds.push(await loadRound(generators, field.service, `${name} ${index}`, TIMING));
+    return averageOf(rounds);
+  }
+
+  const few = await openSides(cleanup, instances);
+  await prepare(SMALL, few, WARM_REQUESTS);
 
   /** @param requests until the processes, and what they remember, are as they will stay */
-  async function compare(what: string, grown: Field, plan: LoadPlan, requests = WARM_REQUESTS) {
-    await learn(generators, GROWN, plan);
-    const turn = (service: BenchService, name: string) =>
-      loadRound(generators, service, name, TIMING);
-    await warmUp(generators, grown.service, GROWN, { requests, mostMs: WARM_MS });
-    const rounds: { few: ServiceRound; many: ServiceRound }[] = [];
+  async function compare(what: string, grown: readonly Side[], requests = WARM_REQUESTS) {
+    await prepare(GROWN, grown, requests);
+    const rounds: { small: ServiceRound; large: ServiceRound }[] = [];
     for (let round = 0; round < ROUNDS; round += 1)
-      rounds.push({
-        few: await turn(small.service, SMALL),
-        many: await turn(grown.service, GROWN),
-      });
-    const ratios = rounds.map(({ few, many }) => few.cpuUs / many.cpuUs);
+      rounds.push({ small: await turn(SMALL, few), large: await turn(GROWN, grown) });
+    const ratios = rounds.map(({ small, large }) => small.cpuUs / large.cpuUs);
     const row: GrowthRow = {
       what,
-      smallPerSecond: median(rounds.map(({ few }) => few.perSecond)),
-      grownPerSecond: median(rounds.map(({ many }) => many.perSecond)),
-      smallCpuUs: median(rounds.map(({ few }) => few.cpuUs)),
-      grownCpuUs: median(rounds.map(({ many }) => many.cpuUs)),
-      grownPostgresCpuUs: median(rounds.map(({ many }) => many.postgresCpuUs)),
+      smallPerSecond: median(rounds.map(({ small }) => small.perSecond)),
+      grownPerSecond: median(rounds.map(({ large }) => large.perSecond)),
+      smallCpuUs: median(rounds.map(({ small }) => small.cpuUs)),
+      grownCpuUs: median(rounds.map(({ large }) => large.cpuUs)),
+      grownPostgresCpuUs: median(rounds.map(({ large }) => large.postgresCpuUs)),
       ratio: median(ratios),
       ratioSpread: [quantile(ratios, 0), quantile(ratios, 1)],
-      ratioWall: median(rounds.map(({ few, many }) => many.perSecond / few.perSecond)),
-      smallMiB: largest(small.service),
-      grownMiB: largest(grown.service),
+      ratioWall: median(rounds.map(({ small, large }) => large.perSecond / small.perSecond)),
+      smallMiB: largest(few),
+      grownMiB: largest(grown),
     };
     rows.push(row);
     say(`${what}: ratio ${row.ratio.toFixed(2)}, ${Math.round(row.grownMiB)} MiB`);
   }
 
-  /** A grown service of its own for each kind of growth, so that one doesn't hide another. */
-  async function growing(kind: string, measure: (grown: Field) => Promise<void>) {
+  /** Grown services of their own for each kind of growth, so that one doesn't hide another. */
+  async function growing(kind: string, measure: (grown: readonly Side[]) => Promise<void>) {
     if (!kind.includes(only)) return;
     const own = nested(cleanup);
-    await measure(await openField(own));
+    await measure(await openSides(own, instances));
     await own.run();
   }
 
   let costs: readonly CostRow[] = [];
-  await growing('keys', async (grown) => {
-    const paths = [...(await grown.plantKeys(names('many', FEW_KEYS)))];
-    await compare(
-      '10 keys (the same again: how even the machine is)',
-      grown,
-      planOf(grown, paths),
-      5,
-    );
+  await growing('keys', async (sides) => {
+    await compare('10 keys (the same again: how even the machine is)', sides);
+    let planted = FEW_KEYS;
+    let grown = sides;
     for (const size of [10_000, 100_000]) {
-      const more = names('many', size).slice(paths.length);
-      for (const path of await grown.plantKeys(more)) paths.push(path);
+      const more = names(size).slice(planted);
+      planted = size;
+      grown = await eachOf(grown, async ({ field, plan }) => ({
+        field,
+        plan: planOf(field, [...plan.requests.map(keyOf), ...(await field.plantKeys(more))]),
+      }));
       say(`${size} keys planted`);
-      await compare(
-        `${size} keys, uniformly used`,
-        grown,
-        planOf(grown, paths),
-        settledAfter(size),
-      );
-      const zipf = { ...planOf(grown, paths), pick: 'zipf' } as const;
-      await compare(`${size} keys, Zipf-used`, grown, zipf, settledAfter(size));
+      await compare(`${size} keys, uniformly used`, grown, settledAfter(size));
+      const zipf = grown.map(({ field, plan }) => ({
+        field,
+        plan: { ...plan, pick: 'zipf' as const },
+      }));
+      await compare(`${size} keys, Zipf-used`, zipf, changedAfter(size));
     }
-    costs = await measureCosts(small, grown, say);
+    const [small, large] = [few[0], grown[0]];
+    if (small !== undefined && large !== undefined)
+      costs = await measureCosts(small.field, large.field, say);
   });
 
-  await growing('assignments', async (grown) => {
-    const keys = await grown.plantKeys(names('few', FEW_KEYS));
-    await grown.planter.ask('assignments', 100_000);
-    await compare('100000 role assignments', grown, planOf(grown, keys));
+  await growing('assignments', async (sides) => {
+    for (const { field } of sides) await field.planter.ask('assignments', 100_000);
+    await compare('100000 role assignments', sides);
   });
 
-  await growing('principals', async (grown) => {
-    const keys = await grown.plantKeys(names('few', FEW_KEYS));
-    for (const count of [100, 10_000]) {
-      const tokens = await grown.planter.ask<string[]>('principals', count);
-      const plan = { ...planOf(grown, keys), tokens };
+  await growing('principals', async (sides) => {
+    for (const count of [100, 10_000])
       await compare(
         `${count} principals with tokens of their own`,
-        grown,
-        plan,
+        await eachOf(sides, async ({ field, plan }) => {
+          const tokens = await field.planter.ask<string[]>('principals', count);
+          return { field, plan: { ...plan, tokens } };
+        }),
         settledAfter(count),
       );
-    }
   });
 
-  await growing('records', async (grown) => {
-    const keys = await grown.plantKeys(names('few', FEW_KEYS));
+  await growing('records', async (sides) => {
     let from = 0;
     for (const count of [1_000_000, 10_000_000]) {
-      const started = performance.now();
-      await grown.planter.ask('records', { from, count });
+      for (const { field } of sides) {
+        const started = performance.now();
+        await field.planter.ask('records', { from, count });
+        say(
+          `${count} audit records planted in ${Math.round((performance.now() - started) / 1000)} s`,
+        );
+      }
       from = count;
-      say(
-        `${count} audit records planted in ${Math.round((performance.now() - started) / 1000)} s`,
-      );
-      await compare(`${count} audit records (planted)`, grown, planOf(grown, keys));
+      await compare(`${count} audit records (planted)`, sides);
     }
   });
   return { growth: rows, costs };
@@ -168,23 +188,60 @@ function nested(cleanup: Cleanup): Cleanup {
   return own;
 }
 
-function planOf({ service, token }: Field, paths: readonly string[]): LoadPlan {
+/** Small ones, to begin with. */
+async function openSides(cleanup: Cleanup, instances: number): Promise<readonly Side[]> {
+  const sides: Side[] = [];
+  for (let opened = 0; opened < instances; opened += 1) {
+    const field = await openField(cleanup);
+    sides.push({ field, plan: planOf(field, await field.plantKeys(names(FEW_KEYS))) });
+  }
+  return sides;
+}
+
+/** One after the other. */
+async function eachOf(
+  sides: readonly Side[],
+  grow: (side: Side) => Promise<Side>,
+): Promise<readonly Side[]> {
+  const grown: Side[] = [];
+  for (const side of sides) grown.push(await grow(side));
+  return grown;
+}
+
+const WRAP = '/wrapkey';
+
+function planOf({ service, token }: Field, keys: readonly string[]): LoadPlan {
   return {
     port: service.port,
-    requests: paths.map((path) => ({ method: 'POST', path: `${path}/wrapkey`, body: BODY })),
+    requests: keys.map((key) => ({ method: 'POST', path: `${key}${WRAP}`, body: BODY })),
     pick: 'uniform',
     tokens: [token],
   };
 }
 
+/** The path of the key that is wrapped with. */
+function keyOf({ path }: LoadPlan['requests'][number]): string {
+  return path.slice(0, -WRAP.length);
+}
+
+function averageOf(rounds: readonly ServiceRound[]): ServiceRound {
+  const mean = (read: (round: ServiceRound) => number) =>
+    rounds.reduce((sum, round) => sum + read(round), 0) / rounds.length;
+  return {
+    perSecond: mean(({ perSecond }) => perSecond),
+    cpuUs: mean(({ cpuUs }) => cpuUs),
+    postgresCpuUs: mean(({ postgresCpuUs }) => postgresCpuUs),
+  };
+}
+
 /** Spread over the alphabet, as people's names are. */
-function names(kind: string, count: number): string[] {
+function names(count: number): string[] {
   return Array.from(
     { length: count },
-    (_, index) => `${((index * 2_654_435_761) % 2 ** 32).toString(16)}-${kind}-${index}`,
+    (_, index) => `${((index * 2_654_435_761) % 2 ** 32).toString(16)}-key-${index}`,
   );
 }
 
-function largest(service: BenchService): number {
-  return Math.max(...service.pids().map(residentMiB));
+function largest(sides: readonly Side[]): number {
+  return Math.max(...sides.flatMap(({ field }) => field.service.pids().map(residentMiB)));
 }

@@ -1,5 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { workerOptions } from '../../src/worker-options.ts';
+import { processCount } from './process-count.ts';
 
 /** A process of the bench's own, which does what it is asked for by name, one answer to each question. */
 export interface HelperProcess {
@@ -26,6 +29,14 @@ interface Reply {
   readonly error?: string;
 }
 
+/** Garbage is collected as in the service's processes: the comparison is fair, and nobody takes the others' cores for it. */
+const LIKE_THE_SERVICE = workerOptions({
+  workers: processCount(),
+  cores: availableParallelism(),
+  memoryLimit: 1024 ** 3,
+  given: [],
+});
+
 /** @param file beside this one */
 export function startHelper(
   file: string,
@@ -34,8 +45,7 @@ export function startHelper(
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), {
     env: { ...process.env, NODE_OPTIONS: '', ...environment },
     serialization: 'advanced',
-    // Like the service's own: V8's helper threads would take the cores from whatever is measured.
-    execArgv: [...process.execArgv, '--single-threaded-gc'],
+    execArgv: [...process.execArgv, ...LIKE_THE_SERVICE],
   });
   const waiting = new Map<number, Asker>();
   let asked = 0;

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { measureGrowth } from './growth.ts';
 import { measureMixed } from './mixed.ts';
 import { OPERATIONS } from './operations.ts';
@@ -24,7 +24,17 @@ interface Options {
   readonly growth?: boolean;
   readonly json?: string;
   readonly only?: string;
+  readonly instances: number;
   readonly profile?: string;
+}
+
+const MOST_INSTANCES = 8;
+
+function instancesOf(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1 || number > MOST_INSTANCES)
+    throw new InvalidArgumentError(`a whole number from 1 to ${MOST_INSTANCES}.`);
+  return number;
 }
 
 const program = new Command('npm run bench --')
@@ -40,6 +50,12 @@ const program = new Command('npm run bench --')
     '--only <text>',
     'only operations whose name has this in it; of growth: keys, assignments, principals or records',
   )
+  .option(
+    '--instances <number>',
+    'of growth: services of each kind, since some are slower than others however alike',
+    instancesOf,
+    1,
+  )
   .option('--profile <folder>', "write V8's CPU profiles of the service's processes there")
   .showHelpAfterError();
 
@@ -47,11 +63,11 @@ const say = (line: string) => process.stderr.write(`${line}\n`);
 
 /** What is printed and written, by mode. */
 async function run(cleanup: Cleanup, options: Options): Promise<object> {
-  const { quick = false, mixed = false, growth = false, only = '', profile } = options;
+  const { quick = false, mixed = false, growth = false, only = '', instances, profile } = options;
   if ([quick, mixed, growth].filter(Boolean).length > 1)
     throw new Error('--quick, --mixed and --growth exclude each other.');
   if (growth) {
-    const grown = await measureGrowth(cleanup, say, only);
+    const grown = await measureGrowth(cleanup, say, { only, instances });
     printTable(grown.growth.map(growthRowOf));
     process.stdout.write('\n');
     printTable(grown.costs.map(costRowOf));

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts';
 import { prepareSoftHsmToken } from '../../src/setup/softhsm-token.ts';
 import { fetchToken } from '../support/client.ts';
@@ -19,6 +18,7 @@ import {
 import { type Cleanup } from './cleanup.ts';
 import { processTree } from './cpu-time.ts';
 import { type HelperProcess, startHelper } from './helper-process.ts';
+import { processCount } from './process-count.ts';
 
 /** What is compared, and what loads it: all on this machine, in processes of their own. */
 
@@ -35,11 +35,6 @@ export interface BenchService extends Target {
   readonly admin: Awaited<ReturnType<typeof signInAdministrator>>;
   /** A token of a new principal, from the directory's token endpoint. */
   newPrincipal(): Promise<{ readonly id: string; readonly token: string }>;
-}
-
-/** Of the service and, as many, of what it is compared with. */
-export function processCount(): number {
-  return Number(process.env['STRONGROOM_WORKERS'] ?? availableParallelism());
 }
 
 /** What limits callers is not what is measured. */

@@ -3,7 +3,7 @@ import { type CostRow } from './growth-costs.ts';
 import { type GrowthRow } from './growth.ts';
 import { type MixedFigures } from './mixed.ts';
 import { type SingleFigures } from './single-operations.ts';
-import { processCount } from './stage.ts';
+import { processCount } from './process-count.ts';
 
 /** What people read. */
 
@@ -98,7 +98,7 @@ export function printGrowthLegend(): void {
   process.stdout.write(
     `
 ${machine()}
-Two services in turns, a small one (10 keys, one principal) and a grown one. ratio: throughput for the same CPU time of the service's processes, smallCpuUs/grownCpuUs; PostgreSQL's stand apart. MiB: resident memory of the largest process.
+Services in turns, small ones (10 keys, one principal) and grown ones. ratio: throughput for the same CPU time of the service's processes, smallCpuUs/grownCpuUs; PostgreSQL's stand apart. MiB: resident memory of the largest process of all.
 Zipf: the n-th key comes in proportion to 1/n. The many keys are one AES key under many names, each with a seal of its own that the HSM made. Tokens of many principals are signed in the HSM by the directory's own key, past the token endpoint.
 Audit records are planted: rows like the service's own, without valid hashes, and marked as counted for the usage tables.
 `,

@@ -21,7 +21,7 @@ describe('its heap', () => {
     ['has a part of the memory limit', 4 * GIB, '--max-old-space-size=3072'],
     ['has what it needs however low that is', GIB / 4, '--max-old-space-size=768'],
   ])('%s', (_, memoryLimit, option) => {
-    expect(workerOptions({ ...place, memoryLimit })).toEqual([option]);
+    expect(workerOptions({ ...place, memoryLimit })).toContain(option);
   });
 
   test.each([
@@ -29,7 +29,7 @@ describe('its heap', () => {
     [['--inspect', '--max_old_space_size=512']],
     [['--trace-warnings --max-old-space-size=512']],
   ])('is what the operator has said: %j', (given) => {
-    expect(workerOptions({ ...place, given })).toEqual([]);
+    expect(workerOptions({ ...place, given })).toEqual([expect.stringContaining('growing')]);
   });
 });
 
