@@ -150,6 +150,7 @@ const LIMITS = {
   /** Of the records of some 130,000 keys. */
   cachedKeysBytes: 256 * 1024 * 1024,
   cachedCallers: 10_000,
+  sharedPolicies: 1_000,
   cachedDecisions: 500,
   cachedTokens: 10_000,
   countedKeys: 10_000,
@@ -276,6 +277,7 @@ export async function compose(
     feed,
     clock,
     callers: LIMITS.cachedCallers,
+    sharedPolicies: LIMITS.sharedPolicies,
     decisions: LIMITS.cachedDecisions,
     onError: (error, question) => {
       log.error({ err: error, ...question }, 'a decision failed: denied');

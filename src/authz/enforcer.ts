@@ -6,7 +6,8 @@ import { ServiceError } from '../core/errors.ts';
 import { type Authorizer, type ChangeFeed, type Clock, type PolicyReader } from '../core/ports.ts';
 import { type Principal } from '../core/principal.ts';
 import { coveringScopes, type Scope } from '../core/role.ts';
-import { CALLER, createPolicyAdapter } from './policy-adapter.ts';
+import { CALLER, createPolicyAdapter, readLines } from './policy-adapter.ts';
+import { sharePolicies } from './shared-policies.ts';
 
 const MODEL_FILE = new URL('../../policies/model.conf', import.meta.url);
 
@@ -16,7 +17,9 @@ export interface AuthorizerOptions {
   readonly clock: Clock;
   /** Callers whose policy is kept in memory, at most. */
   readonly callers: number;
-  /** Casbin's answers remembered for each of them, at most. */
+  /** Policies that several callers can have in common, at most. */
+  readonly sharedPolicies: number;
+  /** Casbin's answers remembered for each policy, at most. */
   readonly decisions: number;
   readonly onError: (error: unknown, question: DecisionQuestion) => void;
 }
@@ -28,13 +31,18 @@ interface DecisionQuestion {
   readonly scope: Scope;
 }
 
-/** One caller's policy, and what has been decided by it. It is thrown away when the policy changes. */
-interface CallerPolicy {
+/** An enforcer, and what it has answered. Callers whose lines are the same have the same one. */
+interface Policy {
   readonly enforcer: Enforcer;
-  /** When the first of its assignments ends by itself; seconds since 1970-01-01 UTC. */
-  readonly endsAt: number;
   /** By action and the exact scope that Casbin was asked about: a role held at `/` takes one line, not one a key. */
   readonly decided: Map<string, boolean>;
+}
+
+/** It is thrown away when the caller's policy changes. */
+interface CallerPolicy {
+  readonly policy: Policy;
+  /** When the first of its assignments ends by itself; seconds since 1970-01-01 UTC. */
+  readonly endsAt: number;
 }
 
 interface OpenAuthorizer extends Authorizer {
@@ -47,7 +55,13 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Open
   if (!Number.isInteger(options.decisions) || options.decisions < 1)
     throw new RangeError('at least one decision is remembered');
   const modelText = await readFile(MODEL_FILE, 'utf8');
-  const adapter = createPolicyAdapter(options.policies);
+  const adapter = createPolicyAdapter();
+  const policyOf = sharePolicies<Policy>(options.sharedPolicies, async (lines) => {
+    const enforcer = await newEnforcer(newModelFromString(modelText));
+    enforcer.setAdapter(adapter);
+    await enforcer.loadFilteredPolicy(lines);
+    return { enforcer, decided: new Map() };
+  });
   const seconds = () => options.clock.now().getTime() / 1000;
   let inGroups = false;
   // A change of one's own assignments drops one's entry; a group's assignments may be anyone's, and so may a role's
@@ -59,30 +73,25 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Open
   });
 
   async function load(principalIds: readonly string[]): Promise<CallerPolicy> {
-    const enforcer = await newEnforcer(newModelFromString(modelText));
-    enforcer.setAdapter(adapter);
-    let endsAt = Number.POSITIVE_INFINITY;
-    const onEnd = (first: number) => {
-      endsAt = first;
-    };
-    await enforcer.loadFilteredPolicy({ principalIds, now: seconds(), onEnd });
-    return { enforcer, endsAt, decided: new Map() };
+    const { endsAt, ...lines } = await readLines(options.policies, principalIds, seconds());
+    return { policy: await policyOf(lines), endsAt };
   }
 
   async function decide(principal: Principal, action: Action, scope: Scope): Promise<boolean> {
     const principalIds = [principal.objectId, ...principal.groups];
     if (principalIds.length > 1) inGroups = true;
     const key = principalIds.length === 1 ? principal.objectId : principalIds.sort().join('\0');
-    let policy = await cache.get(key, () => load(principalIds));
-    if (policy !== undefined && seconds() >= policy.endsAt) {
+    let held = await cache.get(key, () => load(principalIds));
+    if (held !== undefined && seconds() >= held.endsAt) {
       cache.forget(key);
-      policy = await cache.get(key, () => load(principalIds));
+      held = await cache.get(key, () => load(principalIds));
     }
-    if (policy === undefined) return false;
+    if (held === undefined) return false;
+    const { policy } = held;
     return coveringScopes(scope).some((covering) => isHeldAt(policy, action, covering));
   }
 
-  function isHeldAt({ enforcer, decided }: CallerPolicy, action: Action, scope: Scope): boolean {
+  function isHeldAt({ enforcer, decided }: Policy, action: Action, scope: Scope): boolean {
     const question = `${action} ${scope}`;
     const known = decided.get(question);
     if (known !== undefined) return known;

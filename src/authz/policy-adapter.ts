@@ -1,13 +1,12 @@
 import { type FilteredAdapter, type Model } from 'casbin';
 import { type PolicyReader } from '../core/ports.ts';
 
-/** Which lines an enforcer needs: those of one caller and the groups it is in. */
-interface PolicyFilter {
-  readonly principalIds: readonly string[];
-  /** Seconds since 1970-01-01 UTC: assignments that have ended by then are left out. */
-  readonly now: number;
-  /** Told when the first of the others ends. */
-  readonly onEnd: (endsAt: number) => void;
+/** What an enforcer is loaded with: the lines of one caller and the groups it is in. */
+export interface PolicyLines {
+  /** Role and action. */
+  readonly permissions: readonly (readonly [string, string])[];
+  /** CALLER, role and scope. */
+  readonly assignments: readonly (readonly [string, string, string])[];
 }
 
 /**
@@ -17,33 +16,46 @@ interface PolicyFilter {
 export const CALLER = 'caller';
 
 /**
- * Casbin's adapter over the store. Only ever filtered: the lines of one caller, however many others there are. Policies
- * are written by the stores, in the transaction of the change that they belong to, so saving through Casbin is refused.
+ * The lines of these principals, however many others there are, without assignments that have ended.
+ * @param now seconds since 1970-01-01 UTC
+ * @returns and when the first of the assignments ends: seconds likewise, infinity where none does
  */
-export function createPolicyAdapter(policies: PolicyReader): FilteredAdapter {
+export async function readLines(
+  policies: PolicyReader,
+  principalIds: readonly string[],
+  now: number,
+): Promise<PolicyLines & { readonly endsAt: number }> {
+  const { permissions, assignments } = await policies.policyOf(principalIds);
+  const lasting = assignments.filter(({ expiresOn = Number.POSITIVE_INFINITY }) => now < expiresOn);
+  return {
+    permissions: permissions.map(({ roleDefinitionId, action }) => [roleDefinitionId, action]),
+    assignments: lasting.map(({ roleDefinitionId, scope }) => [CALLER, roleDefinitionId, scope]),
+    endsAt: Math.min(...lasting.flatMap(({ expiresOn }) => expiresOn ?? [])),
+  };
+}
+
+/**
+ * Casbin's adapter over lines that were read from the store. Only ever filtered, never the whole. Policies are written by the
+ * stores, in the transaction of the change that they belong to, so saving through Casbin is refused.
+ */
+export function createPolicyAdapter(): FilteredAdapter {
   const refuse = () => Promise.reject(new Error('policies are written by the stores'));
   return {
     isFiltered: () => true,
     loadPolicy: () => Promise.reject(new Error('policies are never loaded as a whole')),
-    async loadFilteredPolicy(model: Model, { principalIds, now, onEnd }: PolicyFilter) {
-      const policy = await policies.policyOf(principalIds);
-      const { permissions } = policy;
-      const assignments = policy.assignments.filter(
-        ({ expiresOn = Number.POSITIVE_INFINITY }) => now < expiresOn,
-      );
-      const ends = assignments.flatMap(({ expiresOn }) => expiresOn ?? []);
-      if (ends.length > 0) onEnd(Math.min(...ends));
+    loadFilteredPolicy(model: Model, { permissions, assignments }: PolicyLines) {
       // Not line by line: addPolicy looks through all lines before it, and took 2 s for a caller with 20,000 assignments.
       model.addPolicies(
         'p',
         'p',
-        permissions.map(({ roleDefinitionId, action }) => [roleDefinitionId, action]),
+        permissions.map((line) => [...line]),
       );
       model.addPolicies(
         'g',
         'g',
-        assignments.map(({ roleDefinitionId, scope }) => [CALLER, roleDefinitionId, scope]),
+        assignments.map((line) => [...line]),
       );
+      return Promise.resolve();
     },
     savePolicy: refuse,
     addPolicy: refuse,

@@ -124,6 +124,7 @@ async function setUp(held: Held[], feed = new FakeChangeFeed()) {
     policies,
     feed,
     callers: 1000,
+    sharedPolicies: 100,
     decisions: 1000,
     onError: (error) => errors.push(error),
   });

@@ -19,12 +19,13 @@ let feed: FakeChangeFeed;
 let errors: unknown[];
 let authorizer: Authorizer;
 
-const open = (limits: { callers?: number; decisions?: number } = {}) =>
+const open = (limits: { callers?: number; sharedPolicies?: number; decisions?: number } = {}) =>
   createAuthorizer({
     policies,
     feed,
     clock,
     callers: 100,
+    sharedPolicies: 100,
     decisions: 100,
     ...limits,
     onError: (error) => errors.push(error),
@@ -195,6 +196,17 @@ describe('while the feed is coherent', () => {
     expect(policies.reads).toBe(2);
   });
 
+  test('of callers that may do the same, one that loses it takes it from nobody else', async () => {
+    await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([true, true]);
+    policies.revoke('alice');
+    feed.tell({ topic: 'assignment', id: 'alice' });
+    await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([false, true]);
+    policies.assign('alice', 'signer', '/keys/b');
+    feed.tell({ topic: 'assignment', id: 'alice' });
+    await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([false, true]);
+    await expect(maySign('alice', '/keys/b')).resolves.toBe(true);
+  });
+
   test('decisions that begin together see one policy each, none a mixture', async () => {
     const together = Array.from({ length: 50 }, (_, index) =>
       maySign(index % 2 === 0 ? 'alice' : 'stranger', `/keys/k${index}`),
@@ -271,6 +283,7 @@ describe('size', () => {
   test.each([0, -1, 1.5, Number.NaN])('a limit of %d is refused', async (limit) => {
     await expect(open({ callers: limit })).rejects.toThrow(RangeError);
     await expect(open({ decisions: limit })).rejects.toThrow(RangeError);
+    await expect(open({ sharedPolicies: limit })).rejects.toThrow(RangeError);
   });
 });
 

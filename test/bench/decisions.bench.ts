@@ -76,6 +76,7 @@ function openAuthorizer(): Promise<Authorizer> {
     feed,
     clock: { now: () => new Date() },
     callers: REMEMBERED,
+    sharedPolicies: 100,
     decisions: 500,
     onError: (error) => {
       throw error;
