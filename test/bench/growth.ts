@@ -40,10 +40,10 @@ const TIMING = { rampMs: 300, windowMs: 1_500 };
 /** A process that has just been started is slower: V8 compiles what is run often. */
 const WARM_REQUESTS = 20_000;
 /** Where what is remembered changes with use: each process has seen most of what there is, and has filled its caches. */
-const settledAfter = (things: number) => Math.max(60_000, 3 * things);
+const settledAfter = (things: number) => Math.max(100_000, 3 * things);
 /** The same things, used otherwise. */
 const changedAfter = (things: number) => Math.max(60_000, things);
-const WARM_MS = 120_000;
+const WARM_MS = 240_000;
 const FEW_KEYS = 10;
 const SMALL = 'small';
 const GROWN = 'grown';
