@@ -14,14 +14,19 @@ const ORDINAL = /^\d{1,18}$/;
 export function createKeyReader(context: StoreContext): KeyReader {
   const { poolId } = context;
   const stands = { name: 'a name', version: 'a version' };
-  const undeleted = versionsOf(context.db, poolId, stands.name as KeyName).where(
-    'key.deleted_at',
-    'is',
-    null,
-  );
+  const named = versionsOf(context.db, poolId, stands.name as KeyName);
+  const undeleted = named.where('key.deleted_at', 'is', null);
   const findCurrent = preparedQuery(
     'find-current-key',
     undeleted.whereRef('key_version.version', '=', 'key.current_version').compile(),
+    { name: stands.name },
+  );
+  const findDeleted = preparedQuery(
+    'find-deleted-key',
+    named
+      .where('key.deleted_at', 'is not', null)
+      .whereRef('key_version.version', '=', 'key.current_version')
+      .compile(),
     { name: stands.name },
   );
   const findVersion = preparedQuery(
@@ -63,10 +68,7 @@ export function createKeyReader(context: StoreContext): KeyReader {
 
     findDeletedKey: (name) =>
       reading(context, async (db) => {
-        const row = await currentVersions(db, poolId)
-          .where('key.deleted_at', 'is not', null)
-          .where('key.name_key', '=', name.toLowerCase())
-          .executeTakeFirst();
+        const [row] = await findDeleted(db, { name: name.toLowerCase() });
         return row && toDeletedKey(row);
       }),
 

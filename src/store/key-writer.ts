@@ -27,12 +27,11 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
     async insertVersion(version, change, onlyAfter) {
       const { name, version: id } = version.material.identity;
       const inserted = await changing(context, change, told(name), async (trx) => {
-        if (onlyAfter === undefined)
-          await trx
-            .insertInto('key')
-            .values({ pool_id: poolId, name_key: name.toLowerCase(), name, current_version: id })
-            .onConflict((conflict) => conflict.doNothing())
-            .execute();
+        if (onlyAfter === undefined && (await insertKey(trx, name, id))) {
+          // Nobody else sees it yet; its only version is current already, and it can't have a rotation policy.
+          await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
+          return true;
+        }
         const key = await lockKey(trx, poolId, name);
         if (isDeleted(key)) throw keyIsDeleted(name);
         if (onlyAfter !== undefined && (await newestVersion(trx, poolId, name)) !== onlyAfter)
@@ -134,6 +133,16 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
         return name;
       }),
   };
+
+  /** Whether there was none of that name. */
+  async function insertKey(trx: Trx, name: KeyName, version: string): Promise<boolean> {
+    const { numInsertedOrUpdatedRows = 0n } = await trx
+      .insertInto('key')
+      .values({ pool_id: poolId, name_key: name.toLowerCase(), name, current_version: version })
+      .onConflict((conflict) => conflict.doNothing())
+      .executeTakeFirst();
+    return numInsertedOrUpdatedRows > 0n;
+  }
 
   /** Removes the key that `choose` has locked, and the grants that were made for it. */
   async function removing(
