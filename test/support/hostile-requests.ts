@@ -205,7 +205,55 @@ const SOUND: readonly (readonly [RegExp, readonly object[]])[] = [
     ],
   ],
   [/applications$/, [{ displayName: 'x' }]],
+  [
+    /applications\/:id$/,
+    [
+      {
+        keyCredentials: [
+          {
+            type: 'AsymmetricX509Cert',
+            usage: 'Verify',
+            key: Buffer.alloc(300, 0x30).toString('base64'),
+            displayName: 'x',
+          },
+        ],
+      },
+    ],
+  ],
+  [
+    /federatedIdentityCredentials$/,
+    [
+      {
+        name: 'x',
+        issuer: 'https://issuer.invalid',
+        subject: 's',
+        audiences: ['api://x'],
+        description: 'd',
+      },
+    ],
+  ],
   [/servicePrincipals$/, [{ appId: GUID }]],
+  [/servicePrincipals\/:id$/, [{ accountEnabled: true }]],
+  [
+    /users(\/:id)?$/,
+    [
+      {
+        displayName: 'x',
+        userPrincipalName: 'x@example.org',
+        accountEnabled: true,
+        identities: [
+          { signInType: 'federated', issuer: 'https://issuer.invalid', issuerAssignedId: 's' },
+        ],
+      },
+    ],
+  ],
+  [/groups$/, [{ displayName: 'x', description: 'd' }]],
+  [/\$ref$/, [{ '@odata.id': `https://localhost/v1.0/directoryObjects/${GUID}` }]],
+  [/getByIds$/, [{ ids: [GUID], types: ['user'] }]],
+  [
+    /token$/,
+    [{ grant_type: 'client_credentials', client_id: GUID, client_secret: 'x', scope: '/.default' }],
+  ],
   [
     /Password$/,
     [
@@ -216,8 +264,12 @@ const SOUND: readonly (readonly [RegExp, readonly object[]])[] = [
 ];
 /** For a route that has no line above: all names that any route knows. */
 const EVERYTHING = Object.assign({}, ...SOUND.flatMap(([, bodies]) => bodies)) as unknown as object;
+/** For those that read none. */
+const UNREAD = { value: 'x' };
+const BODILESS = /(rotate|recover)$/;
 
-function soundOnes(path: string): readonly Sound[] {
+function soundOnes({ method, path }: KnownRoute): readonly Sound[] {
+  if (method === 'DELETE' || BODILESS.test(path)) return [[undefined, UNREAD]];
   const uses = USES.find(([end]) => end.test(path))?.[1];
   const bodies = SOUND.find(([end]) => end.test(path))?.[1] ?? [EVERYTHING];
   return uses ?? bodies.map((body) => [undefined, body] as const);
@@ -392,9 +444,10 @@ const WRONG: readonly unknown[] = [
 ];
 
 /** Every sound body of a route with each of its members wrong in each of these ways, or missing. */
-export function singleFaults({ method, path }: KnownRoute): readonly HostileRequest[] {
+export function singleFaults(route: KnownRoute): readonly HostileRequest[] {
+  const { method, path } = route;
   if (method === 'GET') return [];
-  return soundOnes(path).flatMap(([key, sound]) => {
+  return soundOnes(route).flatMap(([key, sound]) => {
     const target = path.replace(/:(\w+)/g, (_all, parameter: string) =>
       path.startsWith('/settings')
         ? 'AllowRsa15'
@@ -433,9 +486,10 @@ const queryText = fc.oneof(
 );
 
 /** Requests for one route that no sound client would send, though most of them get as far as its body being read. */
-export function hostileRequests({ method, path }: KnownRoute): fc.Arbitrary<HostileRequest> {
+export function hostileRequests(route: KnownRoute): fc.Arbitrary<HostileRequest> {
+  const { method, path } = route;
   return fc
-    .constantFrom(...soundOnes(path))
+    .constantFrom(...soundOnes(route))
     .chain(([key, sound]) =>
       fc.tuple(
         pathText(path, key),
