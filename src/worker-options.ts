@@ -5,8 +5,8 @@
 const HEAP = { part: 0.75, leastMiB: 768 };
 
 /**
- * By how much of what was in use after a full collection the old generation may grow until the next. V8 alone lets it grow by
- * a tenth where collecting is slow beside allocating, and then collects every two or three seconds under load.
+ * By how much of what was in use after a full collection the old generation may grow until the next. V8 alone lets it grow
+ * by a tenth where collecting is slow beside allocating, and then collects every two or three seconds under load.
  */
 const GROWING_PERCENT = 50;
 
@@ -22,8 +22,9 @@ export interface WorkerPlace {
 
 /**
  * Node's own options for the worker processes: the heap's limit, unless the operator has said another, and how it grows; and
- * where no core is left over, garbage is collected by the thread that makes it. V8's helper threads would push the event loops of all the
- * processes aside for 20 to 30 ms at a time. What the operator gives on the command line stands after these, and wins.
+ * where no core is left over, garbage is collected by the thread that makes it. V8's helper threads would push the event
+ * loops of all the processes aside for 20 to 30 ms at a time. What the operator gives on the command line stands after
+ * these, and wins.
  */
 export function workerOptions({ workers, cores, memoryLimit, given }: WorkerPlace): string[] {
   const options = [

@@ -30,13 +30,16 @@ export async function readLines(
   return {
     permissions: permissions.map(({ roleDefinitionId, action }) => [roleDefinitionId, action]),
     assignments: lasting.map(({ roleDefinitionId, scope }) => [CALLER, roleDefinitionId, scope]),
-    endsAt: Math.min(...lasting.flatMap(({ expiresOn }) => expiresOn ?? [])),
+    endsAt: lasting.reduce(
+      (first, { expiresOn = first }) => Math.min(first, expiresOn),
+      Number.POSITIVE_INFINITY,
+    ),
   };
 }
 
 /**
- * Casbin's adapter over lines that were read from the store. Only ever filtered, never the whole. Policies are written by the
- * stores, in the transaction of the change that they belong to, so saving through Casbin is refused.
+ * Casbin's adapter over lines that were read from the store. Only ever filtered, never the whole. Policies are written by
+ * the stores, in the transaction of the change that they belong to, so saving through Casbin is refused.
  */
 export function createPolicyAdapter(): FilteredAdapter {
   const refuse = () => Promise.reject(new Error('policies are written by the stores'));
