@@ -101,6 +101,8 @@ export interface ServiceSettings {
   readonly tracesUrl?: string;
   /** Size of the PKCS#11 session pool; chosen where absent. */
   readonly sessions?: number;
+  /** Key versions that are kept in the HSM, at most; chosen where absent. */
+  readonly loadedKeys?: number;
   /** Whom to believe about environments to which keys are released. */
   readonly attestation?: AttestationSettings;
   /** OIDC issuers besides the built-in directory, and PEM of authorities that theirs and federated ones may come from. */
@@ -170,7 +172,11 @@ export function newVersionId(): KeyVersionId {
 
 /** Opens the module with this service's limits and log. */
 export function openHsm(
-  { pkcs11, sessions }: Pick<ServiceSettings, 'pkcs11' | 'sessions'>,
+  {
+    pkcs11,
+    sessions,
+    loadedKeys = LIMITS.loadedKeys,
+  }: Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys'>,
   log: Logger,
   onHang: (operation: string) => void = () => undefined,
 ): Pkcs11Hsm {
@@ -179,7 +185,7 @@ export function openHsm(
     ...(sessions !== undefined && { sessions }),
     leaseWaitMs: LIMITS.leaseWaitMs,
     waitingLimit: LIMITS.waitingOperations,
-    loadedKeys: LIMITS.loadedKeys,
+    loadedKeys,
     operationDeadlineMs: LIMITS.operationDeadlineMs,
     keyGenerationDeadlineMs: LIMITS.keyGenerationDeadlineMs,
     onHang,

@@ -21,6 +21,8 @@ export interface Config {
   readonly workerMemoryLimit: number;
   /** Sessions of the PKCS#11 pool, per process; chosen from cores and token where absent. */
   readonly sessions?: number;
+  /** Key versions that are kept in the HSM as session objects, per process; the service's own choice where absent. */
+  readonly loadedKeys?: number;
   readonly softDeleteDays: number;
   readonly purgeProtection: boolean;
   /** Absent: made by the development set-up. */
@@ -97,6 +99,7 @@ const Environment = z.object({
   PKCS11_PIN: z.string().min(1).optional(),
   PKCS11_PIN_FILE: z.string().min(1).optional(),
   STRONGROOM_SESSIONS: count(1, 1024).optional(),
+  STRONGROOM_LOADED_KEYS: count(16, 1_000_000).optional(),
   STRONGROOM_WORKERS: count(1, 256).optional(),
   STRONGROOM_WORKER_MEMORY_LIMIT_MB: count(64, 1024 * 1024).default(1_280),
   STRONGROOM_SOFT_DELETE_DAYS: count(7, 90).default(90),
@@ -144,6 +147,7 @@ export function readConfig(
     workers: env.STRONGROOM_WORKERS ?? cores,
     workerMemoryLimit: env.STRONGROOM_WORKER_MEMORY_LIMIT_MB * 1024 ** 2,
     ...(env.STRONGROOM_SESSIONS !== undefined && { sessions: env.STRONGROOM_SESSIONS }),
+    ...(env.STRONGROOM_LOADED_KEYS !== undefined && { loadedKeys: env.STRONGROOM_LOADED_KEYS }),
     softDeleteDays: env.STRONGROOM_SOFT_DELETE_DAYS,
     purgeProtection: env.STRONGROOM_PURGE_PROTECTION,
     ...(env.STRONGROOM_TLS_CERT_FILE !== undefined &&

@@ -131,6 +131,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         ...files,
         signingKeyDays: config.signingKeyDays,
         ...(config.sessions !== undefined && { sessions: config.sessions }),
+        ...(config.loadedKeys !== undefined && { loadedKeys: config.loadedKeys }),
       },
       environment: surroundings.environment,
       ...(config.metricsListen !== undefined && { metrics: config.metricsListen }),

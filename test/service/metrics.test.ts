@@ -10,6 +10,8 @@ import { type ProductionService, startProduction } from '../support/production.t
 const run = promisify(execFile);
 const RULES = new URL('../../src/observability/alerts.yaml', import.meta.url);
 const DASHBOARD = new URL('../../src/observability/dashboard.json', import.meta.url);
+/** Of each of two processes. */
+const LOADED_KEYS = 16;
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
 let production: ProductionService;
@@ -17,7 +19,10 @@ let base: string;
 beforeAll(async () => {
   const port = await freePort();
   base = `http://127.0.0.1:${String(port)}`;
-  production = await startProduction({ STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}` });
+  production = await startProduction({
+    STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}`,
+    STRONGROOM_LOADED_KEYS: String(LOADED_KEYS),
+  });
   const { admin } = production;
   await admin('POST', '/keys/secret-name/create', { kty: 'oct-HSM' });
   for (let call = 0; call < 20; call += 1)
@@ -63,6 +68,22 @@ describe('metrics', () => {
     expect(valueOf(text, 'strongroom_audit_commit_records_sum')).toBeGreaterThan(20);
     expect(valueOf(text, 'strongroom_decision_cache_hits_total')).toBeGreaterThan(10);
     expect(valueOf(text, 'strongroom_database_connections')).toBeGreaterThan(0);
+  });
+
+  test('tell that no more keys are loaded than may be, while all of them work', async () => {
+    const { admin } = production;
+    const names = Array.from({ length: 3 * LOADED_KEYS }, (_, index) => `many-${index}`);
+    for (const name of names) await admin('POST', `/keys/${name}/create`, { kty: 'oct-HSM' });
+    const call = async (name: string, operation: string, value: string) => {
+      const answer = await admin('POST', `/keys/${name}/${operation}`, { alg: 'A256KW', value });
+      expect(answer.status).toBe(200);
+      return answer.json<{ value: string }>().value;
+    };
+    for (const name of [...names, ...names])
+      expect(await call(name, 'unwrapkey', await call(name, 'wrapkey', VALUE))).toBe(VALUE);
+    const { text } = await read('/metrics');
+    expect(valueOf(text, 'strongroom_hsm_keys_loaded')).toBeLessThanOrEqual(2 * LOADED_KEYS);
+    expect(valueOf(text, 'strongroom_hsm_key_loads_total')).toBeGreaterThan(names.length);
   });
 
   test('name no key, no principal and no address', async () => {
