@@ -43,7 +43,7 @@ const program = new Command('npm run bench --')
   .option('--mixed', 'all operations at once, with many keys and principals, against one by one')
   .option(
     '--growth',
-    'a pool with many keys, assignments, principals and records against a small one; 20 minutes',
+    'a pool with many keys, assignments, principals and records against a small one; half an hour',
   )
   .option('--json <file>', 'write the figures there')
   .option(
