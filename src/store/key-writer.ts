@@ -27,16 +27,16 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
     async insertVersion(version, change, onlyAfter) {
       const { name, version: id } = version.material.identity;
       const inserted = await changing(context, change, told(name), async (trx) => {
-        if (onlyAfter === undefined && (await insertKey(trx, name, id))) {
-          // Nobody else sees it yet; its only version is current already, and it can't have a rotation policy.
-          await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
-          return true;
+        const isNew = onlyAfter === undefined && (await insertKey(trx, name, id));
+        if (!isNew) {
+          const key = await lockKey(trx, poolId, name);
+          if (isDeleted(key)) throw keyIsDeleted(name);
+          if (onlyAfter !== undefined && (await newestVersion(trx, poolId, name)) !== onlyAfter)
+            return undefined;
         }
-        const key = await lockKey(trx, poolId, name);
-        if (isDeleted(key)) throw keyIsDeleted(name);
-        if (onlyAfter !== undefined && (await newestVersion(trx, poolId, name)) !== onlyAfter)
-          return undefined;
         await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
+        // The only version of a new key is current already, and there can't be a rotation policy yet.
+        if (isNew) return true;
         await chooseCurrent(trx, poolId, name);
         await reschedule(trx, poolId, name);
         return true;
