@@ -72,7 +72,7 @@ export function findRootKeys(
     if (sensitive !== true || extractable !== false)
       throw new Error('A root key of this pool could leave the HSM: it is not used.');
   }
-  return { generation, wrap: workingCopy(session, wrap), seal: workingCopy(session, seal) };
+  return { generation, wrap, seal };
 }
 
 /** Makes both root keys as token objects, in the HSM. The caller has seen that they aren't there. */
@@ -82,19 +82,7 @@ export function createRootKeys(session: Session, poolId: string, generation: num
     { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null },
     template('root-seal', poolId, generation),
   );
-  return { generation, wrap: workingCopy(session, wrap), seal: workingCopy(session, seal) };
-}
-
-/**
- * A copy inside the HSM, as a session object of the same attributes: SoftHSM looks at a token object's file again at each
- * use. A module that can't copy is used without.
- */
-function workingCopy(session: Session, key: Key): Key {
-  try {
-    return session.copy(key, { token: false }).toType<Key>();
-  } catch {
-    return key;
-  }
+  return { generation, wrap, seal };
 }
 
 function findOne(session: Session, what: ITemplate): Key | undefined {

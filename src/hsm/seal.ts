@@ -1,6 +1,8 @@
 import { type KeyIdentity, type KeyMaterial, type PublicKey } from '../core/key.ts';
 
 const VERSION = 'strongroom key seal 1';
+/** Of the length before each field. */
+const LENGTH_BYTES = 4;
 
 /**
  * The bytes that a seal covers: everything that says what the blob is and what it may be used for. Each field stands with
@@ -62,13 +64,23 @@ function publicFields(key: PublicKey | undefined): (string | Uint8Array)[] {
   return key.keyType === 'RSA-HSM' ? [key.n, key.e] : [key.x, key.y];
 }
 
+/** Each field after its length, 32 bits big-endian. One piece: a buffer for each field took longer than the HMAC. */
 function encodeFields(fields: readonly (string | Uint8Array)[]): Buffer {
-  return Buffer.concat(
-    fields.flatMap((field) => {
-      const bytes = Buffer.from(field as Uint8Array);
-      const length = Buffer.alloc(4);
-      length.writeUInt32BE(bytes.length);
-      return [length, bytes];
-    }),
-  );
+  let size = 0;
+  for (const field of fields) size += LENGTH_BYTES + lengthOf(field);
+  const bytes = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const field of fields) {
+    at = bytes.writeUInt32BE(lengthOf(field), at);
+    if (typeof field === 'string') at += bytes.write(field, at);
+    else {
+      bytes.set(field, at);
+      at += field.length;
+    }
+  }
+  return bytes;
+}
+
+function lengthOf(field: string | Uint8Array): number {
+  return typeof field === 'string' ? Buffer.byteLength(field) : field.length;
 }
