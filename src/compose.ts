@@ -101,7 +101,7 @@ export interface ServiceSettings {
   readonly tracesUrl?: string;
   /** Size of the PKCS#11 session pool; chosen where absent. */
   readonly sessions?: number;
-  /** Key versions that are kept in the HSM, at most; chosen where absent. */
+  /** Keys that are kept in the HSM as session objects, at most; those that a tool needs where absent. */
   readonly loadedKeys?: number;
   /** Whom to believe about environments to which keys are released. */
   readonly attestation?: AttestationSettings;
@@ -143,7 +143,7 @@ const LIMITS = {
   trailConnections: 2,
   leaseWaitMs: 10_000,
   waitingOperations: 2_000,
-  loadedKeys: 50_000,
+  loadedKeys: 1_000,
   operationDeadlineMs: 20_000,
   keyGenerationDeadlineMs: 60_000,
   auditQueue: 10_000,

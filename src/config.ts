@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { loadedKeysFor, memoryLimitFor } from './worker-memory.ts';
 
 /** A setting that stops the start; the sentence names it. */
 export class ConfigError extends Error {
@@ -21,8 +22,8 @@ export interface Config {
   readonly workerMemoryLimit: number;
   /** Sessions of the PKCS#11 pool, per process; chosen from cores and token where absent. */
   readonly sessions?: number;
-  /** Key versions that are kept in the HSM as session objects, per process; the service's own choice where absent. */
-  readonly loadedKeys?: number;
+  /** Keys that are kept in the HSM as session objects, per process. */
+  readonly loadedKeys: number;
   readonly softDeleteDays: number;
   readonly purgeProtection: boolean;
   /** Absent: made by the development set-up. */
@@ -48,6 +49,12 @@ export interface Config {
   /** On this machine; absent where the managed identity endpoint is switched off. */
   readonly identityListen?: Address;
   readonly logLevel: string;
+}
+
+/** What is chosen by where the operator says nothing. */
+export interface Machine {
+  readonly cores: number;
+  readonly memoryBytes: number;
 }
 
 export interface Secrets {
@@ -101,7 +108,7 @@ const Environment = z.object({
   STRONGROOM_SESSIONS: count(1, 1024).optional(),
   STRONGROOM_LOADED_KEYS: count(16, 1_000_000).optional(),
   STRONGROOM_WORKERS: count(1, 256).optional(),
-  STRONGROOM_WORKER_MEMORY_LIMIT_MB: count(64, 1024 * 1024).default(1_280),
+  STRONGROOM_WORKER_MEMORY_LIMIT_MB: count(64, 1024 * 1024).optional(),
   STRONGROOM_SOFT_DELETE_DAYS: count(7, 90).default(90),
   STRONGROOM_PURGE_PROTECTION: flag.default(false),
   STRONGROOM_ATTESTATION_AUTHORITIES: z
@@ -130,7 +137,7 @@ const Environment = z.object({
  */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
-  cores: number,
+  machine: Machine,
 ): { config: Config; secrets: Secrets } {
   const env = parse(Environment, environment);
   requireTogether(env, 'STRONGROOM_TLS_CERT_FILE', 'STRONGROOM_TLS_KEY_FILE');
@@ -139,15 +146,20 @@ export function readConfig(
     if ((env.PKCS11_PIN === undefined) === (env.PKCS11_PIN_FILE === undefined))
       throw new ConfigError('PKCS11_MODULE needs one of PKCS11_PIN and PKCS11_PIN_FILE.');
   }
+  const workers = env.STRONGROOM_WORKERS ?? machine.cores;
+  const workerMemoryLimit =
+    env.STRONGROOM_WORKER_MEMORY_LIMIT_MB === undefined
+      ? memoryLimitFor({ memoryBytes: machine.memoryBytes, workers })
+      : env.STRONGROOM_WORKER_MEMORY_LIMIT_MB * 1024 ** 2;
   const config: Config = {
     dataFolder: env.STRONGROOM_DATA_DIR,
     listen: toAddress(env.STRONGROOM_LISTEN),
     domain: env.STRONGROOM_DOMAIN,
     pool: env.STRONGROOM_POOL,
-    workers: env.STRONGROOM_WORKERS ?? cores,
-    workerMemoryLimit: env.STRONGROOM_WORKER_MEMORY_LIMIT_MB * 1024 ** 2,
+    workers,
+    workerMemoryLimit,
     ...(env.STRONGROOM_SESSIONS !== undefined && { sessions: env.STRONGROOM_SESSIONS }),
-    ...(env.STRONGROOM_LOADED_KEYS !== undefined && { loadedKeys: env.STRONGROOM_LOADED_KEYS }),
+    loadedKeys: env.STRONGROOM_LOADED_KEYS ?? loadedKeysFor(workerMemoryLimit),
     softDeleteDays: env.STRONGROOM_SOFT_DELETE_DAYS,
     purgeProtection: env.STRONGROOM_PURGE_PROTECTION,
     ...(env.STRONGROOM_TLS_CERT_FILE !== undefined &&

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { lookup } from 'node:dns/promises';
 import { writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { Command } from 'commander';
 import { addAuditCommands } from './audit-commands.ts';
 import { bootstrap } from './bootstrap.ts';
@@ -78,7 +78,9 @@ addIdentityAgent(program, run, {
 await program.parseAsync();
 
 function readSettings(): { config: Config; secrets: Secrets } {
-  return readConfig(process.env, availableParallelism());
+  // A container may have less than its machine; without a limit Node says more than any machine has, or 0.
+  const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity);
+  return readConfig(process.env, { cores: availableParallelism(), memoryBytes });
 }
 
 function setEnvironment(name: string, value: string): void {
@@ -131,7 +133,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         ...files,
         signingKeyDays: config.signingKeyDays,
         ...(config.sessions !== undefined && { sessions: config.sessions }),
-        ...(config.loadedKeys !== undefined && { loadedKeys: config.loadedKeys }),
+        loadedKeys: config.loadedKeys,
       },
       environment: surroundings.environment,
       ...(config.metricsListen !== undefined && { metrics: config.metricsListen }),

@@ -12,7 +12,7 @@ export interface WorkerSettings {
   readonly databaseUrl: string;
   readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
   readonly sessions?: number;
-  readonly loadedKeys?: number;
+  readonly loadedKeys: number;
   readonly tls: { readonly certificate: string; readonly privateKey: string };
   /** By which any worker resumes the TLS sessions of any other: 48 bytes in base64. */
   readonly ticketKeys: string;

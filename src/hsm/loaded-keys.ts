@@ -15,26 +15,29 @@ export type KeyPart = 'private' | 'public' | 'mac';
 
 interface Entry {
   material: KeyMaterial;
-  verified: Promise<void>;
-  handles: Partial<Record<KeyPart, Promise<Key>>>;
+  /** Its seal, while that is being verified; once it has been, nothing. */
+  verifying: Promise<void> | undefined;
+  handles: Partial<Record<KeyPart, Key | Promise<Key>>>;
   uses: number;
   isEvicted: boolean;
 }
 
 /**
- * The key versions that are in the HSM as session objects now: a bounded number, those not used of late giving way,
- * none destroyed while in use. A seal is verified once for each record object: records are immutable, so the same object
- * needs no second look, and another one for the same version does.
+ * The key versions that are in the HSM as session objects now: a bounded number of objects, the versions not used of late
+ * giving way, none destroyed while in use. A seal is verified once for each record object: records are immutable, so the
+ * same object needs no second look, and another one for the same version does.
  */
 export class LoadedKeys {
   readonly #loader: KeyLoader;
   readonly #entries: SieveCache<Entry>;
   #loads = 0;
 
+  /** @param limit of objects: a version has one for each part of it that is used */
   constructor(loader: KeyLoader, limit: number) {
     this.#loader = loader;
     this.#entries = new SieveCache<Entry>({
       limit,
+      weigh: ({ handles }) => Math.max(1, Object.keys(handles).length),
       dispose: (entry) => {
         entry.isEvicted = true;
         if (entry.uses === 0) this.#destroy(entry);
@@ -51,17 +54,13 @@ export class LoadedKeys {
     const entry = this.#entry(material);
     entry.uses += 1;
     try {
-      await entry.verified;
-      let handle = entry.handles[part];
-      if (handle === undefined) {
-        this.#loads += 1;
-        handle = this.#loader.load(material, part);
-        entry.handles[part] = handle;
-      }
-      return await use(await handle);
+      // Tens of thousands are kept, and most uses find one: neither keeps or awaits a promise that was kept long ago.
+      if (entry.verifying !== undefined) await entry.verifying;
+      const handle = entry.handles[part] ?? this.#load(entry, part);
+      return await use(handle instanceof Promise ? await handle : handle);
     } catch (error) {
       // What failed to verify or load must be tried anew by the next caller.
-      if (this.#entries.peek(keyOf(material)) === entry && !(await hasLoaded(entry, part)))
+      if (this.#entries.peek(keyOf(material)) === entry && !hasLoaded(entry, part))
         this.#entries.delete(keyOf(material));
       throw error;
     } finally {
@@ -90,38 +89,51 @@ export class LoadedKeys {
     if (known !== undefined && isSameBlob(known.material, material)) {
       if (known.material !== material) {
         known.material = material;
-        known.verified = this.#verify(material);
+        this.#verify(known);
       }
       return known;
     }
     const entry: Entry = {
       material,
-      verified: this.#verify(material),
+      verifying: undefined,
       handles: {},
       uses: 0,
       isEvicted: false,
     };
+    this.#verify(entry);
     this.#entries.set(keyOf(material), entry);
     return entry;
   }
 
-  #verify(material: KeyMaterial): Promise<void> {
-    const verified = this.#loader.verifySeal(material);
+  #verify(entry: Entry): void {
+    const verifying = this.#loader.verifySeal(entry.material).then(() => {
+      if (entry.verifying === verifying) entry.verifying = undefined;
+    });
+    entry.verifying = verifying;
     // Whoever awaits it sees the error; a rejection that nobody awaits any more must not end the process.
-    verified.catch(() => undefined);
-    return verified;
+    verifying.catch(() => undefined);
+  }
+
+  #load(entry: Entry, part: KeyPart): Promise<Key> {
+    this.#loads += 1;
+    const loading = this.#loader.load(entry.material, part);
+    entry.handles[part] = loading;
+    this.#entries.reweigh(keyOf(entry.material));
+    return loading.then((key) => {
+      if (entry.handles[part] === loading) entry.handles[part] = key;
+      return key;
+    });
   }
 
   #destroy(entry: Entry): void {
     const handles = Object.values(entry.handles);
     entry.handles = {};
+    const destroy = (key: Key) => {
+      this.#loader.destroy(key);
+    };
     for (const handle of handles)
-      handle.then(
-        (key) => {
-          this.#loader.destroy(key);
-        },
-        () => undefined,
-      );
+      if (handle instanceof Promise) handle.then(destroy, () => undefined);
+      else destroy(handle);
   }
 }
 
@@ -150,12 +162,7 @@ function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return Buffer.compare(a, b) === 0;
 }
 
-async function hasLoaded(entry: Entry, part: KeyPart): Promise<boolean> {
-  try {
-    await entry.verified;
-    await entry.handles[part];
-    return entry.handles[part] !== undefined;
-  } catch {
-    return false;
-  }
+function hasLoaded({ verifying, handles }: Entry, part: KeyPart): boolean {
+  const handle = handles[part];
+  return verifying === undefined && handle !== undefined && !(handle instanceof Promise);
 }

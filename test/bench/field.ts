@@ -15,8 +15,12 @@ export interface Field {
   plantKeys(names: readonly string[]): Promise<readonly string[]>;
 }
 
-export async function openField(cleanup: Cleanup): Promise<Field> {
-  const service = await openService(cleanup);
+/** @param settings of the service, besides those of every bench */
+export async function openField(
+  cleanup: Cleanup,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Field> {
+  const service = await openService(cleanup, [], settings);
   const folder = service.service.dataFolder;
   const { configFile, ...token } = await prepareSoftHsmToken(folder);
   const planter = startHelper('planting.ts', { SOFTHSM2_CONF: configFile });

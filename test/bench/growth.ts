@@ -118,37 +118,48 @@ export async function measureGrowth(
   }
 
   /** Grown services of their own for each kind of growth, so that one doesn't hide another. */
-  async function growing(kind: string, measure: (grown: readonly Side[]) => Promise<void>) {
+  async function growing(
+    kind: string,
+    measure: (grown: readonly Side[]) => Promise<void>,
+    settings: Readonly<Record<string, string>> = {},
+  ) {
     if (!kind.includes(only)) return;
     const own = nested(cleanup);
-    await measure(await openSides(own, instances));
+    await measure(await openSides(own, instances, settings));
     await own.run();
+  }
+
+  /** Both ways of using many keys. */
+  async function compareUses(what: string, grown: readonly Side[], size: number) {
+    say(`${what}: planted`);
+    await compare(`${what}, uniformly used`, grown, settledAfter(size));
+    const zipf = grown.map(({ field, plan }) => ({
+      field,
+      plan: { ...plan, pick: 'zipf' as const },
+    }));
+    await compare(`${what}, Zipf-used`, zipf, changedAfter(size));
   }
 
   let costs: readonly CostRow[] = [];
   await growing('keys', async (sides) => {
     await compare('10 keys (the same again: how even the machine is)', sides);
-    let planted = FEW_KEYS;
     let grown = sides;
     for (const size of [10_000, 100_000]) {
-      const more = names(size).slice(planted);
-      planted = size;
-      grown = await eachOf(grown, async ({ field, plan }) => ({
-        field,
-        plan: planOf(field, [...plan.requests.map(keyOf), ...(await field.plantKeys(more))]),
-      }));
-      say(`${size} keys planted`);
-      await compare(`${size} keys, uniformly used`, grown, settledAfter(size));
-      const zipf = grown.map(({ field, plan }) => ({
-        field,
-        plan: { ...plan, pick: 'zipf' as const },
-      }));
-      await compare(`${size} keys, Zipf-used`, zipf, changedAfter(size));
+      grown = await withKeys(grown, size);
+      await compareUses(`${size} keys`, grown, size);
     }
     const [small, large] = [few[0], grown[0]];
     if (small !== undefined && large !== undefined)
       costs = await measureCosts(small.field, large.field, say);
   });
+
+  await growing(
+    'keys, half of them loaded',
+    async (sides) => {
+      await compareUses('100000 keys, 50000 loaded', await withKeys(sides, 100_000), 100_000);
+    },
+    { STRONGROOM_LOADED_KEYS: '50000' },
+  );
 
   await growing('assignments', async (sides) => {
     for (const { field } of sides) await field.planter.ask('assignments', 100_000);
@@ -192,10 +203,14 @@ function nested(cleanup: Cleanup): Cleanup {
 }
 
 /** Small ones, to begin with. */
-async function openSides(cleanup: Cleanup, instances: number): Promise<readonly Side[]> {
+async function openSides(
+  cleanup: Cleanup,
+  instances: number,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<readonly Side[]> {
   const sides: Side[] = [];
   for (let opened = 0; opened < instances; opened += 1) {
-    const field = await openField(cleanup);
+    const field = await openField(cleanup, settings);
     sides.push({ field, plan: planOf(field, await field.plantKeys(names(FEW_KEYS))) });
   }
   return sides;
@@ -209,6 +224,17 @@ async function eachOf(
   const grown: Side[] = [];
   for (const side of sides) grown.push(await grow(side));
   return grown;
+}
+
+/** So many keys, where there were fewer. */
+function withKeys(sides: readonly Side[], size: number): Promise<readonly Side[]> {
+  return eachOf(sides, async ({ field, plan }) => {
+    const more = names(size).slice(plan.requests.length);
+    return {
+      field,
+      plan: planOf(field, [...plan.requests.map(keyOf), ...(await field.plantKeys(more))]),
+    };
+  });
 }
 
 const WRAP = '/wrapkey';

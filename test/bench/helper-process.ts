@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { memoryLimitFor } from '../../src/worker-memory.ts';
 import { workerOptions } from '../../src/worker-options.ts';
 import { processCount } from './process-count.ts';
 
@@ -33,7 +34,7 @@ interface Reply {
 const LIKE_THE_SERVICE = workerOptions({
   workers: processCount(),
   cores: availableParallelism(),
-  memoryLimit: 1024 ** 3,
+  memoryLimit: memoryLimitFor({ memoryBytes: totalmem(), workers: processCount() }),
   given: [],
 });
 

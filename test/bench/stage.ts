@@ -47,10 +47,11 @@ const NO_LIMITS = {
 export async function openService(
   cleanup: Cleanup,
   nodeOptions: readonly string[] = [],
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<BenchService> {
   const folder = await makeDataFolder();
   cleanup.add(() => removeDataFolder(folder));
-  const environment = { STRONGROOM_WORKERS: String(processCount()), ...NO_LIMITS };
+  const environment = { STRONGROOM_WORKERS: String(processCount()), ...NO_LIMITS, ...settings };
   const service = await startService(folder, environment, undefined, nodeOptions);
   cleanup.add(() => service.stop());
   const admin = await signInAdministrator(service);

@@ -125,6 +125,24 @@ describe('the other side of the line', () => {
     expect(hsm.status.loads).toBe(12);
   });
 
+  test.each([
+    [4, 4],
+    [3, 8],
+  ])('room is counted in objects: two pairs of halves have %d', async (room, loads) => {
+    const { hsm, poolId } = opened(room);
+    const spec = { keyType: 'EC-HSM', curve: 'P-256' } as const;
+    const keys = [
+      await hsm.generateKey(testIdentity(poolId, 'one-pair'), spec),
+      await hsm.generateKey(testIdentity(poolId, 'another-pair'), spec),
+    ];
+    for (let turn = 0; turn < 2; turn += 1)
+      for (const key of keys) {
+        const signature = await hsm.sign(key, 'ES256', digest);
+        expect(await hsm.verify(key, 'ES256', digest, signature)).toBe(true);
+      }
+    expect(hsm.status.loads).toBe(loads);
+  });
+
   test('a record whose key is another is not served by what was loaded', async () => {
     const { hsm, poolId } = opened();
     const spec = { keyType: 'EC-HSM', curve: 'P-256' } as const;
