@@ -149,7 +149,7 @@ const LIMITS = {
   auditQueue: 10_000,
   auditBatch: 500,
   auditDeadlineMs: 10_000,
-  /** Of the records of some 130,000 keys. */
+  /** Of the records of some 200,000 keys. */
   cachedKeysBytes: 256 * 1024 * 1024,
   cachedCallers: 10_000,
   sharedPolicies: 1_000,

@@ -1,5 +1,6 @@
 import { type AesSize, type Curve, type KeyType, type RsaSize } from './algorithms.ts';
 import { ServiceError } from './errors.ts';
+import { type PackedBytes } from './packed-bytes.ts';
 import { type ReleasePolicy } from './release-policy.ts';
 
 declare const brand: unique symbol;
@@ -55,11 +56,11 @@ interface SealedKey {
   /** Which generation of the root keys wrapped and sealed it. */
   readonly rootGeneration: number;
   /** RFC 5649 (AES key wrap with padding) under `root-wrap`; PKCS #8 for RSA and EC, the bare key for AES. */
-  readonly blob: Uint8Array;
+  readonly blob: PackedBytes;
   /** For oct-HSM: the secret of HS256, HS384 and HS512, wrapped likewise (see hsm/README in the map of the source). */
-  readonly macBlob?: Uint8Array;
+  readonly macBlob?: PackedBytes;
   /** HMAC-SHA256 under `root-seal` over identity, spec, public half, generation and blobs. */
-  readonly seal: Uint8Array;
+  readonly seal: PackedBytes;
 }
 
 /** All that the HSM needs in order to use a key version. */

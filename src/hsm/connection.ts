@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { availableParallelism } from 'node:os';
-import { type Key } from 'graphene-pk11';
+import graphene, { type Key } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import { type KeyMaterial } from '../core/key.ts';
+import { unpackBytes } from '../core/packed-bytes.ts';
 import { type Capabilities } from './capabilities.ts';
 import { fromPkcs11, returnValue } from './errors.ts';
 import { type KeyPart, LoadedKeys } from './loaded-keys.ts';
@@ -111,6 +112,7 @@ function connect(
       {
         verifySeal: (material) => verifySeal(connection, material),
         load: (material, part) => loadKey({ connection, inTurn }, material, part),
+        keyAt: (handle) => new graphene.Key(unpackBytes(handle), token.keeper, token.keeper.lib),
         // In a lease like every call; a key that can't be destroyed has gone with its session or its library.
         destroy: (key) => {
           pool.withSession((lane) => lane.run('destroy', key)).catch(() => undefined);
@@ -177,7 +179,7 @@ async function verifySeal(connection: Connection, material: KeyMaterial): Promis
   const { sealed, identity } = material;
   const roots = requireRootKeys(connection);
   const data = sealedBytes(material, sealed);
-  const seal = Buffer.from(sealed.seal);
+  const seal = unpackBytes(sealed.seal);
   const isIntact =
     roots.generation === sealed.rootGeneration &&
     seal.length === 32 &&
@@ -214,7 +216,7 @@ async function loadKey(
   try {
     // The keeper owns what is loaded. The lease keeps the call apart from others where the module needs that.
     return await pool.withSession((lane) =>
-      inTurn(() => lane.run('load', roots, identity, spec, part, blob)),
+      inTurn(() => lane.run('load', roots, identity, spec, part, unpackBytes(blob))),
     );
   } catch (error) {
     // The seal was right, so these bytes were wrapped by a root key of this generation: the HSM holds another one.

@@ -2,6 +2,7 @@ import graphene, { type ITemplate, type Key, type Session } from 'graphene-pk11'
 import { ServiceError } from '../core/errors.ts';
 import { type RecipientKey, RELEASE_WRAPS, type ReleaseWrap } from '../core/key-egress.ts';
 import { type KeyMaterial } from '../core/key.ts';
+import { unpackBytes } from '../core/packed-bytes.ts';
 import { type Capabilities } from './capabilities.ts';
 import { wrapPadded } from './key-wrap-padded.ts';
 import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
@@ -45,9 +46,9 @@ export async function wrapForRecipient(
   const template = releasedPrivate(identity, spec);
   const target = await calls.run(`load ${spec.keyType}`, 'brief', {
     inline: () =>
-      session.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(sealed.blob), template),
+      session.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, unpackBytes(sealed.blob), template),
     offLoop: (done) => {
-      session.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(sealed.blob), template, done);
+      session.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, unpackBytes(sealed.blob), template, done);
     },
   });
   try {

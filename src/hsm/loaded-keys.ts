@@ -1,5 +1,6 @@
 import { type Key } from 'graphene-pk11';
 import { type KeyMaterial } from '../core/key.ts';
+import { packBytes, type PackedBytes } from '../core/packed-bytes.ts';
 import { SieveCache } from '../core/sieve-cache.ts';
 
 /** How the handles of a version come to be; each is asked for once, when first needed. */
@@ -7,6 +8,8 @@ export interface KeyLoader {
   /** @throws ServiceError KeyIntegrityViolation */
   verifySeal(material: KeyMaterial): Promise<void>;
   load(material: KeyMaterial, part: KeyPart): Promise<Key>;
+  /** The loaded key with this handle. */
+  keyAt(handle: PackedBytes): Key;
   destroy(key: Key): void;
 }
 
@@ -17,7 +20,8 @@ interface Entry {
   material: KeyMaterial;
   /** Its seal, while that is being verified; once it has been, nothing. */
   verifying: Promise<void> | undefined;
-  handles: Partial<Record<KeyPart, Key | Promise<Key>>>;
+  /** Each while it is being made, and then packed: the binding's has a piece of memory of its own. */
+  handles: Partial<Record<KeyPart, PackedBytes | Promise<Key>>>;
   uses: number;
   isEvicted: boolean;
 }
@@ -57,7 +61,7 @@ export class LoadedKeys {
       // Tens of thousands are kept, and most uses find one: neither keeps or awaits a promise that was kept long ago.
       if (entry.verifying !== undefined) await entry.verifying;
       const handle = entry.handles[part] ?? this.#load(entry, part);
-      return await use(handle instanceof Promise ? await handle : handle);
+      return await use(handle instanceof Promise ? await handle : this.#loader.keyAt(handle));
     } catch (error) {
       // What failed to verify or load must be tried anew by the next caller.
       if (this.#entries.peek(keyOf(material)) === entry && !hasLoaded(entry, part))
@@ -120,7 +124,7 @@ export class LoadedKeys {
     entry.handles[part] = loading;
     this.#entries.reweigh(keyOf(entry.material));
     return loading.then((key) => {
-      if (entry.handles[part] === loading) entry.handles[part] = key;
+      if (entry.handles[part] === loading) entry.handles[part] = packBytes(key.handle);
       return key;
     });
   }
@@ -133,7 +137,7 @@ export class LoadedKeys {
     };
     for (const handle of handles)
       if (handle instanceof Promise) handle.then(destroy, () => undefined);
-      else destroy(handle);
+      else destroy(this.#loader.keyAt(handle));
   }
 }
 
@@ -145,9 +149,7 @@ function keyOf({ identity }: KeyMaterial): string {
 function isSameBlob(a: KeyMaterial, b: KeyMaterial): boolean {
   return (
     a === b ||
-    (same(a.sealed.blob, b.sealed.blob) &&
-      same(a.sealed.macBlob, b.sealed.macBlob) &&
-      samePublic(a, b))
+    (a.sealed.blob === b.sealed.blob && a.sealed.macBlob === b.sealed.macBlob && samePublic(a, b))
   );
 }
 

@@ -5,6 +5,7 @@ import { type Hsm, type HsmFeatures, type KeyImporter, type RootSecrets } from '
 import { type KeyEgress } from '../core/key-egress.ts';
 import { type KeyInspector } from '../core/key-inspection.ts';
 import { type KeyIdentity, type KeyMaterial } from '../core/key.ts';
+import { packBytes } from '../core/packed-bytes.ts';
 import { type Capabilities } from './capabilities.ts';
 import { partFor } from './ciphers.ts';
 import {
@@ -282,13 +283,19 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   return hsm;
 
   function sealNew(identity: KeyIdentity, made: ImportedKey): Promise<KeyMaterial> {
-    const { spec, publicKey, ...blobs } = made;
-    return seal({ identity, spec, ...(publicKey !== undefined && { publicKey }) }, blobs);
+    const { spec, publicKey, blob, macBlob } = made;
+    return seal(
+      { identity, spec, ...(publicKey !== undefined && { publicKey }) },
+      {
+        blob: packBytes(blob),
+        ...(macBlob !== undefined && { macBlob: packBytes(macBlob) }),
+      },
+    );
   }
 
   async function seal(
     key: Omit<KeyMaterial, 'sealed'>,
-    blobs: { readonly blob: Uint8Array; readonly macBlob?: Uint8Array },
+    blobs: Pick<KeyMaterial['sealed'], 'blob' | 'macBlob'>,
   ): Promise<KeyMaterial> {
     const { identity, spec, publicKey } = key;
     const bound = { identity, spec, ...(publicKey !== undefined && { publicKey }) };
@@ -296,7 +303,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       const unsealed = { rootGeneration: requireRootKeys(on).generation, ...blobs };
       return {
         ...bound,
-        sealed: { ...unsealed, seal: await on.mac(sealedBytes(bound, unsealed)) },
+        sealed: { ...unsealed, seal: packBytes(await on.mac(sealedBytes(bound, unsealed))) },
       };
     }, true);
   }

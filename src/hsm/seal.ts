@@ -1,4 +1,5 @@
 import { type KeyIdentity, type KeyMaterial, type PublicKey } from '../core/key.ts';
+import { unpackBytes } from '../core/packed-bytes.ts';
 
 const VERSION = 'strongroom key seal 1';
 /** Of the length before each field. */
@@ -25,8 +26,8 @@ export function sealedBytes(
     identity.exportable ? 'exportable' : 'not exportable',
     String(sealed.rootGeneration),
     ...publicFields(publicKey),
-    sealed.blob,
-    sealed.macBlob ?? '',
+    unpackBytes(sealed.blob),
+    sealed.macBlob === undefined ? '' : unpackBytes(sealed.macBlob),
     ...laterFields(identity),
   ]);
 }

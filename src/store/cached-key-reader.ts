@@ -41,19 +41,26 @@ export function cacheKeys(reader: KeyReader, feed: ChangeFeed, limitBytes: numbe
 /** A key may have a thousand versions; those in use are few. */
 const VERSIONS_LIMIT = 16;
 
-/** What V8 takes for the objects of a version, names and what remembers them, measured. */
-const OBJECTS_BYTES = 1_500;
+/** What V8 takes for the objects of a version, names and what remembers them, measured; and for an array of bytes. */
+const OBJECTS_BYTES = 1_100;
+const ARRAY_BYTES = 250;
 
 /** What a version takes in memory: an estimate, of what a caller can make large above all. */
 function bytesOf({ material, tags }: KeyVersion): number {
   const { identity, publicKey, sealed } = material;
-  const bytes = [...halvesOf(publicKey), sealed.blob, sealed.macBlob].reduce(
-    (sum, part) => sum + (part?.length ?? 0),
+  const halves = halvesOf(publicKey).reduce(
+    (sum, half) => sum + (half === undefined ? 0 : ARRAY_BYTES + half.length),
     0,
   );
   const text = Object.entries(tags).reduce(
     (sum, [key, value]) => sum + key.length + value.length,
     0,
   );
-  return OBJECTS_BYTES + bytes + 2 * (text + (identity.releasePolicy?.data.length ?? 0));
+  return (
+    OBJECTS_BYTES +
+    halves +
+    sealed.blob.length +
+    (sealed.macBlob?.length ?? 0) +
+    2 * (text + (identity.releasePolicy?.data.length ?? 0))
+  );
 }

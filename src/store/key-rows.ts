@@ -10,6 +10,7 @@ import {
   type KeyVersionId,
   type PublicKey,
 } from '../core/key.ts';
+import { packBytes, unpackBytes } from '../core/packed-bytes.ts';
 import { type ReleasePolicy } from '../core/release-policy.ts';
 import { type KeyVersionRow, type Tables } from './tables.ts';
 
@@ -63,9 +64,9 @@ function toMaterial(row: NamedVersionRow): KeyMaterial {
     ...(publicKey !== undefined && { publicKey }),
     sealed: {
       rootGeneration: row.root_generation,
-      blob: own(row.blob),
-      ...(row.mac_blob !== null && { macBlob: own(row.mac_blob) }),
-      seal: own(row.seal),
+      blob: packBytes(row.blob),
+      ...(row.mac_blob !== null && { macBlob: packBytes(row.mac_blob) }),
+      seal: packBytes(row.seal),
     },
   };
 }
@@ -142,8 +143,8 @@ export function fromKeyVersion(version: KeyVersion): Insertable<Tables['key_vers
     created: version.attributes.created,
     public_1: halves[0] === undefined ? null : Buffer.from(halves[0]),
     public_2: halves[1] === undefined ? null : Buffer.from(halves[1]),
-    blob: Buffer.from(sealed.blob),
-    mac_blob: sealed.macBlob === undefined ? null : Buffer.from(sealed.macBlob),
+    blob: unpackBytes(sealed.blob),
+    mac_blob: sealed.macBlob === undefined ? null : unpackBytes(sealed.macBlob),
     ...changeableOf(version),
   };
 }
@@ -162,6 +163,6 @@ export function changeableOf({ material, attributes, tags }: KeyVersion) {
     updated: attributes.updated,
     tags: JSON.stringify(tags),
     root_generation: material.sealed.rootGeneration,
-    seal: Buffer.from(material.sealed.seal),
+    seal: unpackBytes(material.sealed.seal),
   } satisfies Updateable<Tables['key_version']>;
 }

@@ -6,6 +6,7 @@ import {
   type KeyVersionId,
 } from '../core/key.ts';
 import { type SigningKey, type SigningKeyStore } from '../core/ports.ts';
+import { packBytes, unpackBytes } from '../core/packed-bytes.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { type SigningKeyRow } from './tables.ts';
 
@@ -44,8 +45,8 @@ export function createSigningKeyStore(context: StoreContext): SigningKeyStore {
             public_1: Buffer.from(publicKey.n),
             public_2: Buffer.from(publicKey.e),
             root_generation: sealed.rootGeneration,
-            blob: Buffer.from(sealed.blob),
-            seal: Buffer.from(sealed.seal),
+            blob: unpackBytes(sealed.blob),
+            seal: unpackBytes(sealed.seal),
             created_at: createdAt,
             after_version: after ?? null,
           })
@@ -85,6 +86,10 @@ function toMaterial(row: SigningKeyRow): KeyMaterial {
       publicExponent: Number(row.public_exponent),
     },
     publicKey: { keyType: 'RSA-HSM', n: row.public_1, e: row.public_2 },
-    sealed: { rootGeneration: row.root_generation, blob: row.blob, seal: row.seal },
+    sealed: {
+      rootGeneration: row.root_generation,
+      blob: packBytes(row.blob),
+      seal: packBytes(row.seal),
+    },
   };
 }

@@ -1,6 +1,7 @@
 import { type RsaSize } from '../core/algorithms.ts';
 import { type KeyMaterial, type KeyName, type KeyVersionId } from '../core/key.ts';
 import { type StatementKeyStore } from '../core/statement-keys.ts';
+import { packBytes, unpackBytes } from '../core/packed-bytes.ts';
 import { changing, reading, type StoreContext } from './database.ts';
 import { type StatementKeyRow } from './tables.ts';
 
@@ -41,8 +42,8 @@ export function createStatementKeyStore(context: StoreContext): StatementKeyStor
               public_1: Buffer.from(publicKey.n),
               public_2: Buffer.from(publicKey.e),
               root_generation: sealed.rootGeneration,
-              blob: Buffer.from(sealed.blob),
-              seal: Buffer.from(sealed.seal),
+              blob: unpackBytes(sealed.blob),
+              seal: unpackBytes(sealed.seal),
               certificate: Buffer.from(certificate),
             })
             .onConflict((conflict) => conflict.doNothing())
@@ -71,6 +72,10 @@ function toMaterial(row: StatementKeyRow): KeyMaterial {
       publicExponent: Number(row.public_exponent),
     },
     publicKey: { keyType: 'RSA-HSM', n: row.public_1, e: row.public_2 },
-    sealed: { rootGeneration: row.root_generation, blob: row.blob, seal: row.seal },
+    sealed: {
+      rootGeneration: row.root_generation,
+      blob: packBytes(row.blob),
+      seal: packBytes(row.seal),
+    },
   };
 }

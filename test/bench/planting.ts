@@ -8,6 +8,7 @@ import {
   systemClock,
 } from '../../src/compose.ts';
 import { parseKeyName } from '../../src/core/key.ts';
+import { unpackBytes } from '../../src/core/packed-bytes.ts';
 import { createSigningKeys } from '../../src/core/signing-key-service.ts';
 import { createTokenIssuer } from '../../src/identity/tokens.ts';
 import { findPool } from '../../src/store/pool-store.ts';
@@ -63,13 +64,15 @@ answer({
   async keys({ original, names }: { original: string; names: readonly string[] }) {
     const planter = await openPlanter(place.serviceUrl, place.token);
     const { identity, spec, sealed } = (await planter.read(original)).material;
+    const blob = unpackBytes(sealed.blob);
+    const macBlob = sealed.macBlob === undefined ? undefined : unpackBytes(sealed.macBlob);
     const paths: string[] = [];
     for (let from = 0; from < names.length; from += CHUNK) {
       const plants = names.slice(from, from + CHUNK).map((name) => ({
         identity: { ...identity, name: parseKeyName(name), version: newVersionId() },
         spec,
-        blob: sealed.blob,
-        ...(sealed.macBlob !== undefined && { macBlob: sealed.macBlob }),
+        blob,
+        ...(macBlob !== undefined && { macBlob }),
       }));
       await planter.plant(plants);
       paths.push(

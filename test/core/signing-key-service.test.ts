@@ -2,6 +2,7 @@ import { createPublicKey, randomBytes, randomUUID, verify } from 'node:crypto';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { AuditDraft } from '../../src/core/audit-draft.ts';
 import { parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
+import { packBytes } from '../../src/core/packed-bytes.ts';
 import { type SigningKey } from '../../src/core/ports.ts';
 import { createSigningKeys } from '../../src/core/signing-key-service.ts';
 import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
@@ -217,7 +218,7 @@ describe('a key that the HSM has not sealed so', () => {
       'with another blob',
       ({ material, ...key }) => ({
         ...key,
-        material: { ...material, sealed: { ...material.sealed, blob: randomBytes(32) } },
+        material: { ...material, sealed: { ...material.sealed, blob: packBytes(randomBytes(32)) } },
       }),
     ],
     [

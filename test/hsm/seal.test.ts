@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type KeyMaterial, parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
+import { packBytes, type PackedBytes, unpackBytes } from '../../src/core/packed-bytes.ts';
 import { type Pkcs11Hsm } from '../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from '../support/hsm.ts';
 
@@ -26,6 +27,10 @@ function flip(bytes: Uint8Array | undefined, at = 0): Uint8Array {
   return copy;
 }
 
+function flipPacked(packed: PackedBytes | undefined, at = 0): PackedBytes {
+  return packBytes(flip(packed && unpackBytes(packed), at));
+}
+
 const ALTERED: readonly (readonly [string, (key: KeyMaterial) => KeyMaterial])[] = [
   ['the pool', (key) => ({ ...key, identity: { ...key.identity, pool: 'another' } })],
   ['the name', (key) => ({ ...key, identity: { ...key.identity, name: parseKeyName('other') } })],
@@ -43,11 +48,14 @@ const ALTERED: readonly (readonly [string, (key: KeyMaterial) => KeyMaterial])[]
   ['exportability', (key) => ({ ...key, identity: { ...key.identity, exportable: true } })],
   ['the type', (key) => ({ ...key, spec: { keyType: 'EC-HSM', curve: 'P-256' } })],
   ['the root generation', (key) => ({ ...key, sealed: { ...key.sealed, rootGeneration: 2 } })],
-  ['the blob', (key) => ({ ...key, sealed: { ...key.sealed, blob: flip(key.sealed.blob, 9) } })],
-  ['the seal', (key) => ({ ...key, sealed: { ...key.sealed, seal: flip(key.sealed.seal) } })],
+  [
+    'the blob',
+    (key) => ({ ...key, sealed: { ...key.sealed, blob: flipPacked(key.sealed.blob, 9) } }),
+  ],
+  ['the seal', (key) => ({ ...key, sealed: { ...key.sealed, seal: flipPacked(key.sealed.seal) } })],
   [
     'the length of the seal',
-    (key) => ({ ...key, sealed: { ...key.sealed, seal: key.sealed.seal.subarray(1) } }),
+    (key) => ({ ...key, sealed: { ...key.sealed, seal: key.sealed.seal.slice(1) as PackedBytes } }),
   ],
   [
     'the blob for another key’s',
@@ -83,7 +91,7 @@ test('a public half that is not the key’s own is refused: nobody encrypts to a
 test('the secret of HS256 is sealed like the key', async () => {
   const altered: KeyMaterial = {
     ...aes,
-    sealed: { ...aes.sealed, macBlob: flip(aes.sealed.macBlob) },
+    sealed: { ...aes.sealed, macBlob: flipPacked(aes.sealed.macBlob) },
   };
   await expect(hsm.sign(altered, 'HS256', Buffer.from('x'))).rejects.toMatchObject({
     code: 'KeyIntegrityViolation',

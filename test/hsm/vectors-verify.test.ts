@@ -7,6 +7,7 @@ import {
   parseKeyName,
   parseKeyVersionId,
 } from '../../src/core/key.ts';
+import { packBytes } from '../../src/core/packed-bytes.ts';
 import { type Connection, openConnection } from '../../src/hsm/connection.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../../src/hsm/pkcs11-hsm.ts';
 import { sealedBytes } from '../../src/hsm/seal.ts';
@@ -58,11 +59,14 @@ if (FILES.length === 0)
         exportable: false,
         origin: 'generated' as const,
       };
-      const unsealed = { rootGeneration: 1, blob: randomBytes(40) };
+      const unsealed = { rootGeneration: 1, blob: packBytes(randomBytes(40)) };
       const bound = { identity, spec, publicKey };
       return {
         ...bound,
-        sealed: { ...unsealed, seal: await sealing.mac(sealedBytes(bound, unsealed)) },
+        sealed: {
+          ...unsealed,
+          seal: packBytes(await sealing.mac(sealedBytes(bound, unsealed))),
+        },
       };
     }
 

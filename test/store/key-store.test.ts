@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type KeyMaterial, type KeyVersion, parseKeyName } from '../../src/core/key.ts';
+import { packBytes } from '../../src/core/packed-bytes.ts';
 import { type KeyReader, type KeyWriter } from '../../src/core/ports.ts';
 import { createKeyReader } from '../../src/store/key-reader.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
@@ -67,15 +68,19 @@ describe('a version', () => {
   const rsa: Pick<KeyMaterial, 'spec' | 'publicKey' | 'sealed'> = {
     spec: { keyType: 'RSA-HSM', bits: 3072, publicExponent: 65_537 },
     publicKey: { keyType: 'RSA-HSM', n: randomBytes(384), e: Buffer.from([1, 0, 1]) },
-    sealed: { rootGeneration: 3, blob: randomBytes(1_800), seal: randomBytes(32) },
+    sealed: {
+      rootGeneration: 3,
+      blob: packBytes(randomBytes(1_800)),
+      seal: packBytes(randomBytes(32)),
+    },
   };
   const aes: Pick<KeyMaterial, 'spec' | 'sealed'> = {
     spec: { keyType: 'oct-HSM', bits: 256 },
     sealed: {
       rootGeneration: 1,
-      blob: randomBytes(40),
-      macBlob: randomBytes(40),
-      seal: randomBytes(32),
+      blob: packBytes(randomBytes(40)),
+      macBlob: packBytes(randomBytes(40)),
+      seal: packBytes(randomBytes(32)),
     },
   };
   test.each([
@@ -203,7 +208,7 @@ describe('the bare name answers with', () => {
 describe('updating', () => {
   test('changes what may change and nothing else', async () => {
     const made = await add(name, { attributes: { notBefore: 5 }, tags: { old: 'tag' } });
-    const seal = randomBytes(32);
+    const seal = packBytes(randomBytes(32));
     const updated = await keys.updateVersion(
       name,
       made.material.identity.version,

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
 import { type KeyMaterial, parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
+import { packBytes } from '../../src/core/packed-bytes.ts';
 import { type SigningKey } from '../../src/core/ports.ts';
 import {
   findPool,
@@ -95,7 +96,11 @@ describe('signing keys', () => {
       },
       spec: { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65_537 },
       publicKey: { keyType: 'RSA-HSM', n: randomBytes(256), e: Buffer.from([1, 0, 1]) },
-      sealed: { rootGeneration: 1, blob: randomBytes(1_200), seal: randomBytes(32) },
+      sealed: {
+        rootGeneration: 1,
+        blob: packBytes(randomBytes(1_200)),
+        seal: packBytes(randomBytes(32)),
+      },
     };
     return { material, createdAt: new Date() };
   }

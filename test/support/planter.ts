@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { type KeyMaterial, type KeyVersion } from '../../src/core/key.ts';
+import { packBytes } from '../../src/core/packed-bytes.ts';
 import { openConnection } from '../../src/hsm/connection.ts';
 import { sealedBytes } from '../../src/hsm/seal.ts';
 import { openDatabase } from '../../src/store/database.ts';
@@ -61,10 +62,10 @@ export async function openPlanter(
     };
     const unsealed = {
       rootGeneration: pool?.rootGeneration ?? 0,
-      blob,
-      ...(macBlob !== undefined && { macBlob }),
+      blob: packBytes(blob),
+      ...(macBlob !== undefined && { macBlob: packBytes(macBlob) }),
     };
-    const seal = await sealing.mac(sealedBytes(bound, unsealed));
+    const seal = packBytes(await sealing.mac(sealedBytes(bound, unsealed)));
     const now = Math.floor(Date.now() / 1000);
     return {
       material: { ...bound, sealed: { ...unsealed, seal } },

@@ -6,6 +6,7 @@ import { createAuditChain } from '../../src/core/audit-chain.ts';
 import { AuditDraft } from '../../src/core/audit-draft.ts';
 import { type AuditEvent } from '../../src/core/audit.ts';
 import { type KeyVersion, parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
+import { packBytes } from '../../src/core/packed-bytes.ts';
 import { type Page, type PageRequest, type StateChange } from '../../src/core/ports.ts';
 import { createAuditReader } from '../../src/store/audit-store.ts';
 import { openDatabase, type StoreContext } from '../../src/store/database.ts';
@@ -117,7 +118,11 @@ export function newVersion(pool: string, name: string, fields: VersionFields = {
       },
       spec: { keyType: 'EC-HSM', curve: 'P-256' },
       publicKey: { keyType: 'EC-HSM', x: randomBytes(32), y: randomBytes(32) },
-      sealed: { rootGeneration: 1, blob: randomBytes(160), seal: randomBytes(32) },
+      sealed: {
+        rootGeneration: 1,
+        blob: packBytes(randomBytes(160)),
+        seal: packBytes(randomBytes(32)),
+      },
     },
     attributes: {
       enabled: fields.enabled ?? true,

@@ -13,6 +13,7 @@ import { ServiceError } from '../../../src/core/errors.ts';
 import { type Hsm } from '../../../src/core/hsm.ts';
 import { type KeyEgress } from '../../../src/core/key-egress.ts';
 import { type KeyIdentity, type KeyMaterial } from '../../../src/core/key.ts';
+import { packBytes, type PackedBytes } from '../../../src/core/packed-bytes.ts';
 
 const generate = promisify(generateKeyPair);
 
@@ -24,8 +25,8 @@ export function createRsaHsm(): Hsm & Pick<KeyEgress, 'requireIntact'> {
   const inside = new Map<string, KeyObject>();
 
   function open({ identity, sealed }: KeyMaterial): KeyObject {
-    const key = inside.get(Buffer.from(sealed.blob).toString('hex'));
-    if (key === undefined || !sealOf(identity, sealed.blob).equals(sealed.seal))
+    const key = inside.get(sealed.blob);
+    if (key === undefined || sealOf(identity, sealed.blob) !== sealed.seal)
       throw new ServiceError('KeyIntegrityViolation', 'The seal does not verify.');
     return key;
   }
@@ -35,8 +36,8 @@ export function createRsaHsm(): Hsm & Pick<KeyEgress, 'requireIntact'> {
       if (spec.keyType !== 'RSA-HSM') return cannot();
       const { publicKey, privateKey } = await generate('rsa', { modulusLength: spec.bits });
       const { n = '', e = '' } = publicKey.export({ format: 'jwk' });
-      const blob = randomBytes(32);
-      inside.set(blob.toString('hex'), privateKey);
+      const blob = packBytes(randomBytes(32));
+      inside.set(blob, privateKey);
       return {
         identity,
         spec,
@@ -84,6 +85,6 @@ function cannot(): Promise<never> {
   return Promise.reject(new ServiceError('NotImplemented', 'This HSM signs with RS256 only.'));
 }
 
-function sealOf(identity: KeyIdentity, blob: Uint8Array): Buffer {
-  return createHash('sha256').update(JSON.stringify(identity)).update(blob).digest();
+function sealOf(identity: KeyIdentity, blob: PackedBytes): PackedBytes {
+  return packBytes(createHash('sha256').update(JSON.stringify(identity)).update(blob).digest());
 }
