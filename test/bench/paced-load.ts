@@ -1,7 +1,7 @@
-import { Agent, request as httpsRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type LeanConnection, openLean } from './lean-connection.ts';
 import { type LoadPlan } from './load-plan.ts';
-import { type OutgoingRequest, requestSource } from './request-source.ts';
+import { requestSource } from './request-source.ts';
 
 export interface Pace {
   readonly perSecond: number;
@@ -10,7 +10,6 @@ export interface Pace {
   readonly connections: number;
 }
 
-const TIMEOUT_MS = 30_000;
 /** A pace that is not kept piles requests up: then there is nothing to tell about it. */
 const WAITING_LIMIT = 2_000;
 /** What is slower than one in the time that it has been given is paced for longer. */
@@ -28,7 +27,9 @@ export async function pacedLatencies(
   { perSecond, seconds, connections }: Pace,
 ): Promise<readonly number[]> {
   const next = requestSource(plan);
-  const agent = new Agent({ keepAlive: true, maxSockets: connections, rejectUnauthorized: false });
+  const opened = await Promise.all(Array.from({ length: connections }, () => openLean(plan.port)));
+  const free = [...opened];
+  const waiting: ((connection: LeanConnection) => void)[] = [];
   const latencies: number[] = [];
   const failures: unknown[] = [];
   const sending = new Set<Promise<void>>();
@@ -36,10 +37,26 @@ export async function pacedLatencies(
   const measuredFrom = begun + Math.min(RAMP_MS, seconds * 500);
   const end = measuredFrom + seconds * 1000;
   let measured = 0;
+  /** Milliseconds until the whole answer was there, the wait for a connection included. */
+  const exchange = async () => {
+    const started = performance.now();
+    const request = next();
+    const connection =
+      free.pop() ?? (await new Promise<LeanConnection>((resolve) => waiting.push(resolve)));
+    try {
+      const status = await connection.send(request);
+      if (status < 200 || status >= 300) throw new Error(`status ${status}`);
+      return performance.now() - started;
+    } finally {
+      const waits = waiting.shift();
+      if (waits === undefined) free.push(connection);
+      else waits(connection);
+    }
+  };
   const sendOne = () => {
     const isMeasured = performance.now() >= measuredFrom;
     if (isMeasured) measured += 1;
-    const one = send(agent, plan.port, next())
+    const one = exchange()
       .then(
         (ms) => {
           if (isMeasured) latencies.push(ms);
@@ -62,44 +79,8 @@ export async function pacedLatencies(
     }
     await Promise.all(sending);
   } finally {
-    agent.destroy();
+    for (const connection of opened) connection.close();
   }
   if (failures.length > 0) throw failures[0];
   return latencies;
-}
-
-/** Milliseconds until the whole answer was there. */
-function send(
-  agent: Agent,
-  port: number,
-  { method, path, headers, body = '' }: OutgoingRequest,
-): Promise<number> {
-  const started = performance.now();
-  return new Promise((resolve, reject) => {
-    const outgoing = httpsRequest(
-      {
-        agent,
-        host: 'localhost',
-        port,
-        method,
-        path,
-        headers: { ...headers, 'Content-Length': Buffer.byteLength(body) },
-        timeout: TIMEOUT_MS,
-      },
-      (incoming) => {
-        const { statusCode = 0 } = incoming;
-        incoming
-          .on('error', reject)
-          .on('end', () => {
-            if (statusCode >= 200 && statusCode < 300) resolve(performance.now() - started);
-            else reject(new Error(`status ${statusCode}`));
-          })
-          .resume();
-      },
-    );
-    outgoing
-      .on('timeout', () => outgoing.destroy(new Error('timeout')))
-      .on('error', reject)
-      .end(body);
-  });
 }
