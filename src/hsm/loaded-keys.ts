@@ -60,7 +60,7 @@ export class LoadedKeys {
     try {
       // Tens of thousands are kept, and most uses find one: neither keeps or awaits a promise that was kept long ago.
       if (entry.verifying !== undefined) await entry.verifying;
-      const handle = entry.handles[part] ?? this.#load(entry, part);
+      const handle = entry.handles[part] ?? this.#load(entry, material, part);
       return await use(handle instanceof Promise ? await handle : this.#loader.keyAt(handle));
     } catch (error) {
       // What failed to verify or load must be tried anew by the next caller.
@@ -118,11 +118,12 @@ export class LoadedKeys {
     verifying.catch(() => undefined);
   }
 
-  #load(entry: Entry, part: KeyPart): Promise<Key> {
+  /** By the record that the caller has seen verified: the entry's may be another's by now. */
+  #load(entry: Entry, material: KeyMaterial, part: KeyPart): Promise<Key> {
     this.#loads += 1;
-    const loading = this.#loader.load(entry.material, part);
+    const loading = this.#loader.load(material, part);
     entry.handles[part] = loading;
-    this.#entries.reweigh(keyOf(entry.material));
+    this.#entries.reweigh(keyOf(material));
     return loading.then((key) => {
       if (entry.handles[part] === loading) entry.handles[part] = packBytes(key.handle);
       return key;

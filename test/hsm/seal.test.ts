@@ -77,6 +77,23 @@ test.each(ALTERED)(
   },
 );
 
+test('a record that is altered while the true one is verified has no part in what is loaded', async () => {
+  const spec = { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 } as const;
+  const key = await hsm.generateKey(testIdentity(poolId, 'raced'), spec);
+  // A key exchange key may not sign.
+  const altered: KeyMaterial = { ...key, identity: { ...key.identity, operations: ['import'] } };
+  const [signature, refused] = await Promise.allSettled([
+    hsm.sign(key, 'RS256', Buffer.alloc(32)),
+    hsm.sign(altered, 'RS256', Buffer.alloc(32)),
+  ]);
+  expect(signature).toMatchObject({ status: 'fulfilled' });
+  expect(refused).toMatchObject({
+    status: 'rejected',
+    reason: { code: 'KeyIntegrityViolation' },
+  });
+  expect(await hsm.sign(key, 'RS256', Buffer.alloc(32))).toHaveLength(256);
+});
+
 test('a public half that is not the key’s own is refused: nobody encrypts to a stranger', async () => {
   if (rsa.publicKey?.keyType !== 'RSA-HSM') throw new Error('not RSA');
   const swapped: KeyMaterial = {
