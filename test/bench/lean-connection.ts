@@ -31,7 +31,7 @@ export async function openLean(port: number): Promise<LeanConnection> {
     asked = undefined;
   };
   socket
-    .on('data', (chunk) => {
+    .on('data', (chunk: Buffer) => {
       received += chunk.toString('latin1');
       const status = statusOfWhole(received);
       if (status === undefined) return;
