@@ -58,7 +58,7 @@ export class LoadedKeys {
     const entry = this.#entry(material);
     entry.uses += 1;
     try {
-      // Tens of thousands are kept, and most uses find one: neither keeps or awaits a promise that was kept long ago.
+      // Most uses find what was verified and loaded long ago: no promise of it is kept, and none awaited.
       if (entry.verifying !== undefined) await entry.verifying;
       const handle = entry.handles[part] ?? this.#load(entry, material, part);
       return await use(handle instanceof Promise ? await handle : this.#loader.keyAt(handle));

@@ -198,19 +198,18 @@ const WORK = {
     identity: KeyIdentity,
     spec: KeySpec,
     part: 'private' | 'mac',
-    blob: Uint8Array,
+    blob: Buffer,
   ): Promise<Key> {
     const owner = keeper();
     const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
     return calls.run(`load ${spec.keyType}`, spec.keyType === 'oct-HSM' ? 'fast' : 'brief', {
       inline: () => {
         const attributes = direct.toAttributes(template);
-        const wrapped = Buffer.from(blob);
-        const handle = direct.unwrap(owner, KEY_WRAP_PADDED, rootKeys.wrap, wrapped, attributes);
+        const handle = direct.unwrap(owner, KEY_WRAP_PADDED, rootKeys.wrap, blob, attributes);
         return new graphene.Key(handle, owner, owner.lib);
       },
       offLoop: (done) => {
-        owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, Buffer.from(blob), template, done);
+        owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, blob, template, done);
       },
     });
   },

@@ -5,8 +5,8 @@ import {
   type KeyOperation,
   type KeyVersionId,
 } from '../core/key.ts';
-import { type SigningKey, type SigningKeyStore } from '../core/ports.ts';
 import { packBytes, unpackBytes } from '../core/packed-bytes.ts';
+import { type SigningKey, type SigningKeyStore } from '../core/ports.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { type SigningKeyRow } from './tables.ts';
 

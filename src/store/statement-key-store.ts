@@ -1,7 +1,7 @@
 import { type RsaSize } from '../core/algorithms.ts';
 import { type KeyMaterial, type KeyName, type KeyVersionId } from '../core/key.ts';
-import { type StatementKeyStore } from '../core/statement-keys.ts';
 import { packBytes, unpackBytes } from '../core/packed-bytes.ts';
+import { type StatementKeyStore } from '../core/statement-keys.ts';
 import { changing, reading, type StoreContext } from './database.ts';
 import { type StatementKeyRow } from './tables.ts';
 
