@@ -1,6 +1,7 @@
 import { type AuditRecord } from '../core/audit.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type AuditTrail } from '../core/ports.ts';
+import { toStandIn } from '../core/storable-record.ts';
 
 export interface AuditTrailOptions {
   /**
@@ -20,7 +21,7 @@ export interface AuditTrailOptions {
 
 export interface OpenAuditTrail extends AuditTrail {
   readonly waiting: number;
-  /** Later records that were given up since there were too many. */
+  /** Later records that were given up since there were too many: only where the store takes nothing for long. */
   readonly lost: number;
   /** Waits until what was handed in is written or refused, later records too; no longer than a record's deadline. */
   close(): Promise<void>;
@@ -103,8 +104,7 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
       await options.sink.write(batch);
       later.splice(0, batch.length);
     } catch (error) {
-      if (!(error instanceof ServiceError)) await writeEach(batch.length);
-      else
+      if (error instanceof ServiceError || !(await writeEach(batch.length)))
         retry = setTimeout(() => {
           retry = undefined;
           start();
@@ -112,25 +112,40 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
     }
   }
 
-  /** One that the store can't take would stand in the way of the others for ever. */
-  async function writeEach(count: number): Promise<void> {
+  /**
+   * One that the store can't take would stand in the way of the others for ever.
+   * @returns whether all are written
+   */
+  async function writeEach(count: number): Promise<boolean> {
     for (let done = 0; done < count; done += 1) {
       const [record] = later;
-      if (record === undefined) return;
+      if (record === undefined) break;
       try {
-        await options.sink.write([record]);
-        later.shift();
-      } catch (error) {
-        if (error instanceof ServiceError) return;
-        lost += later.splice(0, 1).length;
+        await writeOne(record);
+      } catch {
+        return false;
       }
+      later.shift();
+    }
+    return true;
+  }
+
+  /** Where the store refuses the record for what it says, another one stands in its place: no record is dropped. */
+  async function writeOne(record: AuditRecord): Promise<void> {
+    try {
+      await options.sink.write([record]);
+    } catch (error) {
+      if (error instanceof ServiceError) throw error;
+      await options.sink.write([toStandIn(record)]);
     }
   }
 
   async function writeBatch(batch: readonly Waiting[]): Promise<void> {
     const started = performance.now();
+    const [first] = batch;
     try {
-      await options.sink.write(batch.map(({ record }) => record));
+      if (batch.length === 1 && first !== undefined) await writeOne(first.record);
+      else await options.sink.write(batch.map(({ record }) => record));
       lastWriteMs = performance.now() - started;
     } catch (error) {
       // One record that the store can't take must not refuse the others: it is found by halving, or the search itself

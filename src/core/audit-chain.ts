@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { type AuditRecord } from './audit.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { type Clock } from './ports.ts';
+import { toStorable } from './storable-record.ts';
 
 /** A record in its place. */
 export interface LinkedRecord extends AuditRecord {
@@ -202,9 +203,8 @@ export function createAuditChain({ poolId, newGuid, clock }: AuditChainParts): A
   };
 }
 
-/** As the store gives it back: dates and the like in what changed are text there. A record is never older than the one before. */
+/** As the store gives it back. A record is never older than the one before. */
 function plain(record: AuditRecord, time: Date): AuditRecord {
-  const { change } = record;
-  if (change === undefined) return record.time === time ? record : { ...record, time };
-  return { ...record, time, change: JSON.parse(JSON.stringify(change)) as object };
+  const storable = toStorable(record);
+  return storable.time === time ? storable : { ...storable, time };
 }

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { type AuditFilter, type AuditRecord } from '../../src/core/audit.ts';
+import { canonicalRecord, CHAIN_START, linkHash } from '../../src/core/audit-chain.ts';
 import { createAuditReader, createAuditSink } from '../../src/store/audit-store.ts';
 import { eventsOf, makePool, openStoreDatabase, processOf } from '../support/store.ts';
 
@@ -64,6 +66,58 @@ describe('a record', () => {
     const [event] = await eventsOf(context);
     expect(Object.keys(event ?? {}).sort()).toEqual(
       [...Object.keys(sparse), 'id', 'chain', 'sequence', 'hash'].sort(),
+    );
+  });
+});
+
+/** Texts as JSON can say them: halves of surrogate pairs too. */
+const anyUnit = fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit));
+
+describe('what a record says of a change', () => {
+  async function writtenWith(change: NonNullable<AuditRecord['change']>) {
+    await createAuditSink(context).write([record({ change })]);
+    const [event] = await eventsOf(context);
+    if (event === undefined) throw new Error('no event');
+    return event;
+  }
+
+  test.each<[string, unknown, unknown]>([
+    ['half of a surrogate pair', '\ud800', '\ufffd'],
+    ['the other half', '\udc00x', '\ufffdx'],
+    ['U+0000', 'a\u0000b', 'a\ufffdb'],
+    ['such as a name', { '\ud800': { '\u0000': 1 } }, { '\ufffd': { '\ufffd': 1 } }],
+    ['such in a list', [['\udfff']], [['\ufffd']]],
+  ])('is stored without what Postgres refuses: %s', async (_what, after, stored) => {
+    const { change, reason } = await writtenWith({ before: null, after });
+    expect(change).toEqual({ before: null, after: stored });
+    expect(reason).toBe('What could not be stored of this record has been replaced.');
+  });
+
+  test.each([
+    ['too large', 'x'.repeat(3 * 1024 * 1024)],
+    ['no JSON', 1n],
+  ])('is left out where it is %s, and the record says so', async (_what, after) => {
+    const { change, reason } = await writtenWith({ after });
+    expect(change).toEqual({ omitted: expect.any(String) });
+    expect(reason).toContain('replaced');
+  });
+
+  test('is stored as it is where Postgres takes it', async () => {
+    const after = { '😀': ['\\ud800', '\\u0000', '\ud83d\ude00', 1e300, 5e-324, -0.5] };
+    const event = await writtenWith({ after });
+    expect(event.change).toEqual({ after });
+    expect(event.reason).toBeUndefined();
+  });
+
+  test('always can be stored, and is covered by the hash of what is read back', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.jsonValue({ stringUnit: anyUnit }), async (after) => {
+        context = processOf(db, await makePool(db));
+        const event = await writtenWith({ after });
+        const canonical = canonicalRecord(context.poolId, event, event);
+        expect(linkHash(CHAIN_START, canonical)).toEqual(event.hash);
+      }),
+      { numRuns: 50 },
     );
   });
 });
