@@ -55,7 +55,8 @@ import {
   toKeySet,
 } from './identity/metadata.ts';
 import { createManagedIdentityEndpoint } from './identity/managed-identity.ts';
-import { createTokenEndpoint } from './identity/token-endpoint.ts';
+import { unknownTenant } from './identity/refusal.ts';
+import { createTokenEndpoint, presentRefusal } from './identity/token-endpoint.ts';
 import { createTokenIssuer, issuerOf } from './identity/tokens.ts';
 import { createFetchJson } from './network/fetch-json.ts';
 import { createMetrics } from './observability/metrics.ts';
@@ -520,8 +521,9 @@ export async function compose(
     authorizer,
     authenticate,
     identity: {
-      openidConfiguration: (origin, tenant, version) =>
-        isTenant(tenant) ? openidConfiguration(origin, tenant, version) : undefined,
+      isTenant,
+      openidConfiguration,
+      unknownTenant: (requestId) => presentRefusal(unknownTenant(), { requestId }, clock.now()),
       keySet: () => keySet(),
       instanceDiscovery,
       cloudEndpoints: (origin) => cloudEndpoints(origin, settings.domain, pool.tenantId),

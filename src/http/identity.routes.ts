@@ -7,10 +7,14 @@ import { send } from './send.ts';
 /** The endpoint version that a client speaks: v1 names a `resource`, v2.0 a `scope`. */
 type Version = 'v1' | 'v2.0';
 
-/** What the directory answers, in the shapes of Entra ID. `origin` is https://host[:port] as the caller wrote it. */
+/** What the directory answers, in the shapes of Entra ID. `origin` is https://host[:port], as the caller wrote it. */
 export interface IdentityEndpoints {
-  /** Undefined for a tenant that isn't here. */
-  openidConfiguration(origin: string, tenant: string, version: Version): object | undefined;
+  /** Whether this directory is called so, by its GUID or by its alias. */
+  isTenant(tenant: string): boolean;
+  /** @param authority https://host[:port]/{tenant}, as the caller wrote it */
+  openidConfiguration(authority: string, version: Version): object;
+  /** What is said of a tenant that isn't here. */
+  unknownTenant(requestId: string): object;
   /** The directory's signing keys, RFC 7517 §5. */
   keySet(): Promise<object>;
   instanceDiscovery(origin: string): object;
@@ -38,6 +42,12 @@ interface TokenAnswer {
 /** A certificate assertion with its chain is the largest form that clients send. */
 const FORM_LIMIT = '64kb';
 const parseForm = express.urlencoded({ extended: false, limit: FORM_LIMIT, parameterLimit: 100 });
+
+/**
+ * `az login --tenant` puts its tenant after an authority that ends with the alias already (azure-cli, profile/_validators.py),
+ * and MSAL keeps the whole path of an authority that begins with it.
+ */
+const ofTenant = (path: string) => [`/:tenant/${path}`, `/adfs/:tenant/${path}`];
 
 /** Before the form is read: one that can't be is refused with a record, too. */
 const audited: RequestHandler = (_req, res, next) => {
@@ -68,24 +78,27 @@ export function addIdentityRoutes(
   });
 
   for (const [path, version] of [
-    ['/:tenant/.well-known/openid-configuration', 'v1'],
-    ['/:tenant/v2.0/.well-known/openid-configuration', 'v2.0'],
+    // First, or the version would pass for a tenant.
+    ['v2.0/.well-known/openid-configuration', 'v2.0'],
+    ['.well-known/openid-configuration', 'v1'],
   ] as const)
-    router.get(path, (req, res, next) => {
-      const document = identity.openidConfiguration(originOf(res), tenantOf(req), version);
-      if (document === undefined) next();
-      else send(res, 200, document);
+    router.get(ofTenant(path), (req, res) => {
+      // As it was written: clients hold the issuer against what they asked (OpenID Connect Discovery 1.0 §4.3).
+      const authority = `${originOf(res)}${req.path.slice(0, -path.length - 1)}`;
+      if (identity.isTenant(tenantOf(req)))
+        send(res, 200, identity.openidConfiguration(authority, version));
+      else send(res, 400, identity.unknownTenant(contextOf(res).requestId));
     });
 
-  router.get(['/:tenant/discovery/v2.0/keys', '/:tenant/discovery/keys'], async (_req, res) => {
+  router.get(['discovery/v2.0/keys', 'discovery/keys'].flatMap(ofTenant), async (_req, res) => {
     send(res, 200, await identity.keySet());
   });
 
   for (const [path, version] of [
-    ['/:tenant/oauth2/token', 'v1'],
-    ['/:tenant/oauth2/v2.0/token', 'v2.0'],
+    ['oauth2/token', 'v1'],
+    ['oauth2/v2.0/token', 'v2.0'],
   ] as const)
-    router.post(path, audited, parseForm, async (req, res) => {
+    router.post(ofTenant(path), audited, parseForm, async (req, res) => {
       const { audit, requestId } = contextOf(res);
       const answer = await identity.token({
         form: (req.body ?? {}) as Record<string, unknown>,

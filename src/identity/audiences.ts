@@ -25,7 +25,8 @@ export function createAudienceCheck(domain: string): AudienceCheck {
   };
 }
 
-const ENDPOINT = /^\/(?<tenant>[^/]+)(?:\/v2\.0|\/oauth2\/token|\/oauth2\/v2\.0\/token)?\/?$/;
+const ENDPOINT =
+  /^(?:\/adfs)?\/(?!v2\.0)(?<tenant>[^/]+)(?:\/v2\.0|\/oauth2\/token|\/oauth2\/v2\.0\/token)?\/?$/i;
 
 /**
  * Whether a URL is this directory, as clients write it for the audience of an assertion: its token endpoints or its issuer,

@@ -18,3 +18,8 @@ export class Refusal extends Error {
     this.headers = headers;
   }
 }
+
+/** As a discovery document is refused; the token endpoint says `invalid_request`. */
+export function unknownTenant(error = 'invalid_tenant'): Refusal {
+  return new Refusal(400, error, 90002, 'The tenant is not known here.');
+}

@@ -4,7 +4,8 @@ import { type AudienceCheck } from './audiences.ts';
 import { ASSERTION_TYPE } from './client-assertion.ts';
 import { type AuthenticateClient, type NamedClient, wrongClient } from './clients.ts';
 import { isAlias } from './metadata.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal, unknownTenant } from './refusal.ts';
+import { readScope } from './scope.ts';
 import { type TokenIssuer } from './tokens.ts';
 
 export interface TokenRequest {
@@ -50,8 +51,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
   return async (request: TokenRequest): Promise<TokenAnswer> => {
     let client: TokenAnswer['client'];
     try {
-      if (!tenants(request.tenant))
-        throw new Refusal(400, 'invalid_request', 90002, 'The tenant is not known here.');
+      if (!tenants(request.tenant)) throw unknownTenant('invalid_request');
       const form = readForm(request.form);
       if (form('grant_type') !== 'client_credentials')
         throw new Refusal(
@@ -109,11 +109,12 @@ function isBasic(authorization: string | undefined): boolean {
   return /^Basic /i.test(authorization ?? '');
 }
 
-/** One value of a field; a field that comes twice is refused. */
+/** One value of a field: one without a value counts as absent, one that comes twice is refused (RFC 6749 §3.2). */
 function readForm(form: Readonly<Record<string, unknown>>) {
   return (name: string): string | undefined => {
     const value = Object.hasOwn(form, name) ? form[name] : undefined;
-    if (value === undefined || typeof value === 'string') return value;
+    if (value === undefined || value === '') return undefined;
+    if (typeof value === 'string') return value;
     throw new Refusal(400, 'invalid_request', 900144, `The field ${name} must be there once.`);
   };
 }
@@ -155,7 +156,7 @@ function readClient(
   }
   if (secret === undefined && thumbprint !== undefined)
     return { clientId, proof: { kind: 'connection', thumbprint } };
-  if (secret === undefined || secret === '')
+  if (secret === undefined)
     throw new Refusal(
       401,
       'invalid_client',
@@ -177,10 +178,12 @@ function splitOnce(pair: string): string[] {
 }
 
 function readResource(form: (name: string) => string | undefined): string {
-  const resource = form('resource') ?? form('scope')?.replace(/\/\.default$/, '');
-  if (resource === undefined || resource === '')
+  const resource = form('resource');
+  if (resource !== undefined) return resource;
+  const scope = form('scope');
+  if (scope === undefined)
     throw new Refusal(400, 'invalid_request', 900144, 'The field scope or resource is missing.');
-  return resource;
+  return readScope(scope);
 }
 
 function present(
@@ -205,7 +208,11 @@ function present(
   };
 }
 
-function presentRefusal(refusal: Refusal, { requestId }: TokenRequest, now: Date): object {
+export function presentRefusal(
+  refusal: Refusal,
+  { requestId }: Pick<TokenRequest, 'requestId'>,
+  now: Date,
+): object {
   return {
     error: refusal.error,
     error_description: `AADSTS${refusal.number}: ${refusal.message} Trace ID: ${requestId}`,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createAudienceCheck } from '../../src/identity/audiences.ts';
+import { createAudienceCheck, createOwnUrlCheck } from '../../src/identity/audiences.ts';
 
 const isAudience = createAudienceCheck('strongroom.test');
 
@@ -69,5 +69,33 @@ describe('a resource', () => {
         expect(isAudience(resource, 'pool')).toBe(false);
       }),
     );
+  });
+});
+
+describe('the audience of an assertion', () => {
+  const isOwnUrl = createOwnUrlCheck('strongroom.test', (tenant) => tenant === 'adfs');
+
+  test.each([
+    'https://main.strongroom.test:8443/adfs/oauth2/v2.0/token',
+    'https://strongroom.test/adfs/oauth2/token',
+    'https://localhost:8443/adfs/v2.0',
+    'https://localhost:8443/adfs',
+    'https://localhost:8443/adfs/adfs/oauth2/v2.0/token',
+    'https://localhost:8443/ADFS/adfs/',
+  ])('may be %s', (url) => {
+    expect(isOwnUrl(url)).toBe(true);
+  });
+
+  test.each([
+    'https://login.example/adfs/oauth2/v2.0/token',
+    'http://strongroom.test/adfs/oauth2/token',
+    'https://strongroom.test/contoso/oauth2/token',
+    'https://strongroom.test/adfs/contoso/oauth2/token',
+    'https://strongroom.test/contoso/adfs/oauth2/token',
+    'https://strongroom.test/adfs/adfs/adfs',
+    'https://strongroom.test/adfs?x',
+    'https://strongroom.test/',
+  ])('may not be %s', (url) => {
+    expect(isOwnUrl(url)).toBe(false);
   });
 });

@@ -35,7 +35,7 @@ describe('the OpenID configuration', () => {
   ] as const)(
     'of %s, %s, names the issuer %s and the endpoint %s',
     (tenant, version, issuer, endpoint) => {
-      expect(openidConfiguration(ORIGIN, tenant, version)).toMatchObject({
+      expect(openidConfiguration(`${ORIGIN}/${tenant}`, version)).toMatchObject({
         issuer,
         token_endpoint: endpoint,
         jwks_uri: `${ORIGIN}/${tenant}/discovery/v2.0/keys`,
@@ -47,7 +47,7 @@ describe('the OpenID configuration', () => {
   test.each(['https://localhost:8443', 'https://[::1]:8443', 'https://strongroom.test'])(
     'asked for at %s, has every address there',
     (origin) => {
-      const document = openidConfiguration(origin, 'adfs', 'v1') as Record<string, unknown>;
+      const document = openidConfiguration(`${origin}/adfs`, 'v1') as Record<string, unknown>;
       for (const name of ['issuer', 'authorization_endpoint', 'token_endpoint', 'jwks_uri'])
         expect(new URL(String(document[name])).origin).toBe(origin);
     },
@@ -55,7 +55,7 @@ describe('the OpenID configuration', () => {
 
   // OpenID Connect Discovery 1.0 §3, what is REQUIRED of a provider.
   test('has all that the standard requires', () => {
-    expect(Object.keys(openidConfiguration(ORIGIN, 'adfs', 'v2.0'))).toEqual(
+    expect(Object.keys(openidConfiguration(`${ORIGIN}/adfs`, 'v2.0'))).toEqual(
       expect.arrayContaining([
         'issuer',
         'authorization_endpoint',

@@ -137,6 +137,32 @@ describe('a client that proves its secret', () => {
     }
   });
 
+  // https://github.com/AzureAD/microsoft-authentication-library-for-go, accesstokens.go: defaultScopes; Java's has the same.
+  test.each<[string, string]>([
+    [`${RESOURCE}/.default openid offline_access profile`, RESOURCE],
+    [`openid profile offline_access ${RESOURCE}/.default`, RESOURCE],
+    [`openid\t${RESOURCE}/.default  email\n`, RESOURCE],
+    [`OpenID ${RESOURCE}/.DEFAULT`, RESOURCE],
+    [`${RESOURCE}/.default ${RESOURCE}/.default`, RESOURCE],
+    [`${RESOURCE}/.default ${RESOURCE.toUpperCase()}/user_impersonation`, RESOURCE],
+    [`${RESOURCE}/.default ${RESOURCE}//.default`, RESOURCE],
+    [`${RESOURCE}//.default openid`, `${RESOURCE}/`],
+    [`${RESOURCE}/user_impersonation`, RESOURCE],
+    ['https://managedhsm.azure.net//user_impersonation openid', 'https://managedhsm.azure.net/'],
+    [RESOURCE, RESOURCE],
+  ])('may put several words into its scope: %j', async (scope, audience) => {
+    for (const version of ['v1', 'v2.0'] as const) {
+      const { status, body } = await request({ scope }, { version });
+      const { payload } = await claimsOf(body['access_token']);
+      expect([status, payload.aud]).toEqual([200, audience]);
+    }
+  });
+
+  test('may leave a field empty that it has no value for', async () => {
+    const { status } = await request({ resource: '', client_assertion: '', claims: '' });
+    expect(status).toBe(200);
+  });
+
   test('may send what its library sends besides', async () => {
     const { status } = await request({
       'client-request-id': '5d4f7d6a-58a4-4f2e-8f0b-2f2d5b1c9e77',
@@ -207,17 +233,34 @@ describe('a refusal', () => {
       'invalid_resource',
       500011,
     ],
+    ['an empty scope', { scope: '' }, {}, 400, 'invalid_request', 900144],
+    ['a scope of nothing but blanks', { scope: ' \t ' }, {}, 400, 'invalid_scope', 1002012],
     [
-      'two scopes',
-      { scope: `${RESOURCE}/.default ${RESOURCE}/.default` },
+      "a scope of nothing but OpenID Connect's words",
+      { scope: 'openid offline_access profile' },
       {},
       400,
-      'invalid_resource',
-      500011,
+      'invalid_scope',
+      1002012,
     ],
+    ...[
+      `${RESOURCE}/.default https://graph.microsoft.com/.default`,
+      `openid ${RESOURCE}/.default https://localhost/.default`,
+      `${RESOURCE}/.default https://${DOMAIN}/.default`,
+      `${RESOURCE}/user_impersonation https://example.com/user_impersonation`,
+      `${RESOURCE}/.default unknown`,
+    ].map((scope): [string, Form, Options, number, string, number] => [
+      `two resources: ${scope}`,
+      { scope },
+      {},
+      400,
+      'invalid_scope',
+      28000,
+    ]),
+    ['a word that is no resource', { scope: 'openid groups' }, {}, 400, 'invalid_resource', 500011],
     [
-      'a scope of two kinds',
-      { scope: `openid ${RESOURCE}/.default` },
+      'a permission of an unknown resource',
+      { scope: 'https://example.com/user_impersonation openid' },
       {},
       400,
       'invalid_resource',

@@ -184,6 +184,71 @@ describe('paths as clients write them', () => {
   });
 });
 
+describe('sign-in as clients ask for it', () => {
+  const tokenAt = (path: string, scope: string) => {
+    const { AZURE_CLIENT_ID: id = '', AZURE_CLIENT_SECRET: secret = '' } = service.client;
+    // The scope goes out as it is written here: each client encodes blanks in its own way.
+    const form = `grant_type=client_credentials&client_id=${id}&client_secret=${secret}&scope=${scope}`;
+    return stranger('POST', path, form, { 'Content-Type': 'application/x-www-form-urlencoded' });
+  };
+
+  test.each([
+    '{}/.default+openid+offline_access+profile',
+    '{}/.default%20openid%20offline_access%20profile',
+    'openid%09{}/.default%0Aemail',
+    '{}//.default+openid',
+    '{}/user_impersonation',
+  ])('a token for the scope %s opens the pool', async (form) => {
+    const resource = encodeURIComponent(`https://strongroom.localhost:${String(service.port)}`);
+    for (const path of ['/adfs/oauth2/token', '/adfs/oauth2/v2.0/token']) {
+      const answer = await tokenAt(path, form.replace('{}', resource));
+      const { access_token: granted } = answer.json<{ access_token: string }>();
+      const caller = createCaller(service, granted);
+      expect([answer.status, (await caller('GET', '/keys')).status]).toEqual([200, 200]);
+      caller.close();
+    }
+  });
+
+  // `az login --tenant adfs`: azure-cli, profile/_validators.py. It takes the issuer's first segment for the tenant.
+  test.each([
+    ['/adfs/.well-known/openid-configuration', '/adfs'],
+    ['/adfs/v2.0/.well-known/openid-configuration', '/adfs/v2.0'],
+    ['/adfs/adfs/v2.0/.well-known/openid-configuration', '/adfs/adfs/v2.0'],
+    ['/adfs//adfs/v2.0/.well-known/openid-configuration', '/adfs/adfs/v2.0'],
+    ['/adfs/adfs/.well-known/openid-configuration', '/adfs/adfs'],
+    ['/ADFS/{tenant}/v2.0/.well-known/openid-configuration', '/ADFS/{tenant}/v2.0'],
+    ['/{tenant}/v2.0/.well-known/openid-configuration', '/{tenant}/v2.0'],
+  ])('the metadata at %s have the issuer %s, and their addresses answer', async (path, issuer) => {
+    const tenant = String(claimsOf(token)['tid']);
+    const answer = await stranger('GET', path.replace('{tenant}', tenant));
+    const document = answer.json<Record<'issuer' | 'jwks_uri' | 'token_endpoint', string>>();
+    expect(document.issuer).toBe(`${service.localUrl}${issuer.replace('{tenant}', tenant)}`);
+    const pathOf = (url: string) => url.slice(service.localUrl.length);
+    expect((await stranger('GET', pathOf(document.jwks_uri))).json()).toEqual({
+      keys: expect.arrayContaining([expect.objectContaining({ kty: 'RSA' })]),
+    });
+    const granted = await tokenAt(
+      pathOf(document.token_endpoint),
+      'https://strongroom.localhost/.default',
+    );
+    expect(granted.status).toBe(200);
+  });
+
+  test.each(['/contoso', '/adfs/contoso', '/common'])(
+    'the metadata of a tenant that is not here are refused as Entra ID does: %s',
+    async (tenant) => {
+      for (const version of ['', '/v2.0']) {
+        const path = `${tenant}${version}/.well-known/openid-configuration`;
+        const answer = await stranger('GET', path);
+        expect([answer.status, answer.json()]).toEqual([
+          400,
+          expect.objectContaining({ error: 'invalid_tenant', error_codes: [90002] }),
+        ]);
+      }
+    },
+  );
+});
+
 describe('answers', () => {
   test('carry the headers of the real service, and nothing that names our software', async () => {
     const { headers } = await admin('GET', '/keys/aes', undefined, {
