@@ -41,6 +41,7 @@ const pool = {
   action: 'Strongroom/access/explain/action',
   params: () => ({}),
   scope: () => '/' as const,
+  key: null,
 } as const;
 
 /** Why somebody may do something, and what a change of policy would do. */

@@ -64,6 +64,7 @@ export function addAuditRoutes(
     action: 'Strongroom/audit/read/action',
     params: () => ({}),
     scope: () => '/',
+    key: null,
     query: EventsQuery,
     handler: async ({ query, context }) => {
       const { limit, after, format, ...filter } = query;
@@ -95,6 +96,7 @@ export function addAuditRoutes(
     action: 'Strongroom/audit/read/action',
     params: () => ({}),
     scope: () => '/',
+    key: null,
     query: CheckpointsQuery,
     handler: async ({ query, context }) => {
       const after = readNumber(query.after);
@@ -120,6 +122,7 @@ export function addAuditRoutes(
     action: 'Strongroom/audit/read/action',
     params: () => ({}),
     scope: () => '/',
+    key: null,
     body: VerifyBody,
     handler: async ({ body }) => {
       const { from, to, checkpoint } = body;

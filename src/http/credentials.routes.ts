@@ -16,6 +16,7 @@ const credentialOf = {
     credentialId: parseGuid('The credential id', raw['credentialId'] ?? ''),
   }),
   scope: () => '/' as const,
+  key: null,
 };
 
 /** Certificates and federated credentials of applications, in the shapes of Microsoft Graph v1.0. */

@@ -5,7 +5,7 @@ import { type CryptoService, type Done } from '../core/crypto-service.ts';
 import { toBase64url } from './base64url.ts';
 import { type RequestContext } from './context.ts';
 import { CipherRequest, SignRequest, VerifyRequest } from './crypto.schema.ts';
-import { keyScopeOf, keyVersionOf } from './key-params.ts';
+import { keyNameOf, keyScopeOf, keyVersionOf } from './key-params.ts';
 import { keyId } from './keys.schema.ts';
 import { route, type RouteDefinition, type RouteServices } from './route.ts';
 
@@ -31,6 +31,7 @@ export function addCryptoRoutes(
       action: needed,
       params: keyVersionOf,
       scope: keyScopeOf,
+      key: keyNameOf,
       body,
       handler,
     });

@@ -27,8 +27,8 @@ export const ListQuery = z.object({ $filter: text(512).optional() }).and(pageQue
 const idOf = (raw: Readonly<Record<string, string | undefined>>) => ({
   id: parseGuid('The object id', raw['id'] ?? ''),
 });
-export const whole = { params: () => ({}), scope: () => '/' as const };
-export const one = { params: idOf, scope: () => '/' as const };
+export const whole = { params: () => ({}), scope: () => '/' as const, key: null };
+export const one = { params: idOf, scope: () => '/' as const, key: null };
 
 /** The built-in directory in the shapes of Microsoft Graph v1.0. */
 export function addDirectoryRoutes(

@@ -15,6 +15,10 @@ export function keyVersionOf(raw: RawParams) {
   };
 }
 
+export function keyNameOf({ name }: { readonly name: KeyName }) {
+  return name;
+}
+
 export function keyScopeOf({ name }: { readonly name: KeyName }) {
   return keyScope(name);
 }

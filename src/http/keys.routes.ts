@@ -3,7 +3,7 @@ import { action } from '../core/actions.ts';
 import { type BackupService } from '../core/backup-service.ts';
 import { type KeyService } from '../core/key-service.ts';
 import { toBase64url } from './base64url.ts';
-import { keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
+import { keyNameOf, keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
 import {
   CreateKeyRequest,
   ImportKeyRequest,
@@ -24,7 +24,7 @@ const PAGE = pageQuery(25);
 /** A key of 1,000 versions of RSA-4096 comes to 6 MB. */
 const BACKUP_LIMIT = 16 * 1024 * 1024;
 
-const allKeys = { params: () => ({}), scope: () => '/keys' as const };
+const allKeys = { params: () => ({}), scope: () => '/keys' as const, key: null };
 
 /** Keys and deleted keys. A path with a literal after the name comes before the one with a version there. */
 export function addKeyRoutes(
@@ -41,6 +41,7 @@ export function addKeyRoutes(
     action: action('keys/create'),
     params: keyOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     body: CreateKeyRequest,
     handler: async ({ params, body, context }) =>
       presentKey(await keys.create(params.name, body, context.audit), presenting(context)),
@@ -53,6 +54,7 @@ export function addKeyRoutes(
     action: action('keys/import/action'),
     params: keyOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     body: ImportKeyRequest,
     handler: async ({ params, body, context }) =>
       presentKey(await keys.import(params.name, body, context.audit), presenting(context)),
@@ -81,6 +83,7 @@ export function addKeyRoutes(
     action: action('keys/read/action'),
     params: keyOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     query: PAGE,
     handler: async ({ params, query, context }) => {
       return presentPage(
@@ -99,6 +102,7 @@ export function addKeyRoutes(
     action: action('keys/read/action'),
     params: keyVersionOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     handler: async ({ params, context }) => {
       const version = await keys.get(params.name, params.version);
       context.audit.note({ keyVersion: version.material.identity.version });
@@ -113,6 +117,7 @@ export function addKeyRoutes(
     action: action('keys/write/action'),
     params: keyVersionOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     body: UpdateKeyRequest,
     handler: async ({ params, body, context }) => {
       return presentKey(
@@ -129,6 +134,7 @@ export function addKeyRoutes(
     action: action('keys/delete'),
     params: keyOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     handler: async ({ params, context }) => {
       return presentDeletedKey(await keys.delete(params.name, context.audit), presenting(context));
     },
@@ -141,6 +147,7 @@ export function addKeyRoutes(
     action: action('keys/backup/action'),
     params: keyOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     handler: async ({ params }) => ({ value: toBase64url(await backups.backup(params.name)) }),
   });
 
@@ -179,6 +186,7 @@ export function addKeyRoutes(
     action: action('keys/deletedKeys/read/action'),
     params: keyOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     handler: async ({ params, context }) => {
       return presentDeletedKey(await keys.getDeleted(params.name), presenting(context));
     },
@@ -191,6 +199,7 @@ export function addKeyRoutes(
     action: action('keys/deletedKeys/delete'),
     params: keyOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     status: 204,
     handler: async ({ params, context }) => {
       await keys.purge(params.name, context.audit);
@@ -204,6 +213,7 @@ export function addKeyRoutes(
     action: action('keys/deletedKeys/recover/action'),
     params: keyOf,
     scope: keyScopeOf,
+    key: keyNameOf,
     handler: async ({ params, context }) => {
       return presentKey(await keys.recover(params.name, context.audit), presenting(context));
     },

@@ -196,6 +196,7 @@ export function addPeopleRoutes(
     operation: 'GroupMemberRemove',
     action: WRITE,
     scope: () => '/',
+    key: null,
     params: (raw) => ({
       id: parseGuid('The object id', raw['id'] ?? ''),
       memberId: parseGuid('The object id', raw['memberId'] ?? ''),

@@ -20,6 +20,7 @@ export function addRandomRoutes(
     action: action('rng/action'),
     params: () => ({}),
     scope: () => '/',
+    key: null,
     body: RandomRequest,
     handler: async ({ body: { count } }) => {
       if (count < 1 || count > MOST_BYTES)

@@ -42,6 +42,7 @@ export function addReleaseRoutes(
     action: action('keys/release/action'),
     params: versionOf,
     scope: scopeOf,
+    key: ({ name }) => name,
     query: ApiVersion,
     body: ReleaseRequest,
     handler: async ({ params, query, body, context }) => {
@@ -64,6 +65,7 @@ export function addReleaseRoutes(
     action: action('keys/read/action'),
     params: versionOf,
     scope: scopeOf,
+    key: ({ name }) => name,
     handler: async ({ params, context }) => {
       const shown = presenting(context);
       const attested = await attestation.attest(

@@ -44,6 +44,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleDefinitions/read/action'),
       params,
       scope,
+      key: null,
       query: ListQuery,
       handler: async ({ params: read, query, context }) => {
         const { $filter, ...page } = query;
@@ -60,6 +61,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleDefinitions/read/action'),
       params,
       scope,
+      key: null,
       handler: async ({ params: { id } }) => presentDefinition(await roles.getDefinition(id)),
     });
 
@@ -70,6 +72,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleDefinitions/write/action'),
       params,
       scope,
+      key: null,
       body: PutDefinitionRequest,
       status: 201,
       handler: async ({ params: { id, scope: at }, body, context }) =>
@@ -85,6 +88,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleDefinitions/delete/action'),
       params,
       scope,
+      key: null,
       handler: async ({ params: { id, scope: at }, context }) =>
         presentDefinition(await roles.deleteDefinition(callerOf(context), id, at, context.audit)),
     });
@@ -96,6 +100,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleAssignments/read/action'),
       params,
       scope,
+      key: null,
       query: ListQuery,
       handler: async ({ params: read, query, context }) => {
         const { $filter, ...page } = query;
@@ -112,6 +117,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleAssignments/read/action'),
       params,
       scope,
+      key: null,
       handler: async ({ params: read }) =>
         presentAssignment(await roles.getAssignment(read.id, read.scope)),
     });
@@ -123,6 +129,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleAssignments/write/action'),
       params,
       scope,
+      key: null,
       body: PutAssignmentRequest,
       status: 201,
       handler: async ({ params: read, body, context }) =>
@@ -144,6 +151,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       action: action('roleAssignments/delete/action'),
       params,
       scope,
+      key: null,
       handler: async ({ params: read, context }) =>
         presentAssignment(
           await roles.deleteAssignment(callerOf(context), read.id, read.scope, context.audit),

@@ -1,7 +1,7 @@
 import { type Router } from 'express';
 import { action } from '../core/actions.ts';
 import { type RotationService } from '../core/rotation-service.ts';
-import { keyOf, keyScopeOf } from './key-params.ts';
+import { keyNameOf, keyOf, keyScopeOf } from './key-params.ts';
 import { type KeyPresenter, presentKey } from './keys.schema.ts';
 import { presentRotationPolicy, RotationPolicyRequest } from './rotation.schema.ts';
 import { route, type RouteServices } from './route.ts';
@@ -13,7 +13,7 @@ export function addRotationRoutes(
   rotation: RotationService,
   presenting: KeyPresenter,
 ): void {
-  const common = { params: keyOf, scope: keyScopeOf };
+  const common = { params: keyOf, scope: keyScopeOf, key: keyNameOf };
   const policyId = (origin: string, name: string) => `${origin}/keys/${name}/rotationpolicy`;
 
   route(router, services, {

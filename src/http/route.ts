@@ -18,8 +18,8 @@ export interface RouteServices {
 }
 
 /**
- * One operation of the REST surface. `action` and `scope` have no default: a route that forgets who may call it does not
- * compile.
+ * One operation of the REST surface. `action`, `scope` and `key` have no default: a route that forgets who may call it, or
+ * which key it is about, does not compile.
  */
 export interface RouteDefinition<Params, Query, Body> {
   readonly method: 'get' | 'put' | 'post' | 'patch' | 'delete';
@@ -28,6 +28,8 @@ export interface RouteDefinition<Params, Query, Body> {
   readonly operation: string;
   readonly action: Action;
   readonly scope: (params: Params) => Scope;
+  /** The name of the key that it is about, for the trail and the counts of use; null where it is about none. */
+  readonly key: ((params: Params) => string) | null;
   /** Reads the path; throws ServiceError. */
   readonly params: (raw: Readonly<Record<string, string | undefined>>) => Params;
   readonly query?: z.ZodType<Query>;
@@ -63,8 +65,7 @@ export function route<Params, Query = undefined, Body = undefined>(
     requireApiVersion(req.query['api-version']);
     const params = definition.params(req.params as Record<string, string | undefined>);
     const scope = definition.scope(params);
-    const keyName = req.params['name'];
-    audit.note({ scope, keyName: typeof keyName === 'string' ? keyName : undefined });
+    audit.note({ scope, keyName: definition.key?.(params) });
     const { tracing } = services;
     await tracing.step('authorise', () =>
       requireAllowed(services.authorizer, context, action, scope),

@@ -8,7 +8,7 @@ import { route, type RouteServices } from './route.ts';
 /** Azure sends a string, whatever the setting's type is. */
 const UpdateSettingRequest = z.object({ value: z.string().max(16) });
 
-const pool = { scope: () => '/' as const };
+const pool = { scope: () => '/' as const, key: null };
 const named = {
   ...pool,
   params: (raw: Readonly<Record<string, string | undefined>>) => ({ name: raw['name'] ?? '' }),

@@ -28,6 +28,7 @@ export function addUsageRoutes(router: Router, services: RouteServices, usage: U
     action: 'Strongroom/audit/read/action',
     params: () => ({}),
     scope: () => '/' as const,
+    key: null,
   } as const;
 
   route(router, services, {

@@ -193,6 +193,37 @@ describe('a refusal has its record:', () => {
   }, 60_000);
 });
 
+test('a record names the key that it is about, and no other name for one', async () => {
+  await admin('POST', '/keys/Named/create', { kty: 'oct-HSM' });
+  const backup = (await admin('POST', '/keys/Named/backup')).json<{ value: string }>();
+  const guid = randomUUID();
+  for (const [method, path, keyName, body] of [
+    ['GET', '/settings/AllowRsa15'],
+    ['PATCH', '/settings/Named', undefined, { value: 'true' }],
+    ['GET', `/${DEFINITIONS}/${guid}`],
+    ['GET', `/keys/Named/${ASSIGNMENTS}/${guid}`],
+    ['GET', `/v1.0/applications/${guid}`],
+    ['POST', '/rng', undefined, { count: 8 }],
+    ['GET', '/keys'],
+    ['GET', '/keys/Named', 'Named'],
+    ['GET', '/keys/Named/versions', 'Named'],
+    ['GET', '/keys/Named/rotationpolicy', 'Named'],
+    ['GET', '/keys/Named/attestation', 'Named'],
+    ['POST', '/keys/Named/release', 'Named', { target: 'a.b.c' }],
+    ['POST', '/keys/Named/sign', 'Named', { alg: 'ES256', value: VALUE }],
+    ['PUT', '/keys/Named', 'Named', { key: { kty: 'oct-HSM' } }],
+    ['DELETE', '/keys/Named', 'Named'],
+    ['GET', '/deletedkeys/Named', 'Named'],
+    ['DELETE', '/deletedkeys/Named', 'Named'],
+    ['POST', '/keys/restore', 'Named', backup],
+    ['POST', '/keys/restore', undefined, { value: 'AAAA' }],
+  ] as const) {
+    const answer = await admin(method, path, body);
+    const record = await recordOf(answer);
+    expect([method, path, record.keyName]).toEqual([method, path, keyName]);
+  }
+});
+
 test('an issued token has its record, and the handshake without a credential has none', async () => {
   const { value } = (
     await admin('GET', '/audit/events?operation=TokenIssue&outcome=success')
