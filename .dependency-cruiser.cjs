@@ -31,6 +31,13 @@ module.exports = {
       },
       to: { path: '^src/(main|worker|compose|bootstrap|development|supervisor)\\.ts$' },
     },
+    {
+      name: 'the-store-never-asks-the-hsm',
+      comment: 'An HSM call inside a transaction holds a connection for as long as it takes.',
+      severity: 'error',
+      from: { path: '^src/store/' },
+      to: { path: '^src/core/(hsm|key-egress)\\.ts$' },
+    },
     owns('only-hsm-speaks-pkcs11', 'hsm/', 'graphene-pk11|pkcs11js'),
     owns('only-store-speaks-sql', 'store/', 'kysely|pg'),
     owns('only-authz-speaks-casbin', 'authz/', 'casbin'),

@@ -7,9 +7,10 @@ import {
   type RetentionStatement,
   type VouchedHead,
 } from './audit-checkpoint.ts';
+import { ServiceError } from './errors.ts';
 import { type Clock } from './ports.ts';
 import { type CheckpointStore } from './trail-ports.ts';
-import { type StatementKeys } from './statement-keys.ts';
+import { type StatementKeys, type StatementSigner } from './statement-keys.ts';
 
 export interface CheckpointServiceParts {
   /** Those of this process. */
@@ -39,12 +40,15 @@ export interface CheckpointService {
 const SIGN_AFTER_MS = 5_000;
 const SIGN_AT_RECORDS = 1_000;
 const ADOPTED_AT_ONCE = 50;
+/** How many numbers in a row other processes may take while this one signs. */
+const APPEND_TRIES = 20;
 
 /**
  * Signs how far chains go: together the statements cover all chains of the pool. Each process vouches for what it has
  * written itself, from its own memory: whoever adds records there in the database can't have them signed. What nobody has
  * signed in time, since its process was killed or hangs, another signs as it finds it, and says so. The statements form a
- * list of their own, each with the digest of the one before, which all processes of a pool extend in turn.
+ * list of their own, each with the digest of the one before, which all processes of a pool extend: whose number is taken
+ * meanwhile signs the next.
  */
 export function createCheckpointService(parts: CheckpointServiceParts): CheckpointService {
   const { chains, store, statements, poolId, clock, onLoss } = parts;
@@ -58,30 +62,49 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
     retention?: RetentionStatement,
   ): Promise<Checkpoint> {
     const signer = await statements.signer('audit');
-    const written = await store.append(heads, retention !== undefined, async (newest) => {
-      const before = later(newest, seen);
-      if (seen !== undefined && before === seen && newest?.number !== seen.number)
-        onLoss({ number: seen.number, found: newest?.number ?? 0 });
-      const number = (before?.number ?? 0) + 1;
-      const time = clock.now();
-      const previous = before === undefined ? null : digestOf(before.statement);
-      const statement = await signer.sign(
-        presentStatement({
-          pool: poolId,
-          number,
-          previous,
-          time,
-          heads: heads.map((head) => ({ ...head })),
-          ...(retention !== undefined && { retention }),
-        }),
-        CHECKPOINT_TYPE,
-      );
-      return { number, time, statement };
-    });
+    const written = await append(signer, heads, retention);
     seen = written;
     parts.onSigned?.(written.time);
     signedAt = clock.now().getTime();
     return written;
+  }
+
+  /** The HSM signs while no transaction is open; where another process was quicker, it signs the next number. */
+  async function append(
+    signer: StatementSigner,
+    heads: readonly VouchedHead[],
+    retention: RetentionStatement | undefined,
+  ): Promise<Checkpoint> {
+    for (let tries = 0; tries < APPEND_TRIES; tries += 1) {
+      const checkpoint = await make(signer, await store.findNewest(), heads, retention);
+      if (await store.append(checkpoint, heads, retention !== undefined)) return checkpoint;
+    }
+    throw new ServiceError('Conflict', 'Other processes took each number for a checkpoint.');
+  }
+
+  async function make(
+    signer: StatementSigner,
+    newest: Checkpoint | undefined,
+    heads: readonly VouchedHead[],
+    retention: RetentionStatement | undefined,
+  ): Promise<Checkpoint> {
+    const before = later(newest, seen);
+    if (seen !== undefined && before === seen && newest?.number !== seen.number)
+      onLoss({ number: seen.number, found: newest?.number ?? 0 });
+    const number = (before?.number ?? 0) + 1;
+    const time = clock.now();
+    const statement = await signer.sign(
+      presentStatement({
+        pool: poolId,
+        number,
+        previous: before === undefined ? null : digestOf(before.statement),
+        time,
+        heads: heads.map((head) => ({ ...head })),
+        ...(retention !== undefined && { retention }),
+      }),
+      CHECKPOINT_TYPE,
+    );
+    return { number, time, statement };
   }
 
   async function sign(retention?: RetentionStatement): Promise<Checkpoint | undefined> {

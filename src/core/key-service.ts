@@ -106,9 +106,8 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
   }
 
   /** What the seal covers and PATCH can change. */
-  async function changed(material: KeyMaterial, request: UpdateKey): Promise<KeyMaterial> {
+  async function resealed(material: KeyMaterial, request: UpdateKey): Promise<KeyMaterial> {
     const { identity, spec } = material;
-    if (request.operations === undefined && request.releasePolicy === undefined) return material;
     const operations =
       request.operations === undefined
         ? identity.operations
@@ -210,25 +209,33 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
       change: AuditedChange,
     ): Promise<KeyVersion> {
       const tags = request.tags === undefined ? undefined : parseTags(request.tags);
+      const isSealed = request.operations !== undefined || request.releasePolicy !== undefined;
+      const requireFitting = ({ identity }: KeyMaterial) => {
+        change.note({ keyName: name, keyVersion: identity.version });
+        if ((request.attributes?.exportable ?? false) && !identity.exportable)
+          throw new ServiceError('BadParameter', 'Exportability is fixed when a key is created.');
+      };
+      const reseal = (material: KeyMaterial) => {
+        requireFitting(material);
+        return resealed(material, request);
+      };
+      const apply = (current: KeyVersion, material: KeyMaterial): KeyVersion => {
+        requireFitting(current.material);
+        const made = {
+          material,
+          attributes: changeAttributes(
+            { ...current.attributes, updated: seconds() },
+            request.attributes ?? {},
+          ),
+          tags: tags ?? current.tags,
+        };
+        change.note({ change: { before: outline(current), after: outline(made) } });
+        return made;
+      };
       const updated = await keys.updateVersion(
         name,
         version,
-        async (current) => {
-          const { material } = current;
-          change.note({ keyName: name, keyVersion: material.identity.version });
-          if ((request.attributes?.exportable ?? false) && !material.identity.exportable)
-            throw new ServiceError('BadParameter', 'Exportability is fixed when a key is created.');
-          const made = {
-            material: await changed(material, request),
-            attributes: changeAttributes(
-              { ...current.attributes, updated: seconds() },
-              request.attributes ?? {},
-            ),
-            tags: tags ?? current.tags,
-          };
-          change.note({ change: { before: outline(current), after: outline(made) } });
-          return made;
-        },
+        { apply, ...(isSealed && { reseal }) },
         change,
       );
       if (updated === undefined) throw keyNotFound(name, version);

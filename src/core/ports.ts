@@ -45,6 +45,16 @@ export interface KeyReader {
   listDeletedKeys(page: PageRequest): Promise<Page<DeletedKey>>;
 }
 
+export interface VersionEdit {
+  /**
+   * Makes new material of what the version has. The HSM is asked here, while no transaction is open and no lock is held;
+   * it is asked again where the material has changed meanwhile.
+   */
+  readonly reseal?: ((material: KeyMaterial) => Promise<KeyMaterial>) | undefined;
+  /** Gives the version back changed. It sees it locked, and so can't wait for anything; `material` is what is to be stored. */
+  readonly apply: (current: KeyVersion, material: KeyMaterial) => KeyVersion;
+}
+
 /** Changes of keys; each commits in one transaction with its audit record. */
 export interface KeyWriter {
   /**
@@ -58,13 +68,13 @@ export interface KeyWriter {
     onlyAfter?: KeyVersionId,
   ): Promise<boolean>;
   /**
-   * Changes one version (the newest where none is named): `edit` sees it locked, and gives it back changed.
-   * Undefined where there is no such version.
+   * Changes one version (the newest where none is named). Undefined where there is no such version.
+   * @throws ServiceError Overloaded where others went on changing what was being resealed
    */
   updateVersion(
     name: KeyName,
     version: KeyVersionId | undefined,
-    edit: (current: KeyVersion) => Promise<KeyVersion>,
+    edit: VersionEdit,
     change: AuditedChange,
   ): Promise<KeyVersion | undefined>;
   /** Soft-deletes all versions. Undefined where there is no such key. */

@@ -45,7 +45,7 @@ export interface Certificates {
 }
 
 /** Signs statements; the chain is DER, the signer's certificate first and the root last. */
-interface StatementSigner {
+export interface StatementSigner {
   readonly chain: readonly Uint8Array[];
   /** A compact JWS (RFC 7515 §7.1), RS256, with the chain in its header. */
   sign(payload: object, type?: string): Promise<string>;

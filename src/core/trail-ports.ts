@@ -4,15 +4,17 @@ import { type Checkpoint } from './audit-checkpoint.ts';
 
 /** The signed statements of how far chains go. */
 export interface CheckpointStore {
+  /** The one with the highest number. */
+  findNewest(): Promise<Checkpoint | undefined>;
   /**
-   * Adds the next one: `make` sees the newest that is there. Processes take turns.
+   * Adds one. False, and nothing is written, where another process has taken its number.
    * @param heads of which it speaks
    */
   append(
+    checkpoint: Checkpoint,
     heads: readonly SignableHead[],
     isRetention: boolean,
-    make: (newest: Checkpoint | undefined) => Promise<Checkpoint>,
-  ): Promise<Checkpoint>;
+  ): Promise<boolean>;
   /**
    * How far chains go that nobody has ended, and that have records from before `unattendedBefore` which no checkpoint
    * covers. Those to which nothing was added since `abandonedBefore` are to end, covered or not.

@@ -9,22 +9,22 @@ type CheckpointContext = Pick<StoreContext, 'db' | 'poolId'>;
 export function createCheckpointStore(context: CheckpointContext): CheckpointStore {
   const { poolId } = context;
   return {
-    append: (heads, isRetention, make) =>
+    findNewest: () =>
+      reading(context, async (db) => {
+        const newest = await db
+          .selectFrom('audit_checkpoint')
+          .selectAll()
+          .where('pool_id', '=', poolId)
+          .orderBy('number', 'desc')
+          .limit(1)
+          .executeTakeFirst();
+        return newest && toCheckpoint(newest);
+      }),
+
+    append: ({ number, time, statement }, heads, isRetention) =>
       reading(context, (db) =>
         db.transaction().execute(async (trx) => {
-          await sql`select pg_advisory_xact_lock(hashtextextended(${`checkpoint ${poolId}`}, 0))`.execute(
-            trx,
-          );
-          const newest = await trx
-            .selectFrom('audit_checkpoint')
-            .selectAll()
-            .where('pool_id', '=', poolId)
-            .orderBy('number', 'desc')
-            .limit(1)
-            .executeTakeFirst();
-          const made = await make(newest && toCheckpoint(newest));
-          const { number, time, statement } = made;
-          await trx
+          const { numInsertedOrUpdatedRows: added } = await trx
             .insertInto('audit_checkpoint')
             .values({
               pool_id: poolId,
@@ -33,7 +33,9 @@ export function createCheckpointStore(context: CheckpointContext): CheckpointSto
               statement,
               is_retention: isRetention,
             })
-            .execute();
+            .onConflict((conflict) => conflict.doNothing())
+            .executeTakeFirstOrThrow();
+          if (added !== 1n) return false;
           if (heads.length > 0)
             await trx
               .insertInto('audit_checkpoint_head')
@@ -47,7 +49,7 @@ export function createCheckpointStore(context: CheckpointContext): CheckpointSto
                 })),
               )
               .execute();
-          return made;
+          return true;
         }),
       ),
 

@@ -1,15 +1,18 @@
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { type AuditedChange } from '../core/audit.ts';
-import { type KeyName } from '../core/key.ts';
+import { ServiceError } from '../core/errors.ts';
+import { type KeyName, type KeyVersion, type KeyVersionId } from '../core/key.ts';
 import { purgeProtected } from '../core/key-service.ts';
 import { keyIsDeleted } from '../core/new-version.ts';
 import { type KeyWriter, type StateChange } from '../core/ports.ts';
 import { keyScope } from '../core/role.ts';
-import { changing, type StoreContext, type Trx } from './database.ts';
+import { changing, reading, type StoreContext, type Trx } from './database.ts';
+import { NameTurns } from './name-turns.ts';
 import { noteAlong } from './principal-traces.ts';
 import { toAssignment } from './role-store.ts';
 import { versionsOf } from './key-reader.ts';
 import { reschedule } from './rotation-rows.ts';
+import { type Tables } from './tables.ts';
 import { changeableOf, fromKeyVersion, toDeletedKey, toKeyVersion } from './key-rows.ts';
 import {
   answeringVersion,
@@ -19,8 +22,14 @@ import {
   newestVersion,
 } from './locked-key.ts';
 
+/** How often the HSM is asked for one update, each time anew because another process has changed the same version. */
+const RESEAL_TRIES = 10;
+/** Updates of one key that wait for each other in this process: each takes the HSM a few calls. */
+const RESEAL_LIMIT = 100;
+
 export function createKeyWriter(context: StoreContext): KeyWriter {
   const { poolId } = context;
+  const resealing = new NameTurns(RESEAL_LIMIT);
   const told = (name: KeyName): StateChange => ({ topic: 'key', id: name.toLowerCase() });
 
   return {
@@ -45,30 +54,29 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
     },
 
     async updateVersion(name, version, edit, change) {
-      return changing(context, change, told(name), async (trx) => {
-        const key = await lockKey(trx, poolId, name);
-        if (key === undefined || isDeleted(key)) return undefined;
-        const row = await versionsOf(trx, poolId, name)
-          .$if(version !== undefined, (query) =>
-            query.where('key_version.version', '=', version ?? ''),
-          )
-          .orderBy('key_version.ordinal', 'desc')
-          .limit(1)
-          .executeTakeFirst();
-        if (row === undefined) return undefined;
-        const current = toKeyVersion(row);
-        const edited = await edit(current);
-        await trx
-          .updateTable('key_version')
-          .set(changeableOf(edited))
-          .where('pool_id', '=', poolId)
-          .where('name_key', '=', name.toLowerCase())
-          .where('version', '=', row.version)
-          .execute();
-        if (edited.attributes.enabled !== current.attributes.enabled)
-          await chooseCurrent(trx, poolId, name);
-        await reschedule(trx, poolId, name);
-        return edited;
+      const { reseal } = edit;
+      if (reseal === undefined)
+        return changing(context, change, told(name), async (trx) => {
+          const current = await lockVersion(trx, name, version);
+          return current && store(trx, current, edit.apply(current, current.material));
+        });
+      return resealing.take(name.toLowerCase(), async () => {
+        for (let tries = 0; tries < RESEAL_TRIES; tries += 1) {
+          const before = await reading(context, (db) => findVersion(db, name, version));
+          if (before === undefined) return undefined;
+          const material = await reseal(before.material);
+          const race = { isLost: false };
+          const updated = await changing(context, change, told(name), async (trx) => {
+            const current = await lockVersion(trx, name, version);
+            // A seal is over all of the material: the same seal means the same material.
+            race.isLost =
+              current !== undefined && current.material.sealed.seal !== before.material.sealed.seal;
+            if (current === undefined || race.isLost) return undefined;
+            return store(trx, current, edit.apply(current, material));
+          });
+          if (!race.isLost) return updated;
+        }
+        throw new ServiceError('Overloaded', 'Too many changes of this key at once.');
       });
     },
 
@@ -133,6 +141,45 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
         return name;
       }),
   };
+
+  /** The newest where none is named; undefined also where the key is deleted. */
+  async function findVersion(
+    db: Kysely<Tables>,
+    name: KeyName,
+    version: KeyVersionId | undefined,
+  ): Promise<KeyVersion | undefined> {
+    const row = await versionsOf(db, poolId, name)
+      .where('key.deleted_at', 'is', null)
+      .$if(version !== undefined, (query) => query.where('key_version.version', '=', version ?? ''))
+      .orderBy('key_version.ordinal', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row && toKeyVersion(row);
+  }
+
+  async function lockVersion(
+    trx: Trx,
+    name: KeyName,
+    version: KeyVersionId | undefined,
+  ): Promise<KeyVersion | undefined> {
+    await lockKey(trx, poolId, name);
+    return findVersion(trx, name, version);
+  }
+
+  async function store(trx: Trx, current: KeyVersion, edited: KeyVersion): Promise<KeyVersion> {
+    const { name, version } = current.material.identity;
+    await trx
+      .updateTable('key_version')
+      .set(changeableOf(edited))
+      .where('pool_id', '=', poolId)
+      .where('name_key', '=', name.toLowerCase())
+      .where('version', '=', version)
+      .execute();
+    if (edited.attributes.enabled !== current.attributes.enabled)
+      await chooseCurrent(trx, poolId, name);
+    await reschedule(trx, poolId, name);
+    return edited;
+  }
 
   /** Whether there was none of that name. */
   async function insertKey(trx: Trx, name: KeyName, version: string): Promise<boolean> {

@@ -161,4 +161,61 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     ]);
     expect(order.slice(-2)).toEqual(['made', 'made']);
   }, 60_000);
+
+  test('changes that are sealed anew hold up nobody who reads, nor each other', async () => {
+    await slow.setLatency(2);
+    const names = Array.from({ length: 12 }, (_, index) => `resealed-${String(index)}`);
+    for (const name of names) await post(`/keys/${name}/create`, { kty: 'EC-HSM', crv: 'P-256' });
+    await slow.setLatency(500);
+    let changed = 0;
+    let reads = 0;
+    const changes = Promise.all(
+      names.map(async (name) => {
+        const body = { key_ops: ['verify'] };
+        const answer = await production.admin('PATCH', `/keys/${name}`, body);
+        changed += 1;
+        return answer.status;
+      }),
+    );
+    // Each a query of its own: nothing of it is remembered.
+    for (; changed === 0; reads += 1) {
+      expect((await production.admin('GET', '/keys?maxresults=5')).status).toBe(200);
+      expect((await fetch(`${metrics}/readyz`)).status).toBe(200);
+    }
+    expect(new Set(await changes)).toEqual(new Set([200]));
+    await slow.setLatency(LATENCY_MS);
+    console.info(`${String(reads)} reads were answered before the first of 12 changes`);
+    expect(reads).toBeGreaterThan(10);
+    for (const name of names) {
+      const { key } = (await production.admin('GET', `/keys/${name}`)).json<{
+        key: { key_ops: string[] };
+      }>();
+      expect(key.key_ops).toEqual(['verify']);
+    }
+  }, 60_000);
+
+  test('twelve changes of one key, at once, are all made', async () => {
+    await slow.setLatency(2);
+    await post('/keys/resealed/create', { kty: 'EC-HSM', crv: 'P-256' });
+    await slow.setLatency(20);
+    const operations = [['sign'], ['verify'], ['sign', 'verify']];
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, index) =>
+        production.admin('PATCH', '/keys/resealed', {
+          ...(index % 4 === 3 ? { tags: { index: String(index) } } : {}),
+          key_ops: operations[index % 3],
+        }),
+      ),
+    );
+    await slow.setLatency(LATENCY_MS);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    const digest = createHash('sha256').update('x').digest('base64url');
+    const answer = await production.admin('GET', '/keys/resealed');
+    const { key_ops } = answer.json<{ key: { key_ops: string[] } }>().key;
+    const signed = await production.admin('POST', '/keys/resealed/sign', {
+      alg: 'ES256',
+      value: digest,
+    });
+    expect(signed.status).toBe(key_ops.includes('sign') ? 200 : 403);
+  }, 60_000);
 });

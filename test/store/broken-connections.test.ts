@@ -5,7 +5,7 @@ import { parseKeyName } from '../../src/core/key.ts';
 import { type StateChange } from '../../src/core/ports.ts';
 import { createAuditSink } from '../../src/store/audit-store.ts';
 import { openChangeFeed } from '../../src/store/change-feed.ts';
-import { openDatabase } from '../../src/store/database.ts';
+import { changing, openDatabase } from '../../src/store/database.ts';
 import { createKeyReader } from '../../src/store/key-reader.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
 import { findPool } from '../../src/store/pool-store.ts';
@@ -69,23 +69,17 @@ async function until(isSo: () => boolean, limitMs: number): Promise<number> {
 }
 
 describe('a backend that dies', () => {
-  test('while an edit waits for the HSM costs that request only, and changes nothing', async () => {
-    const keys = {
-      ...createKeyReader(processOf(db, pool)),
-      ...createKeyWriter(processOf(db, pool)),
-    };
+  test('while a change is made costs that request only, and changes nothing', async () => {
+    const context = processOf(db, pool);
+    const keys = { ...createKeyReader(context), ...createKeyWriter(context) };
     await keys.insertVersion(newVersion(pool.id, name), newChange());
     const draft = newChange();
-    const attempt = keys.updateVersion(
-      name,
-      undefined,
-      async (current) => {
-        expect(await terminate('idle in transaction')).toBe(1);
-        await delay(100);
-        return { ...current, tags: { changed: 'yes' } };
-      },
-      draft,
-    );
+    const attempt = changing(context, draft, { topic: 'key', id: name }, async (trx) => {
+      await trx.updateTable('key_version').set({ tags: '{"changed": "yes"}' }).execute();
+      expect(await terminate('idle in transaction')).toBe(1);
+      await delay(100);
+      return true;
+    });
     await expect(attempt).rejects.toMatchObject(unavailable);
     expect([broken.length > 0, draft.isCommitted]).toEqual([true, false]);
     await expect(keys.findKey(name)).resolves.toMatchObject({ tags: {} });

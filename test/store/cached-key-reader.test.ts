@@ -124,8 +124,12 @@ describe('while the feed is coherent', () => {
     await writer.updateVersion(
       name,
       undefined,
-      (version) =>
-        Promise.resolve({ ...version, attributes: { ...version.attributes, enabled: false } }),
+      {
+        apply: (current) => ({
+          ...current,
+          attributes: { ...current.attributes, enabled: false },
+        }),
+      },
       newChange(),
     );
     expect((await cached.findKey(name))?.attributes.enabled).toBe(false);
@@ -169,7 +173,7 @@ describe('while the feed is coherent', () => {
         await writer.updateVersion(
           name,
           undefined,
-          (old) => Promise.resolve({ ...old, tags: { changed: 'yes' } }),
+          { apply: (old) => ({ ...old, tags: { changed: 'yes' } }) },
           newChange(),
         );
       };

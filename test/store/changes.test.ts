@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AuditDraft } from '../../src/core/audit-draft.ts';
-import { parseKeyName } from '../../src/core/key.ts';
-import { type StateChange } from '../../src/core/ports.ts';
+import { type KeyVersion, parseKeyName } from '../../src/core/key.ts';
+import { type StateChange, type VersionEdit } from '../../src/core/ports.ts';
 import { ADMINISTRATOR_ROLE } from '../../src/core/role.ts';
 import { createDirectoryStore } from '../../src/store/directory-store.ts';
 import { createKeyReader } from '../../src/store/key-reader.ts';
@@ -79,7 +79,7 @@ const steps = {
     stores.keys.updateVersion(
       name,
       undefined,
-      (current) => Promise.resolve({ ...current, tags: { updated: 'yes' } }),
+      { apply: (current) => ({ ...current, tags: { updated: 'yes' } }) },
       change,
     ),
   deleteKey: (change) => stores.keys.deleteKey(name, dates, change),
@@ -188,13 +188,22 @@ test.each<[StepName, StepName[]]>([
   },
 );
 
-test('an edit that fails changes nothing, frees the key and gives its own error', async () => {
+const failure = new Error('it does not work');
+const same = (current: KeyVersion) => current;
+test.each<[string, VersionEdit]>([
+  ['A reseal', { reseal: () => Promise.reject(failure), apply: same }],
+  [
+    'An edit',
+    {
+      apply: () => {
+        throw failure;
+      },
+    },
+  ],
+])('%s that fails changes nothing, frees the key and gives its own error', async (_, edit) => {
   await prepare(['addKey']);
   const state = await stateOf();
-  const failure = new Error('the HSM is away');
-  await expect(
-    stores.keys.updateVersion(name, undefined, () => Promise.reject(failure), newChange()),
-  ).rejects.toBe(failure);
+  await expect(stores.keys.updateVersion(name, undefined, edit, newChange())).rejects.toBe(failure);
   expect(await stateOf()).toEqual(state);
   await steps.updateKey(newChange());
 });
@@ -205,9 +214,11 @@ test('the record says what was noted while the change was made', async () => {
   await stores.keys.updateVersion(
     name,
     undefined,
-    (current) => {
-      draft.note({ keyName: name, change: { after: { tags: {} } } });
-      return Promise.resolve(current);
+    {
+      apply: (current) => {
+        draft.note({ keyName: name, change: { after: { tags: {} } } });
+        return current;
+      },
     },
     draft,
   );

@@ -44,7 +44,7 @@ async function setEnabled({ material }: KeyVersion, enabled: boolean) {
   return keys.updateVersion(
     key,
     version,
-    (current) => Promise.resolve({ ...current, attributes: { ...current.attributes, enabled } }),
+    { apply: (current) => ({ ...current, attributes: { ...current.attributes, enabled } }) },
     newChange(),
   );
 }
@@ -151,7 +151,7 @@ describe('a name', () => {
     const elsewhere = processOf(db, await makePool(db));
     const others = { ...createKeyReader(elsewhere), ...createKeyWriter(elsewhere) };
     const page = { limit: 10 };
-    const same = (current: KeyVersion) => Promise.resolve(current);
+    const same = { apply: (current: KeyVersion) => current };
     expect([
       await others.findKey(name),
       await others.findKey(name, version.material.identity.version),
@@ -212,16 +212,19 @@ describe('updating', () => {
     const updated = await keys.updateVersion(
       name,
       made.material.identity.version,
-      ({ material, attributes }) =>
-        Promise.resolve({
-          material: {
+      {
+        reseal: (material) =>
+          Promise.resolve({
             ...material,
             identity: { ...material.identity, operations: ['verify'] },
             sealed: { ...material.sealed, seal },
-          },
+          }),
+        apply: ({ attributes }, material) => ({
+          material,
           attributes: { ...attributes, expires: 9, updated: 1_800_000_000 },
           tags: { new: 'tag' },
         }),
+      },
       newChange(),
     );
     const found = await keys.findKey(name);
@@ -245,7 +248,7 @@ describe('updating', () => {
     const updated = await keys.updateVersion(
       name,
       undefined,
-      (current) => Promise.resolve({ ...current, tags: { seen: 'yes' } }),
+      { apply: (current) => ({ ...current, tags: { seen: 'yes' } }) },
       newChange(),
     );
     expect(updated && versionOf(updated)).toBe(versionOf(newest));
@@ -261,9 +264,15 @@ describe('updating', () => {
     const updated = await keys.updateVersion(
       parseKeyName(key),
       version as KeyVersion['material']['identity']['version'] | undefined,
-      (current) => {
-        edits += 1;
-        return Promise.resolve(current);
+      {
+        reseal: (material) => {
+          edits += 1;
+          return Promise.resolve(material);
+        },
+        apply: (current) => {
+          edits += 1;
+          return current;
+        },
       },
       newChange(),
     );
@@ -296,7 +305,7 @@ describe('a deleted key', () => {
   });
 
   test('can be neither updated nor deleted again', async () => {
-    const same = (current: KeyVersion) => Promise.resolve(current);
+    const same = { apply: (current: KeyVersion) => current };
     expect([
       await keys.updateVersion(name, undefined, same, newChange()),
       await keys.deleteKey(name, { deletedAt: 1, purgeAt: 2 }, newChange()),

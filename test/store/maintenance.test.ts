@@ -248,8 +248,7 @@ describe('rotation', () => {
       one.keys.updateVersion(
         disabled,
         undefined,
-        (current) =>
-          Promise.resolve({ ...current, attributes: { ...current.attributes, enabled } }),
+        { apply: (current) => ({ ...current, attributes: { ...current.attributes, enabled } }) },
         newChange(),
       );
     await set(false);
@@ -316,8 +315,7 @@ describe('notice of a key that is to be renewed', () => {
       one.keys.updateVersion(
         name,
         undefined,
-        (current) =>
-          Promise.resolve({ ...current, attributes: { ...current.attributes, ...changed } }),
+        { apply: (current) => ({ ...current, attributes: { ...current.attributes, ...changed } }) },
         newChange(),
       );
     await edit({ updated: clock.seconds });

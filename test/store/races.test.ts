@@ -1,6 +1,7 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/key.ts';
+import { packBytes } from '../../src/core/packed-bytes.ts';
 import { ADMINISTRATOR_ROLE, type RoleAssignment } from '../../src/core/role.ts';
 import { createDirectoryStore } from '../../src/store/directory-store.ts';
 import { createKeyReader } from '../../src/store/key-reader.ts';
@@ -74,12 +75,42 @@ describe('two processes', () => {
         (index % 2 === 0 ? one : other).keys.updateVersion(
           name,
           undefined,
-          (current) => Promise.resolve({ ...current, tags: { ...current.tags, [index]: '' } }),
+          { apply: (current) => ({ ...current, tags: { ...current.tags, [index]: '' } }) },
           newChange(),
         ),
       ),
     );
     expect(Object.keys((await one.keys.findKey(name))?.tags ?? {})).toHaveLength(12);
+  });
+
+  test('that reseal one version lose neither change, whoever is quicker', async () => {
+    await one.keys.insertVersion(newVersion(poolId, name), newChange());
+    let rounds = 0;
+    await Promise.all(
+      Array.from({ length: 6 }, (_, index) =>
+        (index % 2 === 0 ? one : other).keys.updateVersion(
+          name,
+          undefined,
+          {
+            reseal: (material) => {
+              rounds += 1;
+              const { identity, sealed } = material;
+              return Promise.resolve({
+                ...material,
+                identity: { ...identity, operations: [...identity.operations, 'sign'] },
+                sealed: { ...sealed, seal: packBytes(randomBytes(32)) },
+              });
+            },
+            apply: (current, material) => ({ ...current, material }),
+          },
+          newChange(),
+        ),
+      ),
+    );
+    const found = await one.keys.findKey(name);
+    const { operations } = newVersion(poolId, name).material.identity;
+    expect(found?.material.identity.operations).toHaveLength(operations.length + 6);
+    expect(rounds).toBeGreaterThan(6);
   });
 
   test('that disable and enable versions agree on the one that answers', async () => {
@@ -90,11 +121,12 @@ describe('two processes', () => {
         (index % 2 === 0 ? one : other).keys.updateVersion(
           name,
           versions[index % 4]?.material.identity.version,
-          (current) =>
-            Promise.resolve({
+          {
+            apply: (current) => ({
               ...current,
               attributes: { ...current.attributes, enabled: Math.random() < 0.5 },
             }),
+          },
           newChange(),
         ),
       ),

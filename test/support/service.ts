@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { removeCluster } from './cluster.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+/** Loaded into each of its processes. */
+const NO_HSM_IN_TRANSACTION = new URL('./no-hsm-in-transaction.mjs', import.meta.url).href;
 const READY = /^Strongroom is ready: (?<url>https:\/\/\S+)/;
 const START_LIMIT_MS = 60_000;
 
@@ -26,7 +28,7 @@ export interface RunningService {
   /** All that it has printed. */
   output(): string;
   readonly process: ChildProcess;
-  /** SIGTERM; resolves with the exit status. */
+  /** SIGTERM; resolves with the exit status. Rejects where the HSM was asked inside a transaction. */
   stop(): Promise<number | null>;
   /** SIGKILL of the service and its worker processes: nothing gets to tidy up. */
   kill(): Promise<void>;
@@ -52,7 +54,8 @@ export async function startService(
   production?: { readonly isProduction: true; readonly caFile: string },
   nodeOptions: readonly string[] = [],
 ): Promise<RunningService> {
-  const child = spawn(process.execPath, [...nodeOptions, MAIN, 'serve', '--stop-with-parent'], {
+  const options = ['--import', NO_HSM_IN_TRANSACTION, ...nodeOptions];
+  const child = spawn(process.execPath, [...options, MAIN, 'serve', '--stop-with-parent'], {
     env: {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
@@ -104,6 +107,8 @@ export async function startService(
       const exit = once(child, 'exit');
       child.kill('SIGTERM');
       const [status] = (await exit) as [number | null];
+      if (output.includes('the HSM was asked inside a database transaction'))
+        throw new Error(output);
       return status;
     },
     async kill() {

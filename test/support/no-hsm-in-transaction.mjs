@@ -1,0 +1,24 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import process from 'node:process';
+
+/**
+ * Loaded into the service's processes by tests (--import): whoever asks the HSM for a session while a transaction of his is
+ * open gets an error, and a line of the output says so, by which the test that started the service fails. A transaction
+ * holds one of few connections, and an HSM may take its time.
+ */
+const { TransactionBuilder } = await import('kysely');
+const { SessionPool } = await import('../../dist/hsm/session-pool.js');
+const open = new AsyncLocalStorage();
+
+const { execute } = TransactionBuilder.prototype;
+TransactionBuilder.prototype.execute = function (work) {
+  return execute.call(this, (trx) => open.run(true, () => work(trx)));
+};
+
+const { withSession } = SessionPool.prototype;
+SessionPool.prototype.withSession = function (use) {
+  if (open.getStore() !== true) return withSession.call(this, use);
+  const { stack } = new Error('the HSM was asked inside a database transaction');
+  process.stderr.write(`${stack}\n`);
+  return Promise.reject(new Error('the HSM was asked inside a database transaction'));
+};
