@@ -7,7 +7,7 @@ import { openAttestationVerifier } from './attestation/open-verifier.ts';
 import { createAuditTrail } from './audit/audit-log.ts';
 import { createRecordFormats } from './audit/record-formats.ts';
 import { watchSink } from './audit/sink-watch.ts';
-import { backupBlobs } from './backup/backup-blob.ts';
+import { createBlobThreads } from './backup/blob-threads.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
 import { createAttestationService } from './core/attestation-service.ts';
 import { createAccessService } from './core/access-service.ts';
@@ -276,6 +276,7 @@ export async function compose(
     deadlineMs: LIMITS.auditDeadlineMs,
     requestsUnderWay: () => underWay,
   });
+  const backupBlobs = createBlobThreads();
   const keyReader = cacheKeys(createKeyReader(context), feed, LIMITS.cachedKeysBytes);
   const roleStore = createRoleStore(context);
   const directoryStore = createDirectoryStore(context);
@@ -583,6 +584,7 @@ export async function compose(
         log.error({ err: error }, 'the end of the audit trail could not be signed');
       });
       await tracing.close();
+      await backupBlobs.close();
       await module.close();
       await feed.close();
       await Promise.all([db.destroy(), trailDb.destroy()]);

@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
 import { isSameAuthority } from '../core/release-policy.ts';
+import { trimEnd } from '../core/trim-end.ts';
 
 export interface AuthorityKeysParts {
   readonly fetchJson: (url: string) => Promise<unknown>;
@@ -38,7 +39,7 @@ export function createAuthorityKeys({ fetchJson, steadyMs }: AuthorityKeysParts)
   const underWay = new Map<string, Promise<JSONWebKeySet>>();
 
   async function read(authority: string): Promise<JSONWebKeySet> {
-    const base = authority.replace(/\/+$/, '');
+    const base = trimEnd(authority, '/');
     const metadata = Metadata.parse(await fetchJson(`${base}/.well-known/openid-configuration`));
     if (metadata.issuer !== undefined && !isSameAuthority(metadata.issuer, authority))
       throw new Error('the metadata are of another issuer');

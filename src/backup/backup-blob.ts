@@ -1,34 +1,55 @@
-import { base64url, CompactEncrypt, compactDecrypt, errors } from 'jose';
-import { type BlobProtector } from '../core/ports.ts';
+import { CompactEncrypt, compactDecrypt, errors } from 'jose';
+import { decodeContents, encodeContents } from '../core/backup-contents.ts';
+import { type BackupContents } from '../core/ports.ts';
+import { trimEnd } from '../core/trim-end.ts';
 
+/**
+ * Compact JWE with a key that both sides have (RFC 7516, RFC 7518 §4.5 and §5.2.5), in base64url once more: the form of
+ * Managed HSM's own backups.
+ */
 const HEADER = { alg: 'dir', enc: 'A256CBC-HS512', kid: 'backup-protection-key' };
+/** Header, and no encrypted key: the same for every blob. */
+const BEGINNING = `${base64url(JSON.stringify(HEADER))}..`;
+/** Initialisation vector, ciphertext and tag. */
+const PARTS = /^[\w-]{22}\.[\w-]+\.[\w-]{43}$/;
+/** As every blob begins. Three characters of a JWE are four here; those that are left over depend on what follows. */
+export const BLOB_BEGINNING = base64url(
+  BEGINNING.slice(0, BEGINNING.length - (BEGINNING.length % 3)),
+);
 
-/** Compact JWE with a key that both sides have (RFC 7516, RFC 7518 §4.5 and §5.2.5): the form of Managed HSM's own backups. */
-export const backupBlobs: BlobProtector = {
-  protect: (key, content) => new CompactEncrypt(content).setProtectedHeader(HEADER).encrypt(key),
+/** @param key 64 bytes */
+export async function protectContents(key: Uint8Array, contents: BackupContents): Promise<string> {
+  const jwe = new CompactEncrypt(Buffer.from(encodeContents(contents)));
+  return base64url(await jwe.setProtectedHeader(HEADER).encrypt(key));
+}
 
-  async open(key, blob) {
-    if (!isCanonical(blob)) return undefined;
-    try {
-      const { plaintext } = await compactDecrypt(blob, key, {
-        keyManagementAlgorithms: [HEADER.alg],
-        contentEncryptionAlgorithms: [HEADER.enc],
-      });
-      return plaintext;
-    } catch (error) {
-      if (error instanceof errors.JOSEError) return undefined;
-      throw error;
-    }
-  },
-};
+/** Undefined for what wasn't made with this key, or was altered since, be it in one bit that stands for nothing. */
+export async function openContents(
+  key: Uint8Array,
+  blob: string,
+): Promise<BackupContents | undefined> {
+  const jwe = Buffer.from(blob, 'base64url').toString('latin1');
+  if (base64url(jwe) !== trimEnd(blob, '=')) return undefined;
+  if (!jwe.startsWith(BEGINNING)) return undefined;
+  const rest = jwe.slice(BEGINNING.length);
+  if (!PARTS.test(rest) || !rest.split('.').every(isCanonical)) return undefined;
+  try {
+    const { plaintext } = await compactDecrypt(jwe, key, {
+      keyManagementAlgorithms: [HEADER.alg],
+      contentEncryptionAlgorithms: [HEADER.enc],
+    });
+    return decodeContents(Buffer.from(plaintext).toString());
+  } catch (error) {
+    if (error instanceof errors.JOSEError) return undefined;
+    throw error;
+  }
+}
 
-/** The last character of a part may have bits that no byte takes: another one there would be an altered blob that opens. */
-function isCanonical(blob: string): boolean {
-  return blob.split('.').every((part) => {
-    try {
-      return base64url.encode(base64url.decode(part)) === part;
-    } catch {
-      return false;
-    }
-  });
+/** The last character may have bits that no byte takes: another one there would be an altered blob that opens. */
+function isCanonical(part: string): boolean {
+  return Buffer.from(part, 'base64url').toString('base64url') === part;
+}
+
+function base64url(text: string): string {
+  return Buffer.from(text, 'latin1').toString('base64url');
 }

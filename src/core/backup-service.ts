@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type AuditedChange } from './audit.ts';
 import { ServiceError } from './errors.ts';
 import { type Hsm, type RootSecrets } from './hsm.ts';
@@ -20,33 +21,31 @@ const FORMAT = 'strongroom key backup 1';
 export function createBackupService({ hsm, archive, protector, poolId }: BackupServiceParts) {
   return {
     /**
-     * A compact JWE (RFC 7516) in ASCII; what is in it is wrapped by the root keys besides.
-     * @throws ServiceError KeyNotFound
+     * A compact JWE (RFC 7516) in base64url; what is in it is wrapped by the root keys besides.
+     * @throws ServiceError KeyNotFound, Overloaded
      */
-    async backup(name: KeyName): Promise<Uint8Array> {
+    async backup(name: KeyName): Promise<string> {
       const key = await archive.readKey(name);
       if (key === undefined) throw keyNotFound(name);
-      const content = Buffer.from(encode({ format: FORMAT, key }));
-      return Buffer.from(await protector.protect(await hsm.backupKey(), content), 'ascii');
+      return protector.protect(await hsm.backupKey(), { format: FORMAT, key });
     },
 
     /**
      * Puts a key back under its name, with the same versions.
      * @throws ServiceError MalformedBackupBlob for a blob of another security domain, or one that was altered;
-     * KeyExists, KeyIsDeleted
+     * KeyExists, KeyIsDeleted, Overloaded
      */
-    async restore(blob: Uint8Array, change: AuditedChange): Promise<KeyVersion> {
-      const content = await protector.open(
-        await hsm.backupKey(),
-        Buffer.from(blob).toString('latin1'),
-      );
-      if (content === undefined) throw malformed();
-      const { format, key } = decode(Buffer.from(content).toString()) as Contents;
-      if (format !== FORMAT) throw malformed();
+    async restore(blob: string, change: AuditedChange): Promise<KeyVersion> {
+      const contents = await protector.open(await hsm.backupKey(), blob);
+      if (contents?.format !== FORMAT) throw malformed();
+      const { key } = contents;
       change.note({ keyName: key.name });
       const versions: WholeKey['versions'][number][] = [];
-      for (const entry of key.versions)
+      for (const entry of key.versions) {
         versions.push({ ...entry, version: await adopted(entry.version) });
+        // The HSM may answer without waiting: others' requests come in between.
+        await nextTurn();
+      }
       return archive.insertKey({ ...key, versions }, change);
     },
   };
@@ -65,35 +64,6 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
       throw error;
     }
   }
-}
-
-interface Contents {
-  readonly format: unknown;
-  readonly key: WholeKey;
-}
-
-const BYTES = '$bytes';
-
-/** JSON, with byte strings as {"$bytes": base64url}. */
-function encode(value: Contents): string {
-  return JSON.stringify(value, function (this: Record<string, unknown>, name, converted: unknown) {
-    // Buffers have been through their own toJSON by now; what they were is still in the object that holds them.
-    const held = this[name];
-    return held instanceof Uint8Array
-      ? { [BYTES]: Buffer.from(held).toString('base64url') }
-      : converted;
-  });
-}
-
-function decode(text: string): unknown {
-  return JSON.parse(text, (_name, value: unknown) =>
-    typeof value === 'object' &&
-    value !== null &&
-    BYTES in value &&
-    typeof value[BYTES] === 'string'
-      ? Buffer.from(value[BYTES], 'base64url')
-      : value,
-  );
 }
 
 function malformed(cause?: unknown): ServiceError {

@@ -133,11 +133,22 @@ export interface KeyArchive {
   insertKey(key: WholeKey, change: AuditedChange): Promise<KeyVersion>;
 }
 
-/** Puts bytes under a key of 64 bytes, and takes them out again (authenticated encryption). */
+/** What a backup blob holds. */
+export interface BackupContents {
+  /** Which form of contents it is. */
+  readonly format: unknown;
+  readonly key: WholeKey;
+}
+
+/** Puts what a backup holds under a key of 64 bytes (authenticated encryption), as a base64url text, and takes it out again. */
 export interface BlobProtector {
-  protect(key: Uint8Array, content: Uint8Array): Promise<string>;
-  /** Undefined for what wasn't made with this key, or was altered since, be it in one bit. */
-  open(key: Uint8Array, blob: string): Promise<Uint8Array | undefined>;
+  /** @throws ServiceError Overloaded where too many wait */
+  protect(key: Uint8Array, contents: BackupContents): Promise<string>;
+  /**
+   * Undefined for what wasn't made with this key, or was altered since, be it in one bit.
+   * @throws ServiceError Overloaded where too many wait
+   */
+  open(key: Uint8Array, blob: string): Promise<BackupContents | undefined>;
 }
 
 /** What an administrator has set; undefined where the default holds. */

@@ -1,4 +1,5 @@
 import { ServiceError } from './errors.ts';
+import { trimEnd } from './trim-end.ts';
 
 /**
  * Release policies, in the grammar 1.0.0 of Azure Key Vault: which attestation authority must say what about an
@@ -128,7 +129,7 @@ export function isSameAuthority(a: string, b: string): boolean {
 }
 
 function bare(authority: string): string {
-  return new URL(authority).href.replace(/\/+$/, '');
+  return trimEnd(new URL(authority).href, '/');
 }
 
 function isMet(condition: Condition, claims: Readonly<Record<string, unknown>>): boolean {

@@ -2,7 +2,6 @@ import { type Router } from 'express';
 import { action } from '../core/actions.ts';
 import { type BackupService } from '../core/backup-service.ts';
 import { type KeyService } from '../core/key-service.ts';
-import { toBase64url } from './base64url.ts';
 import { keyNameOf, keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
 import {
   CreateKeyRequest,
@@ -148,7 +147,7 @@ export function addKeyRoutes(
     params: keyOf,
     scope: keyScopeOf,
     key: keyNameOf,
-    handler: async ({ params }) => ({ value: toBase64url(await backups.backup(params.name)) }),
+    handler: async ({ params }) => ({ value: await backups.backup(params.name) }),
   });
 
   route(router, services, {

@@ -7,6 +7,7 @@ import { type Clock } from '../core/ports.ts';
 import { type IssuerKeys } from './issuer-keys.ts';
 import { ASYMMETRIC, choosesItsKey, peek, type UnverifiedJwt } from './jwt.ts';
 import { Refusal } from './refusal.ts';
+import { trimEnd } from '../core/trim-end.ts';
 
 export interface AssertionParts {
   readonly credentials: Pick<CredentialStore, 'listCertificates' | 'listFederated'>;
@@ -156,7 +157,7 @@ function isNamed(
 }
 
 function unpadded(text: string): string {
-  return text.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+  return trimEnd(text.replaceAll('+', '-').replaceAll('/', '_'), '=');
 }
 
 async function checked<T>(verify: () => Promise<T>): Promise<T> {

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import { type SecretHasher } from '../core/ports.ts';
 import { createTurns } from './turns.ts';
+import { trimEnd } from '../core/trim-end.ts';
 
 const derive = promisify<string, Buffer, number, object, Buffer>(scrypt);
 
@@ -71,5 +72,5 @@ function compute(secret: string, salt: Buffer, { ln, r, p }: typeof COST): Promi
 }
 
 function unpadded(bytes: Buffer): string {
-  return bytes.toString('base64').replace(/=+$/, '');
+  return trimEnd(bytes.toString('base64'), '=');
 }

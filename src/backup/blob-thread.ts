@@ -1,0 +1,13 @@
+import { type BackupContents } from '../core/ports.ts';
+import { openContents, protectContents } from './backup-blob.ts';
+
+/** What a thread is asked for: see blob-threads.ts. */
+export type BlobTask =
+  | { readonly do: 'protect'; readonly key: Uint8Array; readonly contents: BackupContents }
+  | { readonly do: 'open'; readonly key: Uint8Array; readonly blob: string };
+
+export default function perform(task: BlobTask): Promise<string | BackupContents | undefined> {
+  return task.do === 'protect'
+    ? protectContents(task.key, task.contents)
+    : openContents(task.key, task.blob);
+}
