@@ -13,8 +13,8 @@ const BEGINNING = `${base64url(JSON.stringify(HEADER))}..`;
 /** Initialisation vector, ciphertext and tag. */
 const PARTS = /^[\w-]{22}\.[\w-]+\.[\w-]{43}$/;
 /** As every blob begins. Three characters of a JWE are four here; those that are left over depend on what follows. */
-export const BLOB_BEGINNING = base64url(
-  BEGINNING.slice(0, BEGINNING.length - (BEGINNING.length % 3)),
+export const BLOB_BEGINNING = Buffer.from(
+  base64url(BEGINNING.slice(0, BEGINNING.length - (BEGINNING.length % 3))),
 );
 
 /** @param key 64 bytes */
@@ -26,10 +26,12 @@ export async function protectContents(key: Uint8Array, contents: BackupContents)
 /** Undefined for what wasn't made with this key, or was altered since, be it in one bit that stands for nothing. */
 export async function openContents(
   key: Uint8Array,
-  blob: string,
+  blob: Uint8Array,
 ): Promise<BackupContents | undefined> {
-  const jwe = Buffer.from(blob, 'base64url').toString('latin1');
-  if (base64url(jwe) !== trimEnd(blob, '=')) return undefined;
+  const text = trimEnd(Buffer.from(blob).toString('latin1'), '=');
+  const jwe = Buffer.from(text, 'base64url').toString('latin1');
+  // The very text that a backup gave: no other text that stands for the same bytes.
+  if (base64url(jwe) !== text) return undefined;
   if (!jwe.startsWith(BEGINNING)) return undefined;
   const rest = jwe.slice(BEGINNING.length);
   if (!PARTS.test(rest) || !rest.split('.').every(isCanonical)) return undefined;

@@ -4,7 +4,7 @@ import { openContents, protectContents } from './backup-blob.ts';
 /** What a thread is asked for: see blob-threads.ts. */
 export type BlobTask =
   | { readonly do: 'protect'; readonly key: Uint8Array; readonly contents: BackupContents }
-  | { readonly do: 'open'; readonly key: Uint8Array; readonly blob: string };
+  | { readonly do: 'open'; readonly key: Uint8Array; readonly blob: Uint8Array };
 
 export default function perform(task: BlobTask): Promise<string | BackupContents | undefined> {
   return task.do === 'protect'

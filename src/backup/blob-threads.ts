@@ -28,10 +28,13 @@ export function createBlobThreads(): BlobThreads {
     execArgv: [],
   });
 
-  async function ask(task: BlobTask): Promise<string | BackupContents | undefined> {
+  async function ask(
+    task: BlobTask,
+    transferList: ArrayBuffer[] = [],
+  ): Promise<string | BackupContents | undefined> {
     if (pool.queueSize >= WAITING)
       throw new ServiceError('Overloaded', 'Too many backups and restores wait already.');
-    return pool.run(task);
+    return pool.run(task, { transferList });
   }
 
   return {
@@ -39,8 +42,11 @@ export function createBlobThreads(): BlobThreads {
       return (await ask({ do: 'protect', key, contents })) as string;
     },
     async open(key, blob) {
-      if (!blob.startsWith(BLOB_BEGINNING)) return undefined;
-      return (await ask({ do: 'open', key, blob })) as BackupContents | undefined;
+      if (!BLOB_BEGINNING.equals(blob.subarray(0, BLOB_BEGINNING.length))) return undefined;
+      // Moved rather than written down and read again; a copy, since the bytes may be a part of others'.
+      const copy = new Uint8Array(blob);
+      const contents = await ask({ do: 'open', key, blob: copy }, [copy.buffer]);
+      return contents as BackupContents | undefined;
     },
     close: () => pool.destroy(),
   };

@@ -35,7 +35,7 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
      * @throws ServiceError MalformedBackupBlob for a blob of another security domain, or one that was altered;
      * KeyExists, KeyIsDeleted, Overloaded
      */
-    async restore(blob: string, change: AuditedChange): Promise<KeyVersion> {
+    async restore(blob: Uint8Array, change: AuditedChange): Promise<KeyVersion> {
       const contents = await protector.open(await hsm.backupKey(), blob);
       if (contents?.format !== FORMAT) throw malformed();
       const { key } = contents;

@@ -146,9 +146,10 @@ export interface BlobProtector {
   protect(key: Uint8Array, contents: BackupContents): Promise<string>;
   /**
    * Undefined for what wasn't made with this key, or was altered since, be it in one bit.
+   * @param blob the text in ASCII
    * @throws ServiceError Overloaded where too many wait
    */
-  open(key: Uint8Array, blob: string): Promise<BackupContents | undefined>;
+  open(key: Uint8Array, blob: Uint8Array): Promise<BackupContents | undefined>;
 }
 
 /** What an administrator has set; undefined where the default holds. */

@@ -73,6 +73,16 @@ function parsePlain(chunks: readonly Buffer[]): unknown {
   const [first] = chunks;
   const bytes = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
   try {
+    return parseJson(bytes);
+  } finally {
+    bytes.fill(0);
+    for (const chunk of chunks) chunk.fill(0);
+  }
+}
+
+/** Of UTF-8, with a byte order mark or none; nothing at all counts as an empty object. @throws ServiceError BadParameter */
+export function parseJson(bytes: Buffer): unknown {
+  try {
     const text = bytes.toString().replace(BYTE_ORDER_MARK, '');
     return text === '' ? {} : (JSON.parse(text) as unknown);
   } catch (cause) {
@@ -80,8 +90,5 @@ function parsePlain(chunks: readonly Buffer[]): unknown {
     if (cause instanceof SyntaxError)
       throw new ServiceError('BadParameter', 'The request body is not valid JSON.');
     throw cause;
-  } finally {
-    bytes.fill(0);
-    for (const chunk of chunks) chunk.fill(0);
   }
 }

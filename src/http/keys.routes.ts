@@ -16,6 +16,7 @@ import {
 } from './keys.schema.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteServices } from './route.ts';
+import { createValueReader } from './value-body.ts';
 
 /** Azure's page size, and the most that it gives. */
 const PAGE = pageQuery(25);
@@ -157,7 +158,7 @@ export function addKeyRoutes(
     action: action('keys/restore/action'),
     ...allKeys,
     body: RestoreKeyRequest,
-    bodyLimit: BACKUP_LIMIT,
+    readBody: createValueReader(BACKUP_LIMIT),
     handler: async ({ body, context }) =>
       presentKey(await backups.restore(body.value, context.audit), presenting(context)),
   });

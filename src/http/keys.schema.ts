@@ -98,8 +98,13 @@ function present<Name extends string>(members: Readonly<Record<Name, Uint8Array 
   ) as Partial<Record<Name, Uint8Array>>;
 }
 
-/** The text that a backup gave. It may have megabytes: what is in it is looked at elsewhere. */
-export const RestoreKeyRequest = z.object({ value: base64urlText.min(1) });
+/** What a backup gave, in ASCII. It may have megabytes: what is in it is looked at elsewhere. */
+export const RestoreKeyRequest = z.object({
+  value: z.union([
+    z.instanceof(Uint8Array),
+    base64urlText.min(1).transform((text): Uint8Array => Buffer.from(text, 'latin1')),
+  ]),
+});
 
 export const UpdateKeyRequest = z
   .object({ key_ops: operations, attributes, tags, release_policy: releasePolicy })

@@ -7,7 +7,7 @@ import { type Scope } from '../core/role.ts';
 import { type Tracing } from '../core/tracing.ts';
 import { requireApiVersion } from './api-version.ts';
 import { callerOf, contextOf, type RequestContext } from './context.ts';
-import { createJsonReader } from './json-body.ts';
+import { type BodyReader, createJsonReader } from './json-body.ts';
 import { send } from './send.ts';
 
 /** What every route needs, the same for all of them. */
@@ -34,8 +34,8 @@ export interface RouteDefinition<Params, Query, Body> {
   readonly params: (raw: Readonly<Record<string, string | undefined>>) => Params;
   readonly query?: z.ZodType<Query>;
   readonly body?: z.ZodType<Body>;
-  /** Bytes of the body at most; enough for a key operation where absent. */
-  readonly bodyLimit?: number;
+  /** How the body is read; as JSON of a size that is enough for a key operation where absent. */
+  readonly readBody?: BodyReader;
   /** Of a success; 200 where absent. */
   readonly status?: number;
   /** The answer's body; undefined for none. */
@@ -57,7 +57,7 @@ export function route<Params, Query = undefined, Body = undefined>(
   definition: RouteDefinition<Params, Query, Body>,
 ): void {
   const { method, action, operation } = definition;
-  const readBody = createJsonReader(definition.bodyLimit ?? BODY_LIMIT);
+  const { readBody = createJsonReader(BODY_LIMIT) } = definition;
   router[method](definition.path as string[], async (req, res) => {
     const context = contextOf(res);
     const { audit } = context;
