@@ -1,6 +1,9 @@
 // Imported into the service's processes (node --import): writes how long the event loop was held, where that was long.
 import { appendFileSync } from 'node:fs';
 import cluster from 'node:cluster';
+import { performance } from 'node:perf_hooks';
+import process from 'node:process';
+import { setInterval } from 'node:timers';
 
 const file = process.env.STRONGROOM_TEST_LOOP_FILE;
 const EVERY_MS = 2;
