@@ -5,7 +5,8 @@ import { ServiceError } from '../core/errors.ts';
 import { type KeyMaterial } from '../core/key.ts';
 import { unpackBytes } from '../core/packed-bytes.ts';
 import { type Capabilities } from './capabilities.ts';
-import { fromPkcs11, returnValue } from './errors.ts';
+import { faultOf } from './errors.ts';
+import { returnValue } from './return-values.ts';
 import { type KeyPart, LoadedKeys } from './loaded-keys.ts';
 import { NativeCalls } from './native-calls.ts';
 import {
@@ -18,6 +19,7 @@ import {
 import { type RootKeys } from './root-keys.ts';
 import { sealedBytes } from './seal.ts';
 import { SessionPool } from './session-pool.ts';
+import { TokenProbe } from './token-probe.ts';
 import { ThreadLanes } from './thread-lanes.ts';
 import { type Token, type TokenOptions } from './token.ts';
 import { Turns } from './turns.ts';
@@ -46,6 +48,8 @@ export interface Connection {
   /** The module is too slow for the event loop: its sessions are worked on in threads of their own. */
   readonly isSlow: boolean;
   rootKeys: RootKeys | undefined;
+  /** Whether the token still does its work; asked where something failed for a reason that may be this. */
+  isWell(): Promise<boolean>;
   /** HMAC-SHA256 by `root-seal`. */
   mac(data: Buffer): Promise<Buffer>;
   /** Waits for calls under way, within a limit: a library that is finalised under one crashes the process. */
@@ -102,6 +106,7 @@ function connect(
   // One call at a time on the keeper's session; a thread has a keeper of its own.
   const keeperTurns = new Turns(options.waitingLimit);
   const inTurn: Loading['inTurn'] = isSlow ? (load) => load() : (load) => keeperTurns.take(load);
+  const probe = new TokenProbe(() => isWell(connection));
   const connection: Connection = {
     token,
     pool,
@@ -120,6 +125,7 @@ function connect(
       },
       options.loadedKeys,
     ),
+    isWell: () => probe.isWell(),
     mac: (data) => pool.withSession((lane) => lane.run('mac', requireRootKeys(connection), data)),
     close: async () => {
       const closed = pool.close();
@@ -166,6 +172,30 @@ function openThreads(
     keyGenerationDeadlineMs: options.keyGenerationDeadlineMs,
     onHang: options.onHang,
   });
+}
+
+const PROBED = Buffer.from('strongroom token probe 1');
+
+/**
+ * An HMAC by a root key, which is in the token itself. Sessions that lay idle may be gone while the token is well: each
+ * that fails is replaced, so that at last a fresh one is asked.
+ */
+async function isWell({ pool, rootKeys, token, isSlow }: Connection): Promise<boolean> {
+  for (let tries = pool.status.open + 1; tries > 0; tries -= 1)
+    try {
+      await pool.withSession(async (lane) => {
+        // The login and what is loaded hang on it; a thread sees to its own.
+        if (!isSlow) token.keeper.lib.C_GetSessionInfo(token.keeper.handle);
+        if (rootKeys === undefined) await lane.run('random', 16);
+        else await lane.run('mac', rootKeys, PROBED);
+      });
+      return true;
+    } catch (error) {
+      // Whoever holds all sessions finds out by himself.
+      if (error instanceof ServiceError && error.code === 'HsmBusy') return true;
+      if (faultOf(error) === undefined) return false;
+    }
+  return false;
 }
 
 export function requireRootKeys({ rootKeys }: Pick<Connection, 'rootKeys'>): RootKeys {
@@ -220,8 +250,8 @@ async function loadKey(
     );
   } catch (error) {
     // The seal was right, so these bytes were wrapped by a root key of this generation: the HSM holds another one.
-    if (returnValue(error)?.startsWith('CKR_WRAPPED_KEY') === true)
+    if (returnValue(error)?.startsWith('CKR_WRAPPED_KEY_') === true)
       throw brokenSeal(identity, error);
-    throw fromPkcs11(error);
+    throw error;
   }
 }

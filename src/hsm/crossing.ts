@@ -1,5 +1,6 @@
 import graphene, { type Session } from 'graphene-pk11';
 import { type ErrorCode, ServiceError } from '../core/errors.ts';
+import { pkcs11Error, returnNumber } from './return-values.ts';
 
 /**
  * How values cross from one thread to another. Handles of a module are good in every thread of the process; the binding's
@@ -32,9 +33,10 @@ export function unpack(value: unknown, session: Session): unknown {
   );
 }
 
-/** An error on its way: the class matters for ServiceErrors only, the CKR_ name in the message for all. */
+/** An error on its way: what it is told by crosses with it, a ServiceError's code or the number of a module's answer. */
 export interface CrossedError {
   readonly code?: ErrorCode;
+  readonly returned?: number;
   readonly message: string;
   readonly stack?: string;
   readonly cause?: CrossedError;
@@ -42,18 +44,27 @@ export interface CrossedError {
 
 export function packError(error: unknown): CrossedError {
   if (!(error instanceof Error)) return { message: String(error) };
+  const returned = returnNumber(error);
   return {
     message: error.message,
+    ...(returned !== undefined && { returned }),
     ...(error instanceof ServiceError && { code: error.code }),
     ...(error.stack !== undefined && { stack: error.stack }),
     ...(error.cause !== undefined && { cause: packError(error.cause) }),
   };
 }
 
-export function unpackError({ code, message, stack, cause }: CrossedError): Error {
-  const options = cause === undefined ? {} : { cause: unpackError(cause) };
-  const error =
-    code === undefined ? new Error(message, options) : new ServiceError(code, message, options);
+export function unpackError(crossed: CrossedError): Error {
+  const error = made(crossed);
+  const { stack } = crossed;
   if (stack !== undefined) error.stack = stack;
   return error;
+}
+
+function made({ code, returned, message, cause }: CrossedError): Error {
+  if (returned !== undefined) return pkcs11Error(message, returned);
+  const options = cause === undefined ? {} : { cause: unpackError(cause) };
+  return code === undefined
+    ? new Error(message, options)
+    : new ServiceError(code, message, options);
 }

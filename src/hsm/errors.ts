@@ -1,93 +1,89 @@
-import { ServiceError } from '../core/errors.ts';
+import { type ErrorCode, ServiceError } from '../core/errors.ts';
+import { type ReturnValue, returnValue } from './return-values.ts';
 
 /**
- * What a failed call says of the world. `session`: only that session is lost; `device`: the token, the login or the whole
- * library is; `key`: an object handle isn't valid any more; `other`: the call itself was wrong.
- * The field's experience behind it: a session with an error must not go back to the pool, and none needs a restart.
+ * What an answer of the module says by itself. `input`: what the caller gave isn't right, in the standard's own words;
+ * `handle`: a session, an object or the login isn't there any more; `doubtful`: all else. Which of these a module answers
+ * to a bad ciphertext differs (CKR_GENERAL_ERROR, CKR_DEVICE_ERROR, CKR_OPERATION_NOT_INITIALIZED …), so none of them
+ * says that the token is lost: a probe does (token-probe.ts).
  */
-export type Damage = 'session' | 'device' | 'key' | 'other';
+export type Fault = 'input' | 'handle' | 'doubtful';
 
-const DAMAGE: Readonly<Record<string, Damage>> = {
-  CKR_SESSION_CLOSED: 'session',
-  CKR_SESSION_HANDLE_INVALID: 'session',
-  CKR_OPERATION_ACTIVE: 'session',
-  CKR_OPERATION_NOT_INITIALIZED: 'session',
-  CKR_DEVICE_ERROR: 'device',
-  CKR_DEVICE_MEMORY: 'device',
-  CKR_DEVICE_REMOVED: 'device',
-  CKR_TOKEN_NOT_PRESENT: 'device',
-  CKR_TOKEN_NOT_RECOGNIZED: 'device',
-  CKR_SLOT_ID_INVALID: 'device',
-  CKR_USER_NOT_LOGGED_IN: 'device',
-  CKR_CRYPTOKI_NOT_INITIALIZED: 'device',
-  CKR_OBJECT_HANDLE_INVALID: 'key',
-  CKR_KEY_HANDLE_INVALID: 'key',
-  CKR_WRAPPING_KEY_HANDLE_INVALID: 'device',
-  CKR_UNWRAPPING_KEY_HANDLE_INVALID: 'device',
+const FAULTS: Partial<Readonly<Record<ReturnValue, Fault>>> = {
+  CKR_ATTRIBUTE_VALUE_INVALID: 'input',
+  CKR_DATA_INVALID: 'input',
+  CKR_DATA_LEN_RANGE: 'input',
+  CKR_AEAD_DECRYPT_FAILED: 'input',
+  CKR_ENCRYPTED_DATA_INVALID: 'input',
+  CKR_ENCRYPTED_DATA_LEN_RANGE: 'input',
+  CKR_KEY_SIZE_RANGE: 'input',
+  CKR_MECHANISM_INVALID: 'input',
+  CKR_MECHANISM_PARAM_INVALID: 'input',
+  CKR_SIGNATURE_INVALID: 'input',
+  CKR_SIGNATURE_LEN_RANGE: 'input',
+  CKR_TEMPLATE_INCOMPLETE: 'input',
+  CKR_TEMPLATE_INCONSISTENT: 'input',
+  CKR_WRAPPED_KEY_INVALID: 'input',
+  CKR_WRAPPED_KEY_LEN_RANGE: 'input',
+  CKR_DOMAIN_PARAMS_INVALID: 'input',
+  CKR_CURVE_NOT_SUPPORTED: 'input',
+  CKR_SESSION_COUNT: 'input',
+  CKR_SESSION_CLOSED: 'handle',
+  CKR_SESSION_HANDLE_INVALID: 'handle',
+  CKR_OBJECT_HANDLE_INVALID: 'handle',
+  CKR_KEY_HANDLE_INVALID: 'handle',
+  CKR_WRAPPING_KEY_HANDLE_INVALID: 'handle',
+  CKR_UNWRAPPING_KEY_HANDLE_INVALID: 'handle',
+  CKR_USER_NOT_LOGGED_IN: 'handle',
+  CKR_CRYPTOKI_NOT_INITIALIZED: 'handle',
+  CKR_SLOT_ID_INVALID: 'handle',
+  CKR_OPERATION_ACTIVE: 'handle',
 };
 
-/** The CKR_ name in an error of the binding, or undefined for an error from elsewhere. */
-export function returnValue(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  return /\bCKR_[A-Z0-9_]+\b/.exec(error.message)?.[0];
+/** Of an error of the binding, or of a refusal that was made of one; undefined where no answer of the module is behind it. */
+export function faultOf(error: unknown): Fault | undefined {
+  const name = returnValue(error instanceof ServiceError ? error.cause : error);
+  if (name === undefined) return undefined;
+  return name === 'other' ? 'doubtful' : (FAULTS[name] ?? 'doubtful');
 }
 
-export function damageOf(error: unknown): Damage {
-  const name = returnValue(error);
-  return (name === undefined ? undefined : DAMAGE[name]) ?? 'other';
-}
+const UNSUPPORTED = [
+  'BadParameter',
+  'The HSM of this pool does not support this algorithm for this key.',
+] as const;
+
+const SAID: Partial<Readonly<Record<ReturnValue | 'other', readonly [ErrorCode, string]>>> = {
+  CKR_SESSION_COUNT: ['HsmBusy', 'The HSM has no session free.'],
+  CKR_MECHANISM_INVALID: UNSUPPORTED,
+  CKR_MECHANISM_PARAM_INVALID: UNSUPPORTED,
+  CKR_KEY_SIZE_RANGE: UNSUPPORTED,
+  CKR_DOMAIN_PARAMS_INVALID: UNSUPPORTED,
+  CKR_CURVE_NOT_SUPPORTED: UNSUPPORTED,
+  CKR_DATA_LEN_RANGE: ['BadParameter', 'Property value has an invalid length.'],
+};
 
 /** The one translation of the binding's errors; ServiceErrors pass. The cause goes to the log, not to the caller. */
 export function fromPkcs11(error: unknown): ServiceError {
   if (error instanceof ServiceError) return error;
-  switch (returnValue(error) ?? '') {
-    case 'CKR_SESSION_COUNT':
-      return new ServiceError('HsmBusy', 'The HSM has no session free.', { cause: error });
-    case 'CKR_MECHANISM_INVALID':
-    case 'CKR_MECHANISM_PARAM_INVALID':
-    case 'CKR_KEY_SIZE_RANGE':
-      return new ServiceError(
-        'BadParameter',
-        'The HSM of this pool does not support this algorithm for this key.',
-        { cause: error },
-      );
-    case 'CKR_DATA_LEN_RANGE':
-      return new ServiceError('BadParameter', 'Property value has an invalid length.', {
-        cause: error,
-      });
-    default:
-      return new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.', {
-        cause: error,
-      });
-  }
+  const said = SAID[returnValue(error) ?? 'other'];
+  return said === undefined ? hsmUnavailable(error) : new ServiceError(...said, { cause: error });
 }
 
-/**
- * Return values by which modules say that a ciphertext, or what it held, is not right. SoftHSM 2.6.1 says it with
- * CKR_GENERAL_ERROR (its issue 690; 2.7.0 with the standard's own codes), so this holds only for the last call of a
- * decryption or unwrapping.
- */
-const BAD_CIPHERTEXT = new Set([
-  'CKR_ENCRYPTED_DATA_INVALID',
-  'CKR_ENCRYPTED_DATA_LEN_RANGE',
-  'CKR_WRAPPED_KEY_INVALID',
-  'CKR_WRAPPED_KEY_LEN_RANGE',
-  'CKR_AEAD_DECRYPT_FAILED',
-  'CKR_DATA_INVALID',
-  'CKR_DATA_LEN_RANGE',
-  'CKR_GENERAL_ERROR',
-  'CKR_FUNCTION_FAILED',
-  'CKR_BUFFER_TOO_SMALL',
-]);
+export function hsmUnavailable(cause: unknown): ServiceError {
+  return new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.', { cause });
+}
 
 /** One answer for every ciphertext that doesn't decrypt, so that it can't serve as an oracle (RFC 8017 §7.1.2, §7.2.2). */
 export function decryptionFailed(cause?: unknown): ServiceError {
   return new ServiceError('DecryptionFailed', 'The ciphertext could not be decrypted.', { cause });
 }
 
-/** For the last call of a decryption or unwrapping. */
+/**
+ * For the last call of a decryption or unwrapping, which has nothing to fail for but what the caller gave, or a token that
+ * is lost. Modules say it in many ways (SoftHSM 2.6.1 by CKR_GENERAL_ERROR, its issue 690): it is told from a loss by its
+ * cause, in pkcs11-hsm.ts.
+ */
 export function fromDecryption(error: unknown): ServiceError | Error {
-  const name = returnValue(error);
-  if (name !== undefined && BAD_CIPHERTEXT.has(name)) return decryptionFailed(error);
+  if (returnValue(error) !== undefined) return decryptionFailed(error);
   return error instanceof Error ? error : new Error('decryption failed', { cause: error });
 }

@@ -4,7 +4,7 @@ import { ServiceError } from '../core/errors.ts';
 import { type KeyIdentity, type KeyMaterial, type KeySpec, type PublicKey } from '../core/key.ts';
 import { type PlainKey } from '../core/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
-import { damageOf, returnValue } from './errors.ts';
+import { faultOf } from './errors.ts';
 import {
   type GeneratedKey,
   type GenerationContext,
@@ -12,7 +12,6 @@ import {
   wrap,
 } from './key-generation.ts';
 import { AES_ECB, KEY_WRAP_PADDED, rsaOaep, SIGNING } from './mechanisms.ts';
-import { clearOpenSslErrors } from './openssl-errors.ts';
 import { readBytes } from './read-bytes.ts';
 import {
   curveOf,
@@ -157,10 +156,8 @@ function aesSpec(session: Session, key: Key, blob: Buffer): KeySpec | undefined 
     session.createCipher(AES_ECB, key).once(Buffer.alloc(16), Buffer.alloc(16));
     return { keyType: 'oct-HSM', bits };
   } catch (error) {
-    if (returnValue(error) === undefined || damageOf(error) !== 'other') throw error;
-    return undefined;
-  } finally {
-    clearOpenSslErrors();
+    if (faultOf(error) === 'input') return undefined;
+    throw refusal(error);
   }
 }
 
@@ -190,11 +187,10 @@ function isPair(session: Session, key: Key, spec: KeySpec, publicKey: PublicKey)
     const signature = session.createSign(mechanism, key).once(data);
     return session.createVerify(mechanism, half).once(data, signature);
   } catch (error) {
-    if (returnValue(error) === undefined || damageOf(error) !== 'other') throw error;
-    return false;
+    if (faultOf(error) === 'input') return false;
+    throw refusal(error);
   } finally {
     half.destroy();
-    clearOpenSslErrors();
   }
 }
 
@@ -206,35 +202,21 @@ function requirePair(session: Session, key: Key, spec: KeySpec, publicKey: Publi
   );
 }
 
-/** Return values by which a module says that the key is at fault, and not the module. */
-const REFUSALS = new Set([
-  'CKR_ATTRIBUTE_VALUE_INVALID',
-  'CKR_TEMPLATE_INCONSISTENT',
-  'CKR_TEMPLATE_INCOMPLETE',
-  'CKR_DOMAIN_PARAMS_INVALID',
-  'CKR_CURVE_NOT_SUPPORTED',
-  'CKR_KEY_SIZE_RANGE',
-  'CKR_ENCRYPTED_DATA_INVALID',
-  'CKR_ENCRYPTED_DATA_LEN_RANGE',
-  'CKR_WRAPPED_KEY_INVALID',
-  'CKR_WRAPPED_KEY_LEN_RANGE',
-  'CKR_DATA_INVALID',
-  'CKR_DATA_LEN_RANGE',
-  'CKR_GENERAL_ERROR',
-  'CKR_FUNCTION_FAILED',
-]);
-
-/** The same words for all that can be wrong with a transfer blob, at whichever of its two layers. */
+/**
+ * The same words for all that can be wrong with a transfer blob, at whichever of its two layers. Such a call has nothing to
+ * fail for but what the caller gave, or a token that is lost: that is told by the cause, in pkcs11-hsm.ts.
+ */
 function refusing<T>(call: () => T): T {
   try {
     return call();
   } catch (error) {
-    const name = returnValue(error);
-    if (name !== undefined && REFUSALS.has(name)) throw notOurs(error);
-    throw error;
-  } finally {
-    clearOpenSslErrors();
+    throw refusal(error);
   }
+}
+
+/** Of what the module has answered; what has come from elsewhere passes. */
+function refusal(error: unknown): unknown {
+  return faultOf(error) === undefined ? error : notOurs(error);
 }
 
 function notOurs(cause?: unknown): ServiceError {

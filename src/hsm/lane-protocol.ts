@@ -15,6 +15,8 @@ export interface LaneData {
 
 export type ToLane =
   | { readonly name: WorkName; readonly given: unknown }
+  /** Give the session up; the next work is done on a fresh one. */
+  | 'renew'
   /** Give the session up, and end. */
   | 'leave';
 

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import graphene, { type Session } from 'graphene-pk11';
 import { pack, packError, unpack } from './crossing.ts';
+import { faultOf } from './errors.ts';
 import { type FromLane, type LaneData, type ToLane } from './lane-protocol.ts';
 import { NativeCalls } from './native-calls.ts';
 import { loadModule, READ_WRITE } from './token.ts';
@@ -13,7 +14,7 @@ const {
   slot: slotHandle,
   capabilities,
   isSoftware,
-  ...left
+  keeper: keeperHandle,
 } = workerData as LaneData;
 const calls = new NativeCalls({
   waitsInline: true,
@@ -23,6 +24,9 @@ const calls = new NativeCalls({
 const module = loadModule(path);
 let site: Site | undefined;
 let keeper: Session | undefined;
+let keeperLeft = keeperHandle;
+/** What makes keys that the keeper owns. */
+const LOADS: ReadonlySet<WorkName> = new Set<WorkName>(['load', 'loadPublic']);
 
 function tell(message: FromLane): void {
   parentPort?.postMessage(message);
@@ -36,9 +40,9 @@ function openSite(): Site {
     keeper: () => {
       if (keeper !== undefined) return keeper;
       keeper =
-        left.keeper === undefined
+        keeperLeft === undefined
           ? slot.open(READ_WRITE)
-          : new graphene.Session(Buffer.from(left.keeper), slot, module.lib);
+          : new graphene.Session(Buffer.from(keeperLeft), slot, module.lib);
       tell({ keeper: pack(keeper.handle) });
       return keeper;
     },
@@ -55,21 +59,31 @@ async function run(name: WorkName, given: unknown): Promise<void> {
     const done = await workAt(site, name, unpack(given, site.session) as Given<WorkName>);
     tell({ done: pack(done) });
   } catch (error) {
+    // The session that owned what was loaded here may be gone: what is loaded from now on belongs to a fresh one.
+    if (LOADS.has(name) && faultOf(error) === 'handle') forgetKeeper();
     tell({ failed: packError(error) });
   }
 }
 
-function leave(): void {
+function forgetKeeper(): void {
+  keeper = undefined;
+  keeperLeft = undefined;
+}
+
+function giveUpSession(): void {
   try {
     site?.session.close();
   } catch {
     // It is gone already.
   }
-  parentPort?.close();
+  site = undefined;
 }
 
 parentPort?.on('message', (message: ToLane) => {
-  if (message === 'leave') leave();
-  else void run(message.name, message.given);
+  if (message === 'renew') giveUpSession();
+  else if (message === 'leave') {
+    giveUpSession();
+    parentPort?.close();
+  } else void run(message.name, message.given);
 });
 tell('ready');

@@ -78,6 +78,11 @@ export class LoadedKeys {
     await this.#loader.verifySeal(material);
   }
 
+  /** Forgets the handles of one version: they have turned out to be void. */
+  forget(material: KeyMaterial): void {
+    this.#entries.delete(keyOf(material));
+  }
+
   /** Forgets all handles: they have turned out to be void, or their session ends. */
   clear(): void {
     this.#entries.clear();

@@ -1,5 +1,4 @@
 import { ServiceError } from '../core/errors.ts';
-import { clearOpenSslErrors } from './openssl-errors.ts';
 import { type Expected, Pace } from './pace.ts';
 
 /** A call of the module in both forms that the binding has. */
@@ -53,7 +52,6 @@ export class NativeCalls {
     try {
       return inline();
     } finally {
-      clearOpenSslErrors();
       pace.measured((performance.now() - started) * 1000);
     }
   }
@@ -75,8 +73,6 @@ export class NativeCalls {
         // Init calls run before the asynchronous part, and fail here.
         clearTimeout(deadline);
         throw error;
-      } finally {
-        clearOpenSslErrors();
       }
     });
   }

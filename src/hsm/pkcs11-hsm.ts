@@ -15,7 +15,7 @@ import {
   openConnectionApart,
   requireRootKeys,
 } from './connection.ts';
-import { damageOf, fromPkcs11 } from './errors.ts';
+import { faultOf, fromPkcs11, hsmUnavailable } from './errors.ts';
 import { type ImportedKey, modulusBytesOf } from './key-import.ts';
 import { publicHalfMatches } from './key-inspection.ts';
 import { type KeyPart } from './loaded-keys.ts';
@@ -108,24 +108,31 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     else current = fresh;
   }
 
-  /** Runs an operation, once more on a fresh session or handle where only that was lost and a second time does no harm. */
+  /**
+   * Runs an operation, and once more on a fresh session and handle where that may help and does no harm. An answer of the
+   * module that isn't plainly the input's fault may mean that the token is lost: then the token is asked, and believed.
+   * @param material whose handles are used
+   */
   async function attempt<T>(
     work: (on: Connection) => Promise<T>,
     isRepeatable: boolean,
+    material?: KeyMaterial,
   ): Promise<T> {
     for (let isFirst = true; ; isFirst = false) {
       const on = connection();
       try {
         return await work(on);
       } catch (error) {
-        const damage = damageOf(error);
-        if (damage === 'session' || damage === 'key') {
-          on.loaded.clear();
-          if (isFirst && isRepeatable) continue;
+        const fault = faultOf(error);
+        if (fault === undefined || fault === 'input') throw fromPkcs11(error);
+        if (fault === 'handle' && material !== undefined) on.loaded.forget(material);
+        if (!(await on.isWell())) {
+          void recover(on);
+          throw hsmUnavailable(error);
         }
-        // A fresh session that fails as well means that more is gone than one session.
-        if (damage !== 'other') void recover(on);
-        throw fromPkcs11(error);
+        // The token is well: what the module refused of a caller's input stays refused.
+        const isRefusal = error instanceof ServiceError && fault !== 'handle';
+        if (!isFirst || !isRepeatable || isRefusal) throw fromPkcs11(error);
       }
     }
   }
@@ -141,6 +148,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
           on.pool.withSession((lane) => use(lane, key, on)),
         ),
       true,
+      material,
     );
   }
 
@@ -235,9 +243,14 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     async verify(material, algorithm, digest, signature) {
       if (!signatureFits(material.spec, algorithm, signature)) return false;
       const part = SIGNING[algorithm].key === 'mac' ? 'mac' : 'public';
-      return withKey(material, part, (lane, key) =>
-        lane.run('verify', key, algorithm, digest, signature),
-      );
+      try {
+        return await withKey(material, part, (lane, key) =>
+          lane.run('verify', key, algorithm, digest, signature),
+        );
+      } catch (error) {
+        if (error instanceof ServiceError && error.code === 'DecryptionFailed') return false;
+        throw error;
+      }
     },
 
     requireIntact: (key) => attempt((on) => on.loaded.verify(key), true),

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../core/errors.ts';
-import { damageOf } from './errors.ts';
+import { faultOf } from './errors.ts';
 
 export interface SessionPoolOptions<Session> {
   readonly open: () => Session;
@@ -14,6 +14,13 @@ export interface SessionPoolOptions<Session> {
   readonly opensAhead?: boolean;
   /** For calls that run on the event loop. */
   readonly inRounds?: boolean;
+}
+
+export interface PooledSession {
+  /** Gives it up. */
+  close(): void;
+  /** Gives it up for a fresh one at the same place, where making a place takes its time. */
+  readonly renew?: () => void;
 }
 
 const CLOSE_CHECK_MS = 10;
@@ -35,7 +42,7 @@ interface Waiting<Session> {
  * Calls right after each other find the module's code and data in the processor's caches, which saves up to half of what a
  * call of tens of microseconds costs between other work. A round ends after a while, so that a crowd holds up nobody else.
  */
-export class SessionPool<Session extends { close(): void }> {
+export class SessionPool<Session extends PooledSession> {
   readonly #options: SessionPoolOptions<Session>;
   readonly #idle: Session[] = [];
   readonly #waiting: Waiting<Session>[] = [];
@@ -61,12 +68,11 @@ export class SessionPool<Session extends { close(): void }> {
       this.#giveBack(session);
       return result;
     } catch (error) {
-      // After HsmUnavailable a call may still be running on it: that session is never used again.
-      const isSuspect =
-        error instanceof ServiceError
-          ? error.code === 'HsmUnavailable'
-          : damageOf(error) !== 'other';
-      if (isSuspect) this.#drop(session);
+      const fault = faultOf(error);
+      // A call may still be running on it: that session is never used again.
+      const isStuck = error instanceof ServiceError && error.code === 'HsmUnavailable';
+      // What state an operation is in after an error that isn't the input's nobody knows.
+      if (isStuck || (fault !== undefined && fault !== 'input')) this.#replace(session, isStuck);
       else this.#giveBack(session);
       throw error;
     }
@@ -175,6 +181,15 @@ export class SessionPool<Session extends { close(): void }> {
     }
     this.#idle.push(session);
     if (this.#waiting.length > 0) this.#startRound();
+  }
+
+  #replace(session: Session, isStuck: boolean): void {
+    if (isStuck || session.renew === undefined) {
+      this.#drop(session);
+      return;
+    }
+    session.renew();
+    this.#giveBack(session);
   }
 
   #drop(session: Session): void {

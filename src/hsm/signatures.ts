@@ -3,7 +3,7 @@ import { type SigningAlgorithm } from '../core/algorithms.ts';
 import { type KeySpec } from '../core/key.ts';
 import * as direct from './direct-calls.ts';
 import { emptyMessage } from './empty-message.ts';
-import { returnValue } from './errors.ts';
+import { decryptionFailed, faultOf } from './errors.ts';
 import { SIGNING } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
 import { CURVE } from './templates.ts';
@@ -31,17 +31,10 @@ export function signatureFits(
 }
 
 /**
- * Return values that mean "not this key's signature". Asymmetric verification in SoftHSM 2.6.1 says CKR_GENERAL_ERROR
- * for RSA signatures not below the modulus; C_VerifyInit has succeeded by then, so the device works.
+ * Verifies in the HSM; the signature's length has been checked.
+ * @throws ServiceError DecryptionFailed where the module refuses the signature by an answer that a lost token may give as
+ * well (SoftHSM 2.6.1 says CKR_GENERAL_ERROR to RSA signatures that aren't below the modulus): it isn't valid if the token is well
  */
-const NOT_VALID = new Set([
-  'CKR_SIGNATURE_INVALID',
-  'CKR_SIGNATURE_LEN_RANGE',
-  'CKR_GENERAL_ERROR',
-  'CKR_DATA_INVALID',
-]);
-
-/** Verifies in the HSM; the signature's length has been checked. */
 export async function verifySignature(
   session: Session,
   key: Key,
@@ -76,8 +69,8 @@ export async function verifySignature(
       },
     });
   } catch (error) {
-    const name = returnValue(error);
-    if (reached.final && name !== undefined && NOT_VALID.has(name)) return false;
-    throw error;
+    const fault = reached.final ? faultOf(error) : undefined;
+    if (fault === 'input') return false;
+    throw fault === undefined ? error : decryptionFailed(error);
   }
 }

@@ -102,6 +102,9 @@ export class ThreadLanes {
           watch();
           tell({ name, given: pack(given) });
         }),
+      renew: () => {
+        tell('renew');
+      },
       close: () => {
         tell('leave');
       },

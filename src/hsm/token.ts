@@ -1,6 +1,9 @@
+import { isMainThread } from 'node:worker_threads';
 import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
 import { type ModuleFacts } from '../core/key-inspection.ts';
 import { describeModule } from './key-inspection.ts';
+import { clearAfterEachCall } from './openssl-errors.ts';
+import { type ReturnValue, returnValue } from './return-values.ts';
 
 export interface TokenOptions {
   /** Path of the PKCS#11 library. */
@@ -47,8 +50,11 @@ export const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
 /** CK_UNAVAILABLE_INFORMATION and CK_EFFECTIVELY_INFINITE, as far as numbers of this size can tell. */
 const NO_LIMIT = 0xffff_ffff;
 
+/** In the thread that serves requests, nothing that the module leaves in OpenSSL's error queue outlives a call. */
 export function loadModule(path: string): Module {
-  return graphene.Module.load(path, 'PKCS#11 module');
+  const module = graphene.Module.load(path, 'PKCS#11 module');
+  if (isMainThread) clearAfterEachCall(module.lib);
+  return module;
 }
 
 /** @throws Error with a sentence for the operator when there is no such token, more than one, or the PIN is wrong */
@@ -148,7 +154,7 @@ function initialise(module: Module): boolean {
     module.initialize();
   } catch (error) {
     // Several users of one library in a process share its state; being initialised is what is wanted.
-    if (!isAnswer(error, 'CKR_CRYPTOKI_ALREADY_INITIALIZED')) throw error;
+    if (returnValue(error) !== 'CKR_CRYPTOKI_ALREADY_INITIALIZED') throw error;
     return isUnsafeWithThreads(module);
   }
   if (isUnsafeWithThreads(module)) return true;
@@ -157,14 +163,10 @@ function initialise(module: Module): boolean {
     module.initialize({ flags: OS_LOCKING_OK });
     return false;
   } catch (error) {
-    if (!isAnswer(error, 'CKR_CANT_LOCK')) throw error;
+    if (returnValue(error) !== 'CKR_CANT_LOCK') throw error;
     module.initialize();
     return true;
   }
-}
-
-function isAnswer(error: unknown, name: string): boolean {
-  return error instanceof Error && error.message.includes(name);
 }
 
 function findSlot(module: Module, label: string): Slot {
@@ -185,7 +187,7 @@ function findSlot(module: Module, label: string): Slot {
   return slot;
 }
 
-const LOGIN_FAULTS: Readonly<Record<string, string>> = {
+const LOGIN_FAULTS: Partial<Readonly<Record<ReturnValue | 'other', string>>> = {
   CKR_PIN_INCORRECT: 'The PIN of the token is wrong (PKCS11_PIN or PKCS11_PIN_FILE).',
   CKR_PIN_LOCKED: 'The PIN of the token is locked after too many wrong attempts.',
   CKR_PIN_EXPIRED: 'The PIN of the token has expired.',
@@ -196,9 +198,10 @@ function logIn(session: Session, { pin }: TokenOptions): void {
   try {
     session.login(pin);
   } catch (error) {
-    const name = error instanceof Error ? (/CKR_[A-Z_]+/.exec(error.message)?.[0] ?? '') : '';
+    const name = returnValue(error) ?? 'other';
     if (name === 'CKR_USER_ALREADY_LOGGED_IN') return;
-    throw new Error(LOGIN_FAULTS[name] ?? `The login to the token failed: ${name}.`, {
+    const words = error instanceof Error ? error.message : String(error);
+    throw new Error(LOGIN_FAULTS[name] ?? `The login to the token failed: ${words}.`, {
       cause: error,
     });
   }

@@ -9,7 +9,7 @@ import { type Capabilities } from './capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
 import * as direct from './direct-calls.ts';
 import { emptyMessage } from './empty-message.ts';
-import { returnValue } from './errors.ts';
+import { returnValue } from './return-values.ts';
 import { type GeneratedKey, generateWrapped } from './key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from './key-import.ts';
 import { describeObject } from './key-inspection.ts';
@@ -17,6 +17,7 @@ import { wrapForRecipient } from './key-release.ts';
 import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNING } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
 import { type RootKeys } from './root-keys.ts';
+import { type PooledSession } from './session-pool.ts';
 import { verifySignature } from './signatures.ts';
 import { loadedMac, loadedPrivate, loadedPublic } from './templates.ts';
 
@@ -238,10 +239,8 @@ export type Given<Name extends WorkName> =
 export type Done<Name extends WorkName> = Awaited<ReturnType<(typeof WORK)[Name]>>;
 
 /** A session as the pool leases it, and the place where it is worked on. */
-export interface Lane {
+export interface Lane extends PooledSession {
   run<Name extends WorkName>(name: Name, ...given: Given<Name>): Promise<Done<Name>>;
-  /** Gives the session up. */
-  close(): void;
 }
 
 /** Runs work by its name, at a site of this thread. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Session } from 'graphene-pk11';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pkcs11Error } from '../../src/hsm/return-values.ts';
 import { SessionPool } from '../../src/hsm/session-pool.ts';
 import { openTestHsm, testIdentity } from '../support/hsm.ts';
 
@@ -57,12 +58,16 @@ describe('the session pool', () => {
   });
 
   test.each([
-    ['CKR_SESSION_HANDLE_INVALID', 1],
-    ['CKR_DEVICE_ERROR', 1],
-    ['CKR_DATA_INVALID', 0],
-  ])('after %s the session is dropped %d times', async (name, dropped) => {
+    ['CKR_SESSION_HANDLE_INVALID', 0xb3, 1],
+    ['CKR_DEVICE_ERROR', 0x30, 1],
+    ['CKR_OPERATION_NOT_INITIALIZED', 0x91, 1],
+    ['what only its vendor knows', 0x80000123, 1],
+    ['CKR_DATA_INVALID', 0x20, 0],
+    ['an error whose text says CKR_DEVICE_ERROR', undefined, 0],
+  ])('after %s (%s) the session is dropped %d times', async (name, code, dropped) => {
     const { pool, counts, work } = countingPool({ size: 1 });
-    await expect(pool.withSession(() => Promise.reject(new Error(name)))).rejects.toThrow(name);
+    const error = code === undefined ? new Error('CKR_DEVICE_ERROR') : pkcs11Error(name, code);
+    await expect(pool.withSession(() => Promise.reject(error))).rejects.toBe(error);
     expect(counts.closed).toBe(dropped);
     await work();
     expect(counts.opened).toBe(1 + dropped);
@@ -72,7 +77,7 @@ describe('the session pool', () => {
     const { pool, work } = countingPool({ size: 1 });
     const failing = pool.withSession(async () => {
       await delay(5);
-      throw new Error('CKR_SESSION_CLOSED');
+      throw pkcs11Error('CKR_SESSION_CLOSED', 0xb0);
     });
     const waiting = work();
     await expect(failing).rejects.toThrow();

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,8 @@ export interface SlowHsm {
   readonly environment: Readonly<Record<string, string>>;
   /** Of each call from now on: so many milliseconds, and up to so many more. */
   setLatency(fixedMs: number, randomMs?: number): Promise<void>;
+  /** From now on, what functions answer where they fail, by their names without C_; `*`: what all answer, whatever they are asked. */
+  setAnswers(answers: Readonly<Record<string, number>>): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -38,14 +40,23 @@ export async function buildSlowHsm(parallel: number): Promise<SlowHsm> {
   const setLatency = (fixedMs: number, randomMs = 0) =>
     writeFile(latency, `${String(fixedMs * 1000)} ${String(randomMs * 1000)}\n`);
   await setLatency(0);
+  const answersFile = join(folder, 'answers');
+  const setAnswers = async (answers: Readonly<Record<string, number>>) => {
+    const lines = Object.entries(answers).map(([name, code]) => `${name} ${String(code)}\n`);
+    // Moved into its place: a call may read it at any moment.
+    await writeFile(`${answersFile}.new`, lines.join(''));
+    await rename(`${answersFile}.new`, answersFile);
+  };
   return {
     environment: {
       PKCS11_MODULE: module,
       SLOW_HSM_MODULE: testToken().module,
       SLOW_HSM_PARALLEL: String(parallel),
       SLOW_HSM_LATENCY: latency,
+      SLOW_HSM_ANSWERS: answersFile,
     },
     setLatency,
+    setAnswers,
     remove: () => rm(folder, { recursive: true, force: true }),
   };
 }
