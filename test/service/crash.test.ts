@@ -1,4 +1,6 @@
 import { afterAll, expect, test } from '@jest/globals';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Caller, createCaller, fetchToken } from '../support/client.ts';
 import { postmasterOf } from '../support/cluster.ts';
@@ -144,4 +146,41 @@ test('with Postgres killed under load nothing is answered without a record, and 
   expect([...refused.keys()]).toEqual(['503 with Retry-After']);
   expect(answered.length).toBeGreaterThan(before);
   call.close();
+}, 120_000);
+
+test('with the token away for a while under load, and back, every answer is whole and says what happened', async () => {
+  service ??= await startService(folder);
+  const call = await signIn(service);
+  const answers = new Map<string, number>();
+  let created = 0;
+  let isOver = false;
+  const load = Promise.all(
+    Array.from({ length: 16 }, async (_, caller) => {
+      for (let turn = 0; !isOver; turn += 1) {
+        const path = `/keys/away-${String(caller)}-${String(turn)}/create`;
+        // A connection that is cut makes this throw, and the test fail.
+        const answer = await call('POST', path, { kty: 'EC-HSM', crv: 'P-256' });
+        const { error } = answer.json<{ error?: { code: string } }>();
+        const kind = `${String(answer.status)} ${error?.code ?? ''}`.trimEnd();
+        answers.set(kind, (answers.get(kind) ?? 0) + 1);
+        if (answer.status === 200) created += 1;
+        else await delay(20);
+      }
+    }),
+  );
+  await delay(500);
+  const tokens = join(folder, 'tokens');
+  for (let times = 0; times < 2; times += 1) {
+    await rename(tokens, `${tokens}-away`);
+    const before = answers.get('503 HsmUnavailable') ?? 0;
+    while ((answers.get('503 HsmUnavailable') ?? 0) < before + 50) await delay(10);
+    await rename(`${tokens}-away`, tokens);
+    const made = created;
+    while (created < made + 200) await delay(10);
+  }
+  isOver = true;
+  await load;
+  call.close();
+  console.info(`the token was away twice: ${JSON.stringify([...answers])}`);
+  expect(new Set(answers.keys())).toEqual(new Set(['200', '503 HsmUnavailable']));
 }, 120_000);
