@@ -18,7 +18,9 @@ export function encodeContents(contents: BackupContents): string {
 
 /** Of a text that encodeContents has made and that nobody has altered. @throws SyntaxError for what is no JSON */
 export function decodeContents(text: string): BackupContents {
-  return JSON.parse(text, (_name, value: unknown) =>
+  return JSON.parse(text, (name, value: unknown) =>
+    // The members of tags have the names that callers chose.
+    name !== 'tags' &&
     typeof value === 'object' &&
     value !== null &&
     BYTES in value &&

@@ -3,7 +3,9 @@ import { type AuditedChange } from './audit.ts';
 import { ServiceError } from './errors.ts';
 import { type Hsm, type RootSecrets } from './hsm.ts';
 import { type KeyName, type KeyVersion } from './key.ts';
+import { nearestDate } from './key-date.ts';
 import { keyNotFound } from './key-service.ts';
+import { changeAttributes } from './new-version.ts';
 import { type BlobProtector, type KeyArchive, type WholeKey } from './ports.ts';
 
 export interface BackupServiceParts {
@@ -54,8 +56,13 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
   async function adopted(version: KeyVersion): Promise<KeyVersion> {
     const { material } = version;
     try {
+      const { notBefore, expires } = version.attributes;
       return {
         ...version,
+        attributes: changeAttributes(version.attributes, {
+          notBefore: notBefore && nearestDate(notBefore),
+          expires: expires && nearestDate(expires),
+        }),
         material: await hsm.reseal(material, { ...material.identity, pool: poolId }),
       };
     } catch (error) {

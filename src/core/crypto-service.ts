@@ -174,6 +174,8 @@ const USE: Readonly<Partial<Record<KeyOperation, 'cipher' | 'wrap' | 'sign'>>> =
   verify: 'sign',
 };
 
+const USE_WORDS = { cipher: 'encryption', wrap: 'key wrap', sign: 'signing' } as const;
+
 function fitting(key: KeyMaterial, operation: KeyOperation, name: string): FoundAlgorithm {
   const algorithm = findAlgorithm(name);
   const use = USE[operation];
@@ -192,7 +194,7 @@ function fitting(key: KeyMaterial, operation: KeyOperation, name: string): Found
     const kind = spec.keyType === 'EC-HSM' ? spec.curve : `${spec.bits} bits`;
     throw new ServiceError(
       'BadParameter',
-      `Key and signing algorithm are incompatible: ${name} does not fit a key of type ${spec.keyType}, ${kind}.`,
+      `Key and ${USE_WORDS[use]} algorithm are incompatible: ${name} does not fit a key of type ${spec.keyType}, ${kind}.`,
     );
   }
   return algorithm;

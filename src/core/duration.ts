@@ -1,4 +1,5 @@
 import { ServiceError } from './errors.ts';
+import { nearestDate } from './key-date.ts';
 
 /** A span of calendar time; weeks are among the days. */
 export interface Duration {
@@ -27,16 +28,17 @@ export function parseDuration(property: string, text: string): Duration {
 
 /**
  * The moment a duration after another, or before it. Months come first and keep the day of the month, or take the last
- * one of a shorter month; the calendar is UTC's.
+ * one of a shorter month; the calendar is UTC's. What lies outside the dates that keys have is the nearest of those.
  * @param seconds since 1970-01-01 UTC
  * @param sign 1 for after, -1 for before
  */
 export function addDuration(seconds: number, { months, days }: Duration, sign: 1 | -1): number {
-  const date = new Date(seconds * 1000);
+  const date = new Date(nearestDate(seconds) * 1000);
   const day = date.getUTCDate();
   date.setUTCDate(1);
   date.setUTCMonth(date.getUTCMonth() + sign * months);
-  const last = new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate();
-  date.setUTCDate(Math.min(day, last));
-  return Math.floor(date.getTime() / 1000) + sign * days * SECONDS_A_DAY;
+  const last = new Date(date);
+  last.setUTCMonth(date.getUTCMonth() + 1, 0);
+  date.setUTCDate(Math.min(day, last.getUTCDate()));
+  return nearestDate(Math.floor(date.getTime() / 1000) + sign * days * SECONDS_A_DAY);
 }

@@ -1,4 +1,9 @@
-import { type CipherAlgorithm, type KeyType, type SigningAlgorithm } from './algorithms.ts';
+import {
+  type CipherAlgorithm,
+  type Curve,
+  type KeyType,
+  type SigningAlgorithm,
+} from './algorithms.ts';
 import { type KeyIdentity, type KeyMaterial, type KeySpec } from './key.ts';
 import { type PlainKey } from './plain-key.ts';
 
@@ -71,7 +76,7 @@ export interface KeyImporter {
     identity: KeyIdentity,
     exchangeKey: KeyMaterial,
     wrapped: Uint8Array,
-    expected: { readonly keyType: KeyType; readonly curve?: string },
+    expected: { readonly keyType: KeyType; readonly curve?: Curve },
   ): Promise<KeyMaterial>;
 }
 

@@ -2,13 +2,15 @@ import { checkPrime, createECDH } from 'node:crypto';
 import { promisify } from 'node:util';
 import { AES_SIZES, CURVES, type Curve, RSA_SIZES } from './algorithms.ts';
 import { ServiceError } from './errors.ts';
-import { MAX_PUBLIC_EXPONENT, parseKeyType } from './key-spec.ts';
+import { parseCurve, parseKeyType, parsePublicExponent } from './key-spec.ts';
 import { type PlainAesKey, type PlainEcKey, type PlainKey, type PlainRsaKey } from './plain-key.ts';
 
 /** A JSON Web Key with its private members (RFC 7517, RFC 7518 §6), already decoded from base64url. */
 export interface ImportedJwk {
   readonly kty: string;
   readonly crv?: string | undefined;
+  /** AKP keys have it, and JWKs of others may say for what they were used. */
+  readonly alg?: string | undefined;
   readonly members: Readonly<Partial<Record<JwkMember, Uint8Array>>>;
 }
 export const JWK_MEMBERS = ['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi', 'x', 'y', 'k'] as const;
@@ -70,8 +72,7 @@ async function parseRsa(jwk: ImportedJwk): Promise<PlainRsaKey> {
     number(key.p),
     number(key.q),
   ];
-  if (e < 65537n || e > BigInt(MAX_PUBLIC_EXPONENT) || e % 2n === 0n)
-    throw wrong('key.e', 'the public exponent must be odd and at least 65537');
+  parsePublicExponent('key.e', e);
   if (bitLength(key.p) !== bits / 2 || bitLength(key.q) !== bits / 2 || p === q || p * q !== n)
     throw mismatch();
   const isConsistent =
@@ -87,7 +88,7 @@ async function parseRsa(jwk: ImportedJwk): Promise<PlainRsaKey> {
 }
 
 function parseEc(jwk: ImportedJwk): PlainEcKey {
-  const curve = CURVES.find((candidate) => candidate === jwk.crv);
+  const curve = parseCurve('key.crv', jwk.crv);
   if (curve === undefined) throw wrong('key.crv', `it must be one of ${CURVES.join(', ')}`);
   const width = COORDINATE_BYTES[curve];
   const [x, y, d] = (['x', 'y', 'd'] as const).map((name) => padded(jwk, name, width));

@@ -10,10 +10,11 @@ import {
 } from './key.ts';
 import { type ImportedJwk, parseImportedKey } from './key-import.ts';
 import {
+  parseCurve,
   parseKeyOperations,
   parseKeySpec,
-  requireBuilt,
   parseKeyType,
+  requireBuilt,
   type RequestedKey,
 } from './key-spec.ts';
 import {
@@ -55,6 +56,7 @@ export interface ImportKey {
     | {
         readonly kty: string;
         readonly crv?: string | undefined;
+        readonly alg?: string | undefined;
         readonly transferBlob: Uint8Array;
       };
   readonly operations?: readonly string[] | undefined;
@@ -126,7 +128,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
   return {
     /** Makes a key, or a new version of one. @throws ServiceError BadParameter, KeyIsDeleted */
     async create(name: KeyName, request: CreateKey, change: AuditedChange): Promise<KeyVersion> {
-      requireBuilt(request.keyType, hsm);
+      requireBuilt(request, hsm);
       const spec = parseKeySpec(request);
       return added(
         await addVersion(
@@ -149,8 +151,10 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
      * @throws ServiceError BadParameter, KeyIsDeleted; KeyNotFound, KeyDisabled and KeyOperationForbidden of the key exchange key
      */
     async import(name: KeyName, request: ImportKey, change: AuditedChange): Promise<KeyVersion> {
-      requireBuilt(request.key.kty, hsm);
-      const keyType = parseKeyType(request.key.kty);
+      const { kty, alg } = request.key;
+      // Of other keys a JWK may name any algorithm (RFC 7517 §4.4): it says nothing about what they are.
+      requireBuilt({ keyType: kty, algorithm: isMlDsa(alg) ? alg : undefined }, hsm);
+      const keyType = parseKeyType(kty);
       const wanted = {
         origin: 'imported',
         operations: parseKeyOperations(keyType, request.operations),
@@ -160,6 +164,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
       } as const;
       if ('transferBlob' in request.key) {
         const { crv, transferBlob } = request.key;
+        const curve = parseCurve('key.crv', crv);
         const { exchangeKey, wrapped } = parseTransferBlob(transferBlob);
         const exchange = await exchangeKeyFor(exchangeKey.name, exchangeKey.version);
         return added(
@@ -169,7 +174,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
             (identity) =>
               hsm.importTransferred(identity, exchange.material, wrapped, {
                 keyType,
-                ...(crv !== undefined && { curve: crv }),
+                ...(curve !== undefined && { curve }),
               }),
             change,
           ),
@@ -275,6 +280,10 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
       if (!(await keys.purgeKey(name, change))) throw keyNotFound(name);
     },
   };
+}
+
+function isMlDsa(algorithm: string | undefined): boolean {
+  return algorithm?.startsWith('ML-DSA') ?? false;
 }
 
 /** The text that existing clients look for when they decide whether to create a key. */

@@ -1,7 +1,8 @@
 import { type ITemplate, type Key, type Session } from 'graphene-pk11';
-import { AES_SIZES, RSA_SIZES } from '../core/algorithms.ts';
+import { AES_SIZES, type Curve, RSA_SIZES } from '../core/algorithms.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type KeyIdentity, type KeyMaterial, type KeySpec, type PublicKey } from '../core/key.ts';
+import { parsePublicExponent } from '../core/key-spec.ts';
 import { type PlainKey } from '../core/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
 import { faultOf } from './errors.ts';
@@ -73,7 +74,7 @@ export async function importTransferred(
   exchangeKey: Key,
   modulusBytes: number,
   wrapped: Buffer,
-  expected: { readonly keyType: KeySpec['keyType']; readonly curve?: string },
+  expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
 ): Promise<ImportedKey> {
   const { session } = context;
   if (wrapped.length < modulusBytes + 16 || wrapped.length > TRANSFER_LIMIT_BYTES) throw notOurs();
@@ -135,8 +136,13 @@ function pairSpec(key: Key, keyType: PairSpec['keyType']): PairSpec | undefined 
         (size) => size === modulus.length * 8 && (modulus[0] ?? 0) >= 0x80,
       );
       const publicExponent = unsigned(readBytes(key, 'publicExponent'));
-      const isUsual = publicExponent >= 65537 && publicExponent % 2 === 1;
-      return bits === undefined || !isUsual ? undefined : { keyType, bits, publicExponent };
+      return (
+        bits && {
+          keyType,
+          bits,
+          publicExponent: parsePublicExponent('key', publicExponent),
+        }
+      );
     }
     case 'EC-HSM': {
       const curve = curveOf(readBytes(key, 'paramsECDSA'));
@@ -163,7 +169,7 @@ function aesSpec(session: Session, key: Key, blob: Buffer): KeySpec | undefined 
 
 function requireExpected<Spec extends KeySpec>(
   spec: Spec | undefined,
-  curve: string | undefined,
+  curve: Curve | undefined,
 ): Spec {
   if (spec === undefined)
     throw new ServiceError(

@@ -1,5 +1,5 @@
 import graphene, { type Key, type Session } from 'graphene-pk11';
-import { type CipherAlgorithm, type SigningAlgorithm } from '../core/algorithms.ts';
+import { type CipherAlgorithm, type Curve, type SigningAlgorithm } from '../core/algorithms.ts';
 import { type Ciphertext, type CipherParameters } from '../core/hsm.ts';
 import { type RecipientKey, type ReleaseWrap } from '../core/key-egress.ts';
 import { type LoadedObject } from '../core/key-inspection.ts';
@@ -132,7 +132,7 @@ const WORK = {
     exchangeKey: Key,
     modulusBytes: number,
     wrapped: Uint8Array,
-    expected: { readonly keyType: KeySpec['keyType']; readonly curve?: string },
+    expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
   ): Promise<ImportedKey> {
     return importTransferred(
       generationAt(site, rootKeys),

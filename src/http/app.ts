@@ -130,6 +130,12 @@ export function createApp(parts: AppParts): App {
   addUsageRoutes(app, services, parts.usage);
   addAuditStreamRoute(app, services, { ...parts.audit, authenticate });
 
+  app.use('/ekm', () => {
+    throw new ServiceError(
+      'NotImplemented',
+      'External key management (/ekm) is not available: the keys of this pool are in its own HSM.',
+    );
+  });
   app.use((req) => {
     throw new ServiceError('PathNotFound', `There is no operation ${req.method} at this path.`);
   });

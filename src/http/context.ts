@@ -1,6 +1,7 @@
 import { type Response } from 'express';
 import { type AuditDraft } from '../core/audit-draft.ts';
 import { type Principal } from '../core/principal.ts';
+import { type ApiVersion } from './api-version.ts';
 import { type RequestHost } from './hosts.ts';
 
 /** What is known of one request while it is served. */
@@ -17,6 +18,7 @@ export interface RequestContext {
   /** Whether an answer, even a refusal, leaves a record: not for strangers without a credential, nor for public routes. */
   audited: boolean;
   principal?: Principal;
+  apiVersion?: ApiVersion;
 }
 
 export function contextOf(res: Response): RequestContext {
@@ -31,4 +33,10 @@ export function setContext(res: Response, context: RequestContext): void {
 export function callerOf(context: RequestContext): Principal {
   if (context.principal === undefined) throw new Error('a route ran before authentication');
   return context.principal;
+}
+
+/** The version that the request asks for; its route has read it. */
+export function apiVersionOf(context: RequestContext): ApiVersion {
+  if (context.apiVersion === undefined) throw new Error('no route has read the api-version');
+  return context.apiVersion;
 }

@@ -12,12 +12,40 @@ export const CipherRequest = z.object({
   tag: optionalBytes,
 });
 
-export const SignRequest = z.object({ alg: z.string().max(64), value: base64urlBytes });
+const NO_ML_DSA = 'ML-DSA keys (AKP-HSM), which this pool does not have';
+
+/** Members that have a meaning for ML-DSA keys alone: passed over, they would leave a signature of something else. */
+const mlDsa = {
+  external_mu: absent(`only ${NO_ML_DSA}, take it`),
+  context: absent(`only ${NO_ML_DSA}, take it`),
+};
+
+function absent(message: string) {
+  return z
+    .unknown()
+    .refine((value) => value === undefined || value === null, message)
+    .optional();
+}
+
+/** The names of newer versions may leave these out, for ML-DSA keys. */
+const needed = {
+  error: ({ input }: { readonly input?: unknown }) =>
+    input === undefined || input === null
+      ? `it is missing; only ${NO_ML_DSA}, are used without it`
+      : undefined,
+};
+
+export const SignRequest = z.object({
+  ...mlDsa,
+  alg: z.string(needed).max(64),
+  value: base64urlBytes,
+});
 
 /** `digest` is what was signed, `value` the signature. */
 export const VerifyRequest = z.object({
-  alg: z.string().max(64),
-  digest: base64urlBytes,
+  ...mlDsa,
+  alg: z.string(needed).max(64),
+  digest: z.string(needed).pipe(base64urlBytes),
   value: base64urlBytes,
 });
 

@@ -1,19 +1,29 @@
 import { z } from 'zod';
 import { type DeletedKey, type KeyMaterial, type KeyVersion } from '../core/key.ts';
+import { FIRST_DATE, LAST_DATE } from '../core/key-date.ts';
 import { JWK_MEMBERS } from '../core/key-import.ts';
 import { type PoolRules } from '../core/new-version.ts';
 import { base64urlBytes, base64urlText, toBase64url } from './base64url.ts';
-import { type RequestContext } from './context.ts';
+import { apiVersionOf, type RequestContext } from './context.ts';
 import { optional } from './optional.ts';
 
-/** Seconds since 1970-01-01 UTC; negative ones come from clients that cut dates to 32 bits. */
-const seconds = z.int();
+const DATE_RANGE =
+  'it must be a date between 0001-01-01 and 9999-12-31, in whole seconds since 1970-01-01 UTC';
+/** Negative ones come from clients that cut dates to 32 bits. */
+const seconds = z.int(DATE_RANGE).min(FIRST_DATE, DATE_RANGE).max(LAST_DATE, DATE_RANGE);
+
+const NO_EXTERNAL_KEYS =
+  'external keys are not available: the keys of this pool are in its own HSM';
 
 const Attributes = z.object({
   enabled: optional(z.boolean()),
   nbf: optional(seconds),
   exp: optional(seconds),
   exportable: optional(z.boolean()),
+  external_key: z
+    .unknown()
+    .refine((value) => value === undefined || value === null, { message: NO_EXTERNAL_KEYS })
+    .optional(),
 });
 
 const attributes = optional(
@@ -24,7 +34,13 @@ const attributes = optional(
     exportable,
   })),
 );
-const tags = optional(z.record(z.string(), z.string()));
+/** Not z.record, which leaves out a member of the name `__proto__`. */
+const tags = optional(
+  z.custom<Readonly<Record<string, string>>>(
+    isTexts,
+    'it must be an object whose members are texts',
+  ),
+);
 const operations = optional(z.array(z.string()).max(16));
 const ReleasePolicy = z
   .object({
@@ -38,17 +54,20 @@ const releasePolicy = optional(ReleasePolicy);
 /** Fields that we don't know are passed over: SDKs send more with each version. */
 export const CreateKeyRequest = z
   .object({
-    kty: z.string(),
+    // First: who asks for an external key names no type, and is told of the former.
+    attributes,
+    kty: optional(z.string()),
+    alg: optional(z.string().max(64)),
     key_size: optional(z.int()),
-    public_exponent: optional(z.int()),
+    public_exponent: optional(z.number()),
     crv: optional(z.string()),
     key_ops: operations,
-    attributes,
     tags,
     release_policy: releasePolicy,
   })
   .transform((body) => ({
     keyType: body.kty,
+    algorithm: body.alg,
     keySize: body.key_size,
     publicExponent: body.public_exponent,
     curve: body.crv,
@@ -63,9 +82,11 @@ const bytes = optional(base64urlBytes);
 /** `Hsm` is passed over: every key here is an HSM key. */
 export const ImportKeyRequest = z
   .object({
+    attributes,
     key: z.object({
       kty: z.string().max(16),
       crv: optional(z.string().max(16)),
+      alg: optional(z.string().max(64)),
       key_ops: operations,
       key_hsm: bytes,
       ...(Object.fromEntries(JWK_MEMBERS.map((name) => [name, bytes])) as Record<
@@ -73,23 +94,31 @@ export const ImportKeyRequest = z
         typeof bytes
       >),
     }),
-    attributes,
     tags,
     release_policy: releasePolicy,
   })
   .transform((body) => {
-    const { kty, crv, key_ops, key_hsm, ...rest } = body.key;
+    const { kty, crv, alg, key_ops, key_hsm, ...rest } = body.key;
     return {
       key:
         key_hsm === undefined
-          ? { kty, crv, members: present(rest) }
-          : { kty, crv, transferBlob: key_hsm },
+          ? { kty, crv, alg, members: present(rest) }
+          : { kty, crv, alg, transferBlob: key_hsm },
       operations: key_ops,
       attributes: body.attributes,
       tags: body.tags,
       releasePolicy: body.release_policy,
     };
   });
+
+function isTexts(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((text) => typeof text === 'string')
+  );
+}
 
 /** exactOptionalPropertyTypes: absent, rather than there and undefined. */
 function present<Name extends string>(members: Readonly<Record<Name, Uint8Array | undefined>>) {
@@ -120,16 +149,19 @@ export interface Presenting {
   readonly origin: string;
   readonly softDeleteDays: number;
   readonly recoveryLevel: string;
+  /** Whether `attributes.key_size` is among what the caller's version knows. */
+  readonly showsKeySize: boolean;
 }
 
 export type KeyPresenter = (context: RequestContext) => Presenting;
 
 /** How a pool's answers name keys and their recovery. */
 export function createKeyPresenter(pool: PoolRules): KeyPresenter {
-  return ({ host }) => ({
-    origin: `https://${host.authority}`,
+  return (context) => ({
+    origin: `https://${context.host.authority}`,
     softDeleteDays: pool.softDeleteDays,
     recoveryLevel: recoveryLevel(pool),
+    showsKeySize: apiVersionOf(context).has('symmetricKeySize'),
   });
 }
 
@@ -192,7 +224,7 @@ function presentDeletion({ current, deletedAt, purgeAt }: DeletedKey, { origin }
 
 export function presentAttributes(
   { attributes, material }: KeyVersion,
-  { softDeleteDays, recoveryLevel }: Presenting,
+  { softDeleteDays, recoveryLevel, showsKeySize }: Presenting,
 ) {
   const { created, enabled, expires, notBefore, updated } = attributes;
   return {
@@ -200,6 +232,7 @@ export function presentAttributes(
     enabled,
     ...(expires !== undefined && { exp: expires }),
     exportable: material.identity.exportable,
+    ...(showsKeySize && material.spec.keyType === 'oct-HSM' && { key_size: material.spec.bits }),
     ...(notBefore !== undefined && { nbf: notBefore }),
     recoverableDays: softDeleteDays,
     recoveryLevel,

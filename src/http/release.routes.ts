@@ -1,14 +1,12 @@
 import { type Router } from 'express';
-import { z } from 'zod';
 import { action } from '../core/actions.ts';
 import { ATTESTATION_VERSION, type AttestationService } from '../core/attestation-service.ts';
 import { parseKeyName, parseKeyVersionId } from '../core/key.ts';
 import { type ReleaseService } from '../core/release-service.ts';
 import { keyScope } from '../core/role.ts';
 import { type StatementKeys } from '../core/statement-keys.ts';
-import { NEWEST_API_VERSION } from './api-version.ts';
 import { toBase64url } from './base64url.ts';
-import { type RequestContext } from './context.ts';
+import { apiVersionOf, type RequestContext } from './context.ts';
 import { keyId, type KeyPresenter, presentKey } from './keys.schema.ts';
 import { presentRelease, ReleaseRequest } from './release.schema.ts';
 import { route, type RouteServices } from './route.ts';
@@ -20,7 +18,6 @@ const versionOf = (raw: RawParams) => ({
   version: raw['version'] === undefined ? undefined : parseKeyVersionId(raw['version']),
 });
 const scopeOf = ({ name }: ReturnType<typeof versionOf>) => keyScope(name);
-const ApiVersion = z.object({ 'api-version': z.string().default(NEWEST_API_VERSION) });
 
 export interface ReleaseParts {
   readonly release: ReleaseService;
@@ -43,15 +40,14 @@ export function addReleaseRoutes(
     params: versionOf,
     scope: scopeOf,
     key: ({ name }) => name,
-    query: ApiVersion,
     body: ReleaseRequest,
-    handler: async ({ params, query, body, context }) => {
+    handler: async ({ params, body, context }) => {
       const { target, nonce, enc } = body;
       const released = await release.release(params, { token: target, wrap: enc }, noter(context));
       const signer = await statements.signer('release');
       const payload = presentRelease(
         released,
-        { apiVersion: query['api-version'], nonce },
+        { apiVersion: apiVersionOf(context).name, nonce },
         presenting(context),
       );
       return { value: await signer.sign(payload) };

@@ -5,7 +5,7 @@ import { ServiceError } from '../core/errors.ts';
 import { type Authorizer, type AuditTrail } from '../core/ports.ts';
 import { type Scope } from '../core/role.ts';
 import { type Tracing } from '../core/tracing.ts';
-import { requireApiVersion } from './api-version.ts';
+import { parseApiVersion } from './api-version.ts';
 import { callerOf, contextOf, type RequestContext } from './context.ts';
 import { type BodyReader, createJsonReader } from './json-body.ts';
 import { send } from './send.ts';
@@ -62,7 +62,7 @@ export function route<Params, Query = undefined, Body = undefined>(
     const context = contextOf(res);
     const { audit } = context;
     audit.note({ operation, action });
-    requireApiVersion(req.query['api-version']);
+    context.apiVersion = parseApiVersion(req.query['api-version']);
     const params = definition.params(req.params as Record<string, string | undefined>);
     const scope = definition.scope(params);
     audit.note({ scope, keyName: definition.key?.(params) });

@@ -10,6 +10,7 @@ import {
   type KeyVersionId,
   type PublicKey,
 } from '../core/key.ts';
+import { nearestDate } from '../core/key-date.ts';
 import { packBytes, unpackBytes } from '../core/packed-bytes.ts';
 import { type ReleasePolicy } from '../core/release-policy.ts';
 import { type KeyVersionRow, type Tables } from './tables.ts';
@@ -23,8 +24,8 @@ export function toKeyVersion(row: NamedVersionRow): KeyVersion {
     material: Object.freeze(toMaterial(row)),
     attributes: Object.freeze({
       enabled: row.enabled,
-      ...(row.not_before !== null && { notBefore: Number(row.not_before) }),
-      ...(row.expires !== null && { expires: Number(row.expires) }),
+      ...(row.not_before !== null && { notBefore: nearestDate(Number(row.not_before)) }),
+      ...(row.expires !== null && { expires: nearestDate(Number(row.expires)) }),
       created: Number(row.created),
       updated: Number(row.updated),
     }),

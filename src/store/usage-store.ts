@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { nearestDate } from '../core/key-date.ts';
 import { type Usage, type UsageReader } from '../core/usage.ts';
 import { decodeCursor, pageOf } from './cursors.ts';
 import { reading, type StoreContext } from './database.ts';
@@ -188,7 +189,7 @@ export function createUsageReader(context: UsageContext): UsageReader {
           (row) => ({
             keyName: row.name,
             version: row.version,
-            expiresAt: new Date(Number(row.expires) * 1000),
+            expiresAt: new Date(nearestDate(Number(row.expires)) * 1000),
           }),
           (row) => row.name_key,
         );

@@ -8,7 +8,7 @@ describe('a post-quantum key type', () => {
   ])('is refused with the reason where the HSM has ML-DSA: %s', (hasMlDsa, message) => {
     for (const keyType of ['AKP', 'AKP-HSM'])
       expect(() => {
-        requireBuilt(keyType, { hasMlDsa });
+        requireBuilt({ keyType }, { hasMlDsa });
       }).toThrow(
         expect.objectContaining({ code: 'BadParameter', message: expect.stringMatching(message) }),
       );
@@ -16,7 +16,7 @@ describe('a post-quantum key type', () => {
 
   test('is no concern of the others', () => {
     expect(() => {
-      requireBuilt('RSA-HSM', { hasMlDsa: false });
+      requireBuilt({ keyType: 'RSA-HSM' }, { hasMlDsa: false });
     }).not.toThrow();
   });
 });

@@ -176,7 +176,9 @@ describe('the challenge', () => {
 describe('versions of the API', () => {
   test.each([
     ...['7.0', '7.1', '7.2-preview', '7.2', '7.3-preview', '7.3', '7.4-preview.1', '7.4', '7.5'],
-    ...['7.6-preview.2', '7.6', '2025-06-01-preview', '2025-07-01'],
+    ...['7.6-preview.2', '7.6', '2025-06-01-preview', '2025-07-01', '2026-01-01-preview'],
+    ...['2026-03-01-preview', '2026-04-01', '2026-05-01-preview', '2026-07-01-preview'],
+    ...['2026-07-01', '2026-12-31', '2027-01-01-preview', '2028-02-29', '9999-12-31'],
   ])(
     '%s is known, so that an update of a library breaks nobody (lowkey#1838, #1930)',
     async (version) => {
@@ -192,13 +194,173 @@ describe('versions of the API', () => {
     expect((await call('GET', '/keys/aes')).status).toBe(200);
   });
 
-  test.each(['1.0', '8.0', 'latest', '', '7.4&api-version=7.3'])(
-    '%j is none: 400, and the newest is named',
-    async (version) => {
-      const answer = await call('GET', `/keys/aes?api-version=${version}`);
-      expect([answer.status, answer.text]).toEqual([400, expect.stringContaining('2025-07-01')]);
-    },
-  );
+  test.each([
+    ...['1.0', '8.0', '7.7', 'latest', '', '7.4&api-version=7.3', 'preview', '2026-04-01-preview'],
+    ...['2025-12-01', '2026-06-01-preview', '2027-02-29', '2027-13-01', '2027-1-1', '2027-00-10'],
+    ...['12027-01-01', '2027-01-01-beta', '2027-01-01T00:00:00Z', '%202027-01-01', '2027/01/01'],
+  ])('%j is none: 400, and the newest is named', async (version) => {
+    const answer = await call('GET', `/keys/aes?api-version=${version}`);
+    expect([answer.status, answer.text]).toEqual([400, expect.stringContaining('2026-04-01')]);
+  });
+
+  test.each([
+    ['7.4', undefined],
+    ['2025-07-01', undefined],
+    ['2026-01-01-preview', 256],
+    ['2026-04-01', 256],
+    ['2030-01-01', 256],
+  ] as const)('%s shows the size of a symmetric key: %s', async (version, size) => {
+    const name = `sized-${version.replaceAll('.', '-')}`;
+    const at = `?api-version=${version}`;
+    const sizesOf = (answer: { json<Shape>(): Shape }) => {
+      const body = answer.json<Partial<Page> & Partial<Bundle>>();
+      const items = body.value ?? [body];
+      return items
+        .filter((item) => JSON.stringify(item).includes(`/${name}`))
+        .map(({ attributes }) => attributes?.['key_size']);
+    };
+    const answers = [
+      await call('POST', `/keys/${name}/create${at}`, { kty: 'oct' }),
+      await call('GET', `/keys/${name}${at}`),
+      await call('GET', `/keys/${name}/versions${at}`),
+      await call('GET', `/keys${at}`),
+      await call('PATCH', `/keys/${name}${at}`, { tags: { a: 'b' } }),
+      await call('POST', `/keys/${name}/rotate${at}`),
+      await call('GET', `/keys/${name}/attestation${at}`),
+      await call('DELETE', `/keys/${name}${at}`),
+      await call('GET', `/deletedkeys/${name}${at}`),
+      await call('GET', `/deletedkeys${at}`),
+      await call('POST', `/deletedkeys/${name}/recover${at}`),
+    ];
+    for (const answer of answers) expect(new Set(sizesOf(answer))).toEqual(new Set([size]));
+    const pair = await call('GET', `/keys/rsa${at}`);
+    expect(pair.json<Bundle>().attributes).not.toHaveProperty('key_size');
+  });
+
+  test.each<[string, string, string, object, string]>([
+    [
+      'an external key',
+      'POST',
+      '/keys/newer/create',
+      { attributes: { external_key: { id: 'a1' } } },
+      'attributes.external_key',
+    ],
+    [
+      'an external key with a type',
+      'POST',
+      '/keys/newer/create',
+      { kty: 'oct', attributes: { external_key: {} } },
+      'external keys',
+    ],
+    [
+      'an import as an external key',
+      'PUT',
+      '/keys/newer',
+      { attributes: { external_key: { id: 'a1' } } },
+      'external keys',
+    ],
+    [
+      'a change to an external key',
+      'PATCH',
+      '/keys/aes',
+      { attributes: { external_key: { id: 'a1' } } },
+      'external keys',
+    ],
+    ['ML-DSA', 'POST', '/keys/newer/create', { kty: 'AKP', alg: 'ML-DSA-65' }, 'ML-DSA'],
+    ['ML-DSA in the HSM', 'POST', '/keys/newer/create', { kty: 'AKP-HSM' }, 'ML-DSA'],
+    [
+      'ML-DSA of another type',
+      'POST',
+      '/keys/newer/create',
+      { kty: 'RSA', alg: 'ML-DSA-44' },
+      'Property alg',
+    ],
+    ['ML-DSA of no type', 'POST', '/keys/newer/create', { alg: 'ML-DSA-87' }, 'ML-DSA'],
+    [
+      'an import of ML-DSA',
+      'PUT',
+      '/keys/newer',
+      { key: { kty: 'AKP', alg: 'ML-DSA-44', pub: 'AAAA' } },
+      'ML-DSA',
+    ],
+    [
+      'an import of ML-DSA as another type',
+      'PUT',
+      '/keys/newer',
+      { key: { kty: 'oct', alg: 'ML-DSA-44', k: value } },
+      'Property alg',
+    ],
+    [
+      'a signature with a context',
+      'POST',
+      '/keys/rsa/sign',
+      { alg: 'RS256', value, context: '' },
+      'context',
+    ],
+    [
+      'a signature of mu',
+      'POST',
+      '/keys/ec/sign',
+      { external_mu: Buffer.alloc(64).toString('base64url') },
+      'external_mu',
+    ],
+    ['a signature without alg', 'POST', '/keys/rsa/sign', { value }, 'alg'],
+    [
+      'a verification with a context',
+      'POST',
+      '/keys/rsa/verify',
+      { alg: 'RS256', digest: value, value, context: 'AA' },
+      'context',
+    ],
+    [
+      'a verification of mu',
+      'POST',
+      '/keys/ec/verify',
+      { external_mu: Buffer.alloc(64).toString('base64url'), value },
+      'external_mu',
+    ],
+    [
+      'a verification without alg',
+      'POST',
+      '/keys/rsa/verify',
+      { digest: value, value },
+      'alg has an invalid value: it is missing',
+    ],
+    [
+      'a verification without digest',
+      'POST',
+      '/keys/ec/verify',
+      { alg: 'ES256', value },
+      'digest has an invalid value: it is missing',
+    ],
+  ])('%s is refused by name, and nothing is made', async (_what, method, path, body, named) => {
+    for (const version of ['2026-07-01-preview', '7.4']) {
+      const answer = await call(method, `${path}?api-version=${version}`, body);
+      expect([answer.status, answer.text]).toEqual([400, expect.stringContaining(named)]);
+    }
+    expect((await call('GET', '/keys/newer')).status).toBe(404);
+  });
+
+  test('a JWK may say what its key was used for', async () => {
+    const key = { kty: 'oct', alg: 'A256KW', k: value };
+    expect((await call('PUT', '/keys/with-alg', { key })).status).toBe(200);
+  });
+
+  test.each([
+    ['GET', '/ekm'],
+    ['PATCH', '/ekm'],
+    ['POST', '/ekm/create'],
+    ['POST', '/ekm/check'],
+    ['GET', '/ekm/certificate'],
+    ['POST', '/ekm/privateendpoint/a'],
+  ])('%s %s says that external key management is not there', async (method, path) => {
+    const answer = await call(method, `${path}?api-version=2026-07-01-preview`);
+    expect([answer.status, answer.text]).toEqual([
+      501,
+      expect.stringContaining('External key management (/ekm) is not available'),
+    ]);
+    expect((await stranger(method, path)).status).toBe(401);
+  });
 });
 
 describe('paths', () => {

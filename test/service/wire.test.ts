@@ -555,7 +555,133 @@ describe('what a key refuses', () => {
   });
 });
 
+describe('what a key answers to an algorithm of another kind', () => {
+  test.each([
+    ['rsa', 'encrypt', 'A128GCM', 'encryption'],
+    ['aes', 'encrypt', 'A128GCM', 'encryption'],
+    ['aes', 'decrypt', 'A128CBC', 'encryption'],
+    ['aes', 'wrapkey', 'A128KW', 'key wrap'],
+    ['rsa', 'unwrapkey', 'A256KW', 'key wrap'],
+    ['rsa', 'sign', 'ES256', 'signing'],
+    ['ec', 'verify', 'RS256', 'signing'],
+  ])('%s %s %s: that key and %s algorithm are incompatible', async (key, operation, alg, word) => {
+    const body = { alg, value, digest: value };
+    const answer = await admin('POST', `/keys/${key}/${operation}`, body);
+    expect([answer.status, answer.json<Failure>().error.message]).toEqual([
+      400,
+      expect.stringContaining(`Key and ${word} algorithm are incompatible: ${alg}`),
+    ]);
+  });
+});
+
 describe('creating a key', () => {
+  test.each([0, 65537, 4294967295])(
+    'with the public exponent %i makes one with it, where 0 is none',
+    async (public_exponent) => {
+      const body = { kty: 'RSA-HSM', key_size: 2048, public_exponent };
+      const { key } = (await admin('POST', '/keys/exponent/create', body)).json<Bundle>();
+      const e = Number.parseInt(Buffer.from(key.e ?? '', 'base64url').toString('hex'), 16);
+      expect(e).toBe(public_exponent === 0 ? 65537 : public_exponent);
+    },
+  );
+
+  test.each([
+    [3, /such as 3 or 17, is not allowed/],
+    [17, /below 65537/],
+    [1, /below 65537/],
+    [-65537, /below 65537/],
+    [65538, /must be odd/],
+    [4294967297, /must not be larger than 4294967295/],
+    [2 ** 70, /must not be larger than 4294967295/],
+    [65537.5, /must be a whole number/],
+  ])('with the public exponent %d is refused with the reason', async (public_exponent, why) => {
+    const body = { kty: 'RSA-HSM', key_size: 2048, public_exponent };
+    const answer = await admin('POST', '/keys/no-exponent/create', body);
+    expect([answer.status, answer.json<Failure>().error.message]).toEqual([
+      400,
+      expect.stringMatching(why),
+    ]);
+    expect(answer.text).toContain('Property public_exponent');
+  });
+
+  test.each([
+    ...[['SECP256K1', 'P-256K'] as const, ['secp256k1', 'P-256K'] as const],
+    ...[['p-256k', 'P-256K'] as const, ['prime256v1', 'P-256'] as const],
+    ...[['secp256r1', 'P-256'] as const, ['SECP384R1', 'P-384'] as const],
+    ...[['secp521r1', 'P-521'] as const, ['p-521', 'P-521'] as const],
+  ])('on the curve %s is one on %s', async (crv, canonical) => {
+    const made = (
+      await admin('POST', '/keys/curved/create', { kty: 'EC-HSM', crv })
+    ).json<Bundle>();
+    expect(made.key.crv).toBe(canonical);
+    expect((await admin('GET', '/keys/curved')).json<Bundle>().key.crv).toBe(canonical);
+  });
+
+  test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', '$bytes', 'toJSON', 'tags'])(
+    'with the tag %s keeps it, through PATCH, lists and a backup',
+    async (tag) => {
+      const tags = Object.fromEntries([[tag, 'kept']]);
+      const text = (body: object) => JSON.stringify(body).replace('"TAGS"', JSON.stringify(tags));
+      const name = `tagged-${tag.replaceAll(/[^a-z]/gi, '-')}`;
+      const kept = async (path: string, method = 'GET', body?: unknown) => {
+        const answer = await admin(method, path, body);
+        expect([answer.status, answer.text]).toEqual([200, expect.stringContaining(text(tags))]);
+        return answer;
+      };
+      await kept(`/keys/${name}/create`, 'POST', text({ kty: 'oct', tags: 'TAGS' }));
+      await kept(`/keys/${name}`);
+      await kept(`/keys/${name}/versions`);
+      await kept(`/keys/${name}`, 'PATCH', text({ tags: 'TAGS' }));
+      await kept(`/keys/${name}/rotate`, 'POST');
+      const backup = (await admin('POST', `/keys/${name}/backup`)).json<{ value: string }>();
+      await kept(`/keys/${name}`, 'DELETE');
+      expect((await admin('DELETE', `/deletedkeys/${name}`)).status).toBe(204);
+      await kept('/keys/restore', 'POST', backup);
+      await kept(`/keys/${name}`, 'PUT', text({ key: { kty: 'oct', k: value }, tags: 'TAGS' }));
+    },
+  );
+
+  test.each([-62_135_596_800, -1, 0, 253_402_300_799])(
+    'that expires at %i is kept, and the lists of what expires with it',
+    async (exp) => {
+      const made = await admin('POST', '/keys/dated/create', { kty: 'oct', attributes: { exp } });
+      expect(made.json<Bundle>().attributes['exp']).toBe(exp);
+      const listed = await admin('GET', '/audit/expiring-keys?before=9999-12-31T23:59:59Z');
+      expect(listed.status).toBe(200);
+      const policy = {
+        lifetimeActions: [
+          { trigger: { timeBeforeExpiry: 'P9999Y' }, action: { type: 'Notify' } },
+          { trigger: { timeAfterCreate: 'P9999Y99999M' }, action: { type: 'Rotate' } },
+        ],
+        attributes: { expiryTime: 'P9999Y99999M99999W999999D' },
+      };
+      const set = await admin('PUT', '/keys/dated/rotationpolicy', policy);
+      expect([200, 400]).toContain(set.status);
+      const rotated = await admin('POST', '/keys/dated/rotate');
+      expect(rotated.status).toBe(200);
+      await admin('PUT', '/keys/dated/rotationpolicy', {});
+    },
+  );
+
+  test.each([-62_135_596_801, 253_402_300_800, 1e15, -1e13, 2 ** 53, 1e300, 1.5, '1'])(
+    'with the date %p is refused, as are its import and its change',
+    async (date) => {
+      for (const name of ['exp', 'nbf'])
+        for (const [method, path, body] of [
+          ['POST', '/keys/undated/create', { kty: 'oct' }],
+          ['PUT', '/keys/undated', { key: { kty: 'oct', k: value } }],
+          ['PATCH', '/keys/aes', {}],
+        ] as const) {
+          const answer = await admin(method, path, { ...body, attributes: { [name]: date } });
+          expect([answer.status, answer.text]).toEqual([
+            400,
+            expect.stringContaining('between 0001-01-01 and 9999-12-31'),
+          ]);
+        }
+      expect((await admin('GET', '/keys/undated')).status).toBe(404);
+    },
+  );
+
   test.each([
     [{ kty: 'RSA', key_size: 3072 }, 'RSA-HSM'],
     [{ kty: 'EC', key_size: 2048 }, 'EC-HSM'],
