@@ -11,6 +11,7 @@ import {
   systemClock,
 } from './compose.ts';
 import { effectiveActions } from './core/action-pattern.ts';
+import { byOperator } from './core/ascent.ts';
 import { type AuditRecord } from './core/audit.ts';
 import { createAuditChain } from './core/audit-chain.ts';
 import { AuditDraft } from './core/audit-draft.ts';
@@ -201,7 +202,9 @@ async function makeAdministrator(
   });
   const roleStore = createRoleStore(context);
   const change = () =>
-    new AuditDraft(systemClock.now, { requestId: randomUUID(), operation: 'Bootstrap' });
+    byOperator(
+      new AuditDraft(systemClock.now, { requestId: randomUUID(), operation: 'Bootstrap' }),
+    );
   const application = await directory.createApplication('Bootstrap administrator', change());
   const { secret } = await directory.addPassword(application.id, {}, change());
   const principal = await directory.createServicePrincipal(application.appId, change());

@@ -246,6 +246,7 @@ export async function compose(
     tell: (change) => {
       feed.tell(change);
     },
+    trustedIssuers: (settings.issuers ?? []).map(({ issuer }) => issuer),
   };
   const module = openHsm(settings, log, onHang);
   await openRootKeys(module, pool);
@@ -490,11 +491,8 @@ export async function compose(
       statements,
     },
     hsm,
-    roles: createRoleService({
-      roles: roleStore,
-      ascent: createAscentRules({ policies: roleStore, clock }),
-      clock,
-    }),
+    roles: createRoleService({ roles: roleStore, clock }),
+    ascent: createAscentRules({ policies: roleStore, clock }),
     access: createAccessService({ roles: roleStore, principals, authorizer, clock }),
     directory: createDirectoryService({
       store: directoryStore,

@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { type AuditedChange } from './audit.ts';
+import { type AuthoredChange } from './authored-change.ts';
 import { type CertificateCredential, type FederatedCredential } from './directory.ts';
 import { type CredentialStore } from './directory-ports.ts';
 import { ServiceError } from './errors.ts';
@@ -61,7 +61,7 @@ export function createCredentialService(parts: {
     async replaceCertificates(
       applicationId: string,
       requested: readonly RequestedCertificate[],
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<void> {
       await requireApplication(applicationId);
       if (requested.length > LIMIT) throw tooMany('certificates');
@@ -94,7 +94,7 @@ export function createCredentialService(parts: {
     async addFederated(
       applicationId: string,
       requested: Omit<FederatedCredential, 'id'>,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<FederatedCredential> {
       await requireApplication(applicationId);
       if ((await store.listFederated(applicationId)).length >= LIMIT)
@@ -106,7 +106,11 @@ export function createCredentialService(parts: {
     },
 
     /** @throws ServiceError DirectoryObjectNotFound */
-    async removeFederated(applicationId: string, id: string, change: AuditedChange): Promise<void> {
+    async removeFederated(
+      applicationId: string,
+      id: string,
+      change: AuthoredChange,
+    ): Promise<void> {
       change.note({ change: { before: { applicationId, id } } });
       if (!(await store.deleteFederated(applicationId, id, change))) throw noFederated(id);
     },

@@ -1,4 +1,4 @@
-import { type AuditedChange } from './audit.ts';
+import { type AuthoredChange } from './authored-change.ts';
 import {
   type CertificateCredential,
   type DirectoryFilter,
@@ -11,30 +11,34 @@ import {
 } from './directory.ts';
 import { type Page, type PageRequest } from './ports.ts';
 
-/** Changes commit with their audit record; each is told to every process. Finding gives undefined, removing false, for what isn't there. */
+/** Changes ask their author (AccessDenied) and commit with their audit record; each is told to every process. Finding gives undefined, removing false, for what isn't there. */
 export interface PeopleStore {
   /** @throws ServiceError DirectoryObjectExists when a name or an identity is taken */
-  insertUser(user: User, change: AuditedChange): Promise<void>;
+  insertUser(user: User, change: AuthoredChange): Promise<void>;
   findUser(id: string): Promise<User | undefined>;
   listUsers(filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<User>>;
   /** Replaces all of it. @throws ServiceError DirectoryObjectExists */
-  updateUser(user: User, change: AuditedChange): Promise<boolean>;
+  updateUser(user: User, change: AuthoredChange): Promise<boolean>;
   /** With its memberships and role assignments. @throws ServiceError LastAdministrator */
-  deleteUser(id: string, change: AuditedChange): Promise<boolean>;
+  deleteUser(id: string, change: AuthoredChange): Promise<boolean>;
 
-  insertGroup(group: Group, change: AuditedChange): Promise<void>;
+  insertGroup(group: Group, change: AuthoredChange): Promise<void>;
   findGroup(id: string): Promise<Group | undefined>;
   listGroups(filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<Group>>;
   /** With its members' membership and its role assignments. @throws ServiceError LastAdministrator */
-  deleteGroup(id: string, change: AuditedChange): Promise<boolean>;
+  deleteGroup(id: string, change: AuthoredChange): Promise<boolean>;
   /** @throws ServiceError DirectoryObjectNotFound for a group or a member that isn't there, DirectoryObjectExists */
-  insertMember(groupId: string, memberId: string, change: AuditedChange): Promise<void>;
+  insertMember(groupId: string, memberId: string, change: AuthoredChange): Promise<void>;
   listMembers(groupId: string, page: PageRequest): Promise<Page<GroupMember>>;
-  deleteMember(groupId: string, memberId: string, change: AuditedChange): Promise<boolean>;
+  deleteMember(groupId: string, memberId: string, change: AuthoredChange): Promise<boolean>;
   /** Those of the ids that are in the directory, whatever they are. */
   findObjects(ids: readonly string[]): Promise<readonly GroupMember[]>;
 
-  setServicePrincipalEnabled(id: string, enabled: boolean, change: AuditedChange): Promise<boolean>;
+  setServicePrincipalEnabled(
+    id: string,
+    enabled: boolean,
+    change: AuthoredChange,
+  ): Promise<boolean>;
 }
 
 /** Who a token's holder is, with its groups. */
@@ -46,21 +50,21 @@ export interface PrincipalReader {
   findOwnIds(ids: readonly string[]): Promise<readonly string[]>;
 }
 
-/** Credentials of applications that are no secrets. */
+/** Credentials of applications that are no secrets. Changes ask their author: @throws ServiceError AccessDenied, LastAdministrator */
 export interface CredentialStore {
   listCertificates(applicationId: string): Promise<readonly CertificateCredential[]>;
   /** All of them at once. @throws ServiceError DirectoryObjectNotFound */
   replaceCertificates(
     applicationId: string,
     certificates: readonly CertificateCredential[],
-    change: AuditedChange,
+    change: AuthoredChange,
   ): Promise<void>;
   listFederated(applicationId: string): Promise<readonly FederatedCredential[]>;
   /** @throws ServiceError DirectoryObjectNotFound, DirectoryObjectExists */
   insertFederated(
     applicationId: string,
     credential: FederatedCredential,
-    change: AuditedChange,
+    change: AuthoredChange,
   ): Promise<void>;
-  deleteFederated(applicationId: string, id: string, change: AuditedChange): Promise<boolean>;
+  deleteFederated(applicationId: string, id: string, change: AuthoredChange): Promise<boolean>;
 }

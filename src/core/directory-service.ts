@@ -1,4 +1,4 @@
-import { type AuditedChange } from './audit.ts';
+import { type AuthoredChange } from './authored-change.ts';
 import {
   type Application,
   hintOf,
@@ -49,7 +49,7 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
   return {
     getApplication,
 
-    async createApplication(displayName: string, change: AuditedChange): Promise<Application> {
+    async createApplication(displayName: string, change: AuthoredChange): Promise<Application> {
       const application: Application = {
         id: newGuid(),
         appId: newGuid(),
@@ -66,7 +66,7 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
     },
 
     /** With its secrets and its service principal. @throws ServiceError DirectoryObjectNotFound, LastAdministrator */
-    async deleteApplication(id: string, change: AuditedChange): Promise<void> {
+    async deleteApplication(id: string, change: AuthoredChange): Promise<void> {
       const before = await getApplication(id);
       change.note({ change: { before } });
       if (!(await store.deleteApplication(id, change))) throw notFound('application', id);
@@ -80,7 +80,7 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
     async addPassword(
       applicationId: string,
       requested: RequestedPassword,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<{ password: PasswordCredential; secret: string }> {
       const application = await getApplication(applicationId);
       if ((await store.listPasswords(applicationId)).length >= PASSWORDS_LIMIT)
@@ -113,7 +113,7 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
     async removePassword(
       applicationId: string,
       keyId: string,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<void> {
       change.note({ change: { before: { applicationId, keyId } } });
       if (!(await store.deletePassword(applicationId, keyId, change)))
@@ -121,7 +121,7 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
     },
 
     /** @throws ServiceError DirectoryObjectNotFound, DirectoryObjectExists */
-    async createServicePrincipal(appId: string, change: AuditedChange): Promise<ServicePrincipal> {
+    async createServicePrincipal(appId: string, change: AuthoredChange): Promise<ServicePrincipal> {
       const application = await store.findApplication({ appId });
       if (application === undefined) throw notFound('application', appId);
       const principal: ServicePrincipal = {
@@ -150,7 +150,7 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
     },
 
     /** With its role assignments. @throws ServiceError DirectoryObjectNotFound, LastAdministrator */
-    async deleteServicePrincipal(id: string, change: AuditedChange): Promise<void> {
+    async deleteServicePrincipal(id: string, change: AuthoredChange): Promise<void> {
       const before = await store.findServicePrincipal({ id });
       if (before === undefined) throw notFound('service principal', id);
       change.note({ change: { before } });

@@ -1,4 +1,4 @@
-import { type AuditedChange } from './audit.ts';
+import { type AuthoredChange } from './authored-change.ts';
 import { type Group, type GroupMember, type User, type DirectoryFilter } from './directory.ts';
 import { type PeopleStore } from './directory-ports.ts';
 import { ServiceError } from './errors.ts';
@@ -26,7 +26,7 @@ export function createPeopleService(parts: {
     getGroup,
 
     /** @throws ServiceError DirectoryObjectExists */
-    async createUser(requested: RequestedUser, change: AuditedChange): Promise<User> {
+    async createUser(requested: RequestedUser, change: AuthoredChange): Promise<User> {
       const user: User = { id: newGuid(), ...requested };
       change.note({ change: { after: user } });
       await store.insertUser(user, change);
@@ -40,7 +40,7 @@ export function createPeopleService(parts: {
     async updateUser(
       id: string,
       edited: Partial<RequestedUser>,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<void> {
       const before = await getUser(id);
       const after: User = { ...before, ...edited };
@@ -49,12 +49,12 @@ export function createPeopleService(parts: {
     },
 
     /** @throws ServiceError DirectoryObjectNotFound, LastAdministrator */
-    async deleteUser(id: string, change: AuditedChange): Promise<void> {
+    async deleteUser(id: string, change: AuthoredChange): Promise<void> {
       change.note({ change: { before: await getUser(id) } });
       if (!(await store.deleteUser(id, change))) missing('user', id);
     },
 
-    async createGroup(requested: Omit<Group, 'id'>, change: AuditedChange): Promise<Group> {
+    async createGroup(requested: Omit<Group, 'id'>, change: AuthoredChange): Promise<Group> {
       const group: Group = { id: newGuid(), ...requested };
       change.note({ change: { after: group } });
       await store.insertGroup(group, change);
@@ -65,13 +65,13 @@ export function createPeopleService(parts: {
       store.listGroups(filter, page),
 
     /** @throws ServiceError DirectoryObjectNotFound, LastAdministrator */
-    async deleteGroup(id: string, change: AuditedChange): Promise<void> {
+    async deleteGroup(id: string, change: AuthoredChange): Promise<void> {
       change.note({ change: { before: await getGroup(id) } });
       if (!(await store.deleteGroup(id, change))) missing('group', id);
     },
 
     /** A member may be a user, a service principal or another group. @throws ServiceError DirectoryObjectNotFound, DirectoryObjectExists */
-    async addMember(groupId: string, memberId: string, change: AuditedChange): Promise<void> {
+    async addMember(groupId: string, memberId: string, change: AuthoredChange): Promise<void> {
       await getGroup(groupId);
       change.note({ change: { after: { groupId, memberId } } });
       await store.insertMember(groupId, memberId, change);
@@ -87,7 +87,7 @@ export function createPeopleService(parts: {
     },
 
     /** @throws ServiceError DirectoryObjectNotFound */
-    async removeMember(groupId: string, memberId: string, change: AuditedChange): Promise<void> {
+    async removeMember(groupId: string, memberId: string, change: AuthoredChange): Promise<void> {
       change.note({ change: { before: { groupId, memberId } } });
       if (!(await store.deleteMember(groupId, memberId, change))) missing('member', memberId);
     },
@@ -96,7 +96,7 @@ export function createPeopleService(parts: {
     async enableServicePrincipal(
       id: string,
       enabled: boolean,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<void> {
       change.note({ change: { after: { id, enabled } } });
       if (!(await store.setServicePrincipalEnabled(id, enabled, change)))

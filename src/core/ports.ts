@@ -5,6 +5,7 @@ import {
   type AuditFilter,
   type AuditRecord,
 } from './audit.ts';
+import { type AuthoredChange } from './authored-change.ts';
 import {
   type Application,
   type PasswordCredential,
@@ -18,6 +19,7 @@ import {
   type KeyVersion,
   type KeyVersionId,
 } from './key.ts';
+import { type HeldPolicy } from './held-policy.ts';
 import { type Principal } from './principal.ts';
 import { type RotationPolicy } from './rotation.ts';
 import { type RoleAssignment, type RoleDefinition, type Scope } from './role.ts';
@@ -178,20 +180,20 @@ export interface RoleStore {
   /**
    * Makes or changes a custom role: `decide` sees the present one, locked.
    * @param actions that it comes to
-   * @throws ServiceError RoleAssignedElsewhere when the id is assigned at scopes at which the role can't be, and what
-   * `decide` throws
+   * @throws ServiceError RoleAssignedElsewhere when the id is assigned at scopes at which the role can't be, AccessDenied,
+   * and what `decide` throws
    */
   putDefinition(
     definition: RoleDefinition,
     actions: ReadonlySet<Action>,
     decide: (present: RoleDefinition | undefined) => void,
-    change: AuditedChange,
+    change: AuthoredChange,
   ): Promise<void>;
   /** Its assignments stay, and give nothing any more. Undefined where there is none. */
   deleteDefinition(
     id: string,
     decide: (present: RoleDefinition) => void,
-    change: AuditedChange,
+    change: AuthoredChange,
   ): Promise<RoleDefinition | undefined>;
   /** At, above or below `scope` as the flags say; `below` of `/` is everything. */
   listAssignments(
@@ -206,17 +208,18 @@ export interface RoleStore {
    * @param now seconds since 1970-01-01 UTC: what stood under another name and has ended gives way
    * @throws ServiceError RoleAssignmentExists when the name is taken by another assignment, or the same principal, role
    * and scope stand under another name; LastAdministrator rather than let the last Administrator end; BadParameter where
-   * the role can't be assigned at the scope
+   * the role can't be assigned at the scope; AccessDenied
    */
-  putAssignment(assignment: RoleAssignment, now: number, change: AuditedChange): Promise<void>;
+  putAssignment(assignment: RoleAssignment, now: number, change: AuthoredChange): Promise<void>;
   /**
    * Undefined where there is none.
-   * @throws ServiceError LastAdministrator rather than remove the last assignment of Administrator at `/`
+   * @throws ServiceError LastAdministrator rather than remove the last assignment of Administrator at `/` that somebody
+   * holds who can sign in; AccessDenied
    */
   deleteAssignment(
     id: string,
     scope: Scope,
-    change: AuditedChange,
+    change: AuthoredChange,
   ): Promise<RoleAssignment | undefined>;
 }
 
@@ -225,23 +228,24 @@ export interface Authorizer {
   isAllowed(principal: Principal, action: Action, scope: Scope): Promise<boolean>;
 }
 
+/** Each change asks its author: @throws ServiceError AccessDenied; LastAdministrator where nobody could sign in any more who holds Administrator. */
 export interface DirectoryStore {
-  insertApplication(application: Application, change: AuditedChange): Promise<void>;
+  insertApplication(application: Application, change: AuthoredChange): Promise<void>;
   findApplication(by: { id: string } | { appId: string }): Promise<Application | undefined>;
   listApplications(filter: DirectoryFilter, page: PageRequest): Promise<Page<Application>>;
   /** With its passwords, service principal and that principal's role assignments. False where there is none. */
-  deleteApplication(id: string, change: AuditedChange): Promise<boolean>;
+  deleteApplication(id: string, change: AuthoredChange): Promise<boolean>;
   insertPassword(
     applicationId: string,
     password: PasswordCredential,
-    change: AuditedChange,
+    change: AuthoredChange,
   ): Promise<void>;
   /** Without `change`'s record where nothing was removed: then false. */
-  deletePassword(applicationId: string, keyId: string, change: AuditedChange): Promise<boolean>;
+  deletePassword(applicationId: string, keyId: string, change: AuthoredChange): Promise<boolean>;
   /** Oldest first. */
   listPasswords(applicationId: string): Promise<readonly PasswordCredential[]>;
   /** @throws ServiceError DirectoryObjectExists when the application has one already */
-  insertServicePrincipal(principal: ServicePrincipal, change: AuditedChange): Promise<void>;
+  insertServicePrincipal(principal: ServicePrincipal, change: AuthoredChange): Promise<void>;
   findServicePrincipal(
     by: { id: string } | { appId: string },
   ): Promise<ServicePrincipal | undefined>;
@@ -249,7 +253,7 @@ export interface DirectoryStore {
     filter: DirectoryFilter,
     page: PageRequest,
   ): Promise<Page<ServicePrincipal>>;
-  deleteServicePrincipal(id: string, change: AuditedChange): Promise<boolean>;
+  deleteServicePrincipal(id: string, change: AuthoredChange): Promise<boolean>;
 }
 
 /** The directory's token-signing keys: sealed RSA keys like any other, but not among the pool's keys. */
@@ -307,26 +311,9 @@ export interface Clock {
   readonly now: () => Date;
 }
 
-/** One assignment as Casbin's `g` line has it: principal, role definition id, scope. */
-export interface PolicyAssignment {
-  readonly principalId: string;
-  readonly roleDefinitionId: string;
-  readonly scope: Scope;
-  /** It holds until then; seconds since 1970-01-01 UTC. */
-  readonly expiresOn?: number;
-}
-/** One permission as Casbin's `p` line has it; wildcards and notDataActions are already worked out. */
-export interface PolicyPermission {
-  readonly roleDefinitionId: string;
-  readonly action: string;
-}
-
 export interface PolicyReader {
-  /** The assignments of these principals (a caller and its groups), ended ones too, and the permissions of the roles they name. */
-  policyOf(principalIds: readonly string[]): Promise<{
-    readonly assignments: readonly PolicyAssignment[];
-    readonly permissions: readonly PolicyPermission[];
-  }>;
+  /** What these principals hold together: a caller and its groups. */
+  policyOf(principalIds: readonly string[]): Promise<HeldPolicy>;
 }
 
 /** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), or a setting. */

@@ -9,4 +9,8 @@ export interface Principal {
   readonly displayName?: string;
   /** Object ids of the groups that it belongs to; each counts as a principal in role assignments. */
   readonly groups: readonly string[];
+  /** Other object ids that it would have without its record in the directory. */
+  readonly alsoKnownAs?: readonly string[];
+  /** Its issuer names groups in its tokens, and this one lacks them, or some of them. */
+  readonly hasUnknownGroups?: true;
 }

@@ -1,9 +1,7 @@
 import { effectiveActions } from './action-pattern.ts';
-import { type Ascent } from './ascent.ts';
-import { type AuditedChange } from './audit.ts';
+import { type AuthoredChange } from './authored-change.ts';
 import { ServiceError } from './errors.ts';
 import { type Clock, type Page, type PageRequest, type RoleStore } from './ports.ts';
-import { type Principal } from './principal.ts';
 import {
   isGuid,
   isWithin,
@@ -34,14 +32,13 @@ export type AssignmentFilter =
 
 export interface RoleServiceParts {
   readonly roles: RoleStore;
-  readonly ascent: Ascent;
   readonly clock: Clock;
 }
 
 export type RoleService = ReturnType<typeof createRoleService>;
 
 /** Role definitions and assignments. Whether the caller may read or write them at the scope is decided before. */
-export function createRoleService({ roles, ascent, clock }: RoleServiceParts) {
+export function createRoleService({ roles, clock }: RoleServiceParts) {
   async function definition(id: string): Promise<RoleDefinition> {
     const found = await roles.findDefinition(id);
     if (found === undefined) throw definitionNotFound();
@@ -85,23 +82,19 @@ export function createRoleService({ roles, ascent, clock }: RoleServiceParts) {
 
     /** Makes or replaces a custom role. @throws ServiceError BadParameter, AccessDenied, RoleAssignedElsewhere */
     async putDefinition(
-      caller: Principal,
       id: string,
       scope: Scope,
       requested: RequestedDefinition,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<RoleDefinition> {
       const guid = parseGuid('Role definition name', id);
       const wanted = parseRoleDefinition(guid, requested);
-      const requireMayDefine = await ascent.definingBy(caller);
       await roles.putDefinition(
         wanted,
         effectiveActions(wanted.permissions),
         (present) => {
           change.note({ change: { before: present, after: wanted } });
-          const versions = present === undefined ? [wanted] : [present, wanted];
-          requireDefinableAt(scope, versions);
-          requireMayDefine(guid, versions);
+          requireDefinableAt(scope, present === undefined ? [wanted] : [present, wanted]);
         },
         change,
       );
@@ -110,19 +103,16 @@ export function createRoleService({ roles, ascent, clock }: RoleServiceParts) {
 
     /** Its assignments stay in lists, and give nothing. @throws ServiceError BadParameter, RoleDefinitionNotFound, AccessDenied */
     async deleteDefinition(
-      caller: Principal,
       id: string,
       scope: Scope,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<RoleDefinition> {
       const guid = parseGuid('Role definition name', id);
-      const requireMayDefine = await ascent.definingBy(caller);
       const removed = await roles.deleteDefinition(
         guid,
         (present) => {
           change.note({ change: { before: present } });
           requireDefinableAt(scope, [present]);
-          requireMayDefine(guid, [present]);
         },
         change,
       );
@@ -164,11 +154,10 @@ export function createRoleService({ roles, ascent, clock }: RoleServiceParts) {
      * @throws ServiceError BadParameter, RoleDefinitionNotFound, RoleAssignmentExists, LastAdministrator, AccessDenied
      */
     async putAssignment(
-      caller: Principal,
       id: string,
       scope: Scope,
       requested: RequestedAssignment,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<RoleAssignment> {
       const roleId = ROLE_DEFINITION_ID.exec(requested.roleDefinitionId)?.[1] ?? '';
       const role = await definition(parseGuid('Property roleDefinitionId', roleId));
@@ -185,7 +174,6 @@ export function createRoleService({ roles, ascent, clock }: RoleServiceParts) {
           'BadParameter',
           `The role ${role.roleName} cannot be assigned at ${scope}: its assignable scopes are ${role.assignableScopes.join(', ')}.`,
         );
-      await ascent.requireMayGrant(caller, role, assignment.principalId);
       const before = await roles.findAssignment(assignment.id, scope);
       change.note({ change: { before, after: { ...assignment, roleName: role.roleName } } });
       await roles.putAssignment(assignment, now, change);
@@ -194,20 +182,14 @@ export function createRoleService({ roles, ascent, clock }: RoleServiceParts) {
 
     /** @throws ServiceError BadParameter, RoleAssignmentNotFound, LastAdministrator, AccessDenied */
     async deleteAssignment(
-      caller: Principal,
       id: string,
       scope: Scope,
-      change: AuditedChange,
+      change: AuthoredChange,
     ): Promise<RoleAssignment> {
       const guid = parseGuid('Role assignment name', id);
       const before = await roles.findAssignment(guid, scope);
       if (before === undefined) throw assignmentNotFound();
       change.note({ change: { before } });
-      await ascent.requireMayRevoke(
-        caller,
-        await roles.findDefinition(before.roleDefinitionId),
-        before.principalId,
-      );
       const removed = await roles.deleteAssignment(guid, scope, change);
       if (removed === undefined) throw assignmentNotFound();
       return removed;

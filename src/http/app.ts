@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import { type BackupService } from '../core/backup-service.ts';
 import { type AccessService } from '../core/access-service.ts';
+import { type Ascent } from '../core/ascent.ts';
 import { AuditDraft } from '../core/audit-draft.ts';
 import { type CredentialService } from '../core/credential-service.ts';
 import { type CryptoService } from '../core/crypto-service.ts';
@@ -21,7 +22,7 @@ import { addAccessRoutes } from './access.routes.ts';
 import { addAuditStreamRoute, type AuditStreamParts } from './audit-stream.routes.ts';
 import { addAuditRoutes, type AuditParts } from './audit.routes.ts';
 import { type Authenticate, authentication } from './authentication.ts';
-import { contextOf, setContext } from './context.ts';
+import { callerOf, contextOf, type RequestContext, setContext } from './context.ts';
 import { addCredentialRoutes } from './credentials.routes.ts';
 import { addCryptoRoutes } from './crypto.routes.ts';
 import { addDirectoryRoutes } from './directory.routes.ts';
@@ -56,6 +57,7 @@ export interface AppParts {
   readonly release: ReleaseParts;
   readonly hsm: Pick<Hsm, 'random'>;
   readonly roles: RoleService;
+  readonly ascent: Ascent;
   readonly access: AccessService;
   readonly directory: DirectoryService;
   readonly credentials: CredentialService;
@@ -91,7 +93,12 @@ export type App = Express;
 /** The REST surface: what a request passes, in this order. */
 export function createApp(parts: AppParts): App {
   const { trail, authorizer, authenticate, throttle, tracing, log } = parts;
-  const services = { trail, authorizer, tracing };
+  const services = {
+    trail,
+    authorizer,
+    tracing,
+    authored: (context: RequestContext) => parts.ascent.authored(callerOf(context), context.audit),
+  };
   const presenting = createKeyPresenter(parts.pool);
   const app = express();
   app.disable('x-powered-by');

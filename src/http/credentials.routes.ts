@@ -39,8 +39,8 @@ export function addCredentialRoutes(
     ...one,
     body: UpdateApplicationRequest,
     status: 204,
-    handler: ({ params: { id }, body, context }) =>
-      credentials.replaceCertificates(id, body.keyCredentials, context.audit),
+    handler: async ({ params: { id }, body, context }) =>
+      credentials.replaceCertificates(id, body.keyCredentials, await services.authored(context)),
   });
 
   add({
@@ -52,7 +52,7 @@ export function addCredentialRoutes(
     body: CreateFederatedRequest,
     status: 201,
     handler: async ({ params: { id }, body, context }) =>
-      presentFederated(await credentials.addFederated(id, body, context.audit)),
+      presentFederated(await credentials.addFederated(id, body, await services.authored(context))),
   });
 
   add({
@@ -83,7 +83,7 @@ export function addCredentialRoutes(
     action: WRITE,
     ...credentialOf,
     status: 204,
-    handler: ({ params: { id, credentialId }, context }) =>
-      credentials.removeFederated(id, credentialId, context.audit),
+    handler: async ({ params: { id, credentialId }, context }) =>
+      credentials.removeFederated(id, credentialId, await services.authored(context)),
   });
 }

@@ -52,7 +52,10 @@ export function addDirectoryRoutes(
     body: CreateApplicationRequest,
     status: 201,
     handler: async ({ body, context }) =>
-      presentApplication(await directory.createApplication(body.displayName, context.audit), []),
+      presentApplication(
+        await directory.createApplication(body.displayName, await services.authored(context)),
+        [],
+      ),
   });
 
   add({
@@ -94,7 +97,8 @@ export function addDirectoryRoutes(
     action: WRITE,
     ...one,
     status: 204,
-    handler: ({ params: { id }, context }) => directory.deleteApplication(id, context.audit),
+    handler: async ({ params: { id }, context }) =>
+      directory.deleteApplication(id, await services.authored(context)),
   });
 
   add({
@@ -108,7 +112,7 @@ export function addDirectoryRoutes(
       const { password, secret } = await directory.addPassword(
         id,
         body.passwordCredential,
-        context.audit,
+        await services.authored(context),
       );
       return { ...presentPassword(password), secretText: secret };
     },
@@ -122,8 +126,12 @@ export function addDirectoryRoutes(
     ...one,
     body: RemovePasswordRequest,
     status: 204,
-    handler: ({ params: { id }, body, context }) =>
-      directory.removePassword(id, parseGuid('Property keyId', body.keyId), context.audit),
+    handler: async ({ params: { id }, body, context }) =>
+      directory.removePassword(
+        id,
+        parseGuid('Property keyId', body.keyId),
+        await services.authored(context),
+      ),
   });
 
   add({
@@ -138,7 +146,7 @@ export function addDirectoryRoutes(
       presentServicePrincipal(
         await directory.createServicePrincipal(
           parseGuid('Property appId', body.appId),
-          context.audit,
+          await services.authored(context),
         ),
       ),
   });
@@ -178,7 +186,8 @@ export function addDirectoryRoutes(
     action: WRITE,
     ...one,
     status: 204,
-    handler: ({ params: { id }, context }) => directory.deleteServicePrincipal(id, context.audit),
+    handler: async ({ params: { id }, context }) =>
+      directory.deleteServicePrincipal(id, await services.authored(context)),
   });
 }
 

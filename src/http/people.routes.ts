@@ -37,7 +37,8 @@ export function addPeopleRoutes(
     ...whole,
     body: CreateUserRequest,
     status: 201,
-    handler: async ({ body, context }) => presentUser(await people.createUser(body, context.audit)),
+    handler: async ({ body, context }) =>
+      presentUser(await people.createUser(body, await services.authored(context))),
   });
 
   add({
@@ -75,7 +76,8 @@ export function addPeopleRoutes(
     ...one,
     body: UpdateUserRequest,
     status: 204,
-    handler: ({ params: { id }, body, context }) => people.updateUser(id, body, context.audit),
+    handler: async ({ params: { id }, body, context }) =>
+      people.updateUser(id, body, await services.authored(context)),
   });
 
   add({
@@ -85,7 +87,8 @@ export function addPeopleRoutes(
     action: WRITE,
     ...one,
     status: 204,
-    handler: ({ params: { id }, context }) => people.deleteUser(id, context.audit),
+    handler: async ({ params: { id }, context }) =>
+      people.deleteUser(id, await services.authored(context)),
   });
 
   add({
@@ -108,8 +111,8 @@ export function addPeopleRoutes(
     ...one,
     body: UpdateServicePrincipalRequest,
     status: 204,
-    handler: ({ params: { id }, body, context }) =>
-      people.enableServicePrincipal(id, body.accountEnabled, context.audit),
+    handler: async ({ params: { id }, body, context }) =>
+      people.enableServicePrincipal(id, body.accountEnabled, await services.authored(context)),
   });
 
   add({
@@ -121,7 +124,7 @@ export function addPeopleRoutes(
     body: CreateGroupRequest,
     status: 201,
     handler: async ({ body, context }) =>
-      presentGroup(await people.createGroup(body, context.audit)),
+      presentGroup(await people.createGroup(body, await services.authored(context))),
   });
 
   add({
@@ -158,7 +161,8 @@ export function addPeopleRoutes(
     action: WRITE,
     ...one,
     status: 204,
-    handler: ({ params: { id }, context }) => people.deleteGroup(id, context.audit),
+    handler: async ({ params: { id }, context }) =>
+      people.deleteGroup(id, await services.authored(context)),
   });
 
   add({
@@ -187,7 +191,8 @@ export function addPeopleRoutes(
     ...one,
     body: MemberReference,
     status: 204,
-    handler: ({ params: { id }, body, context }) => people.addMember(id, body, context.audit),
+    handler: async ({ params: { id }, body, context }) =>
+      people.addMember(id, body, await services.authored(context)),
   });
 
   add({
@@ -202,7 +207,7 @@ export function addPeopleRoutes(
       memberId: parseGuid('The object id', raw['memberId'] ?? ''),
     }),
     status: 204,
-    handler: ({ params: { id, memberId }, context }) =>
-      people.removeMember(id, memberId, context.audit),
+    handler: async ({ params: { id, memberId }, context }) =>
+      people.removeMember(id, memberId, await services.authored(context)),
   });
 }

@@ -4,7 +4,7 @@ import { action } from '../core/actions.ts';
 import { parseKeyName } from '../core/key.ts';
 import { keyScope, type Scope } from '../core/role.ts';
 import { type RoleService } from '../core/role-service.ts';
-import { callerOf, type RequestContext } from './context.ts';
+import { type RequestContext } from './context.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import {
   parseAssignmentFilter,
@@ -77,7 +77,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       status: 201,
       handler: async ({ params: { id, scope: at }, body, context }) =>
         presentDefinition(
-          await roles.putDefinition(callerOf(context), id, at, body.properties, context.audit),
+          await roles.putDefinition(id, at, body.properties, await services.authored(context)),
         ),
     });
 
@@ -90,7 +90,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       scope,
       key: null,
       handler: async ({ params: { id, scope: at }, context }) =>
-        presentDefinition(await roles.deleteDefinition(callerOf(context), id, at, context.audit)),
+        presentDefinition(await roles.deleteDefinition(id, at, await services.authored(context))),
     });
 
     route(router, services, {
@@ -135,11 +135,10 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       handler: async ({ params: read, body, context }) =>
         presentAssignment(
           await roles.putAssignment(
-            callerOf(context),
             read.id,
             read.scope,
             body.properties,
-            context.audit,
+            await services.authored(context),
           ),
         ),
     });
@@ -154,7 +153,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       key: null,
       handler: async ({ params: read, context }) =>
         presentAssignment(
-          await roles.deleteAssignment(callerOf(context), read.id, read.scope, context.audit),
+          await roles.deleteAssignment(read.id, read.scope, await services.authored(context)),
         ),
     });
   }

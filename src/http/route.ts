@@ -1,6 +1,7 @@
 import { type Router } from 'express';
 import { type z } from 'zod';
 import { type Action } from '../core/actions.ts';
+import { type AuthoredChange } from '../core/authored-change.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type Authorizer, type AuditTrail } from '../core/ports.ts';
 import { type Scope } from '../core/role.ts';
@@ -15,6 +16,8 @@ export interface RouteServices {
   readonly authorizer: Authorizer;
   readonly trail: AuditTrail;
   readonly tracing: Tracing;
+  /** The request's change of roles or of the directory: stores take none without its author. */
+  readonly authored: (context: RequestContext) => Promise<AuthoredChange>;
 }
 
 /**

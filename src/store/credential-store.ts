@@ -1,7 +1,11 @@
+import { type CertificateCredential } from '../core/directory.ts';
 import { type CredentialStore } from '../core/directory-ports.ts';
 import { ServiceError } from '../core/errors.ts';
+import { keepingAdministrators } from './administrators.ts';
 import { changing, reading, type StoreContext } from './database.ts';
 import { isDuplicate, isOrphaned } from './errors.ts';
+import { lockGrants } from './grants-lock.ts';
+import { readApplicationHoldings } from './held-policy.ts';
 
 /** Applications have few of them: `core` sets the limit, so lists aren't paged. */
 export function createCredentialStore(context: StoreContext): CredentialStore {
@@ -29,30 +33,45 @@ export function createCredentialStore(context: StoreContext): CredentialStore {
 
     async replaceCertificates(applicationId, certificates, change) {
       await orExplained('application', () =>
-        changing(context, change, { topic: 'directory', id: applicationId }, async (trx) => {
-          await trx
-            .deleteFrom('application_certificate')
-            .where('pool_id', '=', poolId)
-            .where('application_id', '=', applicationId)
-            .execute();
-          if (certificates.length > 0)
-            await trx
-              .insertInto('application_certificate')
-              .values(
-                certificates.map((certificate) => ({
-                  pool_id: poolId,
-                  application_id: applicationId,
-                  key_id: certificate.keyId,
-                  display_name: certificate.displayName ?? null,
-                  thumbprint: Buffer.from(certificate.thumbprint),
-                  certificate: Buffer.from(certificate.certificate),
-                  starts_at: certificate.startsAt,
-                  ends_at: certificate.endsAt,
-                })),
-              )
+        changing(context, change, { topic: 'directory', id: applicationId }, (trx) =>
+          keepingAdministrators(trx, context, change.author, async () => {
+            const { held, principalId } = await readApplicationHoldings(trx, poolId, applicationId);
+            const removed = await trx
+              .deleteFrom('application_certificate')
+              .where('pool_id', '=', poolId)
+              .where('application_id', '=', applicationId)
+              .returning(['thumbprint', 'ends_at'])
               .execute();
-          return true;
-        }),
+            // One that is good for longer than it was is as good as a new one.
+            const isNew = (one: CertificateCredential) =>
+              !removed.some(
+                (row) => row.thumbprint.equals(one.thumbprint) && one.endsAt <= row.ends_at,
+              );
+            const stays = (row: { thumbprint: Buffer; ends_at: Date }) =>
+              certificates.some(
+                (one) => row.thumbprint.equals(one.thumbprint) && row.ends_at <= one.endsAt,
+              );
+            if (certificates.some(isNew)) change.author.requireMayEmpower(held);
+            if (!removed.every(stays)) change.author.requireMayDisempower(held, principalId);
+            if (certificates.length > 0)
+              await trx
+                .insertInto('application_certificate')
+                .values(
+                  certificates.map((certificate) => ({
+                    pool_id: poolId,
+                    application_id: applicationId,
+                    key_id: certificate.keyId,
+                    display_name: certificate.displayName ?? null,
+                    thumbprint: Buffer.from(certificate.thumbprint),
+                    certificate: Buffer.from(certificate.certificate),
+                    starts_at: certificate.startsAt,
+                    ends_at: certificate.endsAt,
+                  })),
+                )
+                .execute();
+            return true;
+          }),
+        ),
       );
     },
 
@@ -78,6 +97,9 @@ export function createCredentialStore(context: StoreContext): CredentialStore {
     async insertFederated(applicationId, { description, ...credential }, change) {
       await orExplained('federated credential', () =>
         changing(context, change, { topic: 'directory', id: applicationId }, async (trx) => {
+          await lockGrants(trx, poolId, 'exclusive');
+          const { held } = await readApplicationHoldings(trx, poolId, applicationId);
+          change.author.requireMayEmpower(held);
           await trx
             .insertInto('federated_credential')
             .values({
@@ -98,13 +120,17 @@ export function createCredentialStore(context: StoreContext): CredentialStore {
         change,
         { topic: 'directory', id: applicationId },
         (trx) =>
-          trx
-            .deleteFrom('federated_credential')
-            .where('pool_id', '=', poolId)
-            .where('application_id', '=', applicationId)
-            .where('id', '=', id)
-            .returning('id')
-            .executeTakeFirst(),
+          keepingAdministrators(trx, context, change.author, async () => {
+            const { held, principalId } = await readApplicationHoldings(trx, poolId, applicationId);
+            change.author.requireMayDisempower(held, principalId);
+            return trx
+              .deleteFrom('federated_credential')
+              .where('pool_id', '=', poolId)
+              .where('application_id', '=', applicationId)
+              .where('id', '=', id)
+              .returning('id')
+              .executeTakeFirst();
+          }),
       );
       return deleted !== undefined;
     },

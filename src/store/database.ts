@@ -75,6 +75,8 @@ export interface StoreContext {
   readonly chain: AuditChain;
   /** Tells this process's own caches, after the commit. */
   readonly tell: (change: StateChange) => void;
+  /** Issuers besides the built-in directory whose tokens this service takes: users of the directory can sign in by them. */
+  readonly trustedIssuers?: readonly string[];
 }
 
 export type Trx = Transaction<Tables>;

@@ -4,12 +4,15 @@ import {
   type PasswordCredential,
   type ServicePrincipal,
 } from '../core/directory.ts';
-import { type AuditedChange } from '../core/audit.ts';
+import { type AuthoredChange } from '../core/authored-change.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type DirectoryStore, type StateChange } from '../core/ports.ts';
+import { keepingAdministrators } from './administrators.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { isDuplicate, isOrphaned } from './errors.ts';
+import { lockGrants } from './grants-lock.ts';
+import { readApplicationHoldings, readHoldings } from './held-policy.ts';
 import { isNamed } from './name-filter.ts';
 import { removeTraces } from './principal-traces.ts';
 import { type Tables } from './tables.ts';
@@ -22,7 +25,8 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
   const told = (id: string): StateChange => ({ topic: 'directory', id });
 
   /** With its role assignments and memberships. Undefined where there is none. */
-  async function removePrincipal(trx: Trx, id: string, change: AuditedChange) {
+  async function removePrincipal(trx: Trx, id: string, change: AuthoredChange) {
+    change.author.requireMayDisempower(await readHoldings(trx, poolId, [id]), id);
     const principal = await trx
       .deleteFrom('service_principal')
       .where('pool_id', '=', poolId)
@@ -30,7 +34,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
       .returning('id')
       .executeTakeFirst();
     if (principal === undefined) return undefined;
-    await removeTraces(trx, poolId, id, change);
+    await removeTraces(trx, context, id, change);
     return principal;
   }
 
@@ -80,24 +84,25 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
         context,
         change,
         () => [told(id), ...(principalId === undefined ? [] : endOfPrincipal(principalId))],
-        async (trx) => {
-          const application = await applications(trx, poolId)
-            .where('id', '=', id)
-            .forUpdate()
-            .executeTakeFirst();
-          if (application === undefined) return undefined;
-          const principal = await servicePrincipals(trx, poolId)
-            .where('app_id', '=', application.app_id)
-            .executeTakeFirst();
-          principalId = principal?.id;
-          if (principalId !== undefined) await removePrincipal(trx, principalId, change);
-          await trx
-            .deleteFrom('application')
-            .where('pool_id', '=', poolId)
-            .where('id', '=', id)
-            .execute();
-          return true;
-        },
+        (trx) =>
+          keepingAdministrators(trx, context, change.author, async () => {
+            const application = await applications(trx, poolId)
+              .where('id', '=', id)
+              .forUpdate()
+              .executeTakeFirst();
+            if (application === undefined) return undefined;
+            const principal = await servicePrincipals(trx, poolId)
+              .where('app_id', '=', application.app_id)
+              .executeTakeFirst();
+            principalId = principal?.id;
+            if (principalId !== undefined) await removePrincipal(trx, principalId, change);
+            await trx
+              .deleteFrom('application')
+              .where('pool_id', '=', poolId)
+              .where('id', '=', id)
+              .execute();
+            return true;
+          }),
       );
       return deleted === true;
     },
@@ -105,6 +110,9 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
     async insertPassword(applicationId, password, change) {
       await orNotFound('application', () =>
         changing(context, change, told(applicationId), async (trx) => {
+          await lockGrants(trx, poolId, 'exclusive');
+          const { held } = await readApplicationHoldings(trx, poolId, applicationId);
+          change.author.requireMayEmpower(held);
           await trx
             .insertInto('application_password')
             .values({
@@ -125,13 +133,17 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
 
     async deletePassword(applicationId, keyId, change) {
       const deleted = await changing(context, change, told(applicationId), (trx) =>
-        trx
-          .deleteFrom('application_password')
-          .where('pool_id', '=', poolId)
-          .where('application_id', '=', applicationId)
-          .where('key_id', '=', keyId)
-          .returning('key_id')
-          .executeTakeFirst(),
+        keepingAdministrators(trx, context, change.author, async () => {
+          const { held, principalId } = await readApplicationHoldings(trx, poolId, applicationId);
+          change.author.requireMayDisempower(held, principalId);
+          return trx
+            .deleteFrom('application_password')
+            .where('pool_id', '=', poolId)
+            .where('application_id', '=', applicationId)
+            .where('key_id', '=', keyId)
+            .returning('key_id')
+            .executeTakeFirst();
+        }),
       );
       return deleted !== undefined;
     },
@@ -212,7 +224,10 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
         context,
         change,
         () => endOfPrincipal(id),
-        (trx) => removePrincipal(trx, id, change),
+        (trx) =>
+          keepingAdministrators(trx, context, change.author, () =>
+            removePrincipal(trx, id, change),
+          ),
       );
       return deleted !== undefined;
     },

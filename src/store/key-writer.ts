@@ -9,7 +9,7 @@ import { keyScope } from '../core/role.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { NameTurns } from './name-turns.ts';
 import { noteAlong } from './principal-traces.ts';
-import { toAssignment } from './role-store.ts';
+import { toAssignment } from './held-policy.ts';
 import { versionsOf } from './key-reader.ts';
 import { reschedule } from './rotation-rows.ts';
 import { type Tables } from './tables.ts';

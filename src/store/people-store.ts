@@ -1,14 +1,18 @@
 import { type Kysely, sql } from 'kysely';
-import { type Group, type GroupMember, type User } from '../core/directory.ts';
+import { type AuthoredChange } from '../core/authored-change.ts';
+import { type Group, type GroupMember, type User, type UserIdentity } from '../core/directory.ts';
 import { type PeopleStore } from '../core/directory-ports.ts';
 import { ServiceError } from '../core/errors.ts';
+import { objectIdsOf } from '../core/external-object-id.ts';
 import { type StateChange } from '../core/ports.ts';
+import { keepingAdministrators } from './administrators.ts';
 import { orExplained } from './credential-store.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
+import { lockGrants } from './grants-lock.ts';
+import { readHoldings } from './held-policy.ts';
 import { isNamed } from './name-filter.ts';
 import { removeTraces } from './principal-traces.ts';
-import { requireAdministratorBesides } from './role-store.ts';
 import { type Tables } from './tables.ts';
 
 /** Whose principals a change of users or groups touches isn't worth working out: they change seldom. */
@@ -59,6 +63,8 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
     async insertUser(user, change) {
       await orExplained('user', () =>
         changing(context, change, EVERYONE, async (trx) => {
+          await lockGrants(trx, poolId, 'exclusive');
+          await requireMayMove(trx, change, user, { added: user.identities, removed: [] });
           await trx
             .insertInto('directory_user')
             .values({ pool_id: poolId, id: user.id, ...userColumns(user) })
@@ -95,18 +101,34 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
 
     async updateUser(user, change) {
       const updated = await orExplained('user', () =>
-        changing(context, change, EVERYONE, async (trx) => {
-          if (!user.enabled) await requireAdministratorBesides(trx, poolId, user.id);
-          const row = await trx
-            .updateTable('directory_user')
-            .set(userColumns(user))
-            .where('pool_id', '=', poolId)
-            .where('id', '=', user.id)
-            .returning('id')
-            .executeTakeFirst();
-          if (row !== undefined) await writeIdentities(trx, user);
-          return row;
-        }),
+        changing(context, change, EVERYONE, (trx) =>
+          keepingAdministrators(trx, context, change.author, async () => {
+            const [present] = await withIdentities(
+              trx,
+              await users(trx, poolId).where('id', '=', user.id).forUpdate().execute(),
+            );
+            if (present === undefined) return undefined;
+            const lacks = (identities: readonly UserIdentity[]) => (one: UserIdentity) =>
+              !identities.some((it) => it.issuer === one.issuer && it.subject === one.subject);
+            await requireMayMove(trx, change, user, {
+              added: user.identities.filter(lacks(present.identities)),
+              removed: present.identities.filter(lacks(user.identities)),
+            });
+            if (present.enabled !== user.enabled) {
+              const held = await readHoldings(trx, poolId, [user.id]);
+              if (user.enabled) change.author.requireMayEmpower(held);
+              else change.author.requireMayDisempower(held, user.id);
+            }
+            await trx
+              .updateTable('directory_user')
+              .set(userColumns(user))
+              .where('pool_id', '=', poolId)
+              .where('id', '=', user.id)
+              .execute();
+            await writeIdentities(trx, user);
+            return present;
+          }),
+        ),
       );
       return updated !== undefined;
     },
@@ -151,6 +173,8 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
     async insertMember(groupId, memberId, change) {
       await orExplained('member', () =>
         changing(context, change, EVERYONE, async (trx) => {
+          await lockGrants(trx, poolId, 'exclusive');
+          change.author.requireMayEmpower(await readHoldings(trx, poolId, [groupId]));
           // Locked, so that a member which is being removed meanwhile leaves no membership behind.
           for (const table of MEMBER_TABLES) {
             const member = await trx
@@ -206,37 +230,47 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
 
     async deleteMember(groupId, memberId, change) {
       const deleted = await changing(context, change, EVERYONE, (trx) =>
-        trx
-          .deleteFrom('group_member')
-          .where('pool_id', '=', poolId)
-          .where('group_id', '=', groupId)
-          .where('member_id', '=', memberId)
-          .returning('member_id')
-          .executeTakeFirst(),
+        keepingAdministrators(trx, context, change.author, async () => {
+          const held = await readHoldings(trx, poolId, [groupId]);
+          change.author.requireMayDisempower(held, memberId);
+          return trx
+            .deleteFrom('group_member')
+            .where('pool_id', '=', poolId)
+            .where('group_id', '=', groupId)
+            .where('member_id', '=', memberId)
+            .returning('member_id')
+            .executeTakeFirst();
+        }),
       );
       return deleted !== undefined;
     },
 
     async setServicePrincipalEnabled(id, enabled, change) {
-      const updated = await changing(context, change, { topic: 'directory', id }, async (trx) => {
-        if (!enabled) await requireAdministratorBesides(trx, poolId, id);
-        const present = await trx
-          .selectFrom('service_principal')
-          .select('enabled')
-          .where('pool_id', '=', poolId)
-          .where('id', '=', id)
-          .forUpdate()
-          .executeTakeFirst();
-        if (present !== undefined)
+      const updated = await changing(context, change, { topic: 'directory', id }, (trx) =>
+        keepingAdministrators(trx, context, change.author, async () => {
+          const present = await trx
+            .selectFrom('service_principal')
+            .select('enabled')
+            .where('pool_id', '=', poolId)
+            .where('id', '=', id)
+            .forUpdate()
+            .executeTakeFirst();
+          if (present === undefined) return undefined;
           change.note({ change: { before: { id, enabled: present.enabled } } });
-        return trx
-          .updateTable('service_principal')
-          .set({ enabled })
-          .where('pool_id', '=', poolId)
-          .where('id', '=', id)
-          .returning('id')
-          .executeTakeFirst();
-      });
+          if (present.enabled !== enabled) {
+            const held = await readHoldings(trx, poolId, [id]);
+            if (enabled) change.author.requireMayEmpower(held);
+            else change.author.requireMayDisempower(held, id);
+          }
+          return trx
+            .updateTable('service_principal')
+            .set({ enabled })
+            .where('pool_id', '=', poolId)
+            .where('id', '=', id)
+            .returning('id')
+            .executeTakeFirst();
+        }),
+      );
       return updated !== undefined;
     },
   };
@@ -250,30 +284,68 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
       context,
       change,
       () => [EVERYONE, { topic: 'assignment', id }],
-      async (trx) => {
-        const members =
-          table === 'directory_user'
-            ? []
-            : await trx
-                .selectFrom('group_member')
-                .select('member_id')
-                .where('pool_id', '=', poolId)
-                .where('group_id', '=', id)
-                .execute();
-        const row = await trx
-          .deleteFrom(table)
-          .where('pool_id', '=', poolId)
-          .where('id', '=', id)
-          .returning('id')
-          .executeTakeFirst();
-        if (row === undefined) return undefined;
-        await removeTraces(trx, poolId, id, change, {
-          members: members.map((one) => one.member_id),
-        });
-        return row;
-      },
+      (trx) =>
+        keepingAdministrators(trx, context, change.author, async () => {
+          change.author.requireMayDisempower(await readHoldings(trx, poolId, [id]), id);
+          const members =
+            table === 'directory_user'
+              ? []
+              : await trx
+                  .selectFrom('group_member')
+                  .select('member_id')
+                  .where('pool_id', '=', poolId)
+                  .where('group_id', '=', id)
+                  .execute();
+          const [user] =
+            table === 'directory_user'
+              ? await withIdentities(
+                  trx,
+                  await users(trx, poolId).where('id', '=', id).forUpdate().execute(),
+                )
+              : [];
+          if (user !== undefined)
+            await requireMayMove(trx, change, user, { added: [], removed: user.identities });
+          const row = await trx
+            .deleteFrom(table)
+            .where('pool_id', '=', poolId)
+            .where('id', '=', id)
+            .returning('id')
+            .executeTakeFirst();
+          if (row === undefined) return undefined;
+          await removeTraces(trx, context, id, change, {
+            members: members.map((one) => one.member_id),
+          });
+          return row;
+        }),
     );
     return deleted !== undefined;
+  }
+
+  /**
+   * Whose identity is given to a user becomes the user, and is no longer what it is to the service by itself; whose
+   * identity is taken from one becomes that again.
+   */
+  async function requireMayMove(
+    trx: Trx,
+    { author }: AuthoredChange,
+    { id }: Pick<User, 'id'>,
+    { added, removed }: Readonly<Record<'added' | 'removed', readonly UserIdentity[]>>,
+  ): Promise<void> {
+    const held = async (ids: readonly string[]) => readHoldings(trx, poolId, ids);
+    if (added.length > 0) {
+      author.requireMayEmpower(await held([id]));
+      for (const identity of added) {
+        const ids = objectIdsOf(identity);
+        author.requireMayDisempower(
+          await held(ids),
+          ids.find((one) => author.ids.includes(one)),
+        );
+      }
+    }
+    if (removed.length > 0) {
+      author.requireMayDisempower(await held([id]), id);
+      for (const identity of removed) author.requireMayEmpower(await held(objectIdsOf(identity)));
+    }
   }
 }
 

@@ -4,6 +4,22 @@ import { UUID } from './cursors.ts';
 import { reading, type StoreContext } from './database.ts';
 import { type Tables } from './tables.ts';
 
+/** Those of the ids that are users, service principals or groups of the directory. */
+export async function findOwnIds(
+  db: Kysely<Tables>,
+  poolId: string,
+  ids: readonly string[],
+): Promise<readonly string[]> {
+  const sought = sql`any(${ids.filter((id) => UUID.test(id))}::uuid[])`;
+  const { rows } = await sql<{ id: string }>`
+    select id from service_principal where pool_id = ${poolId} and id = ${sought}
+    union all
+    select id from directory_user where pool_id = ${poolId} and id = ${sought}
+    union all
+    select id from directory_group where pool_id = ${poolId} and id = ${sought}`.execute(db);
+  return rows.map((row) => row.id);
+}
+
 /** Of more groups the rest is left out, which can only take rights away. */
 const GROUPS_LIMIT = 1_000;
 
@@ -30,17 +46,7 @@ export function createPrincipalReader(context: StoreContext): PrincipalReader {
         };
       }),
 
-    findOwnIds: (ids) =>
-      reading(context, async (db) => {
-        const sought = sql`any(${ids.filter((id) => UUID.test(id))}::uuid[])`;
-        const { rows } = await sql<{ id: string }>`
-          select id from service_principal where pool_id = ${poolId} and id = ${sought}
-          union all
-          select id from directory_user where pool_id = ${poolId} and id = ${sought}
-          union all
-          select id from directory_group where pool_id = ${poolId} and id = ${sought}`.execute(db);
-        return rows.map((row) => row.id);
-      }),
+    findOwnIds: (ids) => reading(context, (db) => findOwnIds(db, poolId, ids)),
   };
 
   async function userIdOf(

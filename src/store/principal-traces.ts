@@ -1,6 +1,8 @@
 import { type AuditedChange } from '../core/audit.ts';
-import { type Trx } from './database.ts';
-import { requireAdministrator, toAssignment } from './role-store.ts';
+import { type AuthoredChange } from '../core/authored-change.ts';
+import { requireAdministrator } from './administrators.ts';
+import { type StoreContext, type Trx } from './database.ts';
+import { toAssignment } from './held-policy.ts';
 
 /** Named in a record, at most; their number is told in any case. */
 const NAMED = 100;
@@ -11,11 +13,12 @@ const NAMED = 100;
  */
 export async function removeTraces(
   trx: Trx,
-  poolId: string,
+  context: StoreContext,
   id: string,
-  change: AuditedChange,
+  change: AuthoredChange,
   others: Readonly<Record<string, readonly unknown[]>> = {},
 ): Promise<void> {
+  const { poolId } = context;
   const left = await trx
     .deleteFrom('group_member')
     .where('pool_id', '=', poolId)
@@ -28,7 +31,7 @@ export async function removeTraces(
     .where('principal_id', '=', id)
     .returningAll()
     .execute();
-  await requireAdministrator(trx, poolId, removed);
+  await requireAdministrator(trx, context, change.author, removed);
   noteAlong(change, {
     ...others,
     groups: left.map((row) => row.group_id),

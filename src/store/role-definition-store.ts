@@ -1,9 +1,11 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
+import { type Author, type RoleHolders } from '../core/authored-change.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type RoleStore } from '../core/ports.ts';
 import { type Permission, type RoleDefinition, type Scope } from '../core/role.ts';
 import { decodeCursor, pageOf } from './cursors.ts';
 import { announce, changing, reading, type StoreContext, type Trx } from './database.ts';
+import { lockGrants } from './grants-lock.ts';
 import { type Tables } from './tables.ts';
 
 type RoleDefinitionStore = Pick<
@@ -27,11 +29,7 @@ export function createRoleDefinitionStore(context: StoreContext): RoleDefinition
         return pageOf(rows, limit, toDefinition, placeOf);
       }),
 
-    findDefinition: (id) =>
-      reading(context, async (db) => {
-        const row = await definitions(db, poolId).where('id', '=', id).executeTakeFirst();
-        return row && toDefinition(row);
-      }),
+    findDefinition: (id) => reading(context, (db) => findDefinition(db, poolId, id)),
 
     async putDefinition(definition, actions, decide, change) {
       await changing(context, change, { topic: 'role', id: definition.id }, async (trx) => {
@@ -42,8 +40,15 @@ export function createRoleDefinitionStore(context: StoreContext): RoleDefinition
           permissions: JSON.stringify(definition.permissions),
           assignable_scopes: [...definition.assignableScopes],
         };
+        await lockGrants(trx, poolId, 'shared');
         const present = await lockDefinition(trx, poolId, definition.id);
         decide(present);
+        const versions = { ...(present !== undefined && { present }), wanted: definition };
+        change.author.requireMayDefine(
+          definition.id,
+          versions,
+          await holdersOf(trx, poolId, definition.id, change.author),
+        );
         await requireAssignedWithin(trx, poolId, definition);
         await trx
           .insertInto('role_definition')
@@ -57,9 +62,15 @@ export function createRoleDefinitionStore(context: StoreContext): RoleDefinition
 
     deleteDefinition: (id, decide, change) =>
       changing(context, change, { topic: 'role', id }, async (trx) => {
+        await lockGrants(trx, poolId, 'shared');
         const present = await lockDefinition(trx, poolId, id);
         if (present === undefined) return undefined;
         decide(present);
+        change.author.requireMayDefine(
+          id,
+          { present },
+          await holdersOf(trx, poolId, id, change.author),
+        );
         await trx
           .deleteFrom('role_definition')
           .where('pool_id', '=', poolId)
@@ -109,6 +120,42 @@ export async function seedRoles(
   });
 }
 
+export async function findDefinition(
+  db: Kysely<Tables>,
+  poolId: string,
+  id: string,
+): Promise<RoleDefinition | undefined> {
+  const row = await definitions(db, poolId).where('id', '=', id).executeTakeFirst();
+  return row && toDefinition(row);
+}
+
+/** Ended assignments count: they may be renewed. */
+async function holdersOf(
+  trx: Trx,
+  poolId: string,
+  roleId: string,
+  { ids }: Author,
+): Promise<RoleHolders> {
+  const assignments = trx
+    .selectFrom('role_assignment as a')
+    .select('a.id')
+    .where('a.pool_id', '=', poolId)
+    .where('a.role_id', '=', roleId)
+    .limit(1);
+  const isKnown = sql<boolean>`a.principal_id in (
+    select id::text from service_principal where pool_id = ${poolId}
+    union all select id::text from directory_user where pool_id = ${poolId}
+    union all select id::text from directory_group where pool_id = ${poolId})`;
+  const [known, unknown] = [
+    await assignments.where(isKnown).executeTakeFirst(),
+    await assignments
+      .where(sql<boolean>`not ${isKnown}`)
+      .$if(ids.length > 0, (query) => query.where('a.principal_id', 'not in', [...ids]))
+      .executeTakeFirst(),
+  ];
+  return { inDirectory: known !== undefined, elsewhere: unknown !== undefined };
+}
+
 function definitions(db: Kysely<Tables>, poolId: string) {
   return db.selectFrom('role_definition').selectAll().where('pool_id', '=', poolId);
 }
@@ -141,8 +188,7 @@ export async function lockDefinition(
       ? sql`select pg_advisory_xact_lock_shared(${key})`
       : sql`select pg_advisory_xact_lock(${key})`
   ).execute(trx);
-  const row = await definitions(trx, poolId).where('id', '=', id).executeTakeFirst();
-  return row && toDefinition(row);
+  return findDefinition(trx, poolId, id);
 }
 
 /** Grants that were made of a role, or under its id before there was one, must not come to hold where it can't. */

@@ -1,19 +1,19 @@
-import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
+import { type ExpressionBuilder } from 'kysely';
 import { ServiceError } from '../core/errors.ts';
 import { type PolicyReader, type RoleStore } from '../core/ports.ts';
-import {
-  ADMINISTRATOR_ROLE,
-  coveringScopes,
-  isWithin,
-  type RoleAssignment,
-  type Scope,
-} from '../core/role.ts';
+import { coveringScopes, isWithin, type RoleAssignment, type Scope } from '../core/role.ts';
+import { keepingAdministrators, requireAdministrator } from './administrators.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
-import { changing, reading, type StoreContext, type Trx } from './database.ts';
-import { createRoleDefinitionStore, lockDefinition } from './role-definition-store.ts';
+import { changing, reading, type StoreContext } from './database.ts';
+import { lockGrants } from './grants-lock.ts';
+import { readPolicy, toAssignment } from './held-policy.ts';
+import { findOwnIds } from './principal-reader.ts';
+import {
+  createRoleDefinitionStore,
+  findDefinition,
+  lockDefinition,
+} from './role-definition-store.ts';
 import { type Tables } from './tables.ts';
-
-type AssignmentRow = Selectable<Tables['role_assignment']>;
 
 export function createRoleStore(context: StoreContext): RoleStore & PolicyReader {
   const { poolId } = context;
@@ -77,8 +77,11 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
       };
       const told = { topic: 'assignment', id: assignment.principalId } as const;
       await changing(context, change, told, async (trx) => {
+        await lockGrants(trx, poolId, assignment.expiresOn === undefined ? 'shared' : 'exclusive');
         // Its scopes must not change between their check and this row, nor a definition come to be under its id.
         const role = await lockDefinition(trx, poolId, row.role_id, 'shared');
+        const isInDirectory = (await findOwnIds(trx, poolId, [row.principal_id])).length > 0;
+        change.author.requireMayGrant(role, assignment, { isInDirectory });
         if (role?.assignableScopes.some((wide) => isWithin(assignment.scope, wide)) === false)
           throw new ServiceError(
             'BadParameter',
@@ -114,7 +117,7 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
           .executeTakeFirst();
         if (renewed === undefined)
           throw new ServiceError('RoleAssignmentExists', 'The role assignment already exists.');
-        if (expires_on !== null) await requireAdministrator(trx, poolId, [renewed]);
+        if (expires_on !== null) await requireAdministrator(trx, context, change.author, [renewed]);
         return true;
       });
     },
@@ -124,102 +127,24 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
         context,
         change,
         ({ principalId }: RoleAssignment) => [{ topic: 'assignment', id: principalId }],
-        async (trx) => {
-          const row = await trx
-            .deleteFrom('role_assignment')
-            .where('pool_id', '=', poolId)
-            .where('id', '=', id)
-            .where('scope', '=', scope)
-            .returningAll()
-            .executeTakeFirst();
-          if (row === undefined) return undefined;
-          await requireAdministrator(trx, poolId, [row]);
-          return toAssignment(row);
-        },
+        (trx) =>
+          keepingAdministrators(trx, context, change.author, async () => {
+            const row = await trx
+              .deleteFrom('role_assignment')
+              .where('pool_id', '=', poolId)
+              .where('id', '=', id)
+              .where('scope', '=', scope)
+              .returningAll()
+              .executeTakeFirst();
+            if (row === undefined) return undefined;
+            const role = await findDefinition(trx, poolId, row.role_id);
+            change.author.requireMayRevoke(role, row.principal_id);
+            await requireAdministrator(trx, context, change.author, [row]);
+            return toAssignment(row);
+          }),
       ),
 
-    policyOf: (principalIds) =>
-      reading(context, async (db) => {
-        if (principalIds.length === 0) return { assignments: [], permissions: [] };
-        const rows = await db
-          .selectFrom('role_assignment')
-          .selectAll()
-          .where('pool_id', '=', poolId)
-          .where('principal_id', 'in', principalIds)
-          .execute();
-        const roleIds = [...new Set(rows.map((row) => row.role_id))];
-        const permissions =
-          roleIds.length === 0
-            ? []
-            : await db
-                .selectFrom('role_permission')
-                .select(['role_id', 'action'])
-                .where('pool_id', '=', poolId)
-                .where('role_id', 'in', roleIds)
-                .execute();
-        return {
-          assignments: rows.map(toAssignment),
-          permissions: permissions.map((row) => ({
-            roleDefinitionId: row.role_id,
-            action: row.action,
-          })),
-        };
-      }),
-  };
-}
-
-/**
- * After rows have been removed in this transaction: the pool must still have an Administrator.
- * @throws ServiceError LastAdministrator
- */
-export async function requireAdministrator(
-  trx: Trx,
-  poolId: string,
-  removed: readonly Pick<AssignmentRow, 'role_id' | 'scope'>[],
-): Promise<void> {
-  if (removed.some((row) => row.role_id === ADMINISTRATOR_ROLE && row.scope === '/'))
-    await requireAdministratorBesides(trx, poolId, undefined);
-}
-
-/**
- * Before a principal is shut out: the pool must have another Administrator. Those who ask take turns, or two of them could
- * each see the other's administrator.
- * @throws ServiceError LastAdministrator
- */
-export async function requireAdministratorBesides(
-  trx: Trx,
-  poolId: string,
-  principalId: string | undefined,
-): Promise<void> {
-  await sql`select pg_advisory_xact_lock(hashtextextended(${`administrators ${poolId}`}, 0))`.execute(
-    trx,
-  );
-  const left = await trx
-    .selectFrom('role_assignment')
-    .select('id')
-    .where('pool_id', '=', poolId)
-    .where('role_id', '=', ADMINISTRATOR_ROLE)
-    .where('scope', '=', '/')
-    // One that ends by itself can't be the one that is left.
-    .where('expires_on', 'is', null)
-    .$if(principalId !== undefined, (query) => query.where('principal_id', '<>', principalId ?? ''))
-    .limit(1)
-    .executeTakeFirst();
-  if (left === undefined)
-    throw new ServiceError(
-      'LastAdministrator',
-      'The last assignment of Managed HSM Administrator at / cannot be removed.',
-    );
-}
-
-export function toAssignment(row: AssignmentRow): RoleAssignment {
-  return {
-    id: row.id,
-    principalId: row.principal_id,
-    roleDefinitionId: row.role_id,
-    scope: row.scope as Scope,
-    ...(row.description !== null && { description: row.description }),
-    ...(row.expires_on !== null && { expiresOn: Number(row.expires_on) }),
+    policyOf: (principalIds) => reading(context, (db) => readPolicy(db, poolId, principalIds)),
   };
 }
 

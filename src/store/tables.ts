@@ -317,6 +317,7 @@ export interface Tables {
   audit_checkpoint_head: AuditCheckpointHeadTable;
 }
 
+export type AssignmentRow = Selectable<RoleAssignmentTable>;
 export type PoolRow = Selectable<PoolTable>;
 export type KeyVersionRow = Selectable<KeyVersionTable>;
 export type SigningKeyRow = Selectable<SigningKeyTable>;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { byOperator } from '../../src/core/ascent.ts';
 import { AuditDraft } from '../../src/core/audit-draft.ts';
 import { createDirectoryService, type DirectoryService } from '../../src/core/directory-service.ts';
 import { type ServiceError } from '../../src/core/errors.ts';
@@ -32,7 +33,8 @@ beforeEach(() => {
   });
 });
 
-const change = () => new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'Change' });
+const change = () =>
+  byOperator(new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'Change' }));
 const lastChange = () => store.records.at(-1)?.change;
 
 describe('an application', () => {

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type AuditDraft } from '../../src/core/audit-draft.ts';
 import { type KeyVersion, parseKeyName } from '../../src/core/key.ts';
 import { type StateChange, type VersionEdit } from '../../src/core/ports.ts';
-import { ADMINISTRATOR_ROLE } from '../../src/core/role.ts';
+import { CRYPTO_OFFICER_ROLE } from '../../src/core/role.ts';
 import { createDirectoryStore } from '../../src/store/directory-store.ts';
 import { createKeyReader } from '../../src/store/key-reader.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
@@ -54,7 +53,7 @@ const more = { assignment: randomUUID(), principal: randomUUID(), password: rand
 const assignment = {
   id: ids.assignment,
   principalId: 'alice',
-  roleDefinitionId: ADMINISTRATOR_ROLE,
+  roleDefinitionId: CRYPTO_OFFICER_ROLE,
   scope: '/',
 } as const;
 const application = {
@@ -72,7 +71,7 @@ const password = {
   endsAt: new Date(1),
 };
 
-type Step = (change: AuditDraft) => Promise<unknown>;
+type Step = (change: ReturnType<typeof newChange>) => Promise<unknown>;
 const steps = {
   addKey: (change) => stores.keys.insertVersion(newVersion(context.poolId, name), change),
   updateKey: (change) =>

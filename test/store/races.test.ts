@@ -3,9 +3,11 @@ import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/key.ts';
 import { packBytes } from '../../src/core/packed-bytes.ts';
 import { ADMINISTRATOR_ROLE, type RoleAssignment } from '../../src/core/role.ts';
+import { createCredentialStore } from '../../src/store/credential-store.ts';
 import { createDirectoryStore } from '../../src/store/directory-store.ts';
 import { createKeyReader } from '../../src/store/key-reader.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
+import { createPeopleStore } from '../../src/store/people-store.ts';
 import { createRoleStore } from '../../src/store/role-store.ts';
 import {
   type Db,
@@ -16,19 +18,23 @@ import {
   openStoreDatabase,
   processOf,
   versionOf,
+  withClient,
 } from '../support/store.ts';
 
 const database = await openStoreDatabase();
 afterAll(() => database.close());
 
 const name = parseKeyName('contested');
+const TRUSTED = 'https://trusted.example';
 const open = (db: Db, pool: { id: string }) => {
-  const context = processOf(db, pool);
+  const context = { ...processOf(db, pool), trustedIssuers: [TRUSTED] };
   return {
     context,
     keys: { ...createKeyReader(context), ...createKeyWriter(context) },
     roles: createRoleStore(context),
     directory: createDirectoryStore(context),
+    people: createPeopleStore(context),
+    credentials: createCredentialStore(context),
   };
 };
 let poolId: string;
@@ -200,19 +206,26 @@ describe('the last administrator', () => {
       { id: principal, appId: application.appId, displayName: 'administrator', enabled: true },
       newChange(),
     );
-    await one.roles.putAssignment(administrator(principal), 1_700_000_000, newChange());
-    return { application: application.id, principal };
+    const password = {
+      keyId: randomUUID(),
+      hint: 'abc',
+      hash: 'a hash',
+      startsAt: new Date(Date.now() - 1_000),
+      endsAt: new Date(Date.now() + 1_000_000_000),
+    };
+    await one.directory.insertPassword(application.id, password, newChange());
+    const assignment = administrator(principal);
+    await one.roles.putAssignment(assignment, 1_700_000_000, newChange());
+    return { application: application.id, principal, password: password.keyId, assignment };
   }
 
   test.each([2, 3, 5])(
     'is left by %i administrators who are removed at the same time',
     async (count) => {
       for (let round = 0; round < 8; round += 1) {
-        const assignments = Array.from({ length: count }, (_, index) =>
-          administrator(`${round}-${index}`),
-        );
-        for (const assignment of assignments)
-          await one.roles.putAssignment(assignment, 1_700_000_000, newChange());
+        const assignments: RoleAssignment[] = [];
+        for (let index = 0; index < count; index += 1)
+          assignments.push((await makeApplication()).assignment);
         const results = await outcomes(
           assignments.map(({ id }, index) =>
             (index % 2 === 0 ? one : other).roles.deleteAssignment(id, '/', newChange()),
@@ -235,8 +248,7 @@ describe('the last administrator', () => {
   test('is left by an application, a service principal and an assignment that go at the same time', async () => {
     for (let round = 0; round < 8; round += 1) {
       const [first, second] = [await makeApplication(), await makeApplication()];
-      const third = administrator('carol');
-      await one.roles.putAssignment(third, 1_700_000_000, newChange());
+      const { assignment: third } = await makeApplication();
       const results = await outcomes([
         one.directory.deleteApplication(first.application, newChange()),
         other.directory.deleteServicePrincipal(second.principal, newChange()),
@@ -272,8 +284,7 @@ describe('the last administrator', () => {
   test('of one pool is not made up for by those of another', async () => {
     const elsewhere = open(database.db, await makePool(database.db));
     await elsewhere.roles.putAssignment(administrator('zoe'), 1_700_000_000, newChange());
-    const last = administrator('alice');
-    await one.roles.putAssignment(last, 1_700_000_000, newChange());
+    const { assignment: last } = await makeApplication();
     await expect(one.roles.deleteAssignment(last.id, '/', newChange())).rejects.toMatchObject({
       code: 'LastAdministrator',
     });
@@ -283,8 +294,7 @@ describe('the last administrator', () => {
     ['Administrator at /keys', ADMINISTRATOR_ROLE, '/keys'],
     ['another role at /', '515eb02d-2335-4d2d-92f2-b1cbdf9c3778', '/'],
   ] as const)('is not who holds %s', async (_, roleDefinitionId, scope) => {
-    const last = administrator('alice');
-    await one.roles.putAssignment(last, 1_700_000_000, newChange());
+    const { assignment: last } = await makeApplication();
     const lesser = { ...administrator('bob'), roleDefinitionId, scope };
     await one.roles.putAssignment(lesser, 1_700_000_000, newChange());
     await expect(one.roles.deleteAssignment(last.id, '/', newChange())).rejects.toMatchObject({
@@ -293,5 +303,185 @@ describe('the last administrator', () => {
     await expect(one.roles.deleteAssignment(lesser.id, scope, newChange())).resolves.toMatchObject({
       id: lesser.id,
     });
+  });
+
+  /** What makes one able to sign in, or unable to. */
+  const sql = (statement: string, ...values: unknown[]) =>
+    withClient(database.ownerUrl, (client) => client.query(statement, values));
+  async function makeGroup(...members: readonly string[]): Promise<string> {
+    const id = randomUUID();
+    await one.people.insertGroup({ id, displayName: 'administrators' }, newChange());
+    for (const member of members) await one.people.insertMember(id, member, newChange());
+    return id;
+  }
+  const assign = async (principalId: string, more: Partial<RoleAssignment> = {}) => {
+    const assignment = { ...administrator(principalId), ...more };
+    await one.roles.putAssignment(assignment, 1_700_000_000, newChange());
+    return assignment;
+  };
+  const makeUser = async (issuer: string, enabled = true) => {
+    const id = randomUUID();
+    const identities = [{ issuer, subject: id }];
+    await one.people.insertUser(
+      { id, displayName: 'user', userPrincipalName: `${id}@example.org`, enabled, identities },
+      newChange(),
+    );
+    return id;
+  };
+
+  /** Who holds Administrator besides the one who is to go, and whether that one may go then. */
+  const others: Readonly<Record<string, readonly [boolean, () => Promise<unknown>]>> = {
+    'nobody but a made-up id': [false, () => assign(randomUUID())],
+    'an application without a credential': [
+      false,
+      async () => {
+        const { application, password } = await makeApplication();
+        await one.directory.deletePassword(application, password, newChange());
+      },
+    ],
+    'an application whose secret has ended': [
+      false,
+      async () => {
+        const { application } = await makeApplication();
+        await sql(
+          `update application_password set ends_at = now() where application_id = $1`,
+          application,
+        );
+      },
+    ],
+    'a service principal that is disabled': [
+      false,
+      async () => {
+        const { principal } = await makeApplication();
+        await one.people.setServicePrincipalEnabled(principal, false, newChange());
+      },
+    ],
+    'an assignment that ends in a year': [
+      false,
+      async () => {
+        const { assignment, principal } = await makeApplication();
+        await one.roles.deleteAssignment(assignment.id, '/', newChange());
+        await assign(principal, { expiresOn: Math.floor(Date.now() / 1000) + 31_536_000 });
+      },
+    ],
+    'a group without members': [false, async () => assign(await makeGroup())],
+    'a group that holds only itself': [
+      false,
+      async () => {
+        const group = await makeGroup();
+        await one.people.insertMember(group, group, newChange());
+        await assign(group);
+      },
+    ],
+    'a user of an issuer that nobody trusts': [
+      false,
+      async () => assign(await makeUser('https://elsewhere.example')),
+    ],
+    'a user who is disabled': [false, async () => assign(await makeUser(TRUSTED, false))],
+    'a user of an issuer that is trusted': [true, async () => assign(await makeUser(TRUSTED))],
+    'another application with a secret': [true, () => makeApplication()],
+    'a group in a group with a member who can sign in': [
+      true,
+      async () => {
+        const { assignment, principal } = await makeApplication();
+        await one.roles.deleteAssignment(assignment.id, '/', newChange());
+        await assign(await makeGroup(await makeGroup(principal)));
+      },
+    ],
+    'an application with a federated credential': [
+      true,
+      async () => {
+        const { application, password } = await makeApplication();
+        const federated = { issuer: TRUSTED, subject: 's', audience: 'a', name: 'n' };
+        await one.credentials.insertFederated(
+          application,
+          { id: randomUUID(), ...federated },
+          newChange(),
+        );
+        await one.directory.deletePassword(application, password, newChange());
+      },
+    ],
+  };
+
+  type Last = Awaited<ReturnType<typeof makeApplication>>;
+  /** Each way in which the one may go. */
+  const departures: Readonly<Record<string, (last: Last) => Promise<unknown>>> = {
+    assignment: ({ assignment }) => other.roles.deleteAssignment(assignment.id, '/', newChange()),
+    application: ({ application }) => other.directory.deleteApplication(application, newChange()),
+    'service principal': ({ principal }) =>
+      other.directory.deleteServicePrincipal(principal, newChange()),
+    'last secret': ({ application, password }) =>
+      other.directory.deletePassword(application, password, newChange()),
+    'being enabled': ({ principal }) =>
+      other.people.setServicePrincipalEnabled(principal, false, newChange()),
+    'assignment without an end': ({ assignment }) =>
+      other.roles.putAssignment(
+        { ...assignment, expiresOn: Math.floor(Date.now() / 1000) + 3_600 },
+        1_700_000_000,
+        newChange(),
+      ),
+  };
+
+  test.each(Object.entries(others))(
+    'is the one who can sign in where there is besides %s',
+    async (_, [mayGo, prepare]) => {
+      for (const [what, depart] of Object.entries(departures)) {
+        const last = await makeApplication();
+        await prepare();
+        expect([what, await outcomes([depart(last)])]).toEqual([
+          what,
+          [mayGo ? 'done' : 'LastAdministrator'],
+        ]);
+        await database.db.deleteFrom('role_assignment').where('pool_id', '=', poolId).execute();
+      }
+    },
+  );
+
+  test('that is a group keeps its member, its group and the ways in of that member', async () => {
+    const { assignment, principal, application, password } = await makeApplication();
+    const inner = await makeGroup(principal);
+    const outer = await makeGroup(inner);
+    await assign(outer);
+    await one.roles.deleteAssignment(assignment.id, '/', newChange());
+    expect(
+      await outcomes([
+        one.people.deleteMember(inner, principal, newChange()),
+        one.people.deleteMember(outer, inner, newChange()),
+        one.people.deleteGroup(inner, newChange()),
+        one.people.deleteGroup(outer, newChange()),
+        one.directory.deletePassword(application, password, newChange()),
+        one.directory.deleteApplication(application, newChange()),
+        one.credentials.replaceCertificates(application, [], newChange()),
+      ]),
+    ).toEqual([...Array.from({ length: 6 }, () => 'LastAdministrator'), 'done']);
+  });
+
+  test('renews its secret: the new one first, then without the old one', async () => {
+    const { application, password } = await makeApplication();
+    const add = (seconds: number) => {
+      const keyId = randomUUID();
+      const [startsAt, endsAt] = [new Date(), new Date(Date.now() + seconds * 1_000)];
+      const secret = { keyId, hint: 'abc', hash: 'a hash', startsAt, endsAt };
+      return one.directory.insertPassword(application, secret, newChange());
+    };
+    const removeOld = () => one.directory.deletePassword(application, password, newChange());
+    expect(await outcomes([removeOld()])).toEqual(['LastAdministrator']);
+    // One that is about to end doesn't take its place.
+    await add(60);
+    expect(await outcomes([removeOld()])).toEqual(['LastAdministrator']);
+    await add(86_400 * 30);
+    expect(await outcomes([removeOld()])).toEqual(['done']);
+  });
+
+  test('may be of another issuer, where it makes the change itself: it has just signed in', async () => {
+    const { assignment } = await makeApplication();
+    const [me, mine] = [randomUUID(), randomUUID()];
+    await assign(mine);
+    const change = newChange();
+    const by = { ...change.author, ids: [me, mine] };
+    const remove = (author: typeof change.author) =>
+      one.roles.deleteAssignment(assignment.id, '/', Object.assign(newChange(), { author }));
+    expect(await outcomes([remove({ ...by, ids: [me] })])).toEqual(['LastAdministrator']);
+    expect(await outcomes([remove(by)])).toEqual(['done']);
   });
 });

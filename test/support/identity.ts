@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { base64url, type JSONWebKeySet } from 'jose';
+import { byOperator } from '../../src/core/ascent.ts';
 import { AuditDraft } from '../../src/core/audit-draft.ts';
 import { createDirectoryService } from '../../src/core/directory-service.ts';
 import { parseKeyVersionId } from '../../src/core/key.ts';
@@ -71,7 +72,9 @@ export async function createIdentity(
     clock,
   });
   const change = () =>
-    new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'DirectoryChange' });
+    byOperator(
+      new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'DirectoryChange' }),
+    );
   const application = await directory.createApplication('client', change());
   const { secret, password } = await directory.addPassword(application.id, {}, change());
   const principal = await directory.createServicePrincipal(application.appId, change());

@@ -2,9 +2,11 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Kysely } from 'kysely';
 import pg from 'pg';
+import { byOperator } from '../../src/core/ascent.ts';
 import { createAuditChain } from '../../src/core/audit-chain.ts';
 import { AuditDraft } from '../../src/core/audit-draft.ts';
 import { type AuditEvent } from '../../src/core/audit.ts';
+import { type AuthoredChange } from '../../src/core/authored-change.ts';
 import { type KeyVersion, parseKeyName, parseKeyVersionId } from '../../src/core/key.ts';
 import { packBytes } from '../../src/core/packed-bytes.ts';
 import { type Page, type PageRequest, type StateChange } from '../../src/core/ports.ts';
@@ -89,13 +91,15 @@ export function processOf(
   return { db, poolId, chain, told, tell: (change) => told.push(change) };
 }
 
-export function newChange(operation = 'Change'): AuditDraft {
-  return new AuditDraft(() => new Date(), { requestId: randomUUID(), operation });
+export function newChange(operation = 'Change'): AuditDraft & AuthoredChange {
+  return byOperator(new AuditDraft(() => new Date(), { requestId: randomUUID(), operation }));
 }
 
 /** A change whose record no database takes: its request id isn't a GUID. */
-export function unrecordableChange(): AuditDraft {
-  return new AuditDraft(() => new Date(), { requestId: 'not a GUID', operation: 'Change' });
+export function unrecordableChange(): AuditDraft & AuthoredChange {
+  return byOperator(
+    new AuditDraft(() => new Date(), { requestId: 'not a GUID', operation: 'Change' }),
+  );
 }
 
 export interface VersionFields {

@@ -1,8 +1,5 @@
-import {
-  type PolicyAssignment,
-  type PolicyPermission,
-  type PolicyReader,
-} from '../../../src/core/ports.ts';
+import { type PolicyAssignment, type PolicyPermission } from '../../../src/core/held-policy.ts';
+import { type PolicyReader } from '../../../src/core/ports.ts';
 import { type Scope } from '../../../src/core/role.ts';
 
 /** Roles and assignments in memory; it remembers for whom it was asked, and how many lines it gave. */
