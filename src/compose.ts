@@ -371,12 +371,12 @@ export async function compose(
   });
   const trailReader = createTrailReader(context);
   const stopCheckpoints = repeat(
-    () =>
-      checkpoints.runOnce().catch((error: unknown) => {
-        log.error({ err: error }, 'the audit trail could not be signed: it is tried again');
-      }),
+    () => checkpoints.runOnce(),
     LIMITS.checkpointEveryMs,
     Math.random,
+    (error) => {
+      log.error({ err: error }, 'the audit trail could not be signed: it is tried again');
+    },
   );
 
   let partitionsMadeAt = Number.NEGATIVE_INFINITY;
@@ -417,6 +417,9 @@ export async function compose(
     },
     LIMITS.maintenanceEveryMs,
     Math.random,
+    (error) => {
+      log.error({ err: error }, 'the upkeep of the pool failed: it is tried again');
+    },
   );
 
   const poolSettings = createSettingService(createSettingStore(context, feed));

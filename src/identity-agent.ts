@@ -22,6 +22,9 @@ interface AgentSurroundings {
   readonly print: (line: string) => void;
 }
 
+/** Of the programs of one machine or pod. */
+const CONNECTIONS = 100;
+
 /** `strongroom identity-agent`: managed identities for a workload whose platform gives it federated tokens. */
 export function addIdentityAgent(
   program: Command,
@@ -66,6 +69,7 @@ async function serveIdentity(
     createManagedIdentityApp({ answer: agent }, (error, requestId) => {
       log.error({ err: error, requestId }, 'the workload got no token');
     }),
+    CONNECTIONS,
   );
   server.listen(listen.port, listen.host);
   await once(server, 'listening');

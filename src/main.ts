@@ -9,6 +9,7 @@ import { type Config, ConfigError, isProduction, readConfig, type Secrets } from
 import { prepareDevelopment, type Surroundings } from './development.ts';
 import { deriveObjectId } from './identity/external-issuer.ts';
 import { addIdentityAgent } from './identity-agent.ts';
+import { every } from './core/repeating.ts';
 import { createLog } from './observability/log.ts';
 import { readAttestation, readCertificate, readIssuers, readPin } from './setting-files.ts';
 import { SetupError } from './setup/setup-error.ts';
@@ -239,9 +240,13 @@ function stopSignal(stopsWithParent: boolean): Promise<void> {
     process.once('SIGTERM', stop).once('SIGINT', stop);
     if (!stopsWithParent) return;
     const parent = process.ppid;
-    setInterval(() => {
-      if (process.ppid !== parent) resolve();
-    }, PARENT_CHECK_MS).unref();
+    every(
+      PARENT_CHECK_MS,
+      () => {
+        if (process.ppid !== parent) resolve();
+      },
+      () => undefined,
+    ).unref();
   });
 }
 

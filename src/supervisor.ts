@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { type Logger } from 'pino';
 import { ConfigError } from './config.ts';
+import { every } from './core/repeating.ts';
 import { type Patience } from './http/drain.ts';
 import { startMetricsServer } from './observability/metrics-server.ts';
+import { openFileLimit, openFilesWarning } from './open-files.ts';
 import { workerOptions } from './worker-options.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
@@ -93,6 +95,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     silent: false,
   });
 
+  const openFiles = openFilesWarning(openFileLimit());
+  if (openFiles !== undefined) log.warn(openFiles);
   const metrics =
     options.metrics === undefined
       ? undefined
@@ -174,8 +178,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     });
   }
 
-  function isTooLarge(entry: Watched, residentBytes: number): boolean {
-    if (!entry.isReady || entry.isLeaving) return false;
+  function isTooLarge(entry: Watched, residentBytes: number | undefined): boolean {
+    if (!entry.isReady || entry.isLeaving || residentBytes === undefined) return false;
     entry.residentAtFirst ??= residentBytes;
     // One after the other: a fresh process has to be there before the next one leaves.
     const isAlone = ![...watched.values()].some(({ isReady }) => !isReady);
@@ -223,19 +227,30 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     });
   }
 
-  const watch = setInterval(() => {
-    for (const entry of watched.values()) {
-      const limit = entry.isReady ? SILENCE_LIMIT_MS : START_LIMIT_MS;
-      if (performance.now() - entry.lastHeard <= limit) continue;
-      log.error({ worker: entry.process.process.pid }, 'worker process is silent: it is killed');
-      entry.process.process.kill('SIGKILL');
-    }
-  }, WATCH_EVERY_MS);
+  const onError = (error: unknown) => {
+    log.error({ err: error }, 'the watch over the worker processes failed: it is tried again');
+  };
+  const watch = every(
+    WATCH_EVERY_MS,
+    () => {
+      for (const entry of watched.values()) {
+        const limit = entry.isReady ? SILENCE_LIMIT_MS : START_LIMIT_MS;
+        if (performance.now() - entry.lastHeard <= limit) continue;
+        log.error({ worker: entry.process.process.pid }, 'worker process is silent: it is killed');
+        entry.process.process.kill('SIGKILL');
+      }
+    },
+    onError,
+  );
 
-  const ticketKeysChange = setInterval(() => {
-    ticketKeys = newTicketKeys();
-    for (const entry of watched.values()) tell(entry, { kind: 'ticketKeys', ticketKeys });
-  }, TICKET_KEYS_EVERY_MS);
+  const ticketKeysChange = every(
+    TICKET_KEYS_EVERY_MS,
+    () => {
+      ticketKeys = newTicketKeys();
+      for (const entry of watched.values()) tell(entry, { kind: 'ticketKeys', ticketKeys });
+    },
+    onError,
+  );
 
   async function stop(): Promise<void> {
     isStopping = true;

@@ -45,7 +45,8 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly reason: string }
   | {
       readonly kind: 'alive';
-      readonly residentBytes: number;
+      /** Absent where it could not be read. */
+      readonly residentBytes?: number;
       /** Which parts could serve; absent until they were asked. */
       readonly parts?: Readonly<Record<string, boolean>>;
     }

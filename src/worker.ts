@@ -2,11 +2,13 @@ import { type Server as HttpServer } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { type Server } from 'node:https';
 import { compose, type Service } from './compose.ts';
-import { repeat } from './core/repeating.ts';
+import { every, repeat } from './core/repeating.ts';
+import { guardConnections } from './http/connection-guard.ts';
 import { drain, type Patience } from './http/drain.ts';
 import { createLoopbackServer } from './http/managed-identity.ts';
 import { createHttpsServer, messagesOf } from './http/server.ts';
 import { createLog } from './observability/log.ts';
+import { connectionsFor, openFileLimit } from './open-files.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
 /** A worker process: one share of the listener, one login to the HSM. Its supervisor tells it when to begin and to end. */
@@ -35,11 +37,13 @@ async function start(settings: WorkerSettings): Promise<void> {
     },
   });
   const server = createHttpsServer(service.app, settings.tls, messagesOf(service.app));
+  const connections = connectionsFor(openFileLimit());
+  guardConnections(server, connections);
   useTicketKeys = (keys) => {
     server.setTicketKeys(Buffer.from(keys, 'base64'));
   };
   useTicketKeys(ticketKeys ?? settings.ticketKeys);
-  const identity = createLoopbackServer(service.identityApp);
+  const identity = createLoopbackServer(service.identityApp, Math.ceil(connections / 10));
   running = { server, identity, service };
   const port = await listen(server, settings.listen);
   const identityPort =
@@ -49,16 +53,28 @@ async function start(settings: WorkerSettings): Promise<void> {
           throw new Error(`STRONGROOM_IDENTITY_LISTEN: ${messageOf(error)}`);
         });
   let parts: Readonly<Record<string, boolean>> | undefined;
-  setInterval(() => {
-    const residentBytes = process.memoryUsage.rss();
-    tell({ kind: 'alive', residentBytes, ...(parts !== undefined && { parts }) });
-  }, HEARTBEAT_EVERY_MS).unref();
+  const onError = (error: unknown) => {
+    log.error({ err: error }, 'the watch over this process failed: it is tried again');
+  };
+  every(
+    HEARTBEAT_EVERY_MS,
+    () => {
+      const bytes = residentBytes();
+      tell({
+        kind: 'alive',
+        ...(bytes !== undefined && { residentBytes: bytes }),
+        ...(parts !== undefined && { parts }),
+      });
+    },
+    onError,
+  ).unref();
   repeat(
     async () => {
       parts = await service.readiness();
     },
     READINESS_EVERY_MS,
     Math.random,
+    onError,
   );
   tell({ kind: 'ready', port, ...(identityPort !== undefined && { identityPort }) });
 }
@@ -88,6 +104,15 @@ async function listen(
     server.listen(port, host, resolve);
   });
   return (server.address() as AddressInfo).port;
+}
+
+/** Undefined where it can't be read, as when no more files can be opened. */
+function residentBytes(): number | undefined {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return undefined;
+  }
 }
 
 function messageOf(error: unknown): string {

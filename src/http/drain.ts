@@ -1,6 +1,7 @@
 import { type Server as HttpServer, type ServerResponse } from 'node:http';
 import { type Server } from 'node:https';
 import { Server as NetServer } from 'node:net';
+import { every } from '../core/repeating.ts';
 
 /** How long a server that is to end bears with its clients. Milliseconds. */
 export interface Patience {
@@ -23,9 +24,13 @@ export function drain(server: Server | HttpServer, { idleMs, limitMs }: Patience
   const cutIdle =
     idleMs === undefined
       ? undefined
-      : setInterval(() => {
-          server.closeIdleConnections();
-        }, idleMs);
+      : every(
+          idleMs,
+          () => {
+            server.closeIdleConnections();
+          },
+          () => undefined,
+        );
   const cut = setTimeout(() => {
     server.closeAllConnections();
   }, limitMs);

@@ -77,12 +77,12 @@ export function createManagedIdentityApp(
   return app;
 }
 
-/** Plain HTTP: it has to be told to listen, on a loopback address. */
-export function createLoopbackServer(app: RequestListener): Server {
+/** Plain HTTP, for so many connections at most: it has to be told to listen, on a loopback address. */
+export function createLoopbackServer(app: RequestListener, connections: number): Server {
   const server = createServer({ maxHeaderSize: 16_384 }, app);
   server.headersTimeout = 10_000;
   server.requestTimeout = 10_000;
-  server.maxConnections = 1_000;
+  server.maxConnections = connections;
   return server;
 }
 

@@ -67,7 +67,6 @@ export function createHttpsServer(
   server.keepAliveTimeout = 120_000;
   server.headersTimeout = 20_000;
   server.requestTimeout = 30_000;
-  server.maxConnections = 10_000;
   return server;
 }
 

@@ -29,12 +29,16 @@ export async function holdEveryRole(admin: Caller, service: RunningService): Pro
   }
 }
 
-/** An application with a service principal of its own, and no role: its caller, and the principal's object id. */
+/** An application with a service principal of its own, and no role: the principal's object id, its token and its caller. */
 export async function makePrincipal(
   admin: Caller,
   service: RunningService,
   resource?: string,
-): Promise<{ readonly id: string; readonly call: Caller & { close(): void } }> {
+): Promise<{
+  readonly id: string;
+  readonly token: string;
+  readonly call: Caller & { close(): void };
+}> {
   const post = async <Shape>(path: string, body: object) =>
     (await admin('POST', `/v1.0/${path}`, body)).json<Shape>();
   const { id, appId } = await post<{ id: string; appId: string }>('applications', {
@@ -43,5 +47,5 @@ export async function makePrincipal(
   const { secretText } = await post<{ secretText: string }>(`applications/${id}/addPassword`, {});
   const principal = await post<{ id: string }>('servicePrincipals', { appId });
   const token = await fetchToken(service, { clientId: appId, clientSecret: secretText }, resource);
-  return { id: principal.id, call: createCaller(service, token) };
+  return { id: principal.id, token, call: createCaller(service, token) };
 }

@@ -47,15 +47,20 @@ export async function removeDataFolder(folder: string): Promise<void> {
 /**
  * Starts `strongroom serve`; rejects with what it printed when it ends before it is ready.
  * @param nodeOptions of its process; worker processes inherit them
+ * @param openFiles how many files each of its processes may have open, where that is to be few
  */
 export async function startService(
   dataFolder: string,
   environment: Readonly<Record<string, string>> = {},
   production?: { readonly isProduction: true; readonly caFile: string },
   nodeOptions: readonly string[] = [],
+  openFiles?: number,
 ): Promise<RunningService> {
   const options = ['--import', NO_HSM_IN_TRANSACTION, ...nodeOptions];
-  const child = spawn(process.execPath, [...options, MAIN, 'serve', '--stop-with-parent'], {
+  const node = [process.execPath, ...options, MAIN, 'serve', '--stop-with-parent'];
+  const limited = ['sh', '-c', `ulimit -n ${openFiles ?? ''}; exec "$0" "$@"`, ...node];
+  const [command = '', ...words] = openFiles === undefined ? node : limited;
+  const child = spawn(command, words, {
     env: {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
