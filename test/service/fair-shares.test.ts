@@ -4,7 +4,7 @@ import { get } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { makePrincipal, signInAsAdministrator } from '../support/administrator.ts';
 import { type Answer, type Caller, createCaller } from '../support/client.ts';
 import {
@@ -21,6 +21,8 @@ import {
 
 const OPEN_FILES = 1024;
 const PAUSE_MS = 20;
+/** Requests of the victim when the attack is over. */
+const AFTERWARDS = 10;
 const STREAMS = 60;
 const ROLES = {
   serviceEncryption: '33413926-3206-4cdd-b39a-83574fe37a17',
@@ -53,11 +55,6 @@ afterAll(async () => {
   await service.stop();
   await removeDataFolder(folder);
 });
-afterEach(() => {
-  // None of it may cost a process.
-  expect(service.output()).not.toMatch(/worker process (?:ended|is silent)|driver call hangs/);
-});
-
 type Attacker = Caller & { readonly token: string; close(): void };
 
 /** A principal of its own with one role. */
@@ -73,16 +70,16 @@ async function callerWith(role: string, scope = ''): Promise<Attacker> {
 }
 
 /** Wraps with the victim's key as long as `attack` goes on, and a while longer; every request must have been answered. */
-async function besideVictim<T>(name: string, attack: () => Promise<T>): Promise<T> {
-  const under = attack();
-  let isOver = false;
-  const over = under.finally(() => {
-    isOver = true;
+async function expectVictimServed<T>(name: string, attack: () => Promise<T>): Promise<T> {
+  let after = 0;
+  const progress = { isOver: false };
+  const under = attack().finally(() => {
+    progress.isOver = true;
   });
-  over.catch(() => undefined);
+  under.catch(() => undefined);
   const statuses: number[] = [];
   const times: number[] = [];
-  for (let after = 0; after < 10;) {
+  while (!progress.isOver || after < AFTERWARDS) {
     const began = performance.now();
     const { status } = await victim('POST', '/keys/victims/wrapkey', {
       alg: 'A256KW',
@@ -90,7 +87,7 @@ async function besideVictim<T>(name: string, attack: () => Promise<T>): Promise<
     });
     times.push(performance.now() - began);
     statuses.push(status);
-    if (isOver) after += 1;
+    after = progress.isOver ? after + 1 : 0;
     await delay(PAUSE_MS);
   }
   const result = await under;
@@ -101,6 +98,8 @@ async function besideVictim<T>(name: string, attack: () => Promise<T>): Promise<
     `${name.padEnd(44)} ${times.length}  ${at(0.5)}  ${at(0.99)}  ${(times.at(-1) ?? 0).toFixed(0)}`,
   );
   expect(statuses.filter((status) => status !== 200)).toEqual([]);
+  // None of it may cost a process.
+  expect(service.output()).not.toMatch(/worker process (?:ended|is silent)|driver call hangs/);
   return result;
 }
 
@@ -123,7 +122,7 @@ async function holding<T>(count: number, open: () => Socket, use: () => Promise<
 test('restores of blobs that are eleven million dots', async () => {
   const restorer = await callerWith(ROLES.restore);
   const value = Buffer.from('.'.repeat(11_900_000)).toString('base64url');
-  const answers = await besideVictim('four restores of dots', () =>
+  const answers = await expectVictimServed('four restores of dots', () =>
     Promise.all(times(4, () => restorer('POST', '/keys/restore', { value }))),
   );
   expect(statusesOf(answers)).toEqual([400]);
@@ -132,7 +131,7 @@ test('restores of blobs that are eleven million dots', async () => {
 test('restores whose bodies are megabytes of JSON that is something else', async () => {
   const restorer = await callerWith(ROLES.restore);
   const body = `${'['.repeat(8_000_000)}${']'.repeat(8_000_000)}`;
-  const answers = await besideVictim('four restores of arrays in arrays', () =>
+  const answers = await expectVictimServed('four restores of arrays in arrays', () =>
     Promise.all(times(4, () => restorer('POST', '/keys/restore', body))),
   );
   expect(statusesOf(answers)).toEqual([400]);
@@ -143,7 +142,7 @@ test('restores of blobs that begin as ours do', async () => {
   await admin('POST', '/keys/copied/create', { kty: 'EC-HSM' });
   const { value: ours } = (await admin('POST', '/keys/copied/backup')).json<{ value: string }>();
   const value = `${ours.slice(0, 160)}${'QUJD'.repeat(2_900_000)}`;
-  const answers = await besideVictim('twelve restores of long altered blobs', () =>
+  const answers = await expectVictimServed('twelve restores of long altered blobs', () =>
     Promise.all(times(12, () => restorer('POST', '/keys/restore', { value }))),
   );
   // Those for whom there is no place are told to come again.
@@ -154,7 +153,7 @@ test('restores of blobs that begin as ours do', async () => {
 
 test('filters of spaces', async () => {
   const filter = encodeURIComponent(`x${' '.repeat(510)}'`);
-  const answers = await besideVictim('200 filters of spaces', async () => {
+  const answers = await expectVictimServed('200 filters of spaces', async () => {
     const all: Answer[] = [];
     for (let round = 0; round < 20; round += 1)
       all.push(
@@ -168,7 +167,7 @@ test('filters of spaces', async () => {
 });
 
 test('connections that never say anything, three times as many as files may be open', async () => {
-  await besideVictim('3,000 half-open connections', () =>
+  await expectVictimServed('3,000 half-open connections', () =>
     holding(
       3_000,
       () => connect(service.port, '127.0.0.1'),
@@ -178,7 +177,7 @@ test('connections that never say anything, three times as many as files may be o
 });
 
 test('connections that shake hands and ask nothing', async () => {
-  await besideVictim('2,000 silent TLS connections', () =>
+  await expectVictimServed('2,000 silent TLS connections', () =>
     holding(
       2_000,
       () => connectTls({ port: service.port, host: '127.0.0.1', rejectUnauthorized: false }),
@@ -188,7 +187,7 @@ test('connections that shake hands and ask nothing', async () => {
 });
 
 test('connections that ask once and stay', async () => {
-  await besideVictim('2,000 idle connections', () =>
+  await expectVictimServed('2,000 idle connections', () =>
     holding(
       2_000,
       () => {
@@ -213,7 +212,7 @@ test('connections that ask once and stay', async () => {
 
 test('requests that say half of what they announce', async () => {
   const head = 'POST /keys/victims/wrapkey HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n';
-  await besideVictim('500 halves of requests', () =>
+  await expectVictimServed('500 halves of requests', () =>
     holding(
       500,
       () => {
@@ -253,7 +252,7 @@ test('streams of the audit log', async () => {
   const auditor = await callerWith(ROLES.auditor);
   const closing = new AbortController();
   setMaxListeners(STREAMS, closing.signal);
-  const statuses = await besideVictim('60 streams of the audit log', () =>
+  const statuses = await expectVictimServed('60 streams of the audit log', () =>
     Promise.all(times(STREAMS, () => openStream(auditor.token, closing.signal))),
   );
   closing.abort();
@@ -262,7 +261,7 @@ test('streams of the audit log', async () => {
 
 test('verifications of the audit log', async () => {
   const auditor = await callerWith(ROLES.auditor);
-  const answers = await besideVictim('20 verifications at once', () =>
+  const answers = await expectVictimServed('20 verifications at once', () =>
     Promise.all(times(20, () => auditor('POST', '/audit/verify', {}))),
   );
   for (const { status } of answers) expect([200, 429]).toContain(status);
@@ -270,7 +269,7 @@ test('verifications of the audit log', async () => {
 
 test('long reads of the audit log', async () => {
   const auditor = await callerWith(ROLES.auditor);
-  const answers = await besideVictim('40 reads of 1,000 records', () =>
+  const answers = await expectVictimServed('40 reads of 1,000 records', () =>
     Promise.all(times(40, () => auditor('GET', '/audit/events?maxresults=1000&operation=KeyWrap'))),
   );
   for (const { status } of answers) expect([200, 429]).toContain(status);
@@ -280,7 +279,7 @@ test('the largest keys, two at a time', async () => {
   await admin('POST', '/keys/theirs/create', { kty: 'EC-HSM' });
   const user = await callerWith(ROLES.cryptoUser, '/keys/theirs');
   const create = () => user('POST', '/keys/theirs/create', { kty: 'RSA-HSM', key_size: 4096 });
-  const answers = await besideVictim('RSA-4096 keys, two at a time', async () => [
+  const answers = await expectVictimServed('RSA-4096 keys, two at a time', async () => [
     ...(await Promise.all([create(), create()])),
     ...(await Promise.all([create(), create()])),
   ]);
@@ -291,7 +290,7 @@ test('the largest keys, two at a time', async () => {
 test('changes of one key, twelve at once', async () => {
   await admin('POST', '/keys/changed/create', { kty: 'RSA-HSM' });
   const user = await callerWith(ROLES.cryptoUser, '/keys/changed');
-  const answers = await besideVictim('changes of key_ops, twelve at once', () =>
+  const answers = await expectVictimServed('changes of key_ops, twelve at once', () =>
     Promise.all(
       times(12, (index) =>
         user('PATCH', '/keys/changed', {
@@ -307,7 +306,7 @@ test('signatures of a large key, as many as one can ask for', async () => {
   await admin('POST', '/keys/large/create', { kty: 'RSA-HSM', key_size: 4096 });
   const user = await callerWith(ROLES.cryptoUser, '/keys/large');
   const sign = () => user('POST', '/keys/large/sign', { alg: 'RS256', value: VALUE });
-  const answers = await besideVictim('RSA-4096 signatures, 32 at a time', () =>
+  const answers = await expectVictimServed('RSA-4096 signatures, 32 at a time', () =>
     Promise.all(times(600, sign)),
   );
   for (const { status } of answers) expect([200, 429]).toContain(status);
@@ -315,7 +314,7 @@ test('signatures of a large key, as many as one can ask for', async () => {
 
 test('credentials that are refused', async () => {
   const stranger = createCaller(service, 'a.b.c', { localAddress: '127.0.0.9' });
-  const answers = await besideVictim('2,000 bad tokens of one address', () =>
+  const answers = await expectVictimServed('2,000 bad tokens of one address', () =>
     Promise.all(times(2_000, () => stranger('GET', '/keys'))),
   );
   stranger.close();
@@ -325,7 +324,7 @@ test('credentials that are refused', async () => {
 test('secrets that are guessed', async () => {
   const stranger = createCaller(service, undefined, { localAddress: '127.0.0.8' });
   const body = `grant_type=client_credentials&client_id=${service.client['AZURE_CLIENT_ID'] ?? ''}&client_secret=wrong&resource=https://strongroom.localhost`;
-  const answers = await besideVictim('500 guesses of a secret', () =>
+  const answers = await expectVictimServed('500 guesses of a secret', () =>
     Promise.all(
       times(500, () =>
         stranger('POST', '/adfs/oauth2/token', body, {
