@@ -33,6 +33,7 @@ import { createSettingService } from './core/setting-service.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
 import { createStatementKeys } from './core/statement-keys.ts';
 import { NO_TRACING } from './core/tracing.ts';
+import { verifyKeys } from './core/verified-keys.ts';
 import { createTrailVerifier } from './core/trail-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { type App, createApp } from './http/app.ts';
@@ -278,7 +279,11 @@ export async function compose(
     requestsUnderWay: () => underWay,
   });
   const backupBlobs = createBlobThreads();
-  const keyReader = cacheKeys(createKeyReader(context), feed, LIMITS.cachedKeysBytes);
+  const keyReader = cacheKeys(
+    verifyKeys(createKeyReader(context), hsm),
+    feed,
+    LIMITS.cachedKeysBytes,
+  );
   const roleStore = createRoleStore(context);
   const directoryStore = createDirectoryStore(context);
   const authorizer = await createAuthorizer({

@@ -56,9 +56,13 @@ export function createCertificates(): Certificates {
       return new Uint8Array(certificate.rawData);
     },
 
-    expiryOf(certificate, publicKey) {
-      const { validTo, publicKey: certified } = new ParsedCertificate(certificate);
-      return certified.equals(toKeyObject(publicKey)) ? new Date(validTo) : undefined;
+    expiryOf(certificate, publicKey, issuer) {
+      const parsed = new ParsedCertificate(certificate);
+      const isItsOwn =
+        issuer !== undefined &&
+        parsed.publicKey.equals(toKeyObject(publicKey)) &&
+        parsed.verify(toKeyObject(issuer));
+      return isItsOwn ? new Date(parsed.validTo) : undefined;
     },
   };
 }

@@ -1,7 +1,7 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import { type KeyReference, type Noter } from './crypto-service.ts';
 import { type KeyInspector } from './key-inspection.ts';
-import { type KeyMaterial, type KeyVersion } from './key.ts';
+import { type KeyMaterial, type VerifiedKey, type VerifiedMaterial } from './key.ts';
 import { keyNotFound } from './key-service.ts';
 import { type Clock, type KeyReader } from './ports.ts';
 import { type StatementKeys } from './statement-keys.ts';
@@ -11,7 +11,7 @@ export const ATTESTATION_VERSION = 'STRONGROOM-1';
 const TYPE = 'strongroom-key-attestation+jwt';
 
 export interface KeyAttestation {
-  readonly key: KeyVersion;
+  readonly key: VerifiedKey;
   /** DER, the signer's certificate first and the pool's root last. */
   readonly certificates: readonly Uint8Array[];
   /** Compact JWS. */
@@ -22,7 +22,7 @@ export interface KeyAttestation {
 
 export interface AttestationServiceParts {
   readonly hsm: KeyInspector;
-  readonly keys: Pick<KeyReader, 'findKey'>;
+  readonly keys: Pick<KeyReader<VerifiedKey>, 'findKey'>;
   readonly statements: StatementKeys;
   readonly pool: { readonly id: string; readonly name: string };
   readonly clock: Clock;
@@ -48,7 +48,7 @@ export function createAttestationService(parts: AttestationServiceParts) {
       if (key === undefined) throw keyNotFound(reference.name, reference.version);
       const { material } = key;
       const { identity, spec } = material;
-      note({ keyVersion: identity.version });
+      note({ keyName: identity.name, keyVersion: identity.version });
       const { object, module, publicHalfMatches } = await hsm.inspect(material);
       const publicDigest = publicKeyDigest(material);
       const common = {
@@ -100,7 +100,7 @@ export function createAttestationService(parts: AttestationServiceParts) {
 }
 
 /** SHA-256 of the SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in base64url: `openssl pkey -pubin -outform DER | sha256sum`. */
-function publicKeyDigest({ publicKey, spec }: KeyMaterial): string | undefined {
+function publicKeyDigest({ publicKey, spec }: VerifiedMaterial): string | undefined {
   if (publicKey === undefined) return undefined;
   const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url');
   const jwk =

@@ -1,15 +1,18 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type AuditedChange } from './audit.ts';
+import { type Noter } from './crypto-service.ts';
 import { ServiceError } from './errors.ts';
 import { type Hsm, type RootSecrets } from './hsm.ts';
-import { type KeyName, type KeyVersion } from './key.ts';
+import { type KeyEgress } from './key-egress.ts';
+import { type KeyName, type KeyVersion, type VerifiedKey } from './key.ts';
 import { nearestDate } from './key-date.ts';
 import { keyNotFound } from './key-service.ts';
 import { changeAttributes } from './new-version.ts';
 import { type BlobProtector, type KeyArchive, type WholeKey } from './ports.ts';
+import { verifyKey } from './verified-keys.ts';
 
 export interface BackupServiceParts {
-  readonly hsm: Pick<Hsm, 'reseal'> & RootSecrets;
+  readonly hsm: Pick<Hsm, 'reseal'> & Pick<KeyEgress, 'requireIntact'> & RootSecrets;
   readonly archive: KeyArchive;
   readonly protector: BlobProtector;
   readonly poolId: string;
@@ -24,12 +27,21 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
   return {
     /**
      * A compact JWE (RFC 7516) in base64url; what is in it is wrapped by the root keys besides.
-     * @throws ServiceError KeyNotFound, Overloaded
+     * @throws ServiceError KeyNotFound, KeyIntegrityViolation, Overloaded
      */
-    async backup(name: KeyName): Promise<string> {
+    async backup(name: KeyName, note: Noter): Promise<string> {
       const key = await archive.readKey(name);
       if (key === undefined) throw keyNotFound(name);
-      return protector.protect(await hsm.backupKey(), { format: FORMAT, key });
+      note({ keyName: key.name });
+      const versions: WholeKey<VerifiedKey>['versions'][number][] = [];
+      for (const entry of key.versions) {
+        versions.push({ ...entry, version: await verifyKey(hsm, entry.version) });
+        await nextTurn();
+      }
+      return protector.protect(await hsm.backupKey(), {
+        format: FORMAT,
+        key: { ...key, versions },
+      });
     },
 
     /**
@@ -37,7 +49,7 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
      * @throws ServiceError MalformedBackupBlob for a blob of another security domain, or one that was altered;
      * KeyExists, KeyIsDeleted, Overloaded
      */
-    async restore(blob: Uint8Array, change: AuditedChange): Promise<KeyVersion> {
+    async restore(blob: Uint8Array, change: AuditedChange): Promise<VerifiedKey> {
       const contents = await protector.open(await hsm.backupKey(), blob);
       if (contents?.format !== FORMAT) throw malformed();
       const { key } = contents;
@@ -48,7 +60,7 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
         // The HSM may answer without waiting: others' requests come in between.
         await nextTurn();
       }
-      return archive.insertKey({ ...key, versions }, change);
+      return verifyKey(hsm, await archive.insertKey({ ...key, versions }, change));
     },
   };
 

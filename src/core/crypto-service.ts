@@ -60,7 +60,8 @@ export function createCryptoService(parts: CryptoServiceParts) {
     note({ keyName: reference.name, algorithm: algorithmName });
     const version = await keys.findKey(reference.name, reference.version);
     if (version === undefined) throw keyNotFound(reference.name, reference.version);
-    note({ keyVersion: version.material.identity.version });
+    const { identity } = version.material;
+    note({ keyName: identity.name, keyVersion: identity.version });
     requireUsable(version, operation, clock.now().getTime() / 1000);
     const { name, allowedBy } = fitting(version.material, operation, algorithmName);
     if (allowedBy !== undefined && !(await settings.isOn(allowedBy)))

@@ -4,7 +4,7 @@ import {
   type KeyType,
   type SigningAlgorithm,
 } from './algorithms.ts';
-import { type KeyIdentity, type KeyMaterial, type KeySpec } from './key.ts';
+import { type KeyIdentity, type KeyMaterial, type KeySpec, type VerifiedMaterial } from './key.ts';
 import { type PlainKey } from './plain-key.ts';
 
 /** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
@@ -30,9 +30,9 @@ export interface CipherParameters {
  */
 export interface Hsm {
   /** Generates inside the HSM, wraps and seals. The only copy outside is the sealed one that is returned. */
-  generateKey(identity: KeyIdentity, spec: KeySpec): Promise<KeyMaterial>;
+  generateKey(identity: KeyIdentity, spec: KeySpec): Promise<VerifiedMaterial>;
   /** The same material bound to another identity: the present seal is verified first. */
-  reseal(key: KeyMaterial, identity: KeyIdentity): Promise<KeyMaterial>;
+  reseal(key: KeyMaterial, identity: KeyIdentity): Promise<VerifiedMaterial>;
   /** Encrypt, and wrapkey: for RSA and AES-GCM, -CBC, -CBCPAD, -KW and CKM_AES_KEY_WRAP(_PAD). */
   encrypt(
     key: KeyMaterial,
@@ -66,7 +66,7 @@ export interface KeyImporter {
    * Puts a key into the HSM, sees there that both halves belong together, wraps and seals it.
    * @throws ServiceError BadParameter when the HSM does not take it
    */
-  importKey(identity: KeyIdentity, key: PlainKey): Promise<KeyMaterial>;
+  importKey(identity: KeyIdentity, key: PlainKey): Promise<VerifiedMaterial>;
   /**
    * Unwraps, inside the HSM, what was wrapped for `exchangeKey` with CKM_RSA_AES_KEY_WRAP (PKCS#11 v2.40 errata §2.1.18):
    * PKCS #8 for RSA and EC, the bare key for AES.
@@ -77,7 +77,7 @@ export interface KeyImporter {
     exchangeKey: KeyMaterial,
     wrapped: Uint8Array,
     expected: { readonly keyType: KeyType; readonly curve?: Curve },
-  ): Promise<KeyMaterial>;
+  ): Promise<VerifiedMaterial>;
 }
 
 /** Secrets that follow from the pool's root keys: every HSM that holds them comes to the same. */

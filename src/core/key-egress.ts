@@ -1,4 +1,4 @@
-import { type KeyMaterial } from './key.ts';
+import { type KeyMaterial, type VerifiedMaterial } from './key.ts';
 
 /** How a key is wrapped for release: RSA-OAEP (hash for label and MGF1) over a one-time AES-256 key, and RFC 5649 by that. */
 export const RELEASE_WRAPS = {
@@ -16,8 +16,8 @@ export interface RecipientKey {
 
 /** The one way for a key to leave the HSM. Errors as with Hsm. */
 export interface KeyEgress {
-  /** @throws ServiceError KeyIntegrityViolation */
-  requireIntact(key: KeyMaterial): Promise<void>;
+  /** The material again, its seal verified. @throws ServiceError KeyIntegrityViolation */
+  requireIntact(key: KeyMaterial): Promise<VerifiedMaterial>;
   /**
    * Wraps an exportable key inside the HSM (PKCS#11 v3.0 §2.1.21): RSA-OAEP of the one-time key, then the key (PKCS #8 for
    * RSA and EC, the bare key for AES) by RFC 5649.

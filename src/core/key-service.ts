@@ -7,7 +7,10 @@ import {
   type KeyName,
   type KeyVersion,
   type KeyVersionId,
+  type VerifiedKey,
+  type VerifiedMaterial,
 } from './key.ts';
+import { type KeyEgress } from './key-egress.ts';
 import { type ImportedJwk, parseImportedKey } from './key-import.ts';
 import {
   parseCurve,
@@ -40,6 +43,7 @@ import {
 } from './release-policy.ts';
 import { parseTags, type Tags } from './tags.ts';
 import { parseTransferBlob } from './transfer-blob.ts';
+import { verifyKey } from './verified-keys.ts';
 
 const SECONDS_A_DAY = 86_400;
 
@@ -74,8 +78,8 @@ export interface UpdateKey {
 }
 
 export interface KeyServiceParts {
-  readonly hsm: Hsm & HsmFeatures & KeyImporter;
-  readonly keys: KeyReader & KeyWriter;
+  readonly hsm: Hsm & HsmFeatures & KeyImporter & Pick<KeyEgress, 'requireIntact'>;
+  readonly keys: KeyReader<VerifiedKey> & KeyWriter;
   readonly addVersion: VersionMaker;
   readonly pool: PoolRules;
   readonly clock: Clock;
@@ -87,7 +91,7 @@ export type KeyService = ReturnType<typeof createKeyService>;
 export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServiceParts) {
   const seconds = () => Math.floor(clock.now().getTime() / 1000);
 
-  async function exchangeKeyFor(name: KeyName, version: KeyVersionId): Promise<KeyVersion> {
+  async function exchangeKeyFor(name: KeyName, version: KeyVersionId): Promise<VerifiedKey> {
     const found = await keys.findKey(name, version);
     if (found === undefined) throw keyNotFound(name, version);
     if (!found.attributes.enabled)
@@ -108,8 +112,10 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
   }
 
   /** What the seal covers and PATCH can change. */
-  async function resealed(material: KeyMaterial, request: UpdateKey): Promise<KeyMaterial> {
+  async function resealed(material: KeyMaterial, request: UpdateKey): Promise<VerifiedMaterial> {
     const { identity, spec } = material;
+    if (request.operations === undefined && request.releasePolicy === undefined)
+      return hsm.requireIntact(material);
     const operations =
       request.operations === undefined
         ? identity.operations
@@ -127,7 +133,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
 
   return {
     /** Makes a key, or a new version of one. @throws ServiceError BadParameter, KeyIsDeleted */
-    async create(name: KeyName, request: CreateKey, change: AuditedChange): Promise<KeyVersion> {
+    async create(name: KeyName, request: CreateKey, change: AuditedChange): Promise<VerifiedKey> {
       requireBuilt(request, hsm);
       const spec = parseKeySpec(request);
       return added(
@@ -150,7 +156,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
      * Takes in a key from outside as a key, or as a new version of one.
      * @throws ServiceError BadParameter, KeyIsDeleted; KeyNotFound, KeyDisabled and KeyOperationForbidden of the key exchange key
      */
-    async import(name: KeyName, request: ImportKey, change: AuditedChange): Promise<KeyVersion> {
+    async import(name: KeyName, request: ImportKey, change: AuditedChange): Promise<VerifiedKey> {
       const { kty, alg } = request.key;
       // Of other keys a JWK may name any algorithm (RFC 7517 §4.4): it says nothing about what they are.
       requireBuilt({ keyType: kty, algorithm: isMlDsa(alg) ? alg : undefined }, hsm);
@@ -192,7 +198,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
     },
 
     /** @throws ServiceError KeyNotFound */
-    async get(name: KeyName, version?: KeyVersionId): Promise<KeyVersion> {
+    async get(name: KeyName, version?: KeyVersionId): Promise<VerifiedKey> {
       const found = await keys.findKey(name, version);
       if (found === undefined) throw keyNotFound(name, version);
       return found;
@@ -212,11 +218,10 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
       version: KeyVersionId | undefined,
       request: UpdateKey,
       change: AuditedChange,
-    ): Promise<KeyVersion> {
+    ): Promise<VerifiedKey> {
       const tags = request.tags === undefined ? undefined : parseTags(request.tags);
-      const isSealed = request.operations !== undefined || request.releasePolicy !== undefined;
       const requireFitting = ({ identity }: KeyMaterial) => {
-        change.note({ keyName: name, keyVersion: identity.version });
+        change.note({ keyName: identity.name, keyVersion: identity.version });
         if ((request.attributes?.exportable ?? false) && !identity.exportable)
           throw new ServiceError('BadParameter', 'Exportability is fixed when a key is created.');
       };
@@ -224,7 +229,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
         requireFitting(material);
         return resealed(material, request);
       };
-      const apply = (current: KeyVersion, material: KeyMaterial): KeyVersion => {
+      const apply = (current: KeyVersion, material: VerifiedMaterial): VerifiedKey => {
         requireFitting(current.material);
         const made = {
           material,
@@ -237,27 +242,24 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
         change.note({ change: { before: outline(current), after: outline(made) } });
         return made;
       };
-      const updated = await keys.updateVersion(
-        name,
-        version,
-        { apply, ...(isSealed && { reseal }) },
-        change,
-      );
+      const updated = await keys.updateVersion(name, version, { reseal, apply }, change);
       if (updated === undefined) throw keyNotFound(name, version);
       return updated;
     },
 
     /** Soft-deletes a key with all its versions. @throws ServiceError KeyNotFound */
-    async delete(name: KeyName, change: AuditedChange): Promise<DeletedKey> {
+    async delete(name: KeyName, change: AuditedChange): Promise<DeletedKey<VerifiedKey>> {
+      // What can't be answered must not be done: a record that was altered stays where it can be looked at.
+      if ((await keys.findKey(name)) === undefined) throw keyNotFound(name);
       const deletedAt = seconds();
       const purgeAt = deletedAt + pool.softDeleteDays * SECONDS_A_DAY;
       const deleted = await keys.deleteKey(name, { deletedAt, purgeAt }, change);
       if (deleted === undefined) throw keyNotFound(name);
-      return deleted;
+      return { ...deleted, current: await verifyKey(hsm, deleted.current) };
     },
 
     /** @throws ServiceError KeyNotFound */
-    async getDeleted(name: KeyName): Promise<DeletedKey> {
+    async getDeleted(name: KeyName): Promise<DeletedKey<VerifiedKey>> {
       const found = await keys.findDeletedKey(name);
       if (found === undefined) throw keyNotFound(name);
       return found;
@@ -268,10 +270,11 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
     },
 
     /** @throws ServiceError KeyNotFound */
-    async recover(name: KeyName, change: AuditedChange): Promise<KeyVersion> {
+    async recover(name: KeyName, change: AuditedChange): Promise<VerifiedKey> {
+      if ((await keys.findDeletedKey(name)) === undefined) throw keyNotFound(name);
       const recovered = await keys.recoverKey(name, change);
       if (recovered === undefined) throw keyNotFound(name);
-      return recovered;
+      return verifyKey(hsm, recovered);
     },
 
     /** Removes a deleted key's material for good. @throws ServiceError KeyNotFound, PurgeProtected */
@@ -303,7 +306,7 @@ export function purgeProtected(): ServiceError {
 }
 
 /** Only who names a version that must still be the newest is left without one. */
-function added(version: KeyVersion | undefined): KeyVersion {
+function added(version: VerifiedKey | undefined): VerifiedKey {
   if (version === undefined) throw new TypeError('the version was not added');
   return version;
 }

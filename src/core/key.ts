@@ -71,6 +71,17 @@ export interface KeyMaterial {
   readonly sealed: SealedKey;
 }
 
+declare const verified: unique symbol;
+/**
+ * Material whose seal the HSM has verified, or made just now. Only an Hsm gives it out, and answers and backups are made of
+ * nothing else: what a record holds may be anybody's who writes to the database.
+ */
+export type VerifiedMaterial = KeyMaterial & { readonly [verified]: true };
+
+export interface VerifiedKey extends KeyVersion {
+  readonly material: VerifiedMaterial;
+}
+
 /** A version of a key as the pool keeps it. */
 export interface KeyVersion {
   readonly material: KeyMaterial;
@@ -88,8 +99,8 @@ export interface KeyAttributes {
 }
 
 /** A soft-deleted key: the version that answers for it, and when. Seconds since 1970-01-01 UTC. */
-export interface DeletedKey {
-  readonly current: KeyVersion;
+export interface DeletedKey<Version extends KeyVersion = KeyVersion> {
+  readonly current: Version;
   readonly deletedAt: number;
   readonly purgeAt: number;
 }

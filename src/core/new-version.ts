@@ -3,12 +3,12 @@ import { ServiceError } from './errors.ts';
 import {
   type KeyAttributes,
   type KeyIdentity,
-  type KeyMaterial,
   type KeyName,
   type KeyOperation,
   type KeyOrigin,
-  type KeyVersion,
   type KeyVersionId,
+  type VerifiedKey,
+  type VerifiedMaterial,
 } from './key.ts';
 import { type ReleasePolicy } from './release-policy.ts';
 import { type Clock, type KeyReader, type KeyWriter } from './ports.ts';
@@ -61,15 +61,16 @@ export function createVersionMaker({ keys, pool, clock, newVersionId }: NewVersi
   return async function addVersion(
     name: KeyName,
     wanted: NewVersion,
-    make: (identity: KeyIdentity) => Promise<KeyMaterial>,
+    make: (identity: KeyIdentity) => Promise<VerifiedMaterial>,
     change: AuditedChange,
     onlyAfter?: KeyVersionId,
-  ): Promise<KeyVersion | undefined> {
+  ): Promise<VerifiedKey | undefined> {
     const { origin, operations, tags, attributes, releasePolicy } = wanted;
     const exportable = releasePolicy !== undefined;
     if (exportable && operations.includes('import')) throw exportableExchangeKey();
     // Asked before the HSM does anything, so that a refused name costs nothing; the store decides again when it writes.
-    if ((await keys.findDeletedKey(name)) !== undefined) throw keyIsDeleted(name);
+    const deleted = await keys.findDeletedKey(name);
+    if (deleted !== undefined) throw keyIsDeleted(deleted.current.material.identity.name);
     const version = newVersionId();
     change.note({ keyName: name, keyVersion: version });
     const material = await make({
@@ -82,7 +83,7 @@ export function createVersionMaker({ keys, pool, clock, newVersionId }: NewVersi
       ...(releasePolicy !== undefined && { releasePolicy }),
     });
     const now = Math.floor(clock.now().getTime() / 1000);
-    const made: KeyVersion = {
+    const made: VerifiedKey = {
       material,
       attributes: changeAttributes(
         { enabled: true, created: now, updated: now },
@@ -90,8 +91,15 @@ export function createVersionMaker({ keys, pool, clock, newVersionId }: NewVersi
       ),
       tags,
     };
-    return (await keys.insertVersion(made, change, onlyAfter)) ? made : undefined;
+    const spelling = await keys.insertVersion(made, change, onlyAfter);
+    return spelling && spelled(made, spelling);
   };
+}
+
+/** The name as the key's creator wrote it, however this version's maker did: a seal doesn't tell the two apart. */
+function spelled(version: VerifiedKey, name: KeyName): VerifiedKey {
+  const { material } = version;
+  return { ...version, material: { ...material, identity: { ...material.identity, name } } };
 }
 
 /** What is absent stays as it is. */

@@ -18,6 +18,7 @@ import {
   type KeyName,
   type KeyVersion,
   type KeyVersionId,
+  type VerifiedKey,
 } from './key.ts';
 import { type HeldPolicy } from './held-policy.ts';
 import { type Principal } from './principal.ts';
@@ -35,50 +36,54 @@ export interface PageRequest {
   readonly limit: number;
 }
 
-/** Keys that are not deleted, and the deleted ones apart. Names are found without regard to case. */
-export interface KeyReader {
+/**
+ * Keys that are not deleted, and the deleted ones apart. Names are found without regard to case. `Found` is what is read one
+ * by one; lists show nothing of a key's material.
+ */
+export interface KeyReader<Found extends KeyVersion = KeyVersion> {
   /** Without a version: the newest enabled one, or the newest where none is enabled. */
-  findKey(name: KeyName, version?: KeyVersionId): Promise<KeyVersion | undefined>;
+  findKey(name: KeyName, version?: KeyVersionId): Promise<Found | undefined>;
   /** One entry a key, its answering version, by name. */
   listKeys(page: PageRequest): Promise<Page<KeyVersion>>;
   /** Oldest first; empty for a name that isn't there. */
   listVersions(name: KeyName, page: PageRequest): Promise<Page<KeyVersion>>;
-  findDeletedKey(name: KeyName): Promise<DeletedKey | undefined>;
+  findDeletedKey(name: KeyName): Promise<DeletedKey<Found> | undefined>;
   listDeletedKeys(page: PageRequest): Promise<Page<DeletedKey>>;
 }
 
-export interface VersionEdit {
+export interface VersionEdit<Edited extends KeyVersion, Material = Edited['material']> {
   /**
-   * Makes new material of what the version has. The HSM is asked here, while no transaction is open and no lock is held;
+   * Makes of the version's material what is to be stored and answered, verified. The HSM is asked here, while no transaction is open and no lock is held;
    * it is asked again where the material has changed meanwhile.
    */
-  readonly reseal?: ((material: KeyMaterial) => Promise<KeyMaterial>) | undefined;
+  readonly reseal: (material: KeyMaterial) => Promise<Material>;
   /** Gives the version back changed. It sees it locked, and so can't wait for anything; `material` is what is to be stored. */
-  readonly apply: (current: KeyVersion, material: KeyMaterial) => KeyVersion;
+  readonly apply: (current: KeyVersion, material: Material) => Edited;
 }
 
 /** Changes of keys; each commits in one transaction with its audit record. */
 export interface KeyWriter {
   /**
-   * Adds a version to the key of that name, or makes the key. False, and nothing is written, where `onlyAfter` is named
-   * and isn't the newest version any more.
+   * Adds a version to the key of that name, or makes the key.
+   * @returns the key's name as its creator wrote it; undefined, and nothing is written, where `onlyAfter` is named and isn't
+   * the newest version any more
    * @throws ServiceError KeyIsDeleted
    */
   insertVersion(
     version: KeyVersion,
     change: AuditedChange,
     onlyAfter?: KeyVersionId,
-  ): Promise<boolean>;
+  ): Promise<KeyName | undefined>;
   /**
    * Changes one version (the newest where none is named). Undefined where there is no such version.
    * @throws ServiceError Overloaded where others went on changing what was being resealed
    */
-  updateVersion(
+  updateVersion<Edited extends KeyVersion>(
     name: KeyName,
     version: KeyVersionId | undefined,
-    edit: VersionEdit,
+    edit: VersionEdit<Edited>,
     change: AuditedChange,
-  ): Promise<KeyVersion | undefined>;
+  ): Promise<Edited | undefined>;
   /** Soft-deletes all versions. Undefined where there is no such key. */
   deleteKey(
     name: KeyName,
@@ -116,12 +121,12 @@ export interface RotationStore {
 }
 
 /** A key with everything that belongs to it, as a backup holds it. */
-export interface WholeKey {
+export interface WholeKey<Version extends KeyVersion = KeyVersion> {
   readonly name: KeyName;
   readonly rotationPolicy?: RotationPolicy;
   /** Oldest first. */
   readonly versions: readonly {
-    readonly version: KeyVersion;
+    readonly version: Version;
     /** AES-GCM encryptions, at least as many as were made. */
     readonly encryptions: number;
   }[];
@@ -136,16 +141,16 @@ export interface KeyArchive {
 }
 
 /** What a backup blob holds. */
-export interface BackupContents {
+export interface BackupContents<Version extends KeyVersion = KeyVersion> {
   /** Which form of contents it is. */
   readonly format: unknown;
-  readonly key: WholeKey;
+  readonly key: WholeKey<Version>;
 }
 
 /** Puts what a backup holds under a key of 64 bytes (authenticated encryption), as a base64url text, and takes it out again. */
 export interface BlobProtector {
   /** @throws ServiceError Overloaded where too many wait */
-  protect(key: Uint8Array, contents: BackupContents): Promise<string>;
+  protect(key: Uint8Array, contents: BackupContents<VerifiedKey>): Promise<string>;
   /**
    * Undefined for what wasn't made with this key, or was altered since, be it in one bit.
    * @param blob the text in ASCII

@@ -5,7 +5,7 @@ import {
   RELEASE_WRAPS,
   type ReleaseWrap,
 } from './key-egress.ts';
-import { type KeyVersion } from './key.ts';
+import { type VerifiedKey } from './key.ts';
 import { type KeyReference, type Noter } from './crypto-service.ts';
 import { keyNotFound } from './key-service.ts';
 import { type KeyReader } from './ports.ts';
@@ -37,7 +37,7 @@ export interface ReleaseRequest {
 }
 
 export interface Release {
-  readonly key: KeyVersion;
+  readonly key: VerifiedKey;
   readonly wrap: ReleaseWrap;
   readonly recipient: AttestedEnvironment['recipient'];
   /** The environment's RSA key encrypts a one-time key, that wraps the key. */
@@ -46,7 +46,7 @@ export interface Release {
 
 export interface ReleaseServiceParts {
   readonly hsm: KeyEgress;
-  readonly keys: Pick<KeyReader, 'findKey'>;
+  readonly keys: Pick<KeyReader<VerifiedKey>, 'findKey'>;
   readonly attestation: AttestationVerifier;
   /** The authorities that this pool trusts; any that a policy names where absent. */
   readonly authorities?: readonly string[];
@@ -73,7 +73,7 @@ export function createReleaseService(parts: ReleaseServiceParts) {
       const key = await keys.findKey(reference.name, reference.version);
       if (key === undefined) throw keyNotFound(reference.name, reference.version);
       const { identity } = key.material;
-      note({ keyVersion: identity.version });
+      note({ keyName: identity.name, keyVersion: identity.version });
       if (!key.attributes.enabled)
         throw new ServiceError(
           'KeyDisabled',

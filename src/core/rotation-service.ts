@@ -1,7 +1,7 @@
 import { type AuditedChange } from './audit.ts';
 import { type Hsm } from './hsm.ts';
 import { type KeyEgress } from './key-egress.ts';
-import { type KeyName, type KeyVersion } from './key.ts';
+import { type KeyName, type VerifiedKey } from './key.ts';
 import { keyNotFound } from './key-service.ts';
 import { type VersionMaker } from './new-version.ts';
 import { type Clock, type RotatingKey, type RotationStore } from './ports.ts';
@@ -19,6 +19,12 @@ export interface RotationServiceParts {
   readonly clock: Clock;
 }
 
+/** A key's name as its creator wrote it, and its policy; undefined where it has none. */
+interface KeyPolicy {
+  readonly name: KeyName;
+  readonly policy: RotationPolicy | undefined;
+}
+
 export type RotationService = ReturnType<typeof createRotationService>;
 
 /** New versions of keys, when asked for and when due. Who may ask is decided before. */
@@ -30,10 +36,11 @@ export function createRotationService({ hsm, rotations, addVersion, clock }: Rot
     { newest, policy }: RotatingKey,
     change: AuditedChange,
     isScheduled: boolean,
-  ): Promise<KeyVersion | undefined> {
+  ): Promise<VerifiedKey | undefined> {
     const { identity, spec } = newest.material;
     // What an altered record says, such as a laxer policy of release, must not come under a good seal by this way.
     await hsm.requireIntact(newest.material);
+    change.note({ keyName: identity.name });
     return addVersion(
       identity.name,
       {
@@ -52,7 +59,7 @@ export function createRotationService({ hsm, rotations, addVersion, clock }: Rot
 
   return {
     /** Makes a new version now; a policy isn't needed for it. @throws ServiceError KeyNotFound */
-    async rotate(name: KeyName, change: AuditedChange): Promise<KeyVersion> {
+    async rotate(name: KeyName, change: AuditedChange): Promise<VerifiedKey> {
       const key = await rotations.findRotatingKey(name);
       if (key === undefined) throw keyNotFound(name);
       const made = await successor(key, change, false);
@@ -63,11 +70,11 @@ export function createRotationService({ hsm, rotations, addVersion, clock }: Rot
     /** Makes the version that is due; undefined where another process, or somebody by hand, has made it meanwhile. */
     rotateDue: (key: RotatingKey, change: AuditedChange) => successor(key, change, true),
 
-    /** Undefined for a key that has no policy. @throws ServiceError KeyNotFound */
-    async getPolicy(name: KeyName): Promise<RotationPolicy | undefined> {
+    /** @throws ServiceError KeyNotFound */
+    async getPolicy(name: KeyName): Promise<KeyPolicy> {
       const key = await rotations.findRotatingKey(name);
       if (key === undefined) throw keyNotFound(name);
-      return key.policy;
+      return { name: key.newest.material.identity.name, policy: key.policy };
     },
 
     /** A blank policy takes the present one away. @throws ServiceError BadParameter, KeyNotFound */
@@ -75,14 +82,14 @@ export function createRotationService({ hsm, rotations, addVersion, clock }: Rot
       name: KeyName,
       request: RequestedRotationPolicy,
       change: AuditedChange,
-    ): Promise<RotationPolicy | undefined> {
+    ): Promise<KeyPolicy> {
       const now = seconds();
       const parsed = parseRotationPolicy(request, now);
-      const before = await this.getPolicy(name);
+      const { name: spelling, policy: before } = await this.getPolicy(name);
       const policy = parsed && { ...parsed, created: before?.created ?? now, updated: now };
-      change.note({ keyName: name, change: { before, after: policy } });
+      change.note({ keyName: spelling, change: { before, after: policy } });
       if (!(await rotations.putPolicy(name, policy, change))) throw keyNotFound(name);
-      return policy;
+      return { name: spelling, policy };
     },
   };
 }

@@ -3,7 +3,7 @@ import { type AuditedChange } from './audit.ts';
 import { ServiceError } from './errors.ts';
 import { type Hsm } from './hsm.ts';
 import { type KeyEgress } from './key-egress.ts';
-import { type KeyMaterial, type KeyVersionId, parseKeyName } from './key.ts';
+import { type KeyMaterial, type KeyVersionId, parseKeyName, type VerifiedMaterial } from './key.ts';
 import { type ChangeFeed, type Clock, type SigningKey, type SigningKeyStore } from './ports.ts';
 
 const NAME = parseKeyName('directory-signing');
@@ -51,18 +51,22 @@ const LOOK_AGAIN_AFTER_MS = 1_000;
 const PUBLISHED_BEFORE_USE_MS = 10 * 60_000;
 const DAY_MS = 86_400_000;
 
+interface IntactKey extends SigningKey {
+  readonly material: VerifiedMaterial;
+}
+
 /** The keys that sign the directory's tokens: made and used inside the HSM, and sealed like the pool's keys. */
 export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   const { hsm, store, poolId, newVersionId, clock, steadyMs, onBroken } = parts;
-  let known: readonly SigningKey[] = [];
+  let known: readonly IntactKey[] = [];
   let readAt = Number.NEGATIVE_INFINITY;
-  let reading: Promise<readonly SigningKey[]> | undefined;
+  let reading: Promise<readonly IntactKey[]> | undefined;
   let isStale = false;
   parts.feed.subscribe((change) => {
     if (change === 'everything' || change.topic === 'signing-key') isStale = true;
   });
 
-  async function keys(sought?: string): Promise<readonly SigningKey[]> {
+  async function keys(sought?: string): Promise<readonly IntactKey[]> {
     const isKnown = sought === undefined || known.some(({ material }) => idOf(material) === sought);
     const limit = isKnown ? REFRESH_AFTER_MS : LOOK_AGAIN_AFTER_MS;
     if (known.length > 0 && !isStale && steadyMs() - readAt <= limit) return known;
@@ -74,25 +78,26 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   }
 
   /** Whoever writes to the database must not be believed as a signer: only what the HSM has sealed is. */
-  async function read(): Promise<readonly SigningKey[]> {
+  async function read(): Promise<readonly IntactKey[]> {
     // What changes meanwhile is read again.
     isStale = false;
-    const intact: SigningKey[] = [];
-    for (const key of await store.listSigningKeys())
-      if (await isIntact(key.material)) intact.push(key);
-      else onBroken(idOf(key.material));
+    const intact: IntactKey[] = [];
+    for (const key of await store.listSigningKeys()) {
+      const material = await intactMaterial(key.material);
+      if (material === undefined) onBroken(idOf(key.material));
+      else intact.push({ ...key, material });
+    }
     known = intact;
     readAt = steadyMs();
     return known;
   }
 
-  async function isIntact(material: KeyMaterial): Promise<boolean> {
-    if (material.identity.name !== NAME) return false;
+  async function intactMaterial(material: KeyMaterial): Promise<VerifiedMaterial | undefined> {
+    if (material.identity.name !== NAME) return undefined;
     try {
-      await hsm.requireIntact(material);
-      return true;
+      return await hsm.requireIntact(material);
     } catch (error) {
-      if (error instanceof ServiceError && error.code === 'KeyIntegrityViolation') return false;
+      if (error instanceof ServiceError && error.code === 'KeyIntegrityViolation') return undefined;
       throw error;
     }
   }

@@ -2,19 +2,28 @@ import { createHash } from 'node:crypto';
 import { type AuditedChange } from './audit.ts';
 import { AuditDraft } from './audit-draft.ts';
 import { type Hsm } from './hsm.ts';
-import { type KeyMaterial, type KeyName, type KeyVersionId, type PublicKey } from './key.ts';
+import { type KeyEgress } from './key-egress.ts';
+import {
+  type KeyMaterial,
+  type KeyName,
+  type KeyVersionId,
+  type PublicKey,
+  type VerifiedMaterial,
+} from './key.ts';
 import { type Clock } from './ports.ts';
 
 /** `root` certifies the others, which sign what their names say. */
 export type StatementKeyPurpose = 'root' | 'release' | 'attestation' | 'audit';
 type SigningPurpose = Exclude<StatementKeyPurpose, 'root'>;
 
-interface StatementKey {
+interface StatementKey<Material extends KeyMaterial = KeyMaterial> {
   readonly purpose: StatementKeyPurpose;
-  readonly material: KeyMaterial;
+  readonly material: Material;
   /** DER. */
   readonly certificate: Uint8Array;
 }
+
+type IntactKey = StatementKey<VerifiedMaterial>;
 
 export interface StatementKeyStore {
   /** The one of that version, or the newest of that purpose. */
@@ -40,8 +49,12 @@ export interface CertificateRequest {
 export interface Certificates {
   /** X.509 v3 (RFC 5280), DER. */
   make(request: CertificateRequest): Promise<Uint8Array>;
-  /** Undefined for a certificate of another key than this. */
-  expiryOf(certificate: Uint8Array, publicKey: PublicKey): Date | undefined;
+  /** Undefined for a certificate of another key than this, or one that `issuer` has not signed. */
+  expiryOf(
+    certificate: Uint8Array,
+    publicKey: PublicKey,
+    issuer: PublicKey | undefined,
+  ): Date | undefined;
 }
 
 /** Signs statements; the chain is DER, the signer's certificate first and the root last. */
@@ -61,7 +74,7 @@ export interface StatementKeys {
 }
 
 export interface StatementKeysParts {
-  readonly hsm: Hsm;
+  readonly hsm: Hsm & Pick<KeyEgress, 'requireIntact'>;
   readonly store: StatementKeyStore;
   readonly certificates: Certificates;
   readonly pool: { readonly id: string; readonly name: string };
@@ -98,14 +111,14 @@ interface Held {
 export function createStatementKeys(parts: StatementKeysParts): StatementKeys {
   const { hsm, store, certificates, pool, newVersionId, newGuid, clock } = parts;
   const held = new Map<SigningPurpose, Held>();
-  const materials = new Map<string, KeyMaterial>();
+  const materials = new Map<string, VerifiedMaterial>();
   const underWay = new Map<SigningPurpose, Promise<StatementSigner>>();
 
   function rs256(material: KeyMaterial, bytes: Uint8Array): Promise<Uint8Array> {
     return hsm.sign(material, 'RS256', createHash('sha256').update(bytes).digest());
   }
 
-  async function make(purpose: StatementKeyPurpose, issuer?: StatementKey): Promise<void> {
+  async function make(purpose: StatementKeyPurpose, issuer?: IntactKey): Promise<void> {
     const material = await hsm.generateKey(
       {
         pool: pool.id,
@@ -136,26 +149,33 @@ export function createStatementKeys(parts: StatementKeysParts): StatementKeys {
     await store.insertStatementKey({ purpose, material, certificate }, change);
   }
 
-  /** Undefined for a key that is not there, or whose certificate ends soon. */
-  async function find(purpose: StatementKeyPurpose): Promise<StatementKey | undefined> {
+  /**
+   * Undefined for a key that is not there, or whose certificate ends soon. The certificate isn't sealed: it must be of the
+   * sealed key, by the pool's own root.
+   */
+  async function find(
+    purpose: StatementKeyPurpose,
+    issuer?: IntactKey,
+  ): Promise<IntactKey | undefined> {
     const found = await store.findStatementKey(purpose);
     if (found === undefined) return undefined;
-    const { certificate, material } = found;
-    const expiry = material.publicKey && certificates.expiryOf(certificate, material.publicKey);
+    const { certificate } = found;
+    const material = await hsm.requireIntact(found.material);
+    const { publicKey } = material;
+    const expiry =
+      publicKey &&
+      certificates.expiryOf(certificate, publicKey, (issuer?.material ?? material).publicKey);
     if (expiry === undefined)
-      throw new Error(`the certificate of the ${purpose} key belongs to another key`);
+      throw new Error(`the certificate of the ${purpose} key belongs to another key, or issuer`);
     const isGood = expiry.getTime() - clock.now().getTime() > RENEW_BEFORE_MS;
-    return isGood ? found : undefined;
+    return isGood ? { ...found, material } : undefined;
   }
 
-  async function ensure(
-    purpose: StatementKeyPurpose,
-    issuer?: StatementKey,
-  ): Promise<StatementKey> {
-    const found = await find(purpose);
+  async function ensure(purpose: StatementKeyPurpose, issuer?: IntactKey): Promise<IntactKey> {
+    const found = await find(purpose, issuer);
     if (found !== undefined) return found;
     await make(purpose, issuer);
-    const made = await find(purpose);
+    const made = await find(purpose, issuer);
     if (made === undefined) throw new Error(`there is no good ${purpose} key`);
     return made;
   }
@@ -172,9 +192,11 @@ export function createStatementKeys(parts: StatementKeysParts): StatementKeys {
   async function materialOf(purpose: SigningPurpose, version: string) {
     const known = materials.get(version);
     if (known !== undefined) return known;
-    const found = (await store.findStatementKey(purpose, version))?.material;
-    if (found !== undefined && materials.size < MATERIALS_LIMIT) materials.set(version, found);
-    return found;
+    const found = await store.findStatementKey(purpose, version);
+    if (found === undefined) return undefined;
+    const material = await hsm.requireIntact(found.material);
+    if (materials.size < MATERIALS_LIMIT) materials.set(version, material);
+    return material;
   }
 
   return {

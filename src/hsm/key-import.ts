@@ -2,8 +2,9 @@ import { type ITemplate, type Key, type Session } from 'graphene-pk11';
 import { AES_SIZES, type Curve, RSA_SIZES } from '../core/algorithms.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type KeyIdentity, type KeyMaterial, type KeySpec, type PublicKey } from '../core/key.ts';
+import { parseImportedKey } from '../core/key-import.ts';
 import { parsePublicExponent } from '../core/key-spec.ts';
-import { type PlainKey } from '../core/plain-key.ts';
+import { type PlainKey, wipe } from '../core/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
 import { faultOf } from './errors.ts';
 import {
@@ -13,9 +14,11 @@ import {
   wrap,
 } from './key-generation.ts';
 import { AES_ECB, KEY_WRAP_PADDED, rsaOaep, SIGNING } from './mechanisms.ts';
+import { readPkcs8 } from './pkcs8.ts';
 import { readBytes } from './read-bytes.ts';
 import {
   curveOf,
+  dataKey,
   importedMac,
   importedPrivate,
   loadedPublic,
@@ -69,7 +72,7 @@ const TRANSFER_LIMIT_BYTES = 16_384;
  * @param exchangeKey the RSA private key for which it was wrapped; `modulusBytes` long
  */
 export async function importTransferred(
-  context: GenerationContext,
+  context: GenerationContext & { readonly isSoftware: boolean },
   identity: KeyIdentity,
   exchangeKey: Key,
   modulusBytes: number,
@@ -108,9 +111,28 @@ export async function importTransferred(
             isPair(session, object, spec, candidate),
           );
     requirePair(session, object, spec, publicKey);
+    if (context.isSoftware) await requireConsistent(open(dataKey()), spec, publicKey);
     return { spec, publicKey, blob: await wrap(context, object) };
   } finally {
     for (const key of opened) key.destroy();
+  }
+}
+
+/**
+ * A trial doesn't tell all of a key: RSA signs by the numbers of CRT, so that a private exponent that isn't theirs goes
+ * unnoticed. The numbers are checked as those of a JWK are, where the module keeps its keys in this process's memory anyway.
+ * @throws ServiceError BadParameter
+ */
+async function requireConsistent(
+  readable: Key,
+  spec: PairSpec,
+  publicKey: PublicKey,
+): Promise<void> {
+  const bytes = readBytes(readable, 'value');
+  try {
+    wipe(await parseImportedKey(readPkcs8(bytes, spec, publicKey)));
+  } finally {
+    bytes.fill(0);
   }
 }
 

@@ -4,7 +4,7 @@ import { ServiceError } from '../core/errors.ts';
 import { type Hsm, type HsmFeatures, type KeyImporter, type RootSecrets } from '../core/hsm.ts';
 import { type KeyEgress } from '../core/key-egress.ts';
 import { type KeyInspector } from '../core/key-inspection.ts';
-import { type KeyIdentity, type KeyMaterial } from '../core/key.ts';
+import { type KeyIdentity, type KeyMaterial, type VerifiedMaterial } from '../core/key.ts';
 import { packBytes } from '../core/packed-bytes.ts';
 import { type Capabilities } from './capabilities.ts';
 import { partFor } from './ciphers.ts';
@@ -253,7 +253,10 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       }
     },
 
-    requireIntact: (key) => attempt((on) => on.loaded.verify(key), true),
+    async requireIntact(key) {
+      await attempt((on) => on.loaded.verify(key), true);
+      return key as VerifiedMaterial;
+    },
 
     async wrapForRelease(material, recipient, wrap) {
       await hsm.requireIntact(material);
@@ -295,7 +298,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   };
   return hsm;
 
-  function sealNew(identity: KeyIdentity, made: ImportedKey): Promise<KeyMaterial> {
+  function sealNew(identity: KeyIdentity, made: ImportedKey): Promise<VerifiedMaterial> {
     const { spec, publicKey, blob, macBlob } = made;
     return seal(
       { identity, spec, ...(publicKey !== undefined && { publicKey }) },
@@ -309,7 +312,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   async function seal(
     key: Omit<KeyMaterial, 'sealed'>,
     blobs: Pick<KeyMaterial['sealed'], 'blob' | 'macBlob'>,
-  ): Promise<KeyMaterial> {
+  ): Promise<VerifiedMaterial> {
     const { identity, spec, publicKey } = key;
     const bound = { identity, spec, ...(publicKey !== undefined && { publicKey }) };
     return attempt(async (on) => {
@@ -317,7 +320,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       return {
         ...bound,
         sealed: { ...unsealed, seal: packBytes(await on.mac(sealedBytes(bound, unsealed))) },
-      };
+      } as KeyMaterial as VerifiedMaterial;
     }, true);
   }
 }

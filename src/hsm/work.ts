@@ -135,7 +135,7 @@ const WORK = {
     expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
   ): Promise<ImportedKey> {
     return importTransferred(
-      generationAt(site, rootKeys),
+      { ...generationAt(site, rootKeys), isSoftware: site.isSoftware },
       identity,
       exchangeKey,
       modulusBytes,

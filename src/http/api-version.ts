@@ -66,13 +66,23 @@ const NEWEST = names.at(-1) ?? '';
 const NEWEST_STABLE = names.filter((name) => !name.includes('preview')).at(-1) ?? '';
 
 /**
- * Some of Microsoft's own clients send no version, so none means the newest that is stable. A date after the newest known
+ * Some of Microsoft's own clients send no version: they may ask for what the newest stable one has, and their answers stay
+ * as they were before dated versions added to them.
+ */
+const NONE: ApiVersion = {
+  name: NEWEST_STABLE,
+  has: (feature) =>
+    feature !== 'symmetricKeySize' && (known.get(NEWEST_STABLE)?.has(feature) ?? false),
+};
+
+/**
+ * A date after the newest known
  * one is answered as that: the next release of a library must not fail for its version alone.
  * @throws ServiceError UnsupportedApiVersion
  */
 export function parseApiVersion(value: unknown): ApiVersion {
-  const name = value === undefined ? NEWEST_STABLE : value;
-  const found = typeof name === 'string' ? (known.get(name) ?? later(name)) : undefined;
+  if (value === undefined) return NONE;
+  const found = typeof value === 'string' ? (known.get(value) ?? later(value)) : undefined;
   if (found !== undefined) return found;
   const named =
     typeof value === 'string' ? value.slice(0, 40).replace(/[^\w.-]/g, '?') : 'repeated';

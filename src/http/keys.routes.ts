@@ -86,9 +86,12 @@ export function addKeyRoutes(
     key: keyNameOf,
     query: PAGE,
     handler: async ({ params, query, context }) => {
+      const page = await keys.listVersions(params.name, query);
+      const name = page.items[0]?.material.identity.name ?? params.name;
+      context.audit.note({ keyName: name });
       return presentPage(
-        await keys.listVersions(params.name, query),
-        `https://${context.host.authority}/keys/${params.name}/versions`,
+        page,
+        `https://${context.host.authority}/keys/${name}/versions`,
         { maxresults: query.limit },
         (version) => presentKeyItem(version, presenting(context), 'version'),
       );
@@ -105,7 +108,8 @@ export function addKeyRoutes(
     key: keyNameOf,
     handler: async ({ params, context }) => {
       const version = await keys.get(params.name, params.version);
-      context.audit.note({ keyVersion: version.material.identity.version });
+      const { identity } = version.material;
+      context.audit.note({ keyName: identity.name, keyVersion: identity.version });
       return presentKey(version, presenting(context));
     },
   });
@@ -148,7 +152,11 @@ export function addKeyRoutes(
     params: keyOf,
     scope: keyScopeOf,
     key: keyNameOf,
-    handler: async ({ params }) => ({ value: await backups.backup(params.name) }),
+    handler: async ({ params, context }) => ({
+      value: await backups.backup(params.name, (notes) => {
+        context.audit.note(notes);
+      }),
+    }),
   });
 
   route(router, services, {
@@ -188,7 +196,9 @@ export function addKeyRoutes(
     scope: keyScopeOf,
     key: keyNameOf,
     handler: async ({ params, context }) => {
-      return presentDeletedKey(await keys.getDeleted(params.name), presenting(context));
+      const deleted = await keys.getDeleted(params.name);
+      context.audit.note({ keyName: deleted.current.material.identity.name });
+      return presentDeletedKey(deleted, presenting(context));
     },
   });
 

@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { type DeletedKey, type KeyMaterial, type KeyVersion } from '../core/key.ts';
+import {
+  type DeletedKey,
+  type KeyMaterial,
+  type KeyVersion,
+  type VerifiedKey,
+  type VerifiedMaterial,
+} from '../core/key.ts';
 import { FIRST_DATE, LAST_DATE } from '../core/key-date.ts';
 import { JWK_MEMBERS } from '../core/key-import.ts';
 import { type PoolRules } from '../core/new-version.ts';
@@ -176,7 +182,7 @@ export function keyId(origin: string, { identity }: KeyMaterial): string {
 }
 
 /** KeyBundle. Members in alphabetical order, as the live service sends them. */
-export function presentKey(version: KeyVersion, presenting: Presenting) {
+export function presentKey(version: VerifiedKey, presenting: Presenting) {
   return {
     attributes: presentAttributes(version, presenting),
     key: presentJsonWebKey(version.material, presenting.origin),
@@ -202,7 +208,7 @@ export function presentKeyItem(
 }
 
 /** DeletedKeyBundle. */
-export function presentDeletedKey(deleted: DeletedKey, presenting: Presenting) {
+export function presentDeletedKey(deleted: DeletedKey<VerifiedKey>, presenting: Presenting) {
   return { ...presentKey(deleted.current, presenting), ...presentDeletion(deleted, presenting) };
 }
 
@@ -252,7 +258,7 @@ function presentTags({ tags }: KeyVersion) {
   return Object.keys(tags).length === 0 ? {} : { tags };
 }
 
-export function presentJsonWebKey(material: KeyMaterial, origin: string) {
+export function presentJsonWebKey(material: VerifiedMaterial, origin: string) {
   const { publicKey, spec, identity } = material;
   return {
     ...(spec.keyType === 'EC-HSM' && { crv: spec.curve }),

@@ -32,11 +32,11 @@ export function addRotationRoutes(
     path: '/keys/:name/rotationpolicy',
     operation: 'KeyRotationPolicyGet',
     action: action('keys/read/action'),
-    handler: async ({ params, context }) =>
-      presentRotationPolicy(
-        policyId(presenting(context).origin, params.name),
-        await rotation.getPolicy(params.name),
-      ),
+    handler: async ({ params, context }) => {
+      const { name, policy } = await rotation.getPolicy(params.name);
+      context.audit.note({ keyName: name });
+      return presentRotationPolicy(policyId(presenting(context).origin, name), policy);
+    },
   });
 
   route(router, services, {
@@ -46,10 +46,9 @@ export function addRotationRoutes(
     operation: 'KeyRotationPolicySet',
     action: action('keys/write/action'),
     body: RotationPolicyRequest,
-    handler: async ({ params, body, context }) =>
-      presentRotationPolicy(
-        policyId(presenting(context).origin, params.name),
-        await rotation.putPolicy(params.name, body, context.audit),
-      ),
+    handler: async ({ params, body, context }) => {
+      const { name, policy } = await rotation.putPolicy(params.name, body, context.audit);
+      return presentRotationPolicy(policyId(presenting(context).origin, name), policy);
+    },
   });
 }

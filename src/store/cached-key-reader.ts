@@ -7,8 +7,12 @@ import { halvesOf } from './key-rows.ts';
  * Remembers key versions that are asked for by name, until the key changes. One entry a name.
  * @param limitBytes of all that is remembered, as far as it can be told
  */
-export function cacheKeys(reader: KeyReader, feed: ChangeFeed, limitBytes: number): KeyReader {
-  const cache = new CoherentCache<Map<string, KeyVersion>>(
+export function cacheKeys<Found extends KeyVersion>(
+  reader: KeyReader<Found>,
+  feed: ChangeFeed,
+  limitBytes: number,
+): KeyReader<Found> {
+  const cache = new CoherentCache<Map<string, Found>>(
     feed,
     limitBytes,
     ({ topic, id }) => (topic === 'key' ? { key: id } : undefined),
@@ -19,7 +23,7 @@ export function cacheKeys(reader: KeyReader, feed: ChangeFeed, limitBytes: numbe
     async findKey(name, version) {
       const key = name.toLowerCase();
       const wanted = version ?? '';
-      let direct: KeyVersion | undefined;
+      let direct: Found | undefined;
       const held = await cache.get(key, async () => {
         direct = await reader.findKey(name, version);
         return direct && new Map([[wanted, direct]]);

@@ -1,4 +1,5 @@
 import { ServiceError } from '../core/errors.ts';
+import { type KeyName } from '../core/key.ts';
 import { keyIsDeleted } from '../core/new-version.ts';
 import { type KeyArchive } from '../core/ports.ts';
 import { changing, reading, type StoreContext } from './database.ts';
@@ -77,8 +78,10 @@ export function createKeyArchive(context: StoreContext): KeyArchive {
             .returning('name')
             .executeTakeFirst();
           if (inserted === undefined) {
-            if (isDeleted(await lockKey(trx, poolId, name))) throw keyIsDeleted(name);
-            throw new ServiceError('KeyExists', `A key named ${name} exists already.`);
+            const present = await lockKey(trx, poolId, name);
+            const spelling = (present?.name ?? name) as KeyName;
+            if (isDeleted(present)) throw keyIsDeleted(spelling);
+            throw new ServiceError('KeyExists', `A key named ${spelling} exists already.`);
           }
           // One statement each: the order in which they are written is the order of the versions.
           for (const { version, encryptions } of versions) {

@@ -35,36 +35,31 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
   return {
     async insertVersion(version, change, onlyAfter) {
       const { name, version: id } = version.material.identity;
-      const inserted = await changing(context, change, told(name), async (trx) => {
+      return changing(context, change, told(name), async (trx) => {
         const isNew = onlyAfter === undefined && (await insertKey(trx, name, id));
+        let spelling = name;
         if (!isNew) {
-          const key = await lockKey(trx, poolId, name);
-          if (isDeleted(key)) throw keyIsDeleted(name);
+          const key = await lockNamed(trx, name, change);
+          spelling = key?.name ?? name;
+          if (isDeleted(key)) throw keyIsDeleted(spelling);
           if (onlyAfter !== undefined && (await newestVersion(trx, poolId, name)) !== onlyAfter)
             return undefined;
         }
         await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
         // The only version of a new key is current already, and there can't be a rotation policy yet.
-        if (isNew) return true;
+        if (isNew) return name;
         await chooseCurrent(trx, poolId, name);
         await reschedule(trx, poolId, name);
-        return true;
+        return spelling;
       });
-      return inserted === true;
     },
 
     async updateVersion(name, version, edit, change) {
-      const { reseal } = edit;
-      if (reseal === undefined)
-        return changing(context, change, told(name), async (trx) => {
-          const current = await lockVersion(trx, name, version);
-          return current && store(trx, current, edit.apply(current, current.material));
-        });
       return resealing.take(name.toLowerCase(), async () => {
         for (let tries = 0; tries < RESEAL_TRIES; tries += 1) {
           const before = await reading(context, (db) => findVersion(db, name, version));
           if (before === undefined) return undefined;
-          const material = await reseal(before.material);
+          const material = await edit.reseal(before.material);
           const race = { isLost: false };
           const updated = await changing(context, change, told(name), async (trx) => {
             const current = await lockVersion(trx, name, version);
@@ -82,7 +77,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
 
     deleteKey: (name, { deletedAt, purgeAt }, change) =>
       changing(context, change, told(name), async (trx) => {
-        const key = await lockKey(trx, poolId, name);
+        const key = await lockNamed(trx, name, change);
         if (key === undefined || isDeleted(key)) return undefined;
         await trx
           .updateTable('key')
@@ -95,7 +90,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
 
     recoverKey: (name, change) =>
       changing(context, change, told(name), async (trx) => {
-        const key = await lockKey(trx, poolId, name);
+        const key = await lockNamed(trx, name, change);
         if (key === undefined || !isDeleted(key)) return undefined;
         await trx
           .updateTable('key')
@@ -108,7 +103,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
 
     async purgeKey(name, change) {
       const purged = await removing(change, async (trx) => {
-        const key = await lockKey(trx, poolId, name);
+        const key = await lockNamed(trx, name, change);
         if (!isDeleted(key)) return undefined;
         // Processes learn of protection when they start; it may be younger, and from its commit on nothing is purged.
         const pool = await trx
@@ -142,6 +137,13 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
       }),
   };
 
+  /** The trail knows a key by the name that its creator wrote. */
+  async function lockNamed(trx: Trx, name: KeyName, change: AuditedChange) {
+    const key = await lockKey(trx, poolId, name);
+    if (key !== undefined) change.note({ keyName: key.name });
+    return key && { ...key, name: key.name as KeyName };
+  }
+
   /** The newest where none is named; undefined also where the key is deleted. */
   async function findVersion(
     db: Kysely<Tables>,
@@ -166,7 +168,11 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
     return findVersion(trx, name, version);
   }
 
-  async function store(trx: Trx, current: KeyVersion, edited: KeyVersion): Promise<KeyVersion> {
+  async function store<Edited extends KeyVersion>(
+    trx: Trx,
+    current: KeyVersion,
+    edited: Edited,
+  ): Promise<Edited> {
     const { name, version } = current.material.identity;
     await trx
       .updateTable('key_version')

@@ -1,9 +1,8 @@
-import { randomUUID, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, randomUUID, sign, X509Certificate } from 'node:crypto';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { compactVerify, decodeProtectedHeader } from 'jose';
 import { createCertificates } from '../../src/attestation/certificates.ts';
 import { newVersionId } from '../../src/compose.ts';
-import { type Hsm } from '../../src/core/hsm.ts';
 import { createStatementKeys, type StatementKeys } from '../../src/core/statement-keys.ts';
 import { createRsaHsm } from '../support/fakes/rsa-hsm.ts';
 import { createStatementKeyStore } from '../support/fakes/statement-key-store.ts';
@@ -11,7 +10,7 @@ import { createStatementKeyStore } from '../support/fakes/statement-key-store.ts
 const DAY_MS = 86_400_000;
 const POOL = { id: '5f7a0000-0000-4000-8000-000000000001', name: 'main' };
 
-let hsm: Hsm;
+let hsm: ReturnType<typeof createRsaHsm>;
 let store: ReturnType<typeof createStatementKeyStore>;
 let now: number;
 beforeEach(() => {
@@ -121,8 +120,41 @@ describe('a signer of statements', () => {
       ...store.keys.filter(({ purpose }) => purpose === 'root'),
       { ...release, purpose: 'attestation', material: renamed },
     ];
-    const signer = await start().signer('attestation');
-    await expect(signer.sign({})).rejects.toMatchObject({ code: 'KeyIntegrityViolation' });
+    await expect(start().signer('attestation')).rejects.toMatchObject({
+      code: 'KeyIntegrityViolation',
+    });
+  });
+
+  test('is not used with a certificate that another root than the pool’s has signed', async () => {
+    await start().signer('release');
+    const [root, release] = store.keys;
+    if (root === undefined || release === undefined) throw new Error('no keys');
+    const { publicKey } = release.material;
+    const { publicKey: otherKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { n = '', e = '' } = otherKey.export({ format: 'jwk' });
+    const other = { n: Buffer.from(n, 'base64url'), e: Buffer.from(e, 'base64url') };
+    const made = {
+      poolId: POOL.id,
+      now: new Date(now),
+      sign: (bytes: Uint8Array) => Promise.resolve(sign('sha256', bytes, privateKey)),
+    };
+    const certificates = createCertificates();
+    const foreignRoot = await certificates.make({
+      ...made,
+      commonName: 'root',
+      publicKey: { keyType: 'RSA-HSM', ...other },
+    });
+    if (publicKey?.keyType !== 'RSA-HSM') throw new Error('no RSA key');
+    const foreignLeaf = await certificates.make({
+      ...made,
+      commonName: 'leaf',
+      publicKey,
+      issuer: foreignRoot,
+    });
+    store.keys[1] = { ...release, certificate: foreignLeaf };
+    await expect(start().signer('release')).rejects.toThrow('belongs to another key, or issuer');
+    store.keys[0] = { ...root, certificate: foreignRoot };
+    await expect(start().signer('release')).rejects.toThrow('belongs to another key, or issuer');
   });
 
   test('that could not be made is made by the next who asks', async () => {

@@ -217,6 +217,36 @@ describe('a key from another HSM (CKM_RSA_AES_KEY_WRAP)', () => {
     ).rejects.toMatchObject({ code: 'BadParameter' });
   });
 
+  test('an RSA key with a wrong number, or an EC key with another point, is refused', async () => {
+    const rsa = outsideRsa(2048);
+    const ec = outsideEc('P-256');
+    const flipped = (bytes: Buffer, number: Buffer) => {
+      const at = bytes.indexOf(number) + number.length - 2;
+      const altered = Buffer.from(bytes);
+      altered.writeUInt8(altered.readUInt8(at) ^ 4, at);
+      return altered;
+    };
+    const number = ({ jwk }: OutsideKey, name: string) => Buffer.from(jwk[name] ?? '', 'base64url');
+    for (const name of ['n', 'd', 'p', 'q', 'dp', 'dq', 'qi'])
+      await expect(
+        hsm.importTransferred(
+          identity(),
+          exchange,
+          wrapForTransfer(exchangePublic, flipped(pkcs8(rsa), number(rsa, name))),
+          { keyType: 'RSA-HSM' },
+        ),
+      ).rejects.toMatchObject({ code: 'BadParameter' });
+    for (const name of ['d', 'x', 'y'])
+      await expect(
+        hsm.importTransferred(
+          identity(),
+          exchange,
+          wrapForTransfer(exchangePublic, flipped(pkcs8(ec), number(ec, name))),
+          { keyType: 'EC-HSM' },
+        ),
+      ).rejects.toMatchObject({ code: 'BadParameter' });
+  });
+
   test('a key exchange key neither decrypts nor signs in the HSM', async () => {
     await expect(
       hsm.decrypt(exchange, 'RSA-OAEP', { value: randomBytes(256) }, {}),

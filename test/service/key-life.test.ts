@@ -50,6 +50,10 @@ async function made(name: string, body: object): Promise<Bundle> {
   return answer.json<Bundle>();
 }
 
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await delay(250);
+}
+
 describe('import', () => {
   test('a JWK becomes a key that signs for its old public key, and shows no private member', async () => {
     const outside = outsideEc('P-384');
@@ -520,9 +524,6 @@ describe('what is due by itself, in a service of two processes', () => {
   afterAll(() => database.end());
 
   /** Tries until it is so, or the test's time is up. */
-  async function until(isSo: () => Promise<boolean>): Promise<void> {
-    while (!(await isSo())) await delay(250);
-  }
   const versionsOf = async (name: string) =>
     (await call('GET', `/keys/${name}/versions`)).json<{ value: unknown[] }>().value.length;
   const eventsOf = async (operation: string) =>
@@ -574,3 +575,139 @@ function byokFor(name: string, version = '0'.repeat(32)): string {
     }),
   ).toString('base64url');
 }
+
+describe('a record whose public half somebody has altered in the database', () => {
+  let database: pg.Client;
+  beforeAll(async () => {
+    database = new pg.Client({ connectionString: await ownerUrl(folder) });
+    await database.connect();
+  });
+  afterAll(async () => {
+    await database.end();
+  });
+
+  /** Puts another number in the place of a public one, and gives back what puts it right again. */
+  async function alter(
+    name: string,
+    column: 'public_1' | 'public_2',
+  ): Promise<() => Promise<void>> {
+    const where = 'where name_key = $1';
+    const { rows } = await database.query<Record<string, Buffer>>(
+      `select ${column} from key_version ${where}`,
+      [name],
+    );
+    const right = rows[0]?.[column] ?? Buffer.alloc(0);
+    const wrong = Buffer.from(right);
+    wrong.writeUInt8(wrong.readUInt8(wrong.length - 1) ^ 2, wrong.length - 1);
+    const put = async (value: Buffer) => {
+      await database.query(`update key_version set ${column} = $2 ${where}`, [name, value]);
+      // What the feed says of a change, so that no process goes by what it remembers.
+      await database.query(
+        `select pg_notify('strongroom_change', json_build_object('poolId', id, 'topic', 'key', 'id', $1::text)::text) from pool`,
+        [name],
+      );
+    };
+    await put(wrong);
+    return () => put(right);
+  }
+
+  const refused = [500, 'KeyIntegrityViolation'];
+  async function outcome(method: string, path: string, body?: unknown) {
+    const answer = await call(method, path, body);
+    return [answer.status, answer.json<Partial<Problem>>().error?.code];
+  }
+
+  test.each([
+    ['RSA-HSM', 'public_1'],
+    ['RSA-HSM', 'public_2'],
+    ['EC-HSM', 'public_1'],
+    ['EC-HSM', 'public_2'],
+  ] as const)(
+    'of %s (%s) is in no answer and no backup, and nothing is done',
+    async (kty, column) => {
+      const name = `altered-${kty}-${column}`.toLowerCase().replace('_', '-');
+      const { key } = await made(name, { kty });
+      const version = (key['kid'] ?? '').split('/').at(-1) ?? '';
+      const before = await call('GET', `/keys/${name}`);
+      const repair = await alter(name, column);
+      const algorithm = kty === 'EC-HSM' ? 'ES256' : 'RS256';
+      const digest = Buffer.alloc(32, 1).toString('base64url');
+      await until(async () => (await call('GET', `/keys/${name}`)).status !== 200);
+      for (const [method, path, body] of [
+        ['GET', `/keys/${name}`],
+        ['GET', `/keys/${name}/${version}`],
+        ['GET', `/keys/${name}/attestation`],
+        ['PATCH', `/keys/${name}`, { tags: { a: 'b' } }],
+        ['PATCH', `/keys/${name}/${version}`, { attributes: { enabled: false } }],
+        ['PATCH', `/keys/${name}`, { key_ops: ['sign'] }],
+        ['POST', `/keys/${name}/backup`],
+        ['POST', `/keys/${name}/rotate`],
+        ['POST', `/keys/${name}/sign`, { alg: algorithm, value: digest }],
+        ['POST', `/keys/${name}/verify`, { alg: algorithm, digest, value: digest }],
+        ['DELETE', `/keys/${name}`],
+      ] as const)
+        expect([path, ...(await outcome(method, path, body))]).toEqual([path, ...refused]);
+      // Lists show no half of a key.
+      const versions = await call('GET', `/keys/${name}/versions`);
+      expect([versions.status, versions.json<{ value: object[] }>().value]).toEqual([
+        200,
+        [expect.not.objectContaining({ key: expect.anything() as unknown })],
+      ]);
+      await repair();
+      await until(async () => (await call('GET', `/keys/${name}`)).status === 200);
+      expect((await call('GET', `/keys/${name}`)).json()).toEqual(before.json());
+
+      expect((await call('DELETE', `/keys/${name}`)).status).toBe(200);
+      const repairDeleted = await alter(name, column);
+      expect(await outcome('GET', `/deletedkeys/${name}`)).toEqual(refused);
+      expect(await outcome('POST', `/deletedkeys/${name}/recover`)).toEqual(refused);
+      await repairDeleted();
+      const recovered = await call('POST', `/deletedkeys/${name}/recover`);
+      expect(recovered.json<Bundle>().key).toEqual(before.json<Bundle>().key);
+    },
+  );
+});
+
+describe('a key’s name', () => {
+  test('is spelled as its creator wrote it, however it is asked for', async () => {
+    const value = Buffer.alloc(32, 7).toString('base64url');
+    await made('CaseTwo', { kty: 'oct' });
+    const answers = [
+      await call('POST', '/keys/casetwo/create', { kty: 'oct' }),
+      await call('PUT', '/keys/CASETWO', { key: { kty: 'oct', k: value } }),
+      await call('POST', '/keys/caseTWO/rotate'),
+      await call('GET', '/keys/casetwo'),
+      await call('GET', '/keys/casetwo/versions?maxresults=1'),
+      await call('PATCH', '/keys/casetwo', { tags: { a: 'b' } }),
+      await call('POST', '/keys/casetwo/wrapkey', { alg: 'A256KW', value }),
+      await call('GET', '/keys/casetwo/rotationpolicy'),
+      await call('PUT', '/keys/casetwo/rotationpolicy', {
+        lifetimeActions: [{ trigger: { timeAfterCreate: 'P90D' }, action: { type: 'Rotate' } }],
+      }),
+      await call('GET', '/keys/casetwo/attestation'),
+    ];
+    const backup = (await call('POST', '/keys/casetwo/backup')).json<object>();
+    answers.push(await call('POST', '/keys/restore', backup));
+    answers.push(await call('DELETE', '/keys/CASETWO'), await call('GET', '/deletedkeys/casetwo'));
+    answers.push(await call('POST', '/keys/casetwo/create', { kty: 'oct' }));
+    answers.push(await call('POST', '/deletedkeys/casetwo/recover'));
+    await call('DELETE', '/keys/casetwo');
+    await call('DELETE', '/deletedkeys/casetwo');
+    answers.push(await call('POST', '/keys/restore', backup));
+    expect(answers.map(({ status }) => status)).toEqual([
+      ...Array.from({ length: 10 }, () => 200),
+      409,
+      ...[200, 200, 409, 200, 200],
+    ]);
+    for (const { text } of answers) {
+      expect(text).toMatch(/CaseTwo/);
+      expect(text).not.toMatch(/casetwo|CASETWO|caseTWO/);
+    }
+    const events = await call('GET', '/audit/events?keyName=casetwo&maxresults=100');
+    const named = events
+      .json<{ value: { keyName: string; outcome: string }[] }>()
+      .value.filter(({ outcome }) => outcome === 'success')
+      .map(({ keyName }) => keyName);
+    expect(new Set(named)).toEqual(new Set(['CaseTwo']));
+  });
+});

@@ -6,6 +6,7 @@ import { createKeyReader } from '../../src/store/key-reader.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
 import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
 import {
+  asItIs,
   makePool,
   newChange,
   newVersion,
@@ -125,6 +126,7 @@ describe('while the feed is coherent', () => {
       name,
       undefined,
       {
+        reseal: asItIs,
         apply: (current) => ({
           ...current,
           attributes: { ...current.attributes, enabled: false },
@@ -173,7 +175,7 @@ describe('while the feed is coherent', () => {
         await writer.updateVersion(
           name,
           undefined,
-          { apply: (old) => ({ ...old, tags: { changed: 'yes' } }) },
+          { reseal: asItIs, apply: (old) => ({ ...old, tags: { changed: 'yes' } }) },
           newChange(),
         );
       };

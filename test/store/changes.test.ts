@@ -8,6 +8,7 @@ import { createKeyReader } from '../../src/store/key-reader.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
 import { createRoleStore } from '../../src/store/role-store.ts';
 import {
+  asItIs,
   eventsOf,
   makePool,
   newChange,
@@ -78,7 +79,7 @@ const steps = {
     stores.keys.updateVersion(
       name,
       undefined,
-      { apply: (current) => ({ ...current, tags: { updated: 'yes' } }) },
+      { reseal: asItIs, apply: (current) => ({ ...current, tags: { updated: 'yes' } }) },
       change,
     ),
   deleteKey: (change) => stores.keys.deleteKey(name, dates, change),
@@ -189,11 +190,12 @@ test.each<[StepName, StepName[]]>([
 
 const failure = new Error('it does not work');
 const same = (current: KeyVersion) => current;
-test.each<[string, VersionEdit]>([
+test.each<[string, VersionEdit<KeyVersion>]>([
   ['A reseal', { reseal: () => Promise.reject(failure), apply: same }],
   [
     'An edit',
     {
+      reseal: asItIs,
       apply: () => {
         throw failure;
       },
@@ -214,6 +216,7 @@ test('the record says what was noted while the change was made', async () => {
     name,
     undefined,
     {
+      reseal: asItIs,
       apply: (current) => {
         draft.note({ keyName: name, change: { after: { tags: {} } } });
         return current;

@@ -8,6 +8,7 @@ import { createKeyWriter } from '../../src/store/key-writer.ts';
 import { protectFromPurge } from '../../src/store/pool-store.ts';
 import { createRoleStore } from '../../src/store/role-store.ts';
 import {
+  asItIs,
   eventsOf,
   makePool,
   nameOf,
@@ -44,7 +45,10 @@ async function setEnabled({ material }: KeyVersion, enabled: boolean) {
   return keys.updateVersion(
     key,
     version,
-    { apply: (current) => ({ ...current, attributes: { ...current.attributes, enabled } }) },
+    {
+      reseal: asItIs,
+      apply: (current) => ({ ...current, attributes: { ...current.attributes, enabled } }),
+    },
     newChange(),
   );
 }
@@ -151,7 +155,7 @@ describe('a name', () => {
     const elsewhere = processOf(db, await makePool(db));
     const others = { ...createKeyReader(elsewhere), ...createKeyWriter(elsewhere) };
     const page = { limit: 10 };
-    const same = { apply: (current: KeyVersion) => current };
+    const same = { reseal: asItIs, apply: (current: KeyVersion) => current };
     expect([
       await others.findKey(name),
       await others.findKey(name, version.material.identity.version),
@@ -248,7 +252,7 @@ describe('updating', () => {
     const updated = await keys.updateVersion(
       name,
       undefined,
-      { apply: (current) => ({ ...current, tags: { seen: 'yes' } }) },
+      { reseal: asItIs, apply: (current) => ({ ...current, tags: { seen: 'yes' } }) },
       newChange(),
     );
     expect(updated && versionOf(updated)).toBe(versionOf(newest));
@@ -305,7 +309,7 @@ describe('a deleted key', () => {
   });
 
   test('can be neither updated nor deleted again', async () => {
-    const same = { apply: (current: KeyVersion) => current };
+    const same = { reseal: asItIs, apply: (current: KeyVersion) => current };
     expect([
       await keys.updateVersion(name, undefined, same, newChange()),
       await keys.deleteKey(name, { deletedAt: 1, purgeAt: 2 }, newChange()),

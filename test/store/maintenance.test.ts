@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
-  type KeyMaterial,
+  type VerifiedMaterial,
   type KeyName,
   parseKeyName,
   parseKeyVersionId,
@@ -14,6 +14,7 @@ import { createKeyWriter } from '../../src/store/key-writer.ts';
 import { createRotationStore } from '../../src/store/rotation-store.ts';
 import { FakeClock } from '../support/fakes/clock.ts';
 import {
+  asItIs,
   type Db,
   eventsOf,
   makePool,
@@ -44,10 +45,11 @@ function startProcess(
   const errors: unknown[] = [];
   const rotation = createRotationService({
     hsm: {
-      requireIntact: () => Promise.resolve(),
-      generateKey: async (identity, spec): Promise<KeyMaterial> => {
+      requireIntact: (material) => Promise.resolve(material as VerifiedMaterial),
+      generateKey: async (identity, spec) => {
         await generate?.();
-        return { ...newVersion(pool.id, identity.name).material, identity, spec };
+        const { material } = newVersion(pool.id, identity.name);
+        return { ...material, identity, spec } as VerifiedMaterial;
       },
     },
     rotations,
@@ -248,7 +250,10 @@ describe('rotation', () => {
       one.keys.updateVersion(
         disabled,
         undefined,
-        { apply: (current) => ({ ...current, attributes: { ...current.attributes, enabled } }) },
+        {
+          reseal: asItIs,
+          apply: (current) => ({ ...current, attributes: { ...current.attributes, enabled } }),
+        },
         newChange(),
       );
     await set(false);
@@ -315,7 +320,10 @@ describe('notice of a key that is to be renewed', () => {
       one.keys.updateVersion(
         name,
         undefined,
-        { apply: (current) => ({ ...current, attributes: { ...current.attributes, ...changed } }) },
+        {
+          reseal: asItIs,
+          apply: (current) => ({ ...current, attributes: { ...current.attributes, ...changed } }),
+        },
         newChange(),
       );
     await edit({ updated: clock.seconds });

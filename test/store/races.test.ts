@@ -10,6 +10,7 @@ import { createKeyWriter } from '../../src/store/key-writer.ts';
 import { createPeopleStore } from '../../src/store/people-store.ts';
 import { createRoleStore } from '../../src/store/role-store.ts';
 import {
+  asItIs,
   type Db,
   eventsOf,
   makePool,
@@ -81,7 +82,10 @@ describe('two processes', () => {
         (index % 2 === 0 ? one : other).keys.updateVersion(
           name,
           undefined,
-          { apply: (current) => ({ ...current, tags: { ...current.tags, [index]: '' } }) },
+          {
+            reseal: asItIs,
+            apply: (current) => ({ ...current, tags: { ...current.tags, [index]: '' } }),
+          },
           newChange(),
         ),
       ),
@@ -128,6 +132,7 @@ describe('two processes', () => {
           name,
           versions[index % 4]?.material.identity.version,
           {
+            reseal: asItIs,
             apply: (current) => ({
               ...current,
               attributes: { ...current.attributes, enabled: Math.random() < 0.5 },

@@ -12,7 +12,11 @@ import { promisify } from 'node:util';
 import { ServiceError } from '../../../src/core/errors.ts';
 import { type Hsm } from '../../../src/core/hsm.ts';
 import { type KeyEgress } from '../../../src/core/key-egress.ts';
-import { type KeyIdentity, type KeyMaterial } from '../../../src/core/key.ts';
+import {
+  type KeyIdentity,
+  type KeyMaterial,
+  type VerifiedMaterial,
+} from '../../../src/core/key.ts';
 import { packBytes, type PackedBytes } from '../../../src/core/packed-bytes.ts';
 
 const generate = promisify(generateKeyPair);
@@ -47,7 +51,7 @@ export function createRsaHsm(): Hsm & Pick<KeyEgress, 'requireIntact'> {
           e: Buffer.from(e, 'base64url'),
         },
         sealed: { rootGeneration: 1, blob, seal: sealOf(identity, blob) },
-      };
+      } as KeyMaterial as VerifiedMaterial;
     },
 
     async sign(key, algorithm, digest) {
@@ -72,7 +76,7 @@ export function createRsaHsm(): Hsm & Pick<KeyEgress, 'requireIntact'> {
     requireIntact: (key) =>
       new Promise((resolve) => {
         open(key);
-        resolve();
+        resolve(key as VerifiedMaterial);
       }),
     reseal: cannot,
     encrypt: cannot,
