@@ -1,7 +1,7 @@
 import { type AuditRecord } from './audit.ts';
+import { storableTextOf } from './storable-text.ts';
 
-/** What JSON can say and Postgres' jsonb can't hold: U+0000 and halves of surrogate pairs. As text, and escaped in JSON. */
-const UNSTORABLE = /\0|\p{Cs}/gu;
+/** What jsonb can't hold, as JSON.stringify writes it. */
 const MAYBE_UNSTORABLE = /\\u(?:0000|d[89a-f])/;
 /** Of a change as JSON, in characters: the largest that a request can bring, before and after, is a quarter of it. */
 const CHANGE_LIMIT = 2 * 1024 * 1024;
@@ -46,7 +46,7 @@ export function toStandIn(record: AuditRecord): AuditRecord {
 function clean(record: AuditRecord, change: object): AuditRecord {
   let isReplaced = false as boolean;
   const cleanText = (text: string) => {
-    const cleaned = text.replace(UNSTORABLE, '\uFFFD');
+    const cleaned = storableTextOf(text);
     if (cleaned !== text) isReplaced = true;
     return cleaned;
   };

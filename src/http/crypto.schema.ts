@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { base64urlBytes } from './base64url.ts';
+import { text } from './text.ts';
 
 const optionalBytes = base64urlBytes.nullish().transform((value) => value ?? undefined);
 
 /** KeyOperationsParameters: encrypt, decrypt, wrapkey, unwrapkey. */
 export const CipherRequest = z.object({
-  alg: z.string().max(64),
+  alg: text(64),
   value: base64urlBytes,
   iv: optionalBytes,
   aad: optionalBytes,
@@ -21,11 +22,11 @@ const mlDsa = {
 };
 
 function absent(message: string) {
-  return z
-    .unknown()
-    .refine((value) => value === undefined || value === null, message)
-    .optional();
+  return z.null(message).optional();
 }
+
+/** As long as a body may be. */
+const BASE64URL_LIMIT = 256 * 1024;
 
 /** The names of newer versions may leave these out, for ML-DSA keys. */
 const needed = {
@@ -37,15 +38,15 @@ const needed = {
 
 export const SignRequest = z.object({
   ...mlDsa,
-  alg: z.string(needed).max(64),
+  alg: text(64, needed),
   value: base64urlBytes,
 });
 
 /** `digest` is what was signed, `value` the signature. */
 export const VerifyRequest = z.object({
   ...mlDsa,
-  alg: z.string(needed).max(64),
-  digest: z.string(needed).pipe(base64urlBytes),
+  alg: text(64, needed),
+  digest: text(BASE64URL_LIMIT, needed).pipe(base64urlBytes),
   value: base64urlBytes,
 });
 

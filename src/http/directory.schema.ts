@@ -7,14 +7,15 @@ import {
 } from '../core/directory.ts';
 import { presentCertificate } from './credentials.schema.ts';
 import { displayName } from './display-name.ts';
+import { text } from './text.ts';
 
 export const CreateApplicationRequest = z.object({
   displayName: displayName.min(1),
   // Better refused than passed over: a client that sends one takes it for registered.
   keyCredentials: z.array(z.unknown()).max(0, 'are added by PATCH once it is there').nullish(),
 });
-export const CreateServicePrincipalRequest = z.object({ appId: z.string().max(64) });
-export const RemovePasswordRequest = z.object({ keyId: z.string().max(64) });
+export const CreateServicePrincipalRequest = z.object({ appId: text(64) });
+export const RemovePasswordRequest = z.object({ keyId: text(64) });
 const date = z.iso.datetime({ offset: true }).nullish();
 export const AddPasswordRequest = z.object({
   passwordCredential: z

@@ -1,7 +1,6 @@
-import { z } from 'zod';
+import { text } from './text.ts';
 
-/** Shown to people and written to logs: no control characters, no unpaired surrogates. */
-export const displayName = z
-  .string()
-  .max(256)
-  .regex(/^[^\p{Cc}\p{Cs}]*$/u, { message: 'must not hold control characters' });
+/** Shown to people and written to logs: no control characters. */
+export const displayName = text(256).regex(/^\P{Cc}*$/u, {
+  message: 'must not hold control characters',
+});

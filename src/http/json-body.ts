@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import express, { type Request, type Response } from 'express';
 import { ServiceError } from '../core/errors.ts';
+import { isAllStorable, NOT_STORABLE } from '../core/storable-text.ts';
 
 /** A request's body as it was parsed; undefined where there is none. */
 export type BodyReader = (req: Request, res: Response) => Promise<unknown>;
@@ -29,8 +30,14 @@ export function createJsonReader(limit: number): BodyReader {
     } finally {
       rawBodies.get(req)?.fill(0);
     }
-    return req.body as unknown;
+    return storable(req.body);
   };
+}
+
+/** @throws ServiceError BadParameter, whichever member it is in: one that nobody reads must not be the way in */
+function storable(value: unknown): unknown {
+  if (isAllStorable(value)) return value;
+  throw new ServiceError('BadParameter', `Each text of the body ${NOT_STORABLE}.`);
 }
 
 const rawBodies = new WeakMap<object, Buffer>();
@@ -84,7 +91,9 @@ function parsePlain(chunks: readonly Buffer[]): unknown {
 export function parseJson(bytes: Buffer): unknown {
   try {
     const text = bytes.toString().replace(BYTE_ORDER_MARK, '');
-    return text === '' ? {} : (JSON.parse(text) as unknown);
+    const value = text === '' ? {} : (JSON.parse(text) as unknown);
+    // Bytes that aren't UTF-8 have been replaced, and JSON has no bare U+0000: what can't be stored comes as an escape.
+    return text.includes('\\u') ? storable(value) : value;
   } catch (cause) {
     // Its message repeats a part of the text.
     if (cause instanceof SyntaxError)

@@ -12,6 +12,7 @@ import { type PoolRules } from '../core/new-version.ts';
 import { base64urlBytes, base64urlText, toBase64url } from './base64url.ts';
 import { apiVersionOf, type RequestContext } from './context.ts';
 import { optional } from './optional.ts';
+import { text } from './text.ts';
 
 const DATE_RANGE =
   'it must be a date between 0001-01-01 and 9999-12-31, in whole seconds since 1970-01-01 UTC';
@@ -47,10 +48,10 @@ const tags = optional(
     'it must be an object whose members are texts',
   ),
 );
-const operations = optional(z.array(z.string()).max(16));
+const operations = optional(z.array(text(64)).max(16));
 const ReleasePolicy = z
   .object({
-    contentType: optional(z.string().max(256)),
+    contentType: optional(text(256)),
     data: base64urlBytes,
     immutable: optional(z.boolean()),
   })
@@ -62,11 +63,11 @@ export const CreateKeyRequest = z
   .object({
     // First: who asks for an external key names no type, and is told of the former.
     attributes,
-    kty: optional(z.string()),
-    alg: optional(z.string().max(64)),
+    kty: optional(text(64)),
+    alg: optional(text(64)),
     key_size: optional(z.int()),
     public_exponent: optional(z.number()),
-    crv: optional(z.string()),
+    crv: optional(text(64)),
     key_ops: operations,
     tags,
     release_policy: releasePolicy,
@@ -90,9 +91,9 @@ export const ImportKeyRequest = z
   .object({
     attributes,
     key: z.object({
-      kty: z.string().max(16),
-      crv: optional(z.string().max(16)),
-      alg: optional(z.string().max(64)),
+      kty: text(16),
+      crv: optional(text(16)),
+      alg: optional(text(64)),
       key_ops: operations,
       key_hsm: bytes,
       ...(Object.fromEntries(JWK_MEMBERS.map((name) => [name, bytes])) as Record<

@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { type Page, type PageRequest } from '../core/ports.ts';
+import { text } from './text.ts';
 
 /** maxresults and $skiptoken; a page has `limit` items unless the caller asks for fewer. */
 export function pageQuery(limit: number) {
   return z
     .object({
       maxresults: z.coerce.number().int().min(1).max(limit).optional(),
-      $skiptoken: z.string().max(1024).optional(),
+      $skiptoken: text(1024).optional(),
     })
     .transform(({ maxresults, $skiptoken }): PageRequest => ({
       limit: maxresults ?? limit,

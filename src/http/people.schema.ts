@@ -49,7 +49,7 @@ export const CreateGroupRequest = z
 
 const REFERENCE = /\/(?:directoryObjects|users|servicePrincipals|groups)\/([^/]+)$/;
 /** `{ "@odata.id": "https://host/v1.0/directoryObjects/{id}" }`; the host doesn't matter. */
-export const MemberReference = z.object({ '@odata.id': z.string().max(1024) }).transform((body) => {
+export const MemberReference = z.object({ '@odata.id': text(1024) }).transform((body) => {
   return parseGuid('The object id in @odata.id', REFERENCE.exec(body['@odata.id'])?.[1] ?? '');
 });
 

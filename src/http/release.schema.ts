@@ -8,17 +8,14 @@ import {
   presentReleasePolicy,
 } from './keys.schema.ts';
 import { type Presenting } from './keys.schema.ts';
+import { optional } from './optional.ts';
+import { text } from './text.ts';
 
-const optionalText = (limit: number) =>
-  z
-    .string()
-    .max(limit)
-    .nullish()
-    .transform((value) => value ?? undefined);
+const optionalText = (limit: number) => optional(text(limit));
 
 /** KeyReleaseParameters; `target` is the attestation token. */
 export const ReleaseRequest = z.object({
-  target: z.string().min(1).max(131_072),
+  target: text(131_072).min(1),
   nonce: optionalText(1024),
   enc: optionalText(64),
 });

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { type RotationPolicy } from '../core/rotation.ts';
 import { optional } from './optional.ts';
+import { text } from './text.ts';
 
-const duration = optional(z.string().max(32));
+const duration = optional(text(32));
 
 /** KeyRotationPolicy. */
 export const RotationPolicyRequest = z
@@ -12,7 +13,7 @@ export const RotationPolicyRequest = z
         .array(
           z.object({
             trigger: z.object({ timeAfterCreate: duration, timeBeforeExpiry: duration }),
-            action: z.object({ type: z.string().max(16) }),
+            action: z.object({ type: text(16) }),
           }),
         )
         .max(2),

@@ -1,10 +1,11 @@
-import { type Router } from 'express';
+import { type RequestHandler, type Router } from 'express';
 import { type z } from 'zod';
 import { type Action } from '../core/actions.ts';
 import { type AuthoredChange } from '../core/authored-change.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type Authorizer, type AuditTrail } from '../core/ports.ts';
 import { type Scope } from '../core/role.ts';
+import { isStorable, NOT_STORABLE } from '../core/storable-text.ts';
 import { type Tracing } from '../core/tracing.ts';
 import { parseApiVersion } from './api-version.ts';
 import { callerOf, contextOf, type RequestContext } from './context.ts';
@@ -61,10 +62,11 @@ export function route<Params, Query = undefined, Body = undefined>(
 ): void {
   const { method, action, operation } = definition;
   const { readBody = createJsonReader(BODY_LIMIT) } = definition;
-  router[method](definition.path as string[], async (req, res) => {
+  const handle: RequestHandler = async (req, res) => {
     const context = contextOf(res);
     const { audit } = context;
     audit.note({ operation, action });
+    requireReadable(req.url);
     context.apiVersion = parseApiVersion(req.query['api-version']);
     const params = definition.params(req.params as Record<string, string | undefined>);
     const scope = definition.scope(params);
@@ -88,7 +90,25 @@ export function route<Params, Query = undefined, Body = undefined>(
     if (!audit.isCommitted)
       await tracing.step('audit', () => services.trail.append(audit.finish({ status })));
     send(res, status, answer);
-  });
+  };
+  // What was declared stays with it: who lists the routes finds what each takes.
+  router[method](definition.path as string[], Object.assign(handle, { definition }));
+}
+
+/**
+ * What is percent-encoded in a path and a query is UTF-8 (RFC 3986 §2.5), and without U+0000.
+ * @throws ServiceError BadParameter
+ */
+function requireReadable(url: string): void {
+  if (!url.includes('%')) return;
+  let decoded: string;
+  try {
+    decoded = decodeURIComponent(url);
+  } catch (cause) {
+    throw new ServiceError('BadParameter', 'The URL is not percent-encoded correctly.', { cause });
+  }
+  if (!isStorable(decoded))
+    throw new ServiceError('BadParameter', `The decoded URL ${NOT_STORABLE}.`);
 }
 
 async function requireAllowed(

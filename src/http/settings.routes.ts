@@ -4,9 +4,10 @@ import { action } from '../core/actions.ts';
 import { type Setting } from '../core/setting.ts';
 import { type SettingService } from '../core/setting-service.ts';
 import { route, type RouteServices } from './route.ts';
+import { text } from './text.ts';
 
 /** Azure sends a string, whatever the setting's type is. */
-const UpdateSettingRequest = z.object({ value: z.string().max(16) });
+const UpdateSettingRequest = z.object({ value: text(16) });
 
 const pool = { scope: () => '/' as const, key: null };
 const named = {

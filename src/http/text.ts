@@ -1,9 +1,15 @@
 import { z } from 'zod';
+import { isStorable, NOT_STORABLE } from '../core/storable-text.ts';
 
-/** Text that Postgres can hold: at most `limit` characters, without U+0000. */
-export function text(limit: number) {
-  return z
-    .string()
-    .max(limit)
-    .regex(/^[^\0]*$/, { message: 'must not hold U+0000' });
+/**
+ * The one reader of texts that callers write: at most `limit` characters, and such as Postgres can hold. (A rule of
+ * eslint's keeps `z.string` out of the other files here.)
+ */
+export function text(limit: number, params?: Parameters<typeof z.string>[0]) {
+  return z.string(params).max(limit).refine(isStorable, { message: NOT_STORABLE });
+}
+
+/** Text of a form that has none but harmless characters, as long as a body may be. */
+export function textOf(isOfForm: (text: string) => boolean, message: string) {
+  return z.string().refine(isOfForm, { message });
 }

@@ -4,6 +4,7 @@ import {
   type JWTPayload,
   type ProtectedHeaderParameters,
 } from 'jose';
+import { isAllStorable } from '../core/storable-text.ts';
 
 /** Header members that would have a token choose its own key, or need understanding that isn't here (RFC 7515 §4.1). */
 const CHOOSES_KEY = ['jku', 'jwk', 'x5u', 'crit'];
@@ -28,13 +29,25 @@ export interface UnverifiedJwt {
   readonly claims: JWTPayload;
 }
 
-/** What a token says before anything of it is proved; undefined for what is no JWT. */
+/** Members that are texts wherever they are (RFC 7515 §4.1, RFC 7519 §4.1). */
+const TEXTS = ['alg', 'kid', 'x5t', 'x5t#S256', 'typ', 'iss', 'sub', 'jti'];
+
+/**
+ * What a token says before anything of it is proved; undefined for what is no JWT, or says in it what can't be stored:
+ * names in it become names in the trail and the directory.
+ */
 export function peek(token: string): UnverifiedJwt | undefined {
   try {
-    return { header: decodeProtectedHeader(token), claims: decodeJwt(token) };
+    const read = { header: decodeProtectedHeader(token), claims: decodeJwt(token) };
+    return [read.header, read.claims].every(isOrderly) ? read : undefined;
   } catch {
     return undefined;
   }
+}
+
+function isOrderly(part: Readonly<Record<string, unknown>>): boolean {
+  const isText = (name: string) => part[name] === undefined || typeof part[name] === 'string';
+  return TEXTS.every(isText) && isAllStorable(part);
 }
 
 export function choosesItsKey(header: object): boolean {

@@ -1,5 +1,6 @@
 import { ServiceError } from '../core/errors.ts';
 import { type Clock } from '../core/ports.ts';
+import { isAllStorable, NOT_STORABLE } from '../core/storable-text.ts';
 import { type AudienceCheck } from './audiences.ts';
 import { ASSERTION_TYPE } from './client-assertion.ts';
 import { type AuthenticateClient, type NamedClient, wrongClient } from './clients.ts';
@@ -111,6 +112,8 @@ function isBasic(authorization: string | undefined): boolean {
 
 /** One value of a field: one without a value counts as absent, one that comes twice is refused (RFC 6749 §3.2). */
 function readForm(form: Readonly<Record<string, unknown>>) {
+  if (!isAllStorable(form))
+    throw new Refusal(400, 'invalid_request', 900144, `Each field of the form ${NOT_STORABLE}.`);
   return (name: string): string | undefined => {
     const value = Object.hasOwn(form, name) ? form[name] : undefined;
     if (value === undefined || value === '') return undefined;

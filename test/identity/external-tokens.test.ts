@@ -193,6 +193,17 @@ describe('a token of Entra ID', () => {
     await expect(enter({ ...claims })).rejects.toMatchObject(refusal(message));
   });
 
+  test.each<[string, object]>([
+    ['in the name of its holder', { name: 'x\ud800' }],
+    ['in its subject', { sub: 'a\u0000b' }],
+    ['in a group', { groups: [GROUP, '\udc00'] }],
+    ['in a claim that nobody reads', { other: { deep: [{ '\u0000': 1 }] } }],
+    ['where a text belongs: a number as its issuer', { iss: 5 }],
+    ['where a text belongs: a list as its subject', { sub: ['x'] }],
+  ])('with what cannot be stored %s is refused', async (_what, claims) => {
+    await expect(enter({ ...v2, ...claims })).rejects.toMatchObject(refusal(/not valid/));
+  });
+
   test('whose groups are too many for it, or are no object ids, has none', async () => {
     const names = { _claim_names: { groups: 'src1' } };
     await expect(enter({ ...v2, groups: undefined, ...names })).resolves.toMatchObject({

@@ -309,6 +309,21 @@ describe('a refusal', () => {
   });
 
   test.each([
+    ['client_id', 'a\u0000b'],
+    ['client_secret', '\ud800'],
+    ['scope', '\udc00x'],
+    ['a field that nobody reads', '\u0000'],
+    ['\u0000', 'a name'],
+  ])('of a form with what cannot be stored (%j)', async (name, value) => {
+    const { status, body } = await request({ [name]: value });
+    expect([status, body['error'], body['error_codes']]).toEqual([
+      400,
+      'invalid_request',
+      [900144],
+    ]);
+  });
+
+  test.each([
     ['a broken escape', Buffer.from('%zz:%zz').toString('base64')],
     ['no colon', Buffer.from('client').toString('base64')],
     ['another alphabet', '!!!'],

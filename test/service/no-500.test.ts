@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import fc from 'fast-check';
 import { type Caller, fetchToken } from '../support/client.ts';
@@ -10,6 +11,8 @@ import {
   singleFaults,
 } from '../support/hostile-requests.ts';
 import { type KnownRoute, listRoutes } from '../support/routes.ts';
+import { textsOf } from '../support/schema-texts.ts';
+import { freePort } from '../support/free-port.ts';
 import {
   makeDataFolder,
   removeDataFolder,
@@ -27,9 +30,14 @@ let service: RunningService;
 let admin: Caller & { close(): void };
 let agent: Agent;
 let token: string;
+let metrics: string;
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder());
+  const port = await freePort();
+  service = await startService(await makeDataFolder(), {
+    STRONGROOM_METRICS_LISTEN: `127.0.0.1:${port}`,
+  });
+  metrics = `http://127.0.0.1:${port}/metrics`;
   admin = await signInAsAdministrator(service);
   await holdEveryRole(admin, service);
   const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
@@ -141,6 +149,48 @@ test.each(rowsOf(BODIED))(
   300_000,
 );
 
+test.each(rowsOf(ROUTES.filter(({ definition }) => definition?.body !== undefined)))(
+  'a text that cannot be stored is refused wherever it stands, with a record: %s %s',
+  async (method, path, { definition }) => {
+    const target = path
+      .replace(/:(?:name|key)\b/, 'aes')
+      .replace(/:version\b/, '0'.repeat(32))
+      .replace(/:\w+/g, randomUUID());
+    const since = new Date().toISOString();
+    const refused: unknown[] = [];
+    for (const { put } of textsOf(definition?.body))
+      for (const hostile of ['\ud800', '\udc00x', '\u0000']) {
+        const answer = await admin(method, target, put(hostile));
+        expect([answer.status, answer.text]).toEqual([
+          400,
+          expect.stringContaining('must be well-formed Unicode'),
+        ]);
+        refused.push(answer.headers['x-ms-request-id']);
+      }
+    const { value } = (
+      await admin('GET', `/audit/events?from=${since}&outcome=failure&maxresults=1000`)
+    ).json<{ value: { requestId: string; status: number }[] }>();
+    const recorded = value.filter(({ status }) => status === 400).map(({ requestId }) => requestId);
+    expect(recorded).toEqual(expect.arrayContaining(refused));
+  },
+  60_000,
+);
+
+test.each([
+  ['a query parameter', '/audit/events?operation=%00'],
+  ['one that nobody reads', '/keys?other=a%00b'],
+  ['a query of bytes that are no UTF-8', '/audit/events?keyName=%ED%A0%80'],
+  ['a path parameter', '/settings/a%00b'],
+  ['a path of bytes that are no UTF-8', '/settings/%ED%A0%80'],
+])('a text that cannot be stored is refused in %s, with a record', async (_place, path) => {
+  const answer = await admin('GET', path);
+  expect(answer.status).toBe(400);
+  const { value } = (await admin('GET', '/audit/events?outcome=failure&maxresults=50')).json<{
+    value: { requestId: string }[];
+  }>();
+  expect(value.map(({ requestId }) => requestId)).toContain(answer.headers['x-ms-request-id']);
+});
+
 // After the bodies: some of these delete the keys that bodies are sent to.
 test.each(rowsOf(ROUTES.filter(({ path }) => path !== READS_ALL)))(
   'no request makes a 500: %s %s',
@@ -149,6 +199,14 @@ test.each(rowsOf(ROUTES.filter(({ path }) => path !== READS_ALL)))(
   },
   300_000,
 );
+
+test('what a caller wrote has kept no record from the trail', async () => {
+  const counts = (await (await fetch(metrics)).text()).match(
+    /^strongroom_audit_records_lost_total.*$/gm,
+  );
+  expect(counts?.length).toBeGreaterThan(0);
+  expect(counts?.filter((line) => !line.endsWith(' 0'))).toEqual([]);
+});
 
 test('the service has met nothing that it did not expect, and works as before', async () => {
   const surprises = service
