@@ -24,6 +24,9 @@ import { type HeldPolicy } from './held-policy.ts';
 import { type Principal } from './principal.ts';
 import { type RotationPolicy } from './rotation.ts';
 import { type RoleAssignment, type RoleDefinition, type Scope } from './role.ts';
+import { type StateChange } from './state-change.ts';
+
+export { type StateChange } from './state-change.ts';
 
 /** A page of a list: `next` is the cursor of the page after it, absent on the last one. */
 export interface Page<T> {
@@ -319,12 +322,6 @@ export interface Clock {
 export interface PolicyReader {
   /** What these principals hold together: a caller and its groups. */
   policyOf(principalIds: readonly string[]): Promise<HeldPolicy>;
-}
-
-/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), or a setting. */
-export interface StateChange {
-  readonly topic: 'key' | 'assignment' | 'role' | 'directory' | 'setting' | 'signing-key';
-  readonly id: string;
 }
 
 /** Tells what other processes and this one have changed. */

@@ -1,22 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import { z } from 'zod';
 import { type ChangeFeed, type StateChange } from '../core/ports.ts';
-
-/** The one channel; payloads name their pool. */
-export const CHANNEL = 'strongroom_change';
+import { STATE_TOPICS } from '../core/state-change.ts';
+import { connectFeed, DeafFeedError, type FeedConnection } from './feed-connection.ts';
 
 const HEARTBEAT_EVERY_MS = 250;
 /** A feed that hasn't proved itself for so long isn't believed (revocation holds everywhere within a second). */
 const BELIEVED_FOR_MS = 1_000;
-const END_LIMIT_MS = 1_000;
 const RECONNECT_DELAY_MS = { first: 100, most: 2_000 };
 
-const Payload = z.object({
-  poolId: z.string(),
-  topic: z.enum(['key', 'assignment', 'role', 'directory', 'setting']),
-  id: z.string(),
-});
+const Addressed = z.object({ poolId: z.string() });
+const Payload = z.object({ topic: z.enum(STATE_TOPICS), id: z.string() });
 
 export interface ChangeFeedOptions {
   readonly url: string;
@@ -25,6 +19,8 @@ export interface ChangeFeedOptions {
 }
 
 export interface OpenChangeFeed extends ChangeFeed {
+  /** A sentence for the operator, where the feed can't work however long one waits. */
+  fault(): string | undefined;
   /** A change that this process has just committed. */
   tell(change: StateChange): void;
   close(): Promise<void>;
@@ -34,75 +30,66 @@ export interface OpenChangeFeed extends ChangeFeed {
  * This process's own changes come back too, and are told again: where the answer to its COMMIT was lost, that is the only
  * word of them.
  *
- * LISTEN on a connection of its own. A query's round trip on it delivers every notification committed before the query
- * began (PostgreSQL sends them before it is ready for the next query), so a heartbeat that began less than a second ago
- * and has come back proves that nothing older is missing.
+ * LISTEN on a connection of its own. A notification that another connection sent less than a second ago and that has come
+ * proves that nothing older is missing; that a question is answered on this one would prove nothing, since behind a pooler
+ * any server answers.
  */
 export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenChangeFeed> {
   const listeners: ((change: StateChange | 'everything') => void)[] = [];
   let provenAt = Number.NEGATIVE_INFINITY;
-  let client: pg.Client | undefined;
+  let connection: FeedConnection | undefined;
+  let fault: string | undefined;
   const state = { isClosed: false };
 
   const tell = (change: StateChange | 'everything') => {
     for (const listener of listeners) listener(change);
   };
 
-  async function connect(): Promise<pg.Client> {
-    const fresh = new pg.Client({
-      connectionString: options.url,
-      connectionTimeoutMillis: 5_000,
-      query_timeout: BELIEVED_FOR_MS,
-      keepAlive: true,
-      application_name: 'strongroom change feed',
+  const connect = () =>
+    connectFeed({
+      url: options.url,
+      limitMs: BELIEVED_FOR_MS,
+      onChange: (payload) => {
+        const change = read(payload, options.poolId);
+        if (change !== undefined) tell(change);
+      },
+      onError: options.onError,
     });
-    fresh.on('notification', ({ payload }) => {
-      const read = Payload.safeParse(parseJson(payload));
-      if (!read.success) tell('everything');
-      else if (read.data.poolId === options.poolId)
-        tell({ topic: read.data.topic, id: read.data.id });
-    });
-    fresh.on('error', options.onError);
-    try {
-      await fresh.connect();
-      await fresh.query(`listen ${CHANNEL}`);
-      return fresh;
-    } catch (error) {
-      await end(fresh);
-      throw error;
-    }
-  }
 
   async function beat(): Promise<void> {
     let wait = RECONNECT_DELAY_MS.first;
     while (!state.isClosed) {
       try {
-        if (client === undefined) {
-          client = await connect();
+        if (connection === undefined) {
+          connection = await connect();
           // Whatever was told while nobody listened is unknown.
           tell('everything');
         }
         const began = performance.now();
-        await client.query('select 1');
+        await connection.prove();
         provenAt = began;
+        fault = undefined;
         wait = RECONNECT_DELAY_MS.first;
         await delay(HEARTBEAT_EVERY_MS);
       } catch (error) {
         provenAt = Number.NEGATIVE_INFINITY;
-        options.onError(error);
-        const broken = client;
-        client = undefined;
-        if (broken !== undefined) await end(broken);
+        const isKnown = error instanceof DeafFeedError && fault === error.message;
+        fault = error instanceof DeafFeedError ? error.message : undefined;
+        if (!state.isClosed && !isKnown) options.onError(error);
+        const broken = connection;
+        connection = undefined;
+        await broken?.end();
         await delay(wait);
         wait = Math.min(2 * wait, RECONNECT_DELAY_MS.most);
       }
     }
   }
 
-  client = await connect();
+  connection = await connect();
   const beating = beat();
   return {
     isCoherent: () => performance.now() - provenAt < BELIEVED_FOR_MS,
+    fault: () => fault,
     subscribe: (listener) => {
       listeners.push(listener);
     },
@@ -110,22 +97,29 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
     async close() {
       state.isClosed = true;
       provenAt = Number.NEGATIVE_INFINITY;
-      if (client !== undefined) await end(client);
+      await connection?.end();
       await beating;
       // It may have been about to connect again.
-      if (client !== undefined) await end(client);
+      await connection?.end();
     },
   };
 }
 
-/** A connection that nothing comes back on is left to itself: whoever waits for its end waits a bounded time. */
-async function end(client: pg.Client): Promise<void> {
-  await Promise.race([client.end().catch(() => undefined), delay(END_LIMIT_MS)]);
+/**
+ * What a notification says to this pool; undefined where it is another's. What can't be understood, such as a topic of a
+ * newer version, may be anything.
+ */
+function read(text: string, poolId: string): StateChange | 'everything' | undefined {
+  const json = parseJson(text);
+  const addressed = Addressed.safeParse(json);
+  if (addressed.success && addressed.data.poolId !== poolId) return undefined;
+  const payload = Payload.safeParse(json);
+  return addressed.success && payload.success ? payload.data : 'everything';
 }
 
-function parseJson(text: string | undefined): unknown {
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text ?? '');
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

@@ -5,8 +5,8 @@ import { type AuditChain, type ChainTurn } from '../core/audit-chain.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type StateChange } from '../core/ports.ts';
 import { insertAuditRecords } from './audit-rows.ts';
-import { CHANNEL } from './change-feed.ts';
-import { fromPostgres } from './errors.ts';
+import { CHANNEL } from './feed-connection.ts';
+import { fromDriver, fromPostgres } from './errors.ts';
 import { POOLS } from './prepared-query.ts';
 import { type Tables } from './tables.ts';
 
@@ -27,8 +27,12 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
     connectionString: url,
     max: connections,
     connectionTimeoutMillis: LIMITS_MS.connect,
-    statement_timeout: LIMITS_MS.statement,
-    idle_in_transaction_session_timeout: LIMITS_MS.idleInTransaction,
+    // Not by the startup message, which poolers refuse for what they don't know.
+    onConnect: async (client) => {
+      await client.query(
+        `set statement_timeout = ${LIMITS_MS.statement}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}`,
+      );
+    },
     query_timeout: LIMITS_MS.answer,
     keepAlive: true,
     application_name: 'strongroom',
@@ -36,6 +40,7 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
   // While a connection is lent out the pool doesn't listen to it, and an error that nobody hears ends the process.
   pool.on('connect', (client) => {
     client.on('error', onIdleError);
+    translateErrors(client);
   });
   // Of idle connections it tells once more what was just heard.
   pool.on('error', () => undefined);
@@ -43,7 +48,17 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
   pool.on('release', (_error, client) => {
     if ('readyForQuery' in client && client.readyForQuery !== true) void client.end();
   });
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<Tables>({
+    dialect: new PostgresDialect({
+      pool: {
+        connect: () =>
+          pool.connect().catch((error: unknown) => {
+            throw fromDriver(error);
+          }),
+        end: () => pool.end(),
+      },
+    }),
+  });
   POOLS.set(db, pool);
   const destroy = () => Kysely.prototype.destroy.call(db);
   return Object.assign(db, {
@@ -53,6 +68,19 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
       if (!pool.ending) await pool.end();
     },
   });
+}
+
+/** Where the driver rejects, its errors are known for the driver's. */
+function translateErrors(client: pg.PoolClient): void {
+  const query = client.query.bind(client) as (...given: unknown[]) => unknown;
+  client.query = ((...given: unknown[]) => {
+    const result = query(...given);
+    // Those who wait by a callback, as the pool's own queries, translate for themselves.
+    if (!(result instanceof Promise)) return result;
+    return result.catch((error: unknown) => {
+      throw fromDriver(error);
+    });
+  }) as typeof client.query;
 }
 
 /** Connections now: all, those that nobody uses, and how many queries wait for one. */

@@ -27,6 +27,24 @@ const SOCKET_ERRORS = new Set([
   'ENOTFOUND',
 ]);
 
+/** The driver's own words without a code, such as of a connection that ended or an answer that didn't come. */
+export class ConnectionError extends Error {
+  override readonly name = 'ConnectionError';
+}
+
+/** What JavaScript throws for a fault in a program: such an error is ours wherever it comes from. */
+const FAULTS = new Set(['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError']);
+
+/**
+ * To be asked of whatever the driver rejects with, where it does: that is what tells its plain errors from ours, since they
+ * have no code, and their texts are nobody's promise. What the server says passes, and so does a fault of ours.
+ */
+export function fromDriver(error: unknown): unknown {
+  if (error instanceof pg.DatabaseError || !isNativeError(error) || FAULTS.has(error.name))
+    return error;
+  return new ConnectionError(error.message, { cause: error });
+}
+
 /** The one translation of the database's errors; ServiceErrors and our own faults pass unchanged. */
 export function fromPostgres(error: unknown): unknown {
   if (error instanceof ServiceError || !isNativeError(error)) return error;
@@ -34,7 +52,7 @@ export function fromPostgres(error: unknown): unknown {
   const isDown =
     error instanceof pg.DatabaseError
       ? UNAVAILABLE.test(code)
-      : SOCKET_ERRORS.has(code) || /timeout|terminated|Connection/i.test(error.message);
+      : error instanceof ConnectionError || SOCKET_ERRORS.has(code);
   return isDown
     ? new ServiceError('StoreUnavailable', 'The database cannot be reached.', { cause: error })
     : error;

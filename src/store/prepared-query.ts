@@ -1,5 +1,6 @@
 import { CompiledQuery, type Kysely } from 'kysely';
 import pg from 'pg';
+import { fromDriver } from './errors.ts';
 import { type Tables } from './tables.ts';
 
 /** The connections behind each open database. */
@@ -28,7 +29,7 @@ export async function runPrepared<Row extends object>(
       return (await pool.query<Row>({ name, text, values: [...values] })).rows;
     } catch (error) {
       if (!(error instanceof pg.DatabaseError && NOT_AS_PREPARED.has(error.code ?? '')))
-        throw error;
+        throw fromDriver(error);
     }
   return (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]))).rows;
 }

@@ -179,7 +179,8 @@ describe('a feed', () => {
     await delay(9_000);
     clearInterval(watch);
     proxy.slowDown(0);
-    expect(most).toBeLessThanOrEqual(1);
+    // One listens, and one sends what proves it.
+    expect(most).toBeLessThanOrEqual(2);
     await feed.close();
   });
 

@@ -3,6 +3,8 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/g
 import { parseKeyName } from '../../src/core/key.ts';
 import { type StateChange } from '../../src/core/ports.ts';
 import { type OpenChangeFeed, openChangeFeed } from '../../src/store/change-feed.ts';
+import { STATE_TOPICS } from '../../src/core/state-change.ts';
+import { announce } from '../../src/store/database.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
 import { type Pool } from '../../src/store/pool-store.ts';
 import {
@@ -98,6 +100,26 @@ describe('a feed', () => {
     for (const name of names) await addElsewhere(name);
     await until(() => told.length === names.length);
     expect(told).toEqual(names.map((id) => ({ topic: 'key', id })));
+  });
+
+  test.each(STATE_TOPICS)('tells a change of the topic %s as what it is', async (topic) => {
+    await database.db
+      .transaction()
+      .execute((trx) => announce(trx, pool.id, [{ topic, id: 'what changed' }]));
+    await until(() => told.length > 0);
+    expect(told).toEqual([{ topic, id: 'what changed' }]);
+  });
+
+  test('takes a topic of a newer version for a change of everything, in its pool alone', async () => {
+    const other = await makePool(db);
+    const ofNewer = (poolId: string) => notify(JSON.stringify({ poolId, topic: 'newer', id: 'x' }));
+    await ofNewer(other.id);
+    await addElsewhere('mine');
+    await until(() => told.length > 0);
+    expect(told).toEqual([{ topic: 'key', id: 'mine' }]);
+    await ofNewer(pool.id);
+    await until(() => told.length > 1);
+    expect(told).toContain('everything');
   });
 
   test.each(['', 'null', 'no JSON', '{}', '{"topic":"key"}', '{"topic":"other","id":"x"}'])(

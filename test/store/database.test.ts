@@ -65,7 +65,12 @@ describe('an error', () => {
     expect(fromPostgres(error)).toBe(error);
   });
 
-  test.each([new TypeError('x is not a function'), 'thrown text', undefined])(
+  test.each([
+    new TypeError('x is not a function'),
+    new Error('Connection terminated: a timeout of ours'),
+    'thrown text',
+    undefined,
+  ])(
     'of our own, %p, passes as it is',
     (error) => {
       expect(fromPostgres(error)).toBe(error);

@@ -1,0 +1,18 @@
+/**
+ * All that processes tell each other of. The type and what the feed understands both come from this list: a change of
+ * another kind doesn't compile, and none that a store tells is unknown to the feed.
+ */
+export const STATE_TOPICS = [
+  'key',
+  'assignment',
+  'role',
+  'directory',
+  'setting',
+  'signing-key',
+] as const;
+
+/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), a setting, or the directory's signing keys. */
+export interface StateChange {
+  readonly topic: (typeof STATE_TOPICS)[number];
+  readonly id: string;
+}
