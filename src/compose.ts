@@ -23,6 +23,7 @@ import { type KeyVersionId, parseKeyVersionId } from './core/key.ts';
 import { createKeyService } from './core/key-service.ts';
 import { createMaintenance } from './core/maintenance.ts';
 import { createVersionMaker } from './core/new-version.ts';
+import { OperatorError } from './core/operator-error.ts';
 import { type AuditTrail, type Clock } from './core/ports.ts';
 import { repeat } from './core/repeating.ts';
 import { createPeopleService } from './core/people-service.ts';
@@ -38,6 +39,7 @@ import { createTrailVerifier } from './core/trail-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { type App, createApp } from './http/app.ts';
 import { auditIdentityCalls } from './http/audited-identity.ts';
+import { type Readiness } from './http/health.routes.ts';
 import { createManagedIdentityApp } from './http/managed-identity.ts';
 import { createThrottle, type RequestLimits } from './http/throttle.ts';
 import { createAudienceCheck, createOwnUrlCheck } from './identity/audiences.ts';
@@ -118,6 +120,8 @@ export interface Overrides {
   readonly clock?: Clock;
   /** A driver call hangs: this process should be replaced. */
   readonly onHang?: (operation: string) => void;
+  /** Whether the start of which this process is a part has come to its end; it has where absent. */
+  readonly isStartOver?: () => boolean;
   /** Another trail than the one in the store: for measuring what that costs. No setting leads here. */
   readonly trail?: AuditTrail;
 }
@@ -126,8 +130,8 @@ export interface Service {
   readonly app: App;
   /** App Service's identity endpoint, for a listener on loopback. */
   readonly identityApp: RequestListener;
-  /** Each part's name, and whether it could serve a request now. */
-  readiness(): Promise<Readonly<Record<string, boolean>>>;
+  /** Which parts could serve a request now. */
+  readonly readiness: Readiness;
   /** Ends the answers that have no end of their own. */
   endStreams(): void;
   /** Writes what is waiting, and gives up the HSM and the database. Requests must have ended. */
@@ -203,18 +207,20 @@ export function openHsm(
  */
 export async function openRootKeys(hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
   if (!hsm.openRootKeys(pool.id, pool.rootGeneration))
-    throw new Error(
+    throw new OperatorError(
       `The token does not hold the root keys of the pool "${pool.name}": its keys can't be opened.`,
     );
   if (!Buffer.from(await hsm.rootCheck(pool.id)).equals(pool.rootCheck))
-    throw new Error(`The token holds other root keys than those of the pool "${pool.name}".`);
+    throw new OperatorError(
+      `The token holds other root keys than those of the pool "${pool.name}".`,
+    );
 }
 
 /** Puts a process together: the one place where the adapters meet. @throws Error with a sentence for the operator */
 export async function compose(
   settings: ServiceSettings,
   log: Logger,
-  { clock = systemClock, onHang, trail: otherTrail }: Overrides = {},
+  { clock = systemClock, onHang, isStartOver, trail: otherTrail }: Overrides = {},
 ): Promise<Service> {
   const database = {
     url: settings.databaseUrl,
@@ -225,8 +231,8 @@ export async function compose(
   const db = openDatabase({ ...database, connections: LIMITS.databaseConnections });
   const pool = await findPool(db, settings.pool);
   if (pool === undefined)
-    throw new Error(
-      `The pool "${settings.pool}" has not been made yet: run \`strongroom bootstrap\`.`,
+    throw new OperatorError(
+      `The pool "${settings.pool}" has not been made yet: run \`strongroom bootstrap\`, or set STRONGROOM_POOL to one that is there.`,
     );
   const chainParts = { poolId: pool.id, newGuid: randomUUID, clock };
   // Changes write their own records: neither they nor the trail wait for each other.
@@ -235,6 +241,7 @@ export async function compose(
     url: settings.databaseUrl,
     poolId: pool.id,
     onError: (error) => {
+      if (error instanceof OperatorError) log.error({}, error.message);
       log.warn({ err: error }, 'the change feed broke: caches are not believed meanwhile');
     },
   });
@@ -445,12 +452,21 @@ export async function compose(
     async () => (await findPool(db, settings.pool)) !== undefined,
     LIMITS.readinessMs,
   );
-  const readiness = async () => ({
-    hsm: module.isReady,
-    store: await isStoreThere(),
-    audit: sink.isTaking(),
-    changeFeed: feed.isCoherent(),
-  });
+  const readiness: Readiness = async () => {
+    const store = await isStoreThere();
+    const reason = feed.fault();
+    return {
+      parts: {
+        hsm: module.isReady,
+        store,
+        audit: sink.isTaking(),
+        changeFeed: feed.isCoherent(),
+        // Nobody has the settings of a client before.
+        ...(isStartOver?.() === false && { start: false }),
+      },
+      ...(reason !== undefined && { reason }),
+    };
+  };
   const authenticate = createAuthenticator({
     issuer: issuerOf(settings.domain, pool.tenantId),
     tenantId: pool.tenantId,

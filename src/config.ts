@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { OperatorError } from './core/operator-error.ts';
 import { loadedKeysFor, memoryLimitFor } from './worker-memory.ts';
 
 /** A setting that stops the start; the sentence names it. */
-export class ConfigError extends Error {
+export class ConfigError extends OperatorError {
   override readonly name = 'ConfigError';
 }
 

@@ -12,9 +12,9 @@ import { addIdentityAgent } from './identity-agent.ts';
 import { every } from './core/repeating.ts';
 import { createLog } from './observability/log.ts';
 import { readAttestation, readCertificate, readIssuers, readPin } from './setting-files.ts';
-import { SetupError } from './setup/setup-error.ts';
-import { writeClientEnvironment } from './setup/client-env.ts';
-import { migrate, requireCurrentSchema, SchemaError } from './store/migrate.ts';
+import { sentenceFor } from './operator-sentence.ts';
+import { quoteForShell, writeClientEnvironment } from './setup/client-env.ts';
+import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { startSupervisor, type Supervisor } from './supervisor.ts';
 
 /** The process: reads the environment once, does what the command says, and ends with a status that tells. */
@@ -97,13 +97,8 @@ async function run(action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    const isSentence =
-      error instanceof ConfigError || error instanceof SetupError || error instanceof SchemaError;
-    process.stderr.write(
-      isSentence || !(error instanceof Error)
-        ? `strongroom: ${error instanceof Error ? error.message : String(error)}\n`
-        : `strongroom: ${error.stack ?? error.message}\n`,
-    );
+    const fault = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.stderr.write(`strongroom: ${sentenceFor(error) ?? fault}\n`);
     process.exitCode = 1;
   }
 }
@@ -170,7 +165,7 @@ async function givenSurroundings(config: Config, secrets: Secrets): Promise<Surr
 async function announce(
   config: Config,
   { development }: Surroundings,
-  { port, identityPort }: Supervisor,
+  { port, identityPort, endStart }: Supervisor,
 ): Promise<void> {
   const suffix = port === 443 ? '' : `:${port}`;
   const host = `${config.pool}.${config.domain}`;
@@ -182,7 +177,7 @@ async function announce(
       authorityHost: `https://localhost${suffix}`,
       caFile: caFile ?? config.tls?.certificateFile ?? '',
     });
-    print(`Client settings of the first administrator: set -a; . ${file}`);
+    print(`Client settings of the first administrator: set -a; . ${quoteForShell(file)}`);
     if (!(await resolves(host)))
       print(
         `${host} does not resolve on this machine. Add this line to /etc/hosts:\n127.0.0.1 ${host}\n` +
@@ -193,7 +188,13 @@ async function announce(
     print(
       `Managed identities: IDENTITY_ENDPOINT=http://${hostInUrl(config.identityListen.host)}:${identityPort}/msi/token`,
     );
-  print(`Strongroom is ready: https://${host}${suffix}`);
+  const { parts, reason } = await endStart();
+  const away = Object.keys(parts).filter((name) => parts[name] === false);
+  print(
+    away.length === 0
+      ? `Strongroom is ready: https://${host}${suffix}`
+      : `Strongroom is not ready: https://${host}${suffix} answers, but these parts don't work: ${away.join(', ')}. ${reason ?? 'The log says why.'}`,
+  );
 }
 
 async function bootstrapPool(credentialsFile: string): Promise<void> {

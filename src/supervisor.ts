@@ -1,12 +1,16 @@
 import cluster, { type Worker } from 'node:cluster';
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { setTimeout as delayed } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { type Logger } from 'pino';
-import { ConfigError } from './config.ts';
 import { every } from './core/repeating.ts';
+import { OperatorError } from './core/operator-error.ts';
 import { type Patience } from './http/drain.ts';
+import { type ReadinessReport } from './http/health.routes.ts';
 import { startMetricsServer } from './observability/metrics-server.ts';
 import { openFileLimit, openFilesWarning } from './open-files.ts';
+import { cannotListen } from './operator-sentence.ts';
 import { workerOptions } from './worker-options.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
@@ -16,7 +20,7 @@ export interface SupervisorOptions {
   readonly memoryLimit: number;
   /** NODE_OPTIONS, which worker processes have too. */
   readonly nodeOptions: string;
-  readonly settings: Omit<WorkerSettings, 'ticketKeys'>;
+  readonly settings: Omit<WorkerSettings, 'ticketKeys' | 'isStartOver'>;
   /** Of the worker processes: what the PKCS#11 module reads itself, and nothing secret. */
   readonly environment: Readonly<Record<string, string>>;
   /** Where metrics and probes are served; nowhere where absent. */
@@ -29,6 +33,11 @@ export interface Supervisor {
   readonly port: number;
   /** Of the managed identity endpoint, where there is one. */
   readonly identityPort?: number;
+  /**
+   * All that a client needs is there: the processes may call themselves ready. Resolves when they have become so, or with
+   * what keeps them from it.
+   */
+  endStart(): Promise<ReadinessReport>;
   /** Lets the workers finish what they do, and ends them. */
   stop(): Promise<void>;
 }
@@ -44,6 +53,8 @@ const GROWN: Patience = { limitMs: 180_000 };
 /** From the last request's end to the process's: what is waiting is written, and the HSM given up. */
 const CLOSING_MS = 5_000;
 const WATCH_EVERY_MS = 1_000;
+/** After the start, of the processes' word how they are. */
+const SETTLED_LIMIT_MS = 10_000;
 /**
  * Sessions of TLS 1.2 that are resumed by a ticket are as secret as the key that it is encrypted by (RFC 9325 §3.4); they
  * live for five minutes, so nearly all outlast a change of it.
@@ -64,7 +75,9 @@ interface Watched {
   isLeaving: boolean;
   /** Resident bytes when it began to serve; absent before. */
   residentAtFirst?: number;
-  parts: Readonly<Record<string, boolean>>;
+  report: ReadinessReport;
+  /** Told when it has said how it is after the start. */
+  onSettled: () => void;
 }
 
 /**
@@ -78,11 +91,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   let isStopping = false;
   let delay = RESTART_DELAY_MS.first;
   let hasStarted = false;
+  let isStartOver = false;
   let port = settings.listen.port;
   let identityPort: number | undefined;
 
   cluster.setupPrimary({
-    exec: new URL('./worker.js', import.meta.url).pathname,
+    exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
     execArgv: [
       ...workerOptions({
         workers,
@@ -97,22 +111,28 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
 
   const openFiles = openFilesWarning(openFileLimit());
   if (openFiles !== undefined) log.warn(openFiles);
+  const { metrics: address } = options;
   const metrics =
-    options.metrics === undefined
+    address === undefined
       ? undefined
-      : await startMetricsServer({ ...options.metrics, readState }).catch((error: unknown) => {
-          throw new ConfigError(
-            `STRONGROOM_METRICS_LISTEN: ${error instanceof Error ? error.message : String(error)}`,
-          );
+      : await startMetricsServer({ ...address, readState }).catch((error: unknown) => {
+          throw cannotListen('STRONGROOM_METRICS_LISTEN', address, error);
         });
 
   function readState() {
     const serving = [...watched.values()].filter(({ isReady, isLeaving }) => isReady && !isLeaving);
     const parts: Record<string, boolean> = {};
-    for (const entry of serving)
-      for (const [name, isReady] of Object.entries(entry.parts))
+    for (const { report } of serving)
+      for (const [name, isReady] of Object.entries(report.parts))
         parts[name] = (parts[name] ?? true) && isReady;
-    return { wanted: workers, ready: serving.length, parts };
+    if (!isStartOver) parts['start'] = false;
+    const reason = serving.find(({ report }) => report.reason !== undefined)?.report.reason;
+    return {
+      wanted: workers,
+      ready: serving.length,
+      parts,
+      ...(reason !== undefined && { reason }),
+    };
   }
 
   function start(): Promise<Watched> {
@@ -122,19 +142,20 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
       lastHeard: performance.now(),
       isReady: false,
       isLeaving: false,
-      parts: {},
+      report: { parts: {} },
+      onSettled: () => undefined,
     };
     watched.set(worker.id, entry);
     worker.on('error', (error) => {
       log.error({ err: error, worker: worker.process.pid }, 'worker process error');
     });
     return new Promise((resolve, reject) => {
-      let words = 'it ended before it was ready';
+      let failure = new Error('a worker process ended before it was ready');
       worker.on('message', (message: FromWorker) => {
         entry.lastHeard = performance.now();
         switch (message.kind) {
           case 'listening':
-            tell(entry, { kind: 'start', settings: { ...settings, ticketKeys } });
+            tell(entry, { kind: 'start', settings: { ...settings, ticketKeys, isStartOver } });
             break;
           case 'ready':
             entry.isReady = true;
@@ -144,7 +165,11 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
             resolve(entry);
             break;
           case 'failed':
-            words = message.reason;
+            failure = failureOf(message);
+            break;
+          case 'settled':
+            entry.report = message.report;
+            entry.onSettled();
             break;
           case 'hung':
             log.error(
@@ -155,7 +180,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
             replace(entry, HUNG);
             break;
           case 'alive':
-            entry.parts = message.parts ?? entry.parts;
+            entry.report = message.report ?? entry.report;
             if (isTooLarge(entry, message.residentBytes)) {
               log.warn(
                 { worker: worker.process.pid, bytes: message.residentBytes },
@@ -169,7 +194,13 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
       });
       worker.on('exit', (code, signal) => {
         watched.delete(worker.id);
-        reject(new Error(words));
+        entry.onSettled();
+        const tellWhy = () => {
+          reject(failure);
+        };
+        // Its last words may still be on their way.
+        if (worker.isConnected()) worker.once('disconnect', tellWhy);
+        else tellWhy();
         if (isStopping || entry.isLeaving) return;
         log.error({ worker: worker.process.pid, code, signal }, 'worker process ended');
         metrics?.replaced('ended');
@@ -252,6 +283,25 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     onError,
   );
 
+  async function endStart(): Promise<ReadinessReport> {
+    isStartOver = true;
+    for (const entry of watched.values()) tell(entry, { kind: 'startIsOver' });
+    const settled = [...watched.values()]
+      .filter(({ isReady }) => isReady)
+      .map(
+        (entry) =>
+          new Promise<void>((resolve) => {
+            entry.onSettled = resolve;
+          }),
+      );
+    await Promise.race([
+      Promise.all(settled),
+      delayed(SETTLED_LIMIT_MS, undefined, { ref: false }),
+    ]);
+    const { parts, reason } = readState();
+    return { parts, ...(reason !== undefined && { reason }) };
+  }
+
   async function stop(): Promise<void> {
     isStopping = true;
     clearInterval(watch);
@@ -279,7 +329,15 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     throw error;
   }
   hasStarted = true;
-  return { port, ...(identityPort !== undefined && { identityPort }), stop };
+  return { port, ...(identityPort !== undefined && { identityPort }), endStart, stop };
+}
+
+/** A sentence for the operator stays one on its way here, and a fault of ours keeps its stack. */
+function failureOf({ reason, stack }: Extract<FromWorker, { kind: 'failed' }>): Error {
+  if (stack === undefined) return new OperatorError(reason);
+  const failure = new Error(reason);
+  failure.stack = stack;
+  return failure;
 }
 
 function newTicketKeys(): string {

@@ -1,4 +1,5 @@
 import { type Patience } from './http/drain.ts';
+import { type ReadinessReport } from './http/health.routes.ts';
 import { type RequestLimits } from './http/throttle.ts';
 import { type ExternalIssuer } from './identity/external-issuer.ts';
 
@@ -23,6 +24,8 @@ export interface WorkerSettings {
   readonly issuersCa?: string;
   readonly signingKeyDays: number;
   readonly logLevel: string;
+  /** Whether the service has been told to be ready before this process began. */
+  readonly isStartOver: boolean;
 }
 
 export interface AttestationSettings {
@@ -35,6 +38,8 @@ export interface AttestationSettings {
 export type ToWorker =
   | { readonly kind: 'start'; readonly settings: WorkerSettings }
   | { readonly kind: 'ticketKeys'; readonly ticketKeys: string }
+  /** All that a client needs is there: the process may call itself ready, and says how it is. */
+  | { readonly kind: 'startIsOver' }
   /** Finish what is under way, take nothing new, end. Told again, with less patience. */
   | { readonly kind: 'drain'; readonly patience: Patience };
 
@@ -42,12 +47,18 @@ export type FromWorker =
   /** It listens now: what is told to a process before that is lost. */
   | { readonly kind: 'listening' }
   | { readonly kind: 'ready'; readonly port: number; readonly identityPort?: number }
-  | { readonly kind: 'failed'; readonly reason: string }
+  | {
+      readonly kind: 'failed';
+      readonly reason: string;
+      /** Absent where the reason is a sentence that an operator can act on. */
+      readonly stack?: string;
+    }
   | {
       readonly kind: 'alive';
       /** Absent where it could not be read. */
       readonly residentBytes?: number;
       /** Which parts could serve; absent until they were asked. */
-      readonly parts?: Readonly<Record<string, boolean>>;
+      readonly report?: ReadinessReport;
     }
+  | { readonly kind: 'settled'; readonly report: ReadinessReport }
   | { readonly kind: 'hung'; readonly operation: string };

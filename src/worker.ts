@@ -1,14 +1,18 @@
 import { type Server as HttpServer } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { type Server } from 'node:https';
+import { setTimeout as delay } from 'node:timers/promises';
 import { compose, type Service } from './compose.ts';
 import { every, repeat } from './core/repeating.ts';
 import { guardConnections } from './http/connection-guard.ts';
 import { drain, type Patience } from './http/drain.ts';
+import { type Readiness, type ReadinessReport } from './http/health.routes.ts';
 import { createLoopbackServer } from './http/managed-identity.ts';
 import { createHttpsServer, messagesOf } from './http/server.ts';
+import { sayLast } from './last-words.ts';
 import { createLog } from './observability/log.ts';
 import { connectionsFor, openFileLimit } from './open-files.ts';
+import { cannotListen, sentenceFor } from './operator-sentence.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
 /** A worker process: one share of the listener, one login to the HSM. Its supervisor tells it when to begin and to end. */
@@ -23,7 +27,11 @@ let running:
 let isEnding = false;
 /** Told since the start, perhaps before there was a server for them. */
 let ticketKeys: string | undefined;
+let isStartOver = false;
 let useTicketKeys: (keys: string) => void = () => undefined;
+
+/** How a process is, once it has had time to become ready: a part that wants longer is waited for no more. */
+const SETTLING = { everyMs: 50, limitMs: 5_000 };
 
 function tell(message: FromWorker): void {
   if (process.connected) process.send?.(message);
@@ -31,10 +39,12 @@ function tell(message: FromWorker): void {
 
 async function start(settings: WorkerSettings): Promise<void> {
   const log = createLog(settings.logLevel);
+  isStartOver ||= settings.isStartOver;
   const service = await compose(settings, log, {
     onHang: (operation) => {
       tell({ kind: 'hung', operation });
     },
+    isStartOver: () => isStartOver,
   });
   const server = createHttpsServer(service.app, settings.tls, messagesOf(service.app));
   const connections = connectionsFor(openFileLimit());
@@ -45,14 +55,12 @@ async function start(settings: WorkerSettings): Promise<void> {
   useTicketKeys(ticketKeys ?? settings.ticketKeys);
   const identity = createLoopbackServer(service.identityApp, Math.ceil(connections / 10));
   running = { server, identity, service };
-  const port = await listen(server, settings.listen);
+  const port = await listen(server, settings.listen, 'STRONGROOM_LISTEN');
   const identityPort =
     settings.identityListen === undefined
       ? undefined
-      : await listen(identity, settings.identityListen).catch((error: unknown) => {
-          throw new Error(`STRONGROOM_IDENTITY_LISTEN: ${messageOf(error)}`);
-        });
-  let parts: Readonly<Record<string, boolean>> | undefined;
+      : await listen(identity, settings.identityListen, 'STRONGROOM_IDENTITY_LISTEN');
+  let report: ReadinessReport | undefined;
   const onError = (error: unknown) => {
     log.error({ err: error }, 'the watch over this process failed: it is tried again');
   };
@@ -63,20 +71,31 @@ async function start(settings: WorkerSettings): Promise<void> {
       tell({
         kind: 'alive',
         ...(bytes !== undefined && { residentBytes: bytes }),
-        ...(parts !== undefined && { parts }),
+        ...(report !== undefined && { report }),
       });
     },
     onError,
   ).unref();
   repeat(
     async () => {
-      parts = await service.readiness();
+      report = await service.readiness();
     },
     READINESS_EVERY_MS,
     Math.random,
     onError,
   );
   tell({ kind: 'ready', port, ...(identityPort !== undefined && { identityPort }) });
+}
+
+async function settle(readiness: Readiness): Promise<void> {
+  const deadline = performance.now() + SETTLING.limitMs;
+  let report = await readiness();
+  const isOpen = () => report.reason === undefined && Object.values(report.parts).includes(false);
+  while (isOpen() && performance.now() < deadline) {
+    await delay(SETTLING.everyMs);
+    report = await readiness();
+  }
+  tell({ kind: 'settled', report });
 }
 
 async function end(patience: Patience): Promise<void> {
@@ -98,10 +117,13 @@ async function end(patience: Patience): Promise<void> {
 async function listen(
   server: Server | HttpServer,
   { host, port }: { readonly host: string; readonly port: number },
+  setting: string,
 ): Promise<number> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
+  }).catch((error: unknown) => {
+    throw cannotListen(setting, { host, port }, error);
   });
   return (server.address() as AddressInfo).port;
 }
@@ -115,19 +137,28 @@ function residentBytes(): number | undefined {
   }
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
+/** The process ends when its reason has been handed over, however long that takes a busy machine. */
 function fail(error: unknown): void {
-  tell({ kind: 'failed', reason: messageOf(error) });
   process.exitCode = 1;
-  // The message must be out before the process is.
-  setTimeout(() => process.exit(1), 100);
+  const sentence = sentenceFor(error);
+  const fault = error instanceof Error ? error : new Error(String(error));
+  sayLast(
+    process,
+    {
+      kind: 'failed',
+      reason: sentence ?? fault.message,
+      ...(sentence === undefined && fault.stack !== undefined && { stack: fault.stack }),
+    },
+    () => process.exit(1),
+  );
 }
 
 process.on('message', (message: ToWorker) => {
   if (message.kind === 'start') start(message.settings).catch(fail);
+  if (message.kind === 'startIsOver') {
+    isStartOver = true;
+    if (running !== undefined) settle(running.service.readiness).catch(fail);
+  }
   if (message.kind === 'ticketKeys') {
     ({ ticketKeys } = message);
     useTicketKeys(ticketKeys);

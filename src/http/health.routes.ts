@@ -1,8 +1,15 @@
 import { type Router } from 'express';
 import { send } from './send.ts';
 
-/** Each part's name, and whether it could serve a request now. */
-export type Readiness = () => Promise<Readonly<Record<string, boolean>>>;
+/** What could serve a request now. */
+export interface ReadinessReport {
+  /** Each part's name, and whether it could. */
+  readonly parts: Readonly<Record<string, boolean>>;
+  /** A sentence for the operator, where a part can't however long one waits. */
+  readonly reason?: string;
+}
+
+export type Readiness = () => Promise<ReadinessReport>;
 
 /** For load balancers and people: whether the process lives, and whether it could serve, with the part that couldn't. */
 export function addHealthRoutes(router: Router, readiness: Readiness): void {
@@ -10,8 +17,8 @@ export function addHealthRoutes(router: Router, readiness: Readiness): void {
     send(res, 200, { status: 'alive' });
   });
   router.get('/readyz', async (_req, res) => {
-    const parts = await readiness();
-    const ready = Object.values(parts).every(Boolean);
-    send(res, ready ? 200 : 503, { parts, status: ready ? 'ready' : 'not ready' });
+    const report = await readiness();
+    const ready = Object.values(report.parts).every(Boolean);
+    send(res, ready ? 200 : 503, { ...report, status: ready ? 'ready' : 'not ready' });
   });
 }

@@ -7,6 +7,8 @@ interface WorkersState {
   readonly ready: number;
   /** Each part's name, and whether it could serve in every process that has told. */
   readonly parts: Readonly<Record<string, boolean>>;
+  /** A sentence for the operator, where a part can't serve however long one waits. */
+  readonly reason?: string;
 }
 
 export interface MetricsServer {
@@ -69,10 +71,11 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
     '/metrics': async () => [200, own.contentType, await metrics()],
     '/healthz': () => Promise.resolve([200, JSON_TYPE, JSON.stringify({ status: 'alive' })]),
     '/readyz': () => {
-      const { ready, parts } = readState();
+      const { ready, parts, reason } = readState();
       const isReady = ready > 0 && Object.values(parts).every(Boolean);
       const body = {
         parts: { ...parts, workers: ready > 0 },
+        ...(reason !== undefined && { reason }),
         status: isReady ? 'ready' : 'not ready',
       };
       return Promise.resolve([isReady ? 200 : 503, JSON_TYPE, JSON.stringify(body)]);

@@ -34,13 +34,15 @@ export async function writeClientEnvironment(
     REQUESTS_CA_BUNDLE: values.caFile,
     SSL_CERT_FILE: values.caFile,
   };
-  const lines = Object.entries(variables).map(([name, value]) => `${name}=${quote(value)}\n`);
+  const lines = Object.entries(variables).map(
+    ([name, value]) => `${name}=${quoteForShell(value)}\n`,
+  );
   const file = join(folder, 'client.env');
   await writeFileAtomically(file, lines.join(''));
   return file;
 }
 
 /** Plain words stay plain, so that tools which read such files without a shell understand them too. */
-function quote(value: string): string {
+export function quoteForShell(value: string): string {
   return /^[\w./:@%+,-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,6 +1,7 @@
 import { isNativeError } from 'node:util/types';
 import pg from 'pg';
 import { ServiceError } from '../core/errors.ts';
+import { inWords } from '../core/operator-error.ts';
 
 /**
  * SQLSTATE classes and codes after which another try, later, may well succeed (PostgreSQL appendix A). 25006 is what a
@@ -56,6 +57,35 @@ export function fromPostgres(error: unknown): unknown {
   return isDown
     ? new ServiceError('StoreUnavailable', 'The database cannot be reached.', { cause: error })
     : error;
+}
+
+const SERVER_WORDS: Readonly<Record<string, string>> = {
+  '28': 'the database refuses its user or password',
+  '3D': 'there is no database of that name',
+  '42501': 'its user lacks a right in the database',
+  '53100': 'there is no room left on the disk of the database',
+  '53300': 'the database takes no more connections',
+  '57P03': 'the database is starting or stopping',
+  '08P01': 'the database, or a pooler before it, refuses the connection',
+  '25006': 'the database takes no changes, as a standby',
+};
+
+/** What keeps an operator's command from the database, by its code; undefined where it isn't the database. */
+export function describeDatabaseError(error: unknown): string | undefined {
+  if (error instanceof ConnectionError) return describeCause(error.cause);
+  if (error instanceof ServiceError)
+    return error.code === 'StoreUnavailable' ? describeCause(error.cause) : undefined;
+  if (error instanceof pg.DatabaseError) {
+    const code = error.code ?? '';
+    const words = SERVER_WORDS[code] ?? SERVER_WORDS[code.slice(0, 2)];
+    return words === undefined ? undefined : `${words}: ${error.message} (${code})`;
+  }
+  return undefined;
+}
+
+function describeCause(cause: unknown): string {
+  const said = cause instanceof Error && cause.message !== '' ? ` (${cause.message})` : '';
+  return describeDatabaseError(cause) ?? inWords(cause) ?? `the database can't be reached${said}`;
 }
 
 /** Whether a unique or primary key stood in the way. */

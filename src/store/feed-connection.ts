@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { OperatorError } from '../core/operator-error.ts';
 
 /** The one channel of changes; payloads name their pool. */
 export const CHANNEL = 'strongroom_change';
@@ -9,7 +10,7 @@ const END_LIMIT_MS = 1_000;
 const CONNECT_LIMIT_MS = 5_000;
 
 /** Notifications that other connections send don't reach the one that listens. */
-export class DeafFeedError extends Error {
+export class DeafFeedError extends OperatorError {
   override readonly name = 'DeafFeedError';
 
   constructor() {

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import pg from 'pg';
+import { OperatorError } from '../core/operator-error.ts';
+import { fromDriver } from './errors.ts';
 
 /** sql/ at the top of the package, from src/store as from dist/store. */
 const FOLDER = new URL('../../sql/', import.meta.url);
@@ -15,7 +17,7 @@ interface Migration {
 }
 
 /** A schema that isn't what this version of the service expects; the sentence says what to do. */
-export class SchemaError extends Error {
+export class SchemaError extends OperatorError {
   override readonly name = 'SchemaError';
 }
 
@@ -23,7 +25,7 @@ export class SchemaError extends Error {
  * Brings the schema up to date: sql/*.sql in order, each in a transaction of its own, recorded with its checksum. Two at
  * once wait for each other.
  * @param ownerUrl of a user that may create tables
- * @throws SchemaError when a file that has been applied has changed since
+ * @throws SchemaError when a file that has been applied has changed since, or a newer version has migrated it
  */
 export async function migrate(ownerUrl: string): Promise<void> {
   await withClient(ownerUrl, async (client) => {
@@ -32,7 +34,9 @@ export async function migrate(ownerUrl: string): Promise<void> {
     await client.query(`create table if not exists schema_migration (
       name text primary key, checksum text not null, applied_at timestamptz not null default now())`);
     const applied = await readApplied(client);
-    for (const { name, text, checksum } of await readMigrations()) {
+    const wanted = await readMigrations();
+    requireNoneUnknown(applied, wanted);
+    for (const { name, text, checksum } of wanted) {
       const known = applied.get(name);
       if (known === checksum) continue;
       if (known !== undefined)
@@ -57,23 +61,48 @@ export async function requireCurrentSchema(url: string): Promise<void> {
     const applied =
       exists.rows[0]?.found === true ? await readApplied(client) : new Map<string, string>();
     const wanted = await readMigrations();
+    requireNoneUnknown(applied, wanted);
     if (wanted.some(({ name, checksum }) => applied.get(name) !== checksum))
       throw new SchemaError('The database schema is not up to date: run `strongroom migrate`.');
-    if (applied.size > wanted.length)
-      throw new SchemaError('The database schema is newer than this version of Strongroom.');
   });
 }
 
+/** A newer version has been at work: what its schema means, this one can't know. */
+function requireNoneUnknown(
+  applied: ReadonlyMap<string, string>,
+  wanted: readonly Migration[],
+): void {
+  const known = new Set(wanted.map(({ name }) => name));
+  const [unknown] = [...applied.keys()].filter((name) => !known.has(name)).sort();
+  if (unknown !== undefined)
+    throw new SchemaError(
+      `The database schema is newer than this version of Strongroom, which has no sql/${unknown}: run the version that migrated it, or a later one.`,
+    );
+}
+
 async function withClient(url: string, use: (client: pg.Client) => Promise<void>): Promise<void> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+  const client = newClient(url);
   // What was asked on a connection that breaks fails by itself; unheard, this would end the process.
   client.on('error', () => undefined);
-  await client.connect();
+  await client.connect().catch((error: unknown) => {
+    throw fromDriver(error);
+  });
   try {
     await use(client);
   } finally {
     // Ends the transaction and the lock with it.
     await client.end();
+  }
+}
+
+function newClient(connectionString: string): pg.Client {
+  try {
+    return new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
+  } catch (error) {
+    // The driver's own words may quote the password.
+    throw new OperatorError("DATABASE_URL: it can't be read as the URL of a database.", {
+      cause: error,
+    });
   }
 }
 

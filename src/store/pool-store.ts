@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Insertable, type Kysely, sql } from 'kysely';
+import { OperatorError } from '../core/operator-error.ts';
 import { fromPostgres } from './errors.ts';
 import { type PoolRow, type Tables } from './tables.ts';
 
@@ -34,20 +35,31 @@ export async function protectFromPurge(db: Kysely<Tables>, poolId: string): Prom
 }
 
 const LOCK_RETRY_MS = 100;
+/** Longer than the slowest HSM takes to make root keys, of several that start at once. */
+const LOCK_LIMIT_MS = 120_000;
 
-/** Lets one process at a time make what a pool has once: root keys, signing key, first administrator. */
+/**
+ * Lets one process at a time make what a pool has once: root keys, signing key, first administrator.
+ * @throws OperatorError where another has been at it for `limitMs`
+ */
 export async function withPoolLock<T>(
   db: Kysely<Tables>,
   name: string,
   work: () => Promise<T>,
+  limitMs = LOCK_LIMIT_MS,
 ): Promise<T> {
   return db.connection().execute(async (connection) => {
     const lock = sql`hashtextextended(${`pool ${name}`}, 0)`;
     // Asked again and again: a statement that waits ends at the statement timeout, and making root keys may take longer.
+    const deadline = performance.now() + limitMs;
     for (;;) {
       const { rows } = await sql<{ isMine: boolean }>`
         select pg_try_advisory_lock(${lock}) as "isMine"`.execute(connection);
       if (rows[0]?.isMine === true) break;
+      if (performance.now() > deadline)
+        throw new OperatorError(
+          `Another process has been setting up the pool "${name}" for ${limitMs / 1000} s, and this one waits no longer: look at that process, or end its connection to the database.`,
+        );
       await delay(LOCK_RETRY_MS);
     }
     try {

@@ -74,6 +74,18 @@ describe('the lock of a pool', () => {
     await expect(withPoolLock(otherDb, name, () => Promise.resolve('next'))).resolves.toBe('next');
   });
 
+  test('is waited for no longer than its limit, and a sentence says for what', async () => {
+    const name = randomUUID();
+    await withPoolLock(db, name, async () => {
+      const attempt = withPoolLock(otherDb, name, () => Promise.resolve('both'), 300);
+      await expect(attempt).rejects.toMatchObject({
+        name: 'OperatorError',
+        message: expect.stringMatching(`setting up the pool "${name}" for 0.3 s`),
+      });
+    });
+    await expect(withPoolLock(otherDb, name, () => Promise.resolve('next'))).resolves.toBe('next');
+  });
+
   test('does not hold up another pool', async () => {
     await withPoolLock(db, randomUUID(), async () => {
       await expect(

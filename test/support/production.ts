@@ -32,6 +32,8 @@ export async function startProduction(
   environment: Readonly<Record<string, string>> = {},
   /** The way by which the service comes to the database, where it isn't the straight one. */
   wayTo: (databaseUrl: string) => Promise<string> = (url) => Promise.resolve(url),
+  /** Gives that way up, once the service has ended: its connections would keep the database from being removed. */
+  closeWay: () => Promise<void> = () => Promise.resolve(),
 ): Promise<ProductionService> {
   const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
   const database = await createTestDatabase();
@@ -57,7 +59,7 @@ export async function startProduction(
   };
   const credentialsFile = join(place, 'administrator.json');
   await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
-    env: settings,
+    env: { ...settings, DATABASE_URL: database.serviceUrl },
   });
   const credentials = JSON.parse(await readFile(credentialsFile, 'utf8')) as {
     clientId: string;
@@ -84,6 +86,7 @@ export async function startProduction(
     async stop() {
       admin.close();
       await service.stop();
+      await closeWay();
       await database.drop();
       await rm(place, { recursive: true, force: true });
     },

@@ -10,7 +10,7 @@ import { removeCluster } from './cluster.ts';
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 /** Loaded into each of its processes. */
 const NO_HSM_IN_TRANSACTION = new URL('./no-hsm-in-transaction.mjs', import.meta.url).href;
-const READY = /^Strongroom is ready: (?<url>https:\/\/\S+)/;
+const READY = /^Strongroom is (?:not )?ready: (?<url>https:\/\/\S+)/;
 const START_LIMIT_MS = 60_000;
 
 /** The whole service as a user starts it, in a data folder of its own on a free port. */
