@@ -4,6 +4,7 @@ import { exportTrail } from './audit/export.ts';
 import { createRecordFormats } from './audit/record-formats.ts';
 import { systemClock } from './compose.ts';
 import { type RecordFormats } from './core/audit.ts';
+import { createClockWatch } from './core/clock-watch.ts';
 import {
   createTrailVerifier,
   type TrailProblem,
@@ -14,6 +15,7 @@ import { createLog } from './observability/log.ts';
 import { databaseUrlOf, openPool, openStore, type OperatorSettings } from './operator.ts';
 import { createAuditReader } from './store/audit-store.ts';
 import { createTrailReader } from './store/checkpoint-store.ts';
+import { readStoreTime } from './store/store-time.ts';
 
 export interface CommandSettings extends OperatorSettings {
   readonly print: (line: string) => void;
@@ -98,7 +100,12 @@ async function retain({ months }: RetainOptions, settings: CommandSettings): Pro
   const log = createLog(config.logLevel);
   const opened = await openPool(settings, log, 'owner');
   try {
-    const result = await applyRetention(opened, months, systemClock);
+    const storeClock = createClockWatch({
+      readStoreTime: () => readStoreTime(opened.context),
+      clock: systemClock,
+      onChange: () => undefined,
+    });
+    const result = await applyRetention(opened, months, systemClock, storeClock);
     print(
       result === undefined
         ? 'There is no month of that age.'

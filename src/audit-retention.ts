@@ -1,6 +1,7 @@
 import { ConfigError } from './config.ts';
 import { createCheckpointService } from './core/checkpoint-service.ts';
-import { type Clock } from './core/ports.ts';
+import { OperatorError } from './core/operator-error.ts';
+import { type AgreedClock, type Clock } from './core/ports.ts';
 import { createTrailVerifier } from './core/trail-verification.ts';
 import { type OpenPool } from './operator.ts';
 import {
@@ -20,6 +21,7 @@ export interface AppliedRetention {
 /**
  * Takes away the months that ended more than `months` whole months before this one. They are verified first, and a signed
  * statement says how far each chain went with them, so that what stays can be verified for ever.
+ * @param storeClock by which the months are counted
  * @returns undefined where there is nothing to take away
  * @throws Error with a sentence for the operator, when nothing was taken away
  */
@@ -27,8 +29,13 @@ export async function applyRetention(
   { context, pool, statements }: Pick<OpenPool, 'context' | 'pool' | 'statements'>,
   months: number,
   clock: Clock,
+  storeClock: AgreedClock,
 ): Promise<AppliedRetention | undefined> {
-  const now = clock.now();
+  const now = await storeClock.agreedTime();
+  if (now === undefined)
+    throw new OperatorError(
+      "This machine's clock and PostgreSQL's differ by minutes, and which months are old enough is a matter of clocks: nothing was taken away. Set the clock that is wrong.",
+    );
   const limit = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - months, 1));
   const old = (await listAuditMonths(context)).filter(({ end }) => end <= limit);
   const before = old.at(-1)?.end;

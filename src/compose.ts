@@ -16,6 +16,7 @@ import { createAscentRules } from './core/ascent.ts';
 import { createBackupService } from './core/backup-service.ts';
 import { createCheckpointService } from './core/checkpoint-service.ts';
 import { createCredentialService } from './core/credential-service.ts';
+import { createClockWatch } from './core/clock-watch.ts';
 import { createCryptoService } from './core/crypto-service.ts';
 import { createDirectoryService } from './core/directory-service.ts';
 import { createEncryptionLimit, GCM_LIMIT } from './core/encryption-limit.ts';
@@ -88,6 +89,7 @@ import { createSettingStore } from './store/setting-store.ts';
 import { createSigningKeyStore } from './store/signing-key-store.ts';
 import { createStatementKeyStore } from './store/statement-key-store.ts';
 import { createStoreCheck } from './store/store-check.ts';
+import { readStoreTime } from './store/store-time.ts';
 import { createTrailFollower } from './store/trail-follower.ts';
 import { countUsage, createUsageReader } from './store/usage-store.ts';
 import { type AttestationSettings } from './worker-protocol.ts';
@@ -268,6 +270,7 @@ export async function compose(
     decisions: authorizer.status,
     database: connectionsOf(db, trailDb),
     isFeedCoherent: feed.isCoherent(),
+    clockDifferenceSeconds: Math.abs(storeClock.differenceSeconds),
   }));
   const tracing =
     settings.tracesUrl === undefined ? NO_TRACING : await openTracing(settings.tracesUrl);
@@ -391,9 +394,24 @@ export async function compose(
     },
   );
 
+  const storeClock = createClockWatch({
+    readStoreTime: () => readStoreTime(context),
+    clock,
+    onChange: (difference, agrees) => {
+      const seconds = `${Math.round(Math.abs(difference))} s`;
+      if (agrees) log.info({}, "this machine's clock agrees with PostgreSQL's again");
+      else
+        log.error(
+          {},
+          `this machine's clock is ${seconds} ${difference > 0 ? 'ahead of' : 'behind'} PostgreSQL's: nothing is purged or rotated by itself until they agree`,
+        );
+    },
+  });
+
   let partitionsMadeAt = Number.NEGATIVE_INFINITY;
   async function keepTrail(): Promise<void> {
-    await checkpoints.adopt();
+    // Who has been silent for long by a wrong clock may be at work.
+    if ((await storeClock.agreedTime()) !== undefined) await checkpoints.adopt();
     for (let rounds = 0; rounds < LIMITS.usageRounds && (await countUsage(context)); rounds += 1);
     if (performance.now() - partitionsMadeAt < LIMITS.partitionsEveryMs) return;
     await makeAuditPartitions(context);
@@ -412,6 +430,7 @@ export async function compose(
     signingKeys,
     trail,
     clock,
+    storeClock,
     newGuid: randomUUID,
     onEvent: (event) => {
       log.warn({ event }, 'a key is to be renewed');

@@ -165,8 +165,9 @@ async function givenSurroundings(config: Config, secrets: Secrets): Promise<Surr
 async function announce(
   config: Config,
   { development }: Surroundings,
-  { port, identityPort, endStart }: Supervisor,
+  supervisor: Supervisor,
 ): Promise<void> {
+  const { port, identityPort } = supervisor;
   const suffix = port === 443 ? '' : `:${port}`;
   const host = `${config.pool}.${config.domain}`;
   if (development !== undefined) {
@@ -188,7 +189,7 @@ async function announce(
     print(
       `Managed identities: IDENTITY_ENDPOINT=http://${hostInUrl(config.identityListen.host)}:${identityPort}/msi/token`,
     );
-  const { parts, reason } = await endStart();
+  const { parts, reason } = await supervisor.endStart();
   const away = Object.keys(parts).filter((name) => parts[name] === false);
   print(
     away.length === 0

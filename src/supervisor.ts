@@ -125,7 +125,9 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     for (const { report } of serving)
       for (const [name, isReady] of Object.entries(report.parts))
         parts[name] = (parts[name] ?? true) && isReady;
-    if (!isStartOver) parts['start'] = false;
+    // What they say of the start may be a second old.
+    if (isStartOver) delete parts['start'];
+    else parts['start'] = false;
     const reason = serving.find(({ report }) => report.reason !== undefined)?.report.reason;
     return {
       wanted: workers,

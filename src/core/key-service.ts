@@ -251,9 +251,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
     async delete(name: KeyName, change: AuditedChange): Promise<DeletedKey<VerifiedKey>> {
       // What can't be answered must not be done: a record that was altered stays where it can be looked at.
       if ((await keys.findKey(name)) === undefined) throw keyNotFound(name);
-      const deletedAt = seconds();
-      const purgeAt = deletedAt + pool.softDeleteDays * SECONDS_A_DAY;
-      const deleted = await keys.deleteKey(name, { deletedAt, purgeAt }, change);
+      const deleted = await keys.deleteKey(name, pool.softDeleteDays * SECONDS_A_DAY, change);
       if (deleted === undefined) throw keyNotFound(name);
       return { ...deleted, current: await verifyKey(hsm, deleted.current) };
     },

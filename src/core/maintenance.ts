@@ -1,6 +1,12 @@
 import { AuditDraft } from './audit-draft.ts';
 import { ServiceError } from './errors.ts';
-import { type AuditTrail, type Clock, type KeyWriter, type RotationStore } from './ports.ts';
+import {
+  type AgreedClock,
+  type AuditTrail,
+  type Clock,
+  type KeyWriter,
+  type RotationStore,
+} from './ports.ts';
 import { type RotationService } from './rotation-service.ts';
 import { keyScope } from './role.ts';
 import { type SigningKeys } from './signing-key-service.ts';
@@ -28,6 +34,7 @@ export interface MaintenanceParts {
   readonly signingKeys: Pick<SigningKeys, 'rotateDue'>;
   readonly trail: AuditTrail;
   readonly clock: Clock;
+  readonly storeClock: AgreedClock;
   readonly newGuid: () => string;
   readonly onEvent: (event: KeyEvent) => void;
   /** One thing failed; it is tried again later. */
@@ -46,18 +53,16 @@ const CLAIM_SECONDS = 300;
  */
 export function createMaintenance(parts: MaintenanceParts) {
   const { keys, rotations, rotation, signingKeys, trail, clock, newGuid, onEvent, onError } = parts;
-  const seconds = () => Math.floor(clock.now().getTime() / 1000);
   const draft = (operation: string) =>
     new AuditDraft(() => clock.now(), { requestId: newGuid(), operation });
 
   async function purgeExpired(): Promise<boolean> {
     const change = draft('KeyPurgeScheduled');
     change.succeedsWith(204);
-    return (await keys.purgeExpiredKey(seconds(), change)) !== undefined;
+    return (await keys.purgeExpiredKey(change)) !== undefined;
   }
 
-  async function rotateDue(): Promise<boolean> {
-    const now = seconds();
+  async function rotateDue(now: number): Promise<boolean> {
     const due = await rotations.claimDueRotation(now, now + CLAIM_SECONDS);
     if (due === undefined) return false;
     const change = draft('KeyRotateScheduled');
@@ -73,8 +78,8 @@ export function createMaintenance(parts: MaintenanceParts) {
     return true;
   }
 
-  async function notifyDue(): Promise<boolean> {
-    const newest = await rotations.takeDueNotice(seconds(), draft('KeyNearExpiry'));
+  async function notifyDue(now: number): Promise<boolean> {
+    const newest = await rotations.takeDueNotice(now, draft('KeyNearExpiry'));
     if (newest === undefined) return false;
     onEvent(nearExpiry(newest, clock.now()));
     return true;
@@ -84,11 +89,20 @@ export function createMaintenance(parts: MaintenanceParts) {
 
   const steps = { purgeExpired, rotateDue, notifyDue, rotateSigningKey };
   return {
-    /** Does what is due now, as far as it fits in one go. Never rejects. */
+    /**
+     * Does what is due now by the store's clock, as far as it fits in one go: a purge and a rotation can't be undone, so
+     * nothing is due while the clocks disagree. Never rejects.
+     */
     async runOnce(): Promise<void> {
+      const time = await parts.storeClock.agreedTime().catch((error: unknown) => {
+        onError('agreedTime', error);
+        return undefined;
+      });
+      if (time === undefined) return;
+      const now = Math.floor(time.getTime() / 1000);
       for (const [operation, step] of Object.entries(steps))
         try {
-          for (let done = 0; done < BATCH && (await step()); done += 1);
+          for (let done = 0; done < BATCH && (await step(now)); done += 1);
         } catch (error) {
           onError(operation, error);
         }

@@ -87,18 +87,18 @@ export interface KeyWriter {
     edit: VersionEdit<Edited>,
     change: AuditedChange,
   ): Promise<Edited | undefined>;
-  /** Soft-deletes all versions. Undefined where there is no such key. */
+  /** Soft-deletes all versions, until so many seconds later by the store's clock. Undefined where there is no such key. */
   deleteKey(
     name: KeyName,
-    dates: { deletedAt: number; purgeAt: number },
+    retentionSeconds: number,
     change: AuditedChange,
   ): Promise<DeletedKey | undefined>;
   /** Undoes deleteKey. Undefined where no deleted key has that name. */
   recoverKey(name: KeyName, change: AuditedChange): Promise<KeyVersion | undefined>;
   /** Removes a deleted key's material for good. False where no deleted key has that name. @throws ServiceError PurgeProtected */
   purgeKey(name: KeyName, change: AuditedChange): Promise<boolean>;
-  /** Removes one key whose retention has ended at `now` (seconds since 1970-01-01 UTC); undefined where there is none. */
-  purgeExpiredKey(now: number, change: AuditedChange): Promise<KeyName | undefined>;
+  /** Removes one key whose retention has ended by the store's clock; undefined where there is none. */
+  purgeExpiredKey(change: AuditedChange): Promise<KeyName | undefined>;
 }
 
 /** A key as its rotation sees it: the newest version, enabled or not, and the policy if there is one. */
@@ -317,6 +317,15 @@ export interface AuditReader {
 
 export interface Clock {
   readonly now: () => Date;
+}
+
+/**
+ * What can't be undone goes by the store's clock, and not at all while that and this process's disagree: a clock that jumps
+ * must not destroy.
+ */
+export interface AgreedClock {
+  /** The store's time; undefined while the two disagree. @throws ServiceError StoreUnavailable */
+  agreedTime(): Promise<Date | undefined>;
 }
 
 export interface PolicyReader {

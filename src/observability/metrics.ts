@@ -28,6 +28,8 @@ export interface ProcessState {
     readonly waiting: number;
   };
   readonly isFeedCoherent: boolean;
+  /** Between this process's clock and the database's, when last compared. */
+  readonly clockDifferenceSeconds: number;
 }
 
 export interface Metrics {
@@ -203,6 +205,16 @@ export function createMetrics(readState: () => ProcessState): Metrics {
 }
 
 function addGauges(registers: Registry[], readState: () => ProcessState): void {
+  new Gauge({
+    name: 'strongroom_clock_difference_seconds',
+    help: "The largest difference between a process's clock and the database's.",
+    // Of processes it is the worst one's, not their sum.
+    aggregator: 'max',
+    registers,
+    collect() {
+      this.set(readState().clockDifferenceSeconds);
+    },
+  });
   const gauge = (name: string, help: string, read: (state: ProcessState) => number) =>
     new Gauge({
       name: `strongroom_${name}`,

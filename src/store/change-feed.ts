@@ -39,7 +39,9 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
   let provenAt = Number.NEGATIVE_INFINITY;
   let connection: FeedConnection | undefined;
   let fault: string | undefined;
-  const state = { isClosed: false };
+  let isClosed = false;
+  // Asked anew each time: it may have been closed while something was waited for.
+  const isOpen = () => !isClosed;
 
   const tell = (change: StateChange | 'everything') => {
     for (const listener of listeners) listener(change);
@@ -58,7 +60,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
 
   async function beat(): Promise<void> {
     let wait = RECONNECT_DELAY_MS.first;
-    while (!state.isClosed) {
+    while (isOpen()) {
       try {
         if (connection === undefined) {
           connection = await connect();
@@ -75,7 +77,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
         provenAt = Number.NEGATIVE_INFINITY;
         const isKnown = error instanceof DeafFeedError && fault === error.message;
         fault = error instanceof DeafFeedError ? error.message : undefined;
-        if (!state.isClosed && !isKnown) options.onError(error);
+        if (isOpen() && !isKnown) options.onError(error);
         const broken = connection;
         connection = undefined;
         await broken?.end();
@@ -95,7 +97,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
     },
     tell,
     async close() {
-      state.isClosed = true;
+      isClosed = true;
       provenAt = Number.NEGATIVE_INFINITY;
       await connection?.end();
       await beating;

@@ -28,10 +28,14 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
     max: connections,
     connectionTimeoutMillis: LIMITS_MS.connect,
     // Not by the startup message, which poolers refuse for what they don't know.
-    onConnect: async (client) => {
-      await client.query(
-        `set statement_timeout = ${LIMITS_MS.statement}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}`,
-      );
+    verify: (client, done) => {
+      client
+        .query(
+          `set statement_timeout = ${LIMITS_MS.statement}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}`,
+        )
+        .then(() => {
+          done();
+        }, done);
     },
     query_timeout: LIMITS_MS.answer,
     keepAlive: true,

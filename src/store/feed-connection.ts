@@ -70,10 +70,10 @@ export async function connectFeed(options: FeedConnectionOptions): Promise<FeedC
   return {
     async prove() {
       const nonce = randomBytes(16).toString('hex');
-      let hasArrived = false;
+      const seen = { proof: false };
       const arrival = new Promise<void>((resolve) => {
         const arrived = () => {
-          hasArrived = true;
+          seen.proof = true;
           resolve();
         };
         awaited = { nonce, arrived };
@@ -90,8 +90,8 @@ export async function connectFeed(options: FeedConnectionOptions): Promise<FeedC
       ]);
       limit.abort();
       // Where this process stood still, the time is over before it has read what came.
-      if (!hasArrived) await nextTurn();
-      if (!hasArrived) throw new DeafFeedError();
+      if (!seen.proof) await nextTurn();
+      if (!seen.proof) throw new DeafFeedError();
     },
     end,
   };

@@ -27,6 +27,9 @@ const RESEAL_TRIES = 10;
 /** Updates of one key that wait for each other in this process: each takes the HSM a few calls. */
 const RESEAL_LIMIT = 100;
 
+/** PostgreSQL's clock at the beginning of the transaction, in whole seconds since 1970-01-01 UTC. */
+const STORE_SECONDS = sql<number>`floor(extract(epoch from now()))::bigint`;
+
 export function createKeyWriter(context: StoreContext): KeyWriter {
   const { poolId } = context;
   const resealing = new NameTurns(RESEAL_LIMIT);
@@ -75,13 +78,16 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
       });
     },
 
-    deleteKey: (name, { deletedAt, purgeAt }, change) =>
+    deleteKey: (name, retentionSeconds, change) =>
       changing(context, change, told(name), async (trx) => {
         const key = await lockNamed(trx, name, change);
         if (key === undefined || isDeleted(key)) return undefined;
         await trx
           .updateTable('key')
-          .set({ deleted_at: deletedAt, purge_at: purgeAt })
+          .set({
+            deleted_at: STORE_SECONDS,
+            purge_at: sql<number>`${STORE_SECONDS} + ${retentionSeconds}`,
+          })
           .where('pool_id', '=', poolId)
           .where('name_key', '=', key.name_key)
           .execute();
@@ -118,13 +124,13 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
       return purged !== undefined;
     },
 
-    purgeExpiredKey: (now, change) =>
+    purgeExpiredKey: (change) =>
       removing(change, async (trx) => {
         const key = await trx
           .selectFrom('key')
           .select('name')
           .where('pool_id', '=', poolId)
-          .where('purge_at', '<=', String(now))
+          .where(sql<boolean>`purge_at <= ${STORE_SECONDS}`)
           .orderBy('purge_at')
           .limit(1)
           .forUpdate()

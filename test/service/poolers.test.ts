@@ -25,7 +25,7 @@ afterEach(async () => {
   const failed: unknown[] = [];
   for (const close of closing.splice(0).reverse())
     await close().catch((error: unknown) => failed.push(error));
-  expect(failed).toEqual([]);
+  if (failed.length > 0) throw new AggregateError(failed);
 });
 
 async function startBehind(mode: PoolMode): Promise<ProductionService> {
@@ -141,8 +141,9 @@ describeWithPooler('a feed', () => {
   ] as const)('behind PgBouncer in %s mode is believed: %s', async (mode, isBelieved) => {
     const database = await createTestDatabase();
     closing.push(() => database.drop());
-    const { url, close } = await startPgBouncer(database.serviceUrl, mode);
-    closing.push(close);
+    const pooler = await startPgBouncer(database.serviceUrl, mode);
+    closing.push(() => pooler.close());
+    const { url } = pooler;
     const feed = await openChangeFeed({ url, poolId: randomUUID(), onError: () => undefined });
     closing.push(() => feed.close());
     const deadline = performance.now() + 10_000;

@@ -7,6 +7,7 @@ import { type AuditRecord } from '../../src/core/audit.ts';
 import { createAuditChain } from '../../src/core/audit-chain.ts';
 import { createCheckpointService } from '../../src/core/checkpoint-service.ts';
 import { createStatementKeys } from '../../src/core/statement-keys.ts';
+import { type AgreedClock } from '../../src/core/ports.ts';
 import { createTrailVerifier } from '../../src/core/trail-verification.ts';
 import { createAuditSink } from '../../src/store/audit-store.ts';
 import { createCheckpointStore, createTrailReader } from '../../src/store/checkpoint-store.ts';
@@ -82,11 +83,15 @@ async function openOldPool() {
       time.now = new Date(at);
       await sink.write(Array.from({ length: count }, record));
     },
-    retain: (months: number) =>
+    retain: (
+      months: number,
+      storeClock: AgreedClock = { agreedTime: () => Promise.resolve(time.now) },
+    ) =>
       applyRetention(
         { context: { ...context, chain: newChain() }, pool, statements },
         months,
         clock,
+        storeClock,
       ),
     close: async () => {
       await db.destroy();
@@ -136,6 +141,16 @@ describe('retention', () => {
 
   test('leaves a month that is not over for so long', async () => {
     expect(await old.retain(2)).toBeUndefined();
+    expect(await old.verify()).toMatchObject({ verified: true });
+  });
+
+  test('takes nothing away while the clocks of this machine and of PostgreSQL disagree', async () => {
+    old.time.now = new Date('2027-06-15T00:00:00Z');
+    const attempt = old.retain(1, { agreedTime: () => Promise.resolve(undefined) });
+    await expect(attempt).rejects.toMatchObject({
+      name: 'OperatorError',
+      message: expect.stringMatching(/clock.*nothing was taken away/),
+    });
     expect(await old.verify()).toMatchObject({ verified: true });
   });
 

@@ -93,9 +93,7 @@ describe('a backend that dies', () => {
     await keys.insertVersion(newVersion(pool.id, name), newChange());
     await withClient(serviceUrl, async (holder) => {
       await holder.query('begin; select from key for update');
-      const attempt = keys
-        .deleteKey(name, { deletedAt: 1, purgeAt: 2 }, newChange())
-        .catch((error: unknown) => error);
+      const attempt = keys.deleteKey(name, 1, newChange()).catch((error: unknown) => error);
       await delay(200);
       expect(await terminate('active')).toBe(1);
       await expect(attempt).resolves.toMatchObject(unavailable);

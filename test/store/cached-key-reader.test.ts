@@ -105,11 +105,7 @@ describe('while the feed is coherent', () => {
 
   test.each([
     ['a new version', () => add(), true],
-    [
-      'its deletion',
-      () => writer.deleteKey(name, { deletedAt: 1, purgeAt: 2 }, newChange()),
-      false,
-    ],
+    ['its deletion', () => writer.deleteKey(name, 1, newChange()), false],
   ])('%s is seen at once', async (_, act, isThere) => {
     const first = await add();
     expect(await current()).toBe(versionOf(first));

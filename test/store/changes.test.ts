@@ -24,7 +24,7 @@ const { db, serviceUrl } = database;
 afterAll(() => database.close());
 
 const name = parseKeyName('ledger');
-const dates = { deletedAt: 1, purgeAt: 2 };
+const retention = 1;
 const TABLES = [
   'key',
   'key_version',
@@ -82,7 +82,7 @@ const steps = {
       { reseal: asItIs, apply: (current) => ({ ...current, tags: { updated: 'yes' } }) },
       change,
     ),
-  deleteKey: (change) => stores.keys.deleteKey(name, dates, change),
+  deleteKey: (change) => stores.keys.deleteKey(name, retention, change),
   recoverKey: (change) => stores.keys.recoverKey(name, change),
   purgeKey: (change) => stores.keys.purgeKey(name, change),
   assign: (change) => stores.roles.putAssignment(assignment, 1_700_000_000, change),

@@ -70,12 +70,9 @@ describe('an error', () => {
     new Error('Connection terminated: a timeout of ours'),
     'thrown text',
     undefined,
-  ])(
-    'of our own, %p, passes as it is',
-    (error) => {
-      expect(fromPostgres(error)).toBe(error);
-    },
-  );
+  ])('of our own, %p, passes as it is', (error) => {
+    expect(fromPostgres(error)).toBe(error);
+  });
 
   test.each([
     'ECONNREFUSED',

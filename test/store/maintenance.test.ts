@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   type VerifiedMaterial,
@@ -6,9 +7,12 @@ import {
   parseKeyName,
   parseKeyVersionId,
 } from '../../src/core/key.ts';
+import { createClockWatch } from '../../src/core/clock-watch.ts';
 import { createMaintenance, type KeyEvent } from '../../src/core/maintenance.ts';
 import { createVersionMaker } from '../../src/core/new-version.ts';
 import { createRotationService } from '../../src/core/rotation-service.ts';
+import { type AgreedClock } from '../../src/core/ports.ts';
+import { readStoreTime } from '../../src/store/store-time.ts';
 import { createKeyReader } from '../../src/store/key-reader.ts';
 import { createKeyWriter } from '../../src/store/key-writer.ts';
 import { createRotationStore } from '../../src/store/rotation-store.ts';
@@ -37,6 +41,7 @@ function startProcess(
   pool: { id: string },
   clock: FakeClock,
   generate?: () => Promise<void>,
+  storeClock: AgreedClock = { agreedTime: () => Promise.resolve(clock.now()) },
 ) {
   const context = processOf(db, pool);
   const keys = { ...createKeyReader(context), ...createKeyWriter(context) };
@@ -68,6 +73,7 @@ function startProcess(
     signingKeys: { rotateDue: () => Promise.resolve(false) },
     trail: { append: () => Promise.resolve(), appendLater: () => undefined },
     clock,
+    storeClock,
     newGuid: randomUUID,
     onEvent: (event) => events.push(event),
     onError: (_operation, error) => errors.push(error),
@@ -99,6 +105,14 @@ const versionsOf = async (name: KeyName) =>
 /** Many runs at once in both processes, as more processes would do them. */
 const runAll = () =>
   Promise.all([one, other, one, other].map(({ maintenance }) => maintenance.runOnce()));
+/** Deletions are dated by PostgreSQL's clock, which no test sets: their dates go back instead. */
+const agedBy = (seconds: number) =>
+  database.db
+    .updateTable('key')
+    .set({ deleted_at: sql`deleted_at - ${seconds}`, purge_at: sql`purge_at - ${seconds}` })
+    .where('pool_id', '=', pool.id)
+    .where('deleted_at', 'is not', null)
+    .execute();
 const operations = async () => {
   const counts: Record<string, number> = {};
   for (const { operation } of await eventsOf(one.context))
@@ -110,17 +124,13 @@ describe('deleted keys', () => {
   test('are purged when their retention ends, not before, and each once', async () => {
     for (const text of names(20)) {
       const name = await makeKey(text);
-      await one.keys.deleteKey(
-        name,
-        { deletedAt: clock.seconds, purgeAt: clock.seconds + 7 * DAY },
-        newChange('KeyDelete'),
-      );
+      await one.keys.deleteKey(name, 7 * DAY, newChange('KeyDelete'));
     }
     const kept = await makeKey('kept');
-    clock.advance(7 * DAY - 1);
+    await agedBy(7 * DAY - 600);
     await runAll();
     expect((await one.keys.listDeletedKeys({ limit: 100 })).items).toHaveLength(20);
-    clock.advance(1);
+    await agedBy(600);
     await runAll();
     expect((await one.keys.listDeletedKeys({ limit: 100 })).items).toEqual([]);
     expect(await one.keys.findKey(kept)).toBeDefined();
@@ -141,19 +151,76 @@ describe('deleted keys', () => {
       .where('id', '=', pool.id)
       .execute();
     const name = await makeKey('protected');
-    await one.keys.deleteKey(
-      name,
-      { deletedAt: clock.seconds, purgeAt: clock.seconds + 7 * DAY },
-      newChange(),
-    );
+    await one.keys.deleteKey(name, 7 * DAY, newChange());
     await expect(one.keys.purgeKey(name, newChange())).rejects.toMatchObject({
       code: 'PurgeProtected',
     });
     await runAll();
     expect(await one.keys.findDeletedKey(name)).toBeDefined();
-    clock.advance(7 * DAY);
+    await agedBy(7 * DAY);
     await runAll();
     expect(await one.keys.findDeletedKey(name)).toBeUndefined();
+  });
+});
+
+describe('a process whose clock jumps', () => {
+  const policy = { actions: [{ type: 'Rotate', timeAfterCreate: 'P30D' }], expiryTime: 'P90D' };
+  const stepped = (days: number) => {
+    const wrong = new FakeClock(new Date(Date.now() + days * DAY * 1000).toISOString());
+    const changes: [number, boolean][] = [];
+    const watch = createClockWatch({
+      readStoreTime: () => readStoreTime(processOf(database.db, pool)),
+      clock: wrong,
+      onChange: (difference, agrees) => changes.push([difference, agrees]),
+    });
+    return { ...startProcess(database.db, pool, wrong, undefined, watch), watch, changes, wrong };
+  };
+
+  test.each([
+    [100, 'ahead'],
+    [-100, 'behind'],
+    [1, 'ahead'],
+  ])('by %i days %s purges and rotates nothing, and says so once', async (days) => {
+    const [deleted, rotated] = [await makeKey('deleted'), await makeKey('rotated')];
+    await one.keys.deleteKey(deleted, 7 * DAY, newChange());
+    await agedBy(7 * DAY);
+    await one.rotation.putPolicy(rotated, policy, newChange());
+    const { maintenance, changes, errors, watch } = stepped(days);
+    await maintenance.runOnce();
+    await maintenance.runOnce();
+    expect(await one.keys.findDeletedKey(deleted)).toBeDefined();
+    expect(await versionsOf(rotated)).toHaveLength(1);
+    expect(changes).toEqual([[expect.closeTo(days * DAY, -2), false]]);
+    expect(watch.differenceSeconds).toBeCloseTo(days * DAY, -2);
+    expect(errors).toEqual([]);
+  });
+
+  test('goes on when its clock is right again', async () => {
+    const name = await makeKey('deleted');
+    await one.keys.deleteKey(name, 7 * DAY, newChange());
+    await agedBy(7 * DAY);
+    const { maintenance, changes, wrong } = stepped(100);
+    await maintenance.runOnce();
+    wrong.advance(-100 * DAY);
+    await maintenance.runOnce();
+    expect(await one.keys.findDeletedKey(name)).toBeUndefined();
+    expect(changes.map(([, agrees]) => agrees)).toEqual([false, true]);
+  });
+
+  test('never purges by its own clock, even where it agrees within the minutes that are allowed', async () => {
+    const name = await makeKey('deleted');
+    await one.keys.deleteKey(name, 7 * DAY, newChange());
+    await agedBy(7 * DAY - 60);
+    const { maintenance } = stepped(100 / 86_400);
+    await maintenance.runOnce();
+    expect(await one.keys.findDeletedKey(name)).toBeDefined();
+  });
+
+  test('dates a deletion by the clock of the store', async () => {
+    const name = await makeKey('deleted');
+    const { keys } = stepped(100);
+    const { deletedAt = 0 } = (await keys.deleteKey(name, 7 * DAY, newChange())) ?? {};
+    expect(Math.abs(deletedAt - Date.now() / 1000)).toBeLessThan(60);
   });
 });
 
@@ -241,11 +308,7 @@ describe('rotation', () => {
   test('passes over keys that are deleted or whose newest version is disabled, until they are not', async () => {
     const [deleted, disabled] = [await makeKey('deleted'), await makeKey('disabled')];
     for (const name of [deleted, disabled]) await one.rotation.putPolicy(name, policy, newChange());
-    await one.keys.deleteKey(
-      deleted,
-      { deletedAt: clock.seconds, purgeAt: clock.seconds + 90 * DAY },
-      newChange(),
-    );
+    await one.keys.deleteKey(deleted, 90 * DAY, newChange());
     const set = (enabled: boolean) =>
       one.keys.updateVersion(
         disabled,

@@ -71,8 +71,7 @@ const lists: Record<string, List> = {
   'deleted keys': {
     async add(place) {
       await listOf('keys').add(place);
-      const dates = { deletedAt: 1, purgeAt: 2 };
-      await stores.keys.deleteKey(parseKeyName(keyName(place)), dates, newChange());
+      await stores.keys.deleteKey(parseKeyName(keyName(place)), 1, newChange());
     },
     list: async (page) =>
       named(await stores.keys.listDeletedKeys(page), ({ current }) => nameOf(current)),
@@ -192,11 +191,7 @@ describe('while rows go', () => {
       async (page) => {
         if (page !== 1) return;
         for (const place of [1, 2, 4])
-          await stores.keys.deleteKey(
-            parseKeyName(keyName(place)),
-            { deletedAt: 1, purgeAt: 2 },
-            newChange(),
-          );
+          await stores.keys.deleteKey(parseKeyName(keyName(place)), 1, newChange());
       },
     );
     expect(pages.flat().map(nameOf)).toEqual([1, 2, 3, 5, 6].map(keyName));

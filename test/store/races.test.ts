@@ -150,9 +150,7 @@ describe('two processes', () => {
   test('that delete one key delete it once', async () => {
     await one.keys.insertVersion(newVersion(poolId, name), newChange());
     const deleted = await Promise.all(
-      [one, other, one, other].map(({ keys }) =>
-        keys.deleteKey(name, { deletedAt: 1, purgeAt: 2 }, newChange('Delete')),
-      ),
+      [one, other, one, other].map(({ keys }) => keys.deleteKey(name, 1, newChange('Delete'))),
     );
     expect(deleted.filter((result) => result !== undefined)).toHaveLength(1);
     const events = await eventsOf(one.context);
@@ -163,7 +161,7 @@ describe('two processes', () => {
     for (let round = 0; round < 10; round += 1) {
       const contested = parseKeyName(`contested-${round}`);
       await one.keys.insertVersion(newVersion(poolId, contested), newChange());
-      await one.keys.deleteKey(contested, { deletedAt: 1, purgeAt: 2 }, newChange());
+      await one.keys.deleteKey(contested, 1, newChange());
       const [recovered, purged] = await Promise.all([
         one.keys.recoverKey(contested, newChange()),
         other.keys.purgeKey(contested, newChange()),
@@ -179,7 +177,7 @@ describe('two processes', () => {
       await one.keys.insertVersion(newVersion(poolId, contested), newChange());
       const [added] = await Promise.all([
         outcomes([one.keys.insertVersion(newVersion(poolId, contested), newChange())]),
-        other.keys.deleteKey(contested, { deletedAt: 1, purgeAt: 2 }, newChange()),
+        other.keys.deleteKey(contested, 1, newChange()),
       ]);
       expect(['done', 'KeyIsDeleted']).toContain(added[0]);
       expect(await one.keys.findKey(contested)).toBeUndefined();
