@@ -187,6 +187,7 @@ export function openHsm(
   }: Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys'>,
   log: Logger,
   onHang: (operation: string) => void = () => undefined,
+  generatesApart = false,
 ): Pkcs11Hsm {
   return openPkcs11Hsm({
     ...pkcs11,
@@ -197,6 +198,7 @@ export function openHsm(
     operationDeadlineMs: LIMITS.operationDeadlineMs,
     keyGenerationDeadlineMs: LIMITS.keyGenerationDeadlineMs,
     onHang,
+    generatesApart,
     log: (level, message, details) => {
       log[level](details ?? {}, message);
     },
@@ -258,7 +260,7 @@ export async function compose(
     },
     trustedIssuers: (settings.issuers ?? []).map(({ issuer }) => issuer),
   };
-  const module = openHsm(settings, log, onHang);
+  const module = openHsm(settings, log, onHang, true);
   await openRootKeys(module, pool);
   const metrics = createMetrics(() => ({
     hsm: { ...module.status, isReady: module.isReady },

@@ -45,6 +45,10 @@ export class AuditDraft implements AuditedChange {
     return this.#fields.operation ?? '';
   }
 
+  get principalId(): string | undefined {
+    return this.#fields.principalId;
+  }
+
   /** The record of success, with the status that the answer will have. */
   toRecord(): AuditRecord {
     return this.finish({ status: this.#successStatus });

@@ -50,6 +50,8 @@ export type AuditNotes = Partial<
  * they write the change, and call `committed` once both are.
  */
 export interface AuditedChange {
+  /** Who makes it, by object id; undefined for the service itself. */
+  readonly principalId: string | undefined;
   /** Adds to what the record will say; of `change` each part by itself. */
   note(notes: AuditNotes): void;
   /** The record of success, as of now. */

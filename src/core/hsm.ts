@@ -29,8 +29,12 @@ export interface CipherParameters {
  * Whether an algorithm fits a key, and lengths that the key service can check, have been checked before.
  */
 export interface Hsm {
-  /** Generates inside the HSM, wraps and seals. The only copy outside is the sealed one that is returned. */
-  generateKey(identity: KeyIdentity, spec: KeySpec): Promise<VerifiedMaterial>;
+  /**
+   * Generates inside the HSM, wraps and seals. The only copy outside is the sealed one that is returned.
+   * @param by for whom, who then has his own line among those that wait; the service itself where absent
+   * @throws ServiceError Overloaded where too many are being made for him
+   */
+  generateKey(identity: KeyIdentity, spec: KeySpec, by?: string): Promise<VerifiedMaterial>;
   /** The same material bound to another identity: the present seal is verified first. */
   reseal(key: KeyMaterial, identity: KeyIdentity): Promise<VerifiedMaterial>;
   /** Encrypt, and wrapkey: for RSA and AES-GCM, -CBC, -CBCPAD, -KW and CKM_AES_KEY_WRAP(_PAD). */

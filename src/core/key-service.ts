@@ -146,7 +146,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
             tags: parseTags(request.tags ?? {}),
             releasePolicy: newReleasePolicy(request),
           },
-          (identity) => hsm.generateKey(identity, spec),
+          (identity) => hsm.generateKey(identity, spec, change.principalId),
           change,
         ),
       );

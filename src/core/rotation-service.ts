@@ -51,7 +51,7 @@ export function createRotationService({ hsm, rotations, addVersion, clock }: Rot
         tags: newest.tags,
         releasePolicy: identity.releasePolicy,
       },
-      (made) => hsm.generateKey(made, spec),
+      (made) => hsm.generateKey(made, spec, change.principalId),
       change,
       isScheduled ? identity.version : undefined,
     );

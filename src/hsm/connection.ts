@@ -29,12 +29,14 @@ export interface ConnectionOptions extends TokenOptions {
   /** Sessions at most, chosen from the number of cores where absent; the token's own limit still holds. */
   readonly sessions?: number;
   readonly leaseWaitMs: number;
-  /** Callers that may wait for a session, for a key to be loaded, or for their turn at key generation. */
+  /** Callers that may wait for a session, or for a key to be loaded. */
   readonly waitingLimit: number;
   /** Key versions loaded at most. */
   readonly loadedKeys: number;
   readonly operationDeadlineMs: number;
   readonly keyGenerationDeadlineMs: number;
+  /** RSA keys are made in a process of their own where the module leaves one session for everything. */
+  readonly generatesApart?: boolean;
   /** A call of the driver hasn't come back and never may: the process should be replaced. */
   readonly onHang: (operation: string) => void;
 }
@@ -213,7 +215,10 @@ async function verifySeal(connection: Connection, material: KeyMaterial): Promis
   const isIntact =
     roots.generation === sealed.rootGeneration &&
     seal.length === 32 &&
-    (await connection.pool.withSession((lane) => lane.run('verifyMac', roots, data, seal)));
+    (await connection.pool.withSession(
+      (lane) => lane.run('verifyMac', roots, data, seal),
+      identity.name,
+    ));
   if (!isIntact) throw brokenSeal(identity);
 }
 
@@ -238,15 +243,16 @@ async function loadKey(
   const { pool } = connection;
   if (part === 'public') {
     if (publicKey === undefined) throw brokenSeal(identity);
-    return pool.withSession((lane) => lane.run('loadPublic', spec, publicKey));
+    return pool.withSession((lane) => lane.run('loadPublic', spec, publicKey), identity.name);
   }
   const blob = part === 'private' ? sealed.blob : sealed.macBlob;
   if (blob === undefined) throw brokenSeal(identity);
   const roots = requireRootKeys(connection);
   try {
     // The keeper owns what is loaded. The lease keeps the call apart from others where the module needs that.
-    return await pool.withSession((lane) =>
-      inTurn(() => lane.run('load', roots, identity, spec, part, unpackBytes(blob))),
+    return await pool.withSession(
+      (lane) => inTurn(() => lane.run('load', roots, identity, spec, part, unpackBytes(blob))),
+      identity.name,
     );
   } catch (error) {
     // The seal was right, so these bytes were wrapped by a root key of this generation: the HSM holds another one.

@@ -4,7 +4,12 @@ import { ServiceError } from '../core/errors.ts';
 import { type Hsm, type HsmFeatures, type KeyImporter, type RootSecrets } from '../core/hsm.ts';
 import { type KeyEgress } from '../core/key-egress.ts';
 import { type KeyInspector } from '../core/key-inspection.ts';
-import { type KeyIdentity, type KeyMaterial, type VerifiedMaterial } from '../core/key.ts';
+import {
+  type KeyIdentity,
+  type KeyMaterial,
+  type KeySpec,
+  type VerifiedMaterial,
+} from '../core/key.ts';
 import { packBytes } from '../core/packed-bytes.ts';
 import { type Capabilities } from './capabilities.ts';
 import { partFor } from './ciphers.ts';
@@ -16,6 +21,9 @@ import {
   requireRootKeys,
 } from './connection.ts';
 import { faultOf, fromPkcs11, hsmUnavailable } from './errors.ts';
+import { GenerationQueue } from './generation-queue.ts';
+import { KeyGenerator } from './key-generator.ts';
+import { type GeneratedKey } from './key-generation.ts';
 import { type ImportedKey, modulusBytesOf } from './key-import.ts';
 import { publicHalfMatches } from './key-inspection.ts';
 import { type KeyPart } from './loaded-keys.ts';
@@ -24,7 +32,6 @@ import { type Roots } from './opening.ts';
 import { createRootKeys, findRootKeys } from './root-keys.ts';
 import { BACKUP_KEY_PARTS, rootCheckBytes, sealedBytes } from './seal.ts';
 import { signatureFits } from './signatures.ts';
-import { Turns } from './turns.ts';
 import { type Lane } from './work.ts';
 
 type Log = (level: 'info' | 'warn' | 'error', message: string, details?: object) => void;
@@ -55,12 +62,13 @@ export interface Pkcs11Hsm
   close(): Promise<void>;
 }
 
+const GENERATION_LIMITS = { ofOne: 8, waiting: 200, waitMs: 60_000 };
+const GENERATOR_IDLE_MS = 60_000;
 const RECOVERY_DELAY_MS = { first: 100, most: 5_000 };
 
 /** Opens the module and logs in. @throws Error with a sentence for the operator */
 export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
-  // Generation is rare and takes long: one at a time leaves the other threads to those who use keys.
-  const generation = new Turns(options.waitingLimit);
+  const generation = new GenerationQueue(GENERATION_LIMITS);
   let roots: Roots | undefined;
   let current: Connection | undefined = openConnection(options, roots);
   let isClosed = false;
@@ -68,6 +76,18 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     capabilities,
     token: { facts },
   } = current;
+  // With one session for everything, a key that takes seconds to make would hold up every other call.
+  const generator =
+    options.generatesApart === true && current.pool.size === 1
+      ? new KeyGenerator({
+          ...options,
+          deadlineMs: options.keyGenerationDeadlineMs,
+          idleMs: GENERATOR_IDLE_MS,
+          onEnd: (reason) => {
+            options.log('error', 'the process that makes keys is replaced', { reason });
+          },
+        })
+      : undefined;
   if (current.isSlow)
     options.log('info', 'the HSM is slow: it is waited for in threads of their own', {
       number: current.pool.status.open,
@@ -145,7 +165,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     return attempt(
       (on) =>
         on.loaded.withKey(material, part, (key) =>
-          on.pool.withSession((lane) => use(lane, key, on)),
+          on.pool.withSession((lane) => use(lane, key, on), material.identity.name),
         ),
       true,
       material,
@@ -179,24 +199,17 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
 
     rootCheck: (poolId) => attempt((on) => on.mac(rootCheckBytes(poolId)), true),
 
-    async generateKey(identity, spec) {
-      const generated = await generation.take(() =>
-        attempt(
-          (on) =>
-            on.pool.withSession((lane) =>
-              lane.run('generate', requireRootKeys(on), identity, spec),
-            ),
-          false,
-        ),
-      );
+    async generateKey(identity, spec, by) {
+      const generated = await generate(identity, spec, by);
       return sealNew(identity, { spec, ...generated });
     },
 
     async importKey(identity, key) {
       const imported = await attempt(
         (on) =>
-          on.pool.withSession((lane) =>
-            lane.run('importPlain', requireRootKeys(on), identity, key),
+          on.pool.withSession(
+            (lane) => lane.run('importPlain', requireRootKeys(on), identity, key),
+            identity.name,
           ),
         false,
       );
@@ -265,8 +278,9 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         throw new ServiceError('KeyOperationForbidden', 'The key is not exportable.');
       return attempt(
         (on) =>
-          on.pool.withSession((lane) =>
-            lane.run('wrapForRecipient', requireRootKeys(on), material, recipient, wrap),
+          on.pool.withSession(
+            (lane) => lane.run('wrapForRecipient', requireRootKeys(on), material, recipient, wrap),
+            material.identity.name,
           ),
         true,
       );
@@ -291,12 +305,39 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
     async close() {
       isClosed = true;
+      generator?.close();
       const last = current;
       current = undefined;
       await last?.close();
     },
   };
   return hsm;
+
+  function generate(
+    identity: KeyIdentity,
+    spec: KeySpec,
+    by: string | undefined,
+  ): Promise<GeneratedKey> {
+    const here = () =>
+      attempt(
+        (on) =>
+          on.pool.withSession(
+            (lane) => lane.run('generate', requireRootKeys(on), identity, spec),
+            by,
+          ),
+        false,
+      );
+    if (generator === undefined) return generation.take(by, here);
+    // EC and AES keys take about a millisecond: there is nothing to be won by going elsewhere.
+    if (spec.keyType !== 'RSA-HSM') return here();
+    return generation.take(by, () =>
+      attempt((on) => {
+        requireRootKeys(on);
+        if (roots === undefined) throw new TypeError('root keys have a pool');
+        return generator.generate(roots, identity, spec);
+      }, true),
+    );
+  }
 
   function sealNew(identity: KeyIdentity, made: ImportedKey): Promise<VerifiedMaterial> {
     const { spec, publicKey, blob, macBlob } = made;

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../core/errors.ts';
 import { faultOf } from './errors.ts';
+import { FairLines } from './fair-lines.ts';
 
 export interface SessionPoolOptions<Session> {
   readonly open: () => Session;
@@ -23,6 +24,8 @@ export interface PooledSession {
   readonly renew?: () => void;
 }
 
+/** The line of what concerns no key. */
+const OWN = '';
 const CLOSE_CHECK_MS = 10;
 /** Of one round of the event loop: more would be felt by those who ask for something else. */
 const ROUND_LIMIT_MS = 2;
@@ -45,7 +48,7 @@ interface Waiting<Session> {
 export class SessionPool<Session extends PooledSession> {
   readonly #options: SessionPoolOptions<Session>;
   readonly #idle: Session[] = [];
-  readonly #waiting: Waiting<Session>[] = [];
+  readonly #waiting = new FairLines<Waiting<Session>>();
   #open = 0;
   #isClosed = false;
   #roundEnds = 0;
@@ -60,9 +63,12 @@ export class SessionPool<Session extends PooledSession> {
       this.#idle.push(options.open());
   }
 
-  /** Runs `use` with a session of its own. @throws ServiceError HsmBusy when none comes free in time */
-  async withSession<T>(use: (session: Session) => Promise<T>): Promise<T> {
-    const session = await this.#lease();
+  /**
+   * Runs `use` with a session of its own. @throws ServiceError HsmBusy when none comes free in time
+   * @param of in whose line to wait: one of each line has its turn, so that many calls with one key hold up no other key's
+   */
+  async withSession<T>(use: (session: Session) => Promise<T>, of = OWN): Promise<T> {
+    const session = await this.#lease(of);
     try {
       const result = await use(session);
       this.#giveBack(session);
@@ -78,11 +84,16 @@ export class SessionPool<Session extends PooledSession> {
     }
   }
 
+  /** Sessions at most. */
+  get size(): number {
+    return this.#options.size;
+  }
+
   get status(): { open: number; inUse: number; waiting: number } {
     return {
       open: this.#open,
       inUse: this.#open - this.#idle.length,
-      waiting: this.#waiting.length,
+      waiting: this.#waiting.size,
     };
   }
 
@@ -90,24 +101,30 @@ export class SessionPool<Session extends PooledSession> {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#limit);
-    for (const { refuse } of this.#waiting.splice(0))
+    for (const { refuse } of this.#waiting.takeWhile(() => true).gone)
       refuse(new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.'));
     for (const session of this.#idle.splice(0)) this.#drop(session);
     while (this.#open > 0) await delay(CLOSE_CHECK_MS);
   }
 
-  #lease(): Promise<Session> | Session {
+  #lease(of: string): Promise<Session> | Session {
     if (this.#isClosed)
       throw new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.');
     const free = this.#options.inRounds === true ? undefined : this.#free();
     if (free !== undefined) return free;
-    if (this.#waiting.length >= this.#options.waitingLimit)
-      throw new ServiceError('HsmBusy', 'Too many operations wait for the HSM.');
+    if (this.#waiting.size >= this.#options.waitingLimit) this.#makeRoom(of);
     return new Promise((give, refuse) => {
-      this.#waiting.push({ give, refuse, since: performance.now() });
+      this.#waiting.push(of, { give, refuse, since: performance.now() });
       if (this.#options.inRounds === true) this.#startRound();
       else this.#limitWaiting();
     });
+  }
+
+  #makeRoom(of: string): void {
+    const tooMany = new ServiceError('HsmBusy', 'Too many operations wait for the HSM.');
+    const last = this.#waiting.giveWay(of);
+    if (last === undefined) throw tooMany;
+    last.refuse(tooMany);
   }
 
   /** One that is idle or may still be opened. */
@@ -130,42 +147,39 @@ export class SessionPool<Session extends PooledSession> {
   }
 
   #giveOut(): void {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+    while (this.#waiting.size > 0) {
       let session: Session | undefined;
       try {
         session = this.#free();
       } catch (error) {
-        this.#waiting.shift();
-        next.refuse(error);
+        this.#waiting.shift()?.refuse(error);
         continue;
       }
       if (session === undefined) break;
-      this.#waiting.shift();
-      next.give(session);
+      this.#waiting.shift()?.give(session);
     }
     this.#limitWaiting();
   }
 
-  /** Who waits does so in a queue, all for as long at most: the first one's limit is the one to look at. */
-  #limitWaiting(): void {
-    const [first] = this.#waiting;
-    if (this.#limit !== undefined || first === undefined) return;
-    const leftMs = first.since + this.#options.waitMs - performance.now();
+  /** All wait for as long at most; a timer that is running is for one that came no later than whoever waits now. */
+  #limitWaiting(leftMs = this.#options.waitMs): void {
+    if (this.#limit !== undefined || this.#waiting.size === 0) return;
     this.#limit = setTimeout(
       () => {
         this.#limit = undefined;
         this.#refuseLate();
-        this.#limitWaiting();
       },
       Math.max(1, Math.ceil(leftMs)),
     ).unref();
   }
 
   #refuseLate(): void {
-    const now = performance.now();
-    const left = this.#waiting.findIndex(({ since }) => now - since < this.#options.waitMs);
-    for (const { refuse } of this.#waiting.splice(0, left < 0 ? this.#waiting.length : left))
+    const oldest = performance.now() - this.#options.waitMs;
+    const { gone, first } = this.#waiting.takeWhile(({ since }) => since <= oldest);
+    for (const { refuse } of gone)
       refuse(new ServiceError('HsmBusy', 'No session of the HSM came free in time.'));
+    // Whoever comes later has longer.
+    if (first.length > 0) this.#limitWaiting(Math.min(...first.map(({ since }) => since)) - oldest);
   }
 
   #giveBack(session: Session): void {
@@ -180,7 +194,7 @@ export class SessionPool<Session extends PooledSession> {
       return;
     }
     this.#idle.push(session);
-    if (this.#waiting.length > 0) this.#startRound();
+    if (this.#waiting.size > 0) this.#startRound();
   }
 
   #replace(session: Session, isStuck: boolean): void {
