@@ -16,8 +16,8 @@ TransactionBuilder.prototype.execute = function (work) {
 };
 
 const { withSession } = SessionPool.prototype;
-SessionPool.prototype.withSession = function (use) {
-  if (open.getStore() !== true) return withSession.call(this, use);
+SessionPool.prototype.withSession = function (...given) {
+  if (open.getStore() !== true) return withSession.apply(this, given);
   const { stack } = new Error('the HSM was asked inside a database transaction');
   process.stderr.write(`${stack}\n`);
   return Promise.reject(new Error('the HSM was asked inside a database transaction'));
