@@ -6,6 +6,7 @@ import { createCertificates } from './attestation/certificates.ts';
 import { openAttestationVerifier } from './attestation/open-verifier.ts';
 import { createAuditTrail } from './audit/audit-log.ts';
 import { createRecordFormats } from './audit/record-formats.ts';
+import { createRefusalLimit, REFUSAL_LIMITS } from './audit/refusal-limit.ts';
 import { watchSink } from './audit/sink-watch.ts';
 import { createBlobThreads } from './backup/blob-threads.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
@@ -291,6 +292,7 @@ export async function compose(
     requestsUnderWay: () => underWay,
   });
   const backupBlobs = createBlobThreads();
+  const refusals = createRefusalLimit(REFUSAL_LIMITS, { trail, clock, newGuid: randomUUID });
   const keyReader = cacheKeys(
     verifyKeys(createKeyReader(context), hsm),
     feed,
@@ -501,6 +503,7 @@ export async function compose(
   });
   const closing = new AbortController();
   const app = createApp({
+    cursorKey: await module.cursorKey(),
     hosts: { domain: settings.domain, pool: settings.pool },
     pool: rules,
     keys: createKeyService({ hsm, keys: keyStore, addVersion, pool: rules, clock }),
@@ -558,10 +561,15 @@ export async function compose(
       follower: createTrailFollower({ ...context, db: trailDb }),
       formats: createRecordFormats({ name: pool.name, domain: settings.domain }),
       closing: closing.signal,
+      onFault: (error, requestId) => {
+        metrics.streamFailed();
+        log.error({ err: error, requestId }, 'a stream of the audit trail has failed');
+      },
       verifier: createTrailVerifier({ trail: trailReader, statements, poolId: pool.id, clock }),
     },
     usage: createUsageReader(context),
     trail: otherTrail ?? trail,
+    refusals,
     authorizer,
     authenticate,
     identity: {
@@ -604,6 +612,7 @@ export async function compose(
         clock,
       }),
       trail,
+      refusals,
       clock,
     }),
     (error, requestId) => {
@@ -620,6 +629,7 @@ export async function compose(
     },
     async close() {
       await stopMaintenance();
+      refusals.close();
       await trail.close();
       await stopCheckpoints();
       for (const chain of Object.values(chains)) chain.end();

@@ -30,7 +30,7 @@ import { type KeyPart } from './loaded-keys.ts';
 import { SIGNING } from './mechanisms.ts';
 import { type Roots } from './opening.ts';
 import { createRootKeys, findRootKeys } from './root-keys.ts';
-import { BACKUP_KEY_PARTS, rootCheckBytes, sealedBytes } from './seal.ts';
+import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes, sealedBytes } from './seal.ts';
 import { signatureFits } from './signatures.ts';
 import { type Lane } from './work.ts';
 
@@ -51,6 +51,8 @@ export interface Pkcs11Hsm
   createRootKeys(poolId: string, generation: number): void;
   /** 32 bytes that only this pool's root keys give: kept in the store, they tell another token from this one. */
   rootCheck(poolId: string): Promise<Uint8Array>;
+  /** 32 bytes for the MAC of cursors: each process that serves the pool has the same. */
+  cursorKey(): Promise<Uint8Array>;
   readonly isReady: boolean;
   readonly status: {
     readonly open: number;
@@ -196,6 +198,8 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
           Buffer.concat(await Promise.all(BACKUP_KEY_PARTS.map((part) => on.mac(part)))),
         true,
       ),
+
+    cursorKey: () => attempt((on) => on.mac(CURSOR_KEY_PART), true),
 
     rootCheck: (poolId) => attempt((on) => on.mac(rootCheckBytes(poolId)), true),
 

@@ -60,6 +60,9 @@ export const BACKUP_KEY_PARTS: readonly Buffer[] = ['1', '2'].map((counter) =>
   encodeFields(['strongroom backup key 1', counter, '512']),
 );
 
+/** What `root-seal` makes the key of cursors from, in the same way. */
+export const CURSOR_KEY_PART = encodeFields(['strongroom cursor key 1', '1', '256']);
+
 function publicFields(key: PublicKey | undefined): (string | Uint8Array)[] {
   if (key === undefined) return ['', ''];
   return key.keyType === 'RSA-HSM' ? [key.n, key.e] : [key.x, key.y];

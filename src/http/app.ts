@@ -25,8 +25,9 @@ import { type Authenticate, authentication } from './authentication.ts';
 import { callerOf, contextOf, type RequestContext, setContext } from './context.ts';
 import { addCredentialRoutes } from './credentials.routes.ts';
 import { addCryptoRoutes } from './crypto.routes.ts';
+import { createCursors } from './cursors.ts';
 import { addDirectoryRoutes } from './directory.routes.ts';
-import { createErrorHandler } from './error-handler.ts';
+import { createErrorHandler, type Refusals } from './error-handler.ts';
 import { addHealthRoutes, type Readiness } from './health.routes.ts';
 import { createHostReader, type HostRules } from './hosts.ts';
 import { addIdentityRoutes, type IdentityEndpoints } from './identity.routes.ts';
@@ -65,6 +66,7 @@ export interface AppParts {
   readonly audit: AuditParts & Omit<AuditStreamParts, 'authenticate'>;
   readonly usage: UsageReader;
   readonly trail: AuditTrail;
+  readonly refusals: Refusals;
   readonly authorizer: Authorizer;
   readonly authenticate: Authenticate;
   readonly identity: IdentityEndpoints;
@@ -74,6 +76,8 @@ export interface AppParts {
   readonly onRequest: () => void;
   /** An answer has gone out, or its caller has: once for each request. */
   readonly onAnswer: (answer: Answer) => void;
+  /** Of the MAC of cursors: the same for all processes that serve the pool. */
+  readonly cursorKey: Uint8Array;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -93,10 +97,12 @@ export type App = Express;
 /** The REST surface: what a request passes, in this order. */
 export function createApp(parts: AppParts): App {
   const { trail, authorizer, authenticate, throttle, tracing, log } = parts;
+  const cursors = createCursors(parts.cursorKey);
   const services = {
     trail,
     authorizer,
     tracing,
+    cursors,
     authored: (context: RequestContext) => parts.ascent.authored(callerOf(context), context.audit),
   };
   const presenting = createKeyPresenter(parts.pool);
@@ -110,7 +116,7 @@ export function createApp(parts: AppParts): App {
   addHealthRoutes(app, parts.readiness);
   app.use(throttle.byAddress);
   const signIn = routerFor(app, ({ path }) => SIGN_IN.test(path));
-  addIdentityRoutes(signIn, trail, parts.identity);
+  addIdentityRoutes(signIn, trail, parts.refusals, parts.identity);
 
   app.use('/v1.0', authentication(authenticate, 'directory', throttle, tracing));
   const directory = routerFor(app, ({ path }) => DIRECTORY.test(path));
@@ -146,7 +152,7 @@ export function createApp(parts: AppParts): App {
   app.use((req) => {
     throw new ServiceError('PathNotFound', `There is no operation ${req.method} at this path.`);
   });
-  app.use(createErrorHandler(trail, log));
+  app.use(createErrorHandler(trail, parts.refusals, log));
   return app;
 }
 

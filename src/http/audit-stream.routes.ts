@@ -5,6 +5,7 @@ import { type TrailFollower, type TrailPosition } from '../core/trail-ports.ts';
 import { type Authenticate } from './authentication.ts';
 import { clientThumbprint } from './client-certificate.ts';
 import { callerOf, contextOf } from './context.ts';
+import { type Cursors } from './cursors.ts';
 import { type RouteServices } from './route.ts';
 import { writeHead } from './send.ts';
 
@@ -14,17 +15,22 @@ export interface AuditStreamParts {
   readonly formats: RecordFormats;
   /** The process ends: streams give way. */
   readonly closing: AbortSignal;
+  /** A stream has ended for a fault of ours. */
+  readonly onFault: (error: unknown, requestId: string) => void;
 }
 
 const ACTION = 'Strongroom/audit/read/action';
 /** Streams of one process; each asks the database twice a second. */
 const STREAMS_LIMIT = 20;
+/** Of these, those of one principal. */
+const STREAMS_LIMIT_EACH = 4;
 const POLL_MS = 500;
 const PAGE = 500;
 /** A comment now and then keeps proxies from closing what is silent. */
 const COMMENT_AFTER_MS = 15_000;
 /** A reader that takes nothing for so long is gone. */
 const STUCK_AFTER_MS = 30_000;
+const STUCK = new Error('the reader is stuck');
 /** Of a Last-Event-ID: some hundreds of chains that are being written. */
 const POSITION_LIMIT = 8_192;
 /** Positions tell of chains that have ended meanwhile: those are left out every so often. */
@@ -37,34 +43,38 @@ const SHORTEN_AFTER_MS = 60_000;
 export function addAuditStreamRoute(
   router: Router,
   services: RouteServices,
-  { follower, authenticate, formats, closing }: AuditStreamParts,
+  { follower, authenticate, formats, closing, onFault }: AuditStreamParts,
 ): void {
-  let streams = 0;
+  const places = createPlaces();
+  const positions = createPositions(services.cursors);
 
   router.get('/audit/stream', async (req, res) => {
     const context = contextOf(res);
-    const { audit } = context;
+    const { audit, requestId } = context;
     audit.note({ operation: 'AuditStream', action: ACTION, scope: '/' });
-    const isAllowed = () => services.authorizer.isAllowed(callerOf(context), ACTION, '/');
-    if (!(await isAllowed()))
+    const { objectId } = callerOf(context);
+    if (!(await services.authorizer.isAllowed(callerOf(context), ACTION, '/')))
       throw new ServiceError('AccessDenied', `Not authorized to access ${ACTION} on /`);
     const asked = req.get('last-event-id');
-    if (streams >= STREAMS_LIMIT)
-      throw new ServiceError('Overloaded', 'Too many streams of the audit trail are open.');
-    let position = asked === undefined ? await follower.end() : readPosition(asked);
-    await services.trail.append(audit.finish({ status: 200 }));
-
-    streams += 1;
+    const begun = asked === undefined ? undefined : positions.read(asked);
+    if (req.method === 'HEAD') {
+      await services.trail.append(audit.finish({ status: 200 }));
+      writeHead(res, 200, HEAD);
+      res.end();
+      return;
+    }
+    // Before anything is waited for: of many that come at once no more get a place than there are.
+    const leave = places.take(objectId);
     const gone = new AbortController();
     res.once('close', () => {
       gone.abort();
     });
     const over = AbortSignal.any([gone.signal, closing]);
     try {
-      writeHead(res, 200, [
-        ...['Content-Type', 'text/event-stream; charset=utf-8'],
-        ...['Cache-Control', 'no-store'],
-      ]);
+      let position = begun ?? (await follower.end());
+      await services.trail.append(audit.finish({ status: 200 }));
+      if (res.destroyed) return;
+      writeHead(res, 200, HEAD);
       await write(res, ': the audit trail\n\n', over);
       let lastWriteAt = performance.now();
       let shortenedAt = Number.NEGATIVE_INFINITY;
@@ -82,7 +92,7 @@ export function addAuditStreamRoute(
         let text = '';
         for (const { event, position: after } of page) {
           position = after;
-          text += `id: ${encodePosition(after)}\ndata: ${JSON.stringify(formats.strongroom(event))}\n\n`;
+          text += `id: ${positions.write(after)}\ndata: ${JSON.stringify(formats.strongroom(event))}\n\n`;
         }
         if (text === '' && performance.now() - lastWriteAt > COMMENT_AFTER_MS) text = ':\n\n';
         if (text !== '') {
@@ -91,13 +101,55 @@ export function addAuditStreamRoute(
         }
         if (page.length < PAGE) await pause(POLL_MS, over);
       }
-    } catch {
-      // The token has expired, the database is away, the reader is stuck: it comes back with its Last-Event-ID.
+    } catch (error) {
+      if (!res.headersSent) throw error;
+      // Whoever's access has ended, or takes nothing, is let go; what else ends a stream is a fault of ours. Either way
+      // the reader may come back with its Last-Event-ID.
+      if (isAccessOver(error) || error === STUCK) return;
+      onFault(error, requestId);
+      const fault = {
+        code: 'StreamFailed',
+        message: `The stream has failed. (Activity ID: ${requestId})`,
+      };
+      res.write(`event: fault\ndata: ${JSON.stringify(fault)}\n\n`);
     } finally {
-      streams -= 1;
-      res.end();
+      leave();
+      if (res.headersSent) res.end();
     }
   });
+}
+
+const HEAD = [
+  ...['Content-Type', 'text/event-stream; charset=utf-8'],
+  ...['Cache-Control', 'no-store'],
+];
+
+/** Places for streams, of which nobody may take another's share. */
+function createPlaces() {
+  const taken = new Map<string, number>();
+  let all = 0;
+  return {
+    /** @returns what gives the place back. @throws ServiceError Overloaded */
+    take(principalId: string): () => void {
+      const own = taken.get(principalId) ?? 0;
+      if (own >= STREAMS_LIMIT_EACH)
+        throw new ServiceError('Overloaded', 'Too many streams of this principal are open.');
+      if (all >= STREAMS_LIMIT)
+        throw new ServiceError('Overloaded', 'Too many streams of the audit trail are open.');
+      taken.set(principalId, own + 1);
+      all += 1;
+      return () => {
+        const left = (taken.get(principalId) ?? 1) - 1;
+        if (left > 0) taken.set(principalId, left);
+        else taken.delete(principalId);
+        all -= 1;
+      };
+    },
+  };
+}
+
+function isAccessOver(error: unknown): boolean {
+  return error instanceof ServiceError && error.code === 'Unauthenticated';
 }
 
 /** Waits until the reader has taken it. */
@@ -113,7 +165,7 @@ async function write(res: Response, text: string, over: AbortSignal): Promise<vo
     const go = settle(resolve);
     const stuck = setTimeout(
       settle(() => {
-        reject(new Error('the reader is stuck'));
+        reject(STUCK);
       }),
       STUCK_AFTER_MS,
     );
@@ -134,27 +186,20 @@ function pause(ms: number, over: AbortSignal): Promise<void> {
   });
 }
 
-function encodePosition({ done, at }: TrailPosition): string {
-  return Buffer.from(JSON.stringify([done, ...at])).toString('base64url');
-}
-
-/** @throws ServiceError BadParameter */
-function readPosition(text: string): TrailPosition {
-  try {
-    if (text.length > POSITION_LIMIT) throw new RangeError('too long');
-    const [done, ...at] = JSON.parse(Buffer.from(text, 'base64url').toString()) as unknown[];
-    const places = at.map((place) => {
-      if (!Array.isArray(place) || place.length !== 2 || !place.every(isCount))
-        throw new TypeError('no place');
-      return [Number(place[0]), Number(place[1])] as const;
-    });
-    if (!isCount(done)) throw new TypeError('no number');
-    return { done, at: new Map(places) };
-  } catch {
-    throw new ServiceError('BadParameter', 'The header Last-Event-ID has an invalid value.');
-  }
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
+/** Last-Event-ID, which nobody else can make. */
+function createPositions(cursors: Cursors) {
+  return {
+    write: ({ done, at }: TrailPosition) =>
+      cursors.seal('AuditStream', JSON.stringify([done, ...at])),
+    /** @throws ServiceError BadParameter */
+    read(text: string): TrailPosition {
+      const place = cursors.open(
+        'AuditStream',
+        text.slice(0, POSITION_LIMIT),
+        'header Last-Event-ID',
+      );
+      const [done, ...at] = JSON.parse(place) as [number, ...[number, number][]];
+      return { done, at: new Map(at) };
+    },
+  };
 }

@@ -2,6 +2,7 @@ import { ANSWER_WITHHELD } from '../core/audit.ts';
 import { AuditDraft } from '../core/audit-draft.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type AuditTrail, type Clock } from '../core/ports.ts';
+import { type Refusals } from './error-handler.ts';
 import { type IdentityAnswer, type IdentityCall } from './managed-identity.ts';
 
 export interface AuditedIdentityParts {
@@ -13,11 +14,12 @@ export interface AuditedIdentityParts {
     }
   >;
   readonly trail: AuditTrail;
+  readonly refusals: Refusals;
   readonly clock: Clock;
 }
 
 /** What workloads ask of the identity endpoint, with a record of each before the answer. */
-export function auditIdentityCalls({ answer, trail, clock }: AuditedIdentityParts) {
+export function auditIdentityCalls({ answer, trail, refusals, clock }: AuditedIdentityParts) {
   function begin({ requestId, address, userAgent }: IdentityCall): AuditDraft {
     return new AuditDraft(clock.now, {
       requestId,
@@ -28,8 +30,10 @@ export function auditIdentityCalls({ answer, trail, clock }: AuditedIdentityPart
   }
 
   async function record(audit: AuditDraft, status: number, errorCode?: string): Promise<void> {
+    const finished = audit.finish({ status, ...(errorCode !== undefined && { errorCode }) });
+    if (status >= 400 && !refusals.admit(finished)) return;
     try {
-      await trail.append(audit.finish({ status, ...(errorCode !== undefined && { errorCode }) }));
+      await trail.append(finished);
     } catch (error) {
       trail.appendLater(audit.finish({ status: 503, errorCode: ANSWER_WITHHELD }));
       throw error;

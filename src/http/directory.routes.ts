@@ -14,7 +14,7 @@ import {
   presentServicePrincipal,
   RemovePasswordRequest,
 } from './directory.schema.ts';
-import { pageQuery, presentPage } from './paging.ts';
+import { type NextLink, pageQuery, presentPage } from './paging.ts';
 import { route, type RouteDefinition, type RouteServices } from './route.ts';
 import { text } from './text.ts';
 
@@ -192,6 +192,6 @@ export function addDirectoryRoutes(
 }
 
 /** Graph names the link of the next page as OData does. */
-export function asOdata({ nextLink, value }: { nextLink?: string; value: unknown[] }) {
+export function asOdata({ nextLink, value }: { nextLink?: NextLink; value: unknown[] }) {
   return { ...(nextLink !== undefined && { '@odata.nextLink': nextLink }), value };
 }

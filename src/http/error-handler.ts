@@ -1,10 +1,15 @@
 import { type ErrorRequestHandler } from 'express';
-import { ANSWER_WITHHELD } from '../core/audit.ts';
+import { ANSWER_WITHHELD, type AuditRecord } from '../core/audit.ts';
 import { type ErrorCode, ServiceError } from '../core/errors.ts';
 import { type AuditTrail } from '../core/ports.ts';
 import { contextOf, type RequestContext } from './context.ts';
 import { type Log } from './log.ts';
 import { send, sendText } from './send.ts';
+
+/** Which refusals of strangers have records of their own; it counts the others. */
+export interface Refusals {
+  admit(record: AuditRecord): boolean;
+}
 
 interface WireError {
   readonly status: number;
@@ -66,7 +71,11 @@ const WIRE: Readonly<Record<ErrorCode, WireError>> = {
 const INTERNAL: WireError = { status: 500, code: 'InternalServerError' };
 
 /** Everything thrown on a request's way ends here: it is recorded, logged where it is our fault, and answered. */
-export function createErrorHandler(trail: AuditTrail, log: Log): ErrorRequestHandler {
+export function createErrorHandler(
+  trail: AuditTrail,
+  refusals: Refusals,
+  log: Log,
+): ErrorRequestHandler {
   return async (thrown: unknown, _req, res, next) => {
     if (res.headersSent) {
       next(thrown);
@@ -77,7 +86,7 @@ export function createErrorHandler(trail: AuditTrail, log: Log): ErrorRequestHan
     let wire = error === undefined ? INTERNAL : WIRE[error.code];
     if (context.audited)
       try {
-        await recordFailure(trail, context, wire, error);
+        await recordFailure(trail, refusals, context, wire, error);
       } catch (cause) {
         error = new ServiceError('AuditUnavailable', 'The audit trail cannot be written.', {
           cause,
@@ -109,7 +118,8 @@ export function createErrorHandler(trail: AuditTrail, log: Log): ErrorRequestHan
  */
 async function recordFailure(
   trail: AuditTrail,
-  { audit }: RequestContext,
+  refusals: Refusals,
+  { audit, principal }: RequestContext,
   { status, code, innerCode }: WireError,
   error: ServiceError | undefined,
 ): Promise<void> {
@@ -119,6 +129,7 @@ async function recordFailure(
       errorCode: innerCode ?? code,
       ...(error?.code === 'Unauthenticated' && { reason: error.message }),
     });
+  if (principal === undefined && !refusals.admit(record())) return;
   if (error?.code === 'AuditUnavailable' || error?.code === 'StoreUnavailable') {
     trail.appendLater({ ...record(), errorCode: ANSWER_WITHHELD });
     return;

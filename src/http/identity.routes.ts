@@ -2,6 +2,7 @@ import express, { type Request, type RequestHandler, type Response, type Router 
 import { type AuditTrail } from '../core/ports.ts';
 import { clientThumbprint } from './client-certificate.ts';
 import { contextOf } from './context.ts';
+import { type Refusals } from './error-handler.ts';
 import { send } from './send.ts';
 
 /** The endpoint version that a client speaks: v1 names a `resource`, v2.0 a `scope`. */
@@ -61,6 +62,7 @@ const audited: RequestHandler = (_req, res, next) => {
 export function addIdentityRoutes(
   router: Router,
   trail: AuditTrail,
+  refusals: Refusals,
   identity: IdentityEndpoints,
 ): void {
   const originOf = (res: Response) => `https://${contextOf(res).host.authority}`;
@@ -111,9 +113,11 @@ export function addIdentityRoutes(
       });
       audit.note({ ...answer.client });
       const errorCode = 'error' in answer.body ? String(answer.body.error) : undefined;
-      await trail.append(
-        audit.finish({ status: answer.status, ...(errorCode !== undefined && { errorCode }) }),
-      );
+      const record = audit.finish({
+        status: answer.status,
+        ...(errorCode !== undefined && { errorCode }),
+      });
+      if (answer.status < 400 || refusals.admit(record)) await trail.append(record);
       // RFC 6749 §5.1: tokens must not be cached.
       const headers = { ...answer.headers, 'Cache-Control': 'no-store' };
       send(res, answer.status, answer.body, Object.entries(headers).flat());

@@ -9,7 +9,9 @@ import { isStorable, NOT_STORABLE } from '../core/storable-text.ts';
 import { type Tracing } from '../core/tracing.ts';
 import { parseApiVersion } from './api-version.ts';
 import { callerOf, contextOf, type RequestContext } from './context.ts';
+import { type Cursors } from './cursors.ts';
 import { type BodyReader, createJsonReader } from './json-body.ts';
+import { NextLink } from './paging.ts';
 import { send } from './send.ts';
 
 /** What every route needs, the same for all of them. */
@@ -19,6 +21,7 @@ export interface RouteServices {
   readonly tracing: Tracing;
   /** The request's change of roles or of the directory: stores take none without its author. */
   readonly authored: (context: RequestContext) => Promise<AuthoredChange>;
+  readonly cursors: Cursors;
 }
 
 /**
@@ -76,6 +79,8 @@ export function route<Params, Query = undefined, Body = undefined>(
       requireAllowed(services.authorizer, context, action, scope),
     );
     const query = definition.query && read(definition.query, req.query, 'query parameter');
+    const list = query && listOf(operation, params, query);
+    const opened = list && openCursor(services.cursors, list);
     const body =
       definition.body &&
       read(definition.body, await tracing.step('read body', () => readBody(req, res)), 'property');
@@ -83,9 +88,15 @@ export function route<Params, Query = undefined, Body = undefined>(
     audit.succeedsWith(status);
     const answer = await tracing.step('operation', () =>
       Promise.resolve(
-        definition.handler({ params, query: query as Query, body: body as Body, context }),
+        definition.handler({
+          params,
+          query: (opened ?? query) as Query,
+          body: body as Body,
+          context,
+        }),
       ),
     );
+    if (list !== undefined) sealLinks(services.cursors, list, answer);
     // Nothing leaves before its record is durable; a change of state has committed with it already.
     if (!audit.isCommitted)
       await tracing.step('audit', () => services.trail.append(audit.finish({ status })));
@@ -109,6 +120,30 @@ function requireReadable(url: string): void {
   }
   if (!isStorable(decoded))
     throw new ServiceError('BadParameter', `The decoded URL ${NOT_STORABLE}.`);
+}
+
+/** A list that goes page by page, as a cursor of it is bound to it: what is listed, where, and narrowed to what. */
+interface List {
+  readonly of: unknown;
+  readonly query: { readonly after?: string };
+}
+
+function listOf(operation: string, params: unknown, query: unknown): List | undefined {
+  if (typeof query !== 'object' || query === null || !('limit' in query)) return undefined;
+  const filter = Object.entries(query).filter(([name]) => name !== 'limit' && name !== 'after');
+  return { of: [operation, params, filter], query: query as List['query'] };
+}
+
+/** @throws ServiceError BadParameter */
+function openCursor(cursors: Cursors, { of, query }: List): object {
+  const { after } = query;
+  if (after === undefined) return query;
+  return { ...query, after: cursors.open(of, after, 'query parameter $skiptoken') };
+}
+
+function sealLinks(cursors: Cursors, { of }: List, answer: unknown): void {
+  for (const part of Object.values(answer ?? {}))
+    if (part instanceof NextLink) part.seal((place) => cursors.seal(of, place));
 }
 
 async function requireAllowed(

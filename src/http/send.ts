@@ -1,11 +1,12 @@
 import { type Response } from 'express';
 import { contextOf } from './context.ts';
+import { type NextLink } from './paging.ts';
 
 /** An answer of one JSON text a line (https://github.com/ndjson/ndjson-spec); `next` is where the rest is. */
 export class Lines {
   readonly items: readonly object[];
-  readonly next: string | undefined;
-  constructor(items: readonly object[], next?: string) {
+  readonly next: NextLink | undefined;
+  constructor(items: readonly object[], next?: NextLink) {
     this.items = items;
     this.next = next;
   }
@@ -21,7 +22,7 @@ export function send(res: Response, status: number, body: unknown, more: HeaderL
   if (body === undefined) sendText(res, status, '', headers);
   else if (body instanceof Lines) {
     // RFC 8288.
-    if (body.next !== undefined) headers.push('Link', `<${body.next}>; rel="next"`);
+    if (body.next !== undefined) headers.push('Link', `<${body.next.toJSON()}>; rel="next"`);
     headers.push('Content-Type', 'application/x-ndjson; charset=utf-8');
     sendText(res, status, body.items.map((item) => `${JSON.stringify(item)}\n`).join(''), headers);
   } else {

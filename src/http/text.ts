@@ -13,3 +13,10 @@ export function text(limit: number, params?: Parameters<typeof z.string>[0]) {
 export function textOf(isOfForm: (text: string) => boolean, message: string) {
   return z.string().refine(isOfForm, { message });
 }
+
+/** One of a few words, in any case. */
+export function oneOf<const Words extends readonly string[]>(words: Words) {
+  return text(64)
+    .transform((word) => word.toLowerCase())
+    .pipe(z.enum(words));
+}

@@ -1,6 +1,7 @@
 import { type RequestHandler, type Response } from 'express';
 import { LRUCache } from 'lru-cache';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { placeOf } from '../core/address-place.ts';
 import { ServiceError } from '../core/errors.ts';
 import { contextOf } from './context.ts';
 
@@ -69,7 +70,7 @@ export function createThrottle(
 
   return {
     byAddress: async (req, res, next) => {
-      const address = req.socket.remoteAddress ?? UNKNOWN;
+      const address = placeOf(req.socket.remoteAddress ?? UNKNOWN);
       if (!(await isWithin(addresses, address))) {
         recordOnce(res, address);
         throw tooMany('from this address');
@@ -91,7 +92,7 @@ export function createThrottle(
       if (!(await isWithin(principals, objectId))) throw tooMany('by this principal');
     },
     async countRefusal(address) {
-      await isWithin(refused, address ?? UNKNOWN);
+      await isWithin(refused, placeOf(address ?? UNKNOWN));
     },
   };
 }

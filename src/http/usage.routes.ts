@@ -3,14 +3,14 @@ import { z } from 'zod';
 import { type UsageReader } from '../core/usage.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteServices } from './route.ts';
-import { text } from './text.ts';
+import { oneOf, text } from './text.ts';
 
 const PAGE_LIMIT = 1000;
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
 
 const UsageQuery = z
   .object({
-    period: z.enum(['hour', 'day']).optional(),
+    period: oneOf(['hour', 'day']).default('day'),
     from: time.optional(),
     to: time.optional(),
     keyName: text(127).optional(),
@@ -37,7 +37,7 @@ export function addUsageRoutes(router: Router, services: RouteServices, usage: U
     operation: 'AuditUsageList',
     query: UsageQuery,
     handler: async ({ query, context }) => {
-      const { limit, after, period = 'day', from, to, ...rest } = query;
+      const { limit, after, period, from, to, ...rest } = query;
       const filter = Object.fromEntries(
         Object.entries({ ...rest, from, to }).filter(([, value]) => value !== undefined),
       );

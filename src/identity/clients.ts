@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Application, hintOf, type PasswordCredential } from '../core/directory.ts';
+import { placeOf } from '../core/address-place.ts';
 import { type CredentialStore } from '../core/directory-ports.ts';
 import {
   type Clock,
@@ -9,7 +10,7 @@ import {
   type SecretHasher,
 } from '../core/ports.ts';
 import { type VerifyAssertion } from './client-assertion.ts';
-import { type GuessLimit, placeOf } from './guess-limit.ts';
+import { type GuessLimit } from './guess-limit.ts';
 import { Refusal } from './refusal.ts';
 import { type TokenSubject } from './tokens.ts';
 

@@ -1,6 +1,6 @@
-import { isIPv6 } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
+import { placeOf } from '../core/address-place.ts';
 import { Refusal } from './refusal.ts';
 
 /** Refused credentials in a minute, after which the next ones aren't looked at. */
@@ -63,18 +63,6 @@ export function createGuessLimit(limits: GuessLimits): GuessLimit {
       known.set(`${appId} ${placeOf(address)}`, true);
     },
   };
-}
-
-/** Of an IPv6 address its network of 64 bits, since one host has all of that. */
-export function placeOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  if (!isIPv6(address)) return address;
-  const [head = '', tail = ''] = address.split('::');
-  const before = head.split(':').filter((group) => group !== '');
-  const after = tail.split(':').filter((group) => group !== '');
-  const zeros = address.includes('::') ? 8 - before.length - after.length : 0;
-  return [...before, ...Array<string>(zeros).fill('0'), ...after].slice(0, 4).join(':');
 }
 
 function tooMany({ msBeforeNext }: RateLimiterRes): Refusal {

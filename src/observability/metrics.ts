@@ -42,6 +42,8 @@ export interface Metrics {
   /** Checkpoints of the trail that this process had seen are gone. */
   checkpointsLost(): void;
   checkpointSigned(time: Date): void;
+  /** A stream of the trail has ended for a fault of ours. */
+  streamFailed(): void;
 }
 
 type MeterableHsm = Hsm & KeyImporter & Pick<KeyEgress, 'wrapForRelease'>;
@@ -124,6 +126,11 @@ export function createMetrics(readState: () => ProcessState): Metrics {
     help: 'Times that signed checkpoints were found to have been taken away.',
     registers,
   });
+  const streamFaults = new Counter({
+    name: 'strongroom_audit_stream_faults_total',
+    help: 'Streams of the audit trail that have ended for a fault of the service.',
+    registers,
+  });
   const signedAt = new Gauge({
     name: 'strongroom_audit_checkpoint_timestamp_seconds',
     help: 'When a checkpoint was last signed; 0 for never.',
@@ -197,6 +204,9 @@ export function createMetrics(readState: () => ProcessState): Metrics {
     }),
     checkpointsLost() {
       lost.inc();
+    },
+    streamFailed() {
+      streamFaults.inc();
     },
     checkpointSigned(time) {
       signedAt.set(time.getTime() / 1000);

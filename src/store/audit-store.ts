@@ -52,11 +52,14 @@ export function createAuditReader(context: StoreContext): AuditReader {
           .limit(limit + 1);
         if (from !== undefined) query = query.where('time', '>=', from);
         if (to !== undefined) query = query.where('time', '<', to);
-        if (principalId !== undefined) query = query.where('principal_id', '=', principalId);
+        if (principalId !== undefined)
+          query = query.where(sql`lower(principal_id)`, '=', principalId.toLowerCase());
         if (keyName !== undefined)
           query = query.where(sql`lower(key_name)`, '=', keyName.toLowerCase());
-        if (operation !== undefined) query = query.where('operation', '=', operation);
-        if (action !== undefined) query = query.where('action', '=', action);
+        if (operation !== undefined)
+          query = query.where(sql`lower(operation)`, '=', operation.toLowerCase());
+        if (action !== undefined)
+          query = query.where(sql`lower(action)`, '=', action.toLowerCase());
         if (outcome !== undefined) query = query.where('outcome', '=', outcome);
         if (after !== undefined) {
           const [time, chain, sequence] = decodeCursor(after, PLACE).split(' ');

@@ -9,7 +9,7 @@ function encodeCursor(place: string): string {
 /** What Postgres takes for a uuid, and nothing that it refuses. */
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-const MAX_PLACE = 256;
+const MAX_PLACE = 2048;
 
 /** @throws ServiceError BadParameter for what isn't a cursor of ours */
 export function decodeCursor(cursor: string, form: RegExp): string {

@@ -90,7 +90,7 @@ export async function countUsage({ db, poolId }: UsageContext): Promise<boolean>
 
 const NAME = /^[0-9a-z-]{1,127}$/;
 /** Milliseconds since 1970-01-01 UTC and the rest of the primary key, as JSON. */
-const PLACE = /^\[\d{1,15},"[^"]{0,127}","[^"\\]{0,128}","[^"\\]{1,64}"\]$/;
+const PLACE = /^\[\d{1,15}(?:,"(?:[^"\\\p{Cc}]|\\["\\])*"){3}\]$/u;
 
 export function createUsageReader(context: UsageContext): UsageReader {
   const { poolId } = context;
@@ -110,8 +110,10 @@ export function createUsageReader(context: UsageContext): UsageReader {
         if (from !== undefined) query = query.where('start', '>=', from);
         if (to !== undefined) query = query.where('start', '<', to);
         if (keyName !== undefined) query = query.where('key_name', '=', keyName.toLowerCase());
-        if (principalId !== undefined) query = query.where('principal_id', '=', principalId);
-        if (operation !== undefined) query = query.where('operation', '=', operation);
+        if (principalId !== undefined)
+          query = query.where(sql`lower(principal_id)`, '=', principalId.toLowerCase());
+        if (operation !== undefined)
+          query = query.where(sql`lower(operation)`, '=', operation.toLowerCase());
         if (after !== undefined) {
           const [start, ...rest] = JSON.parse(decodeCursor(after, PLACE)) as [number, ...string[]];
           query = query.where(

@@ -49,7 +49,10 @@ beforeAll(async () => {
       logged.push(details);
     },
   };
-  app.use(createErrorHandler(trail, log as unknown as Parameters<typeof createErrorHandler>[1]));
+  const refusals = { admit: () => true };
+  app.use(
+    createErrorHandler(trail, refusals, log as unknown as Parameters<typeof createErrorHandler>[2]),
+  );
   server = createServer(app).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -237,6 +237,41 @@ test('an issued token has its record, and the handshake without a credential has
   expect(await recordsOf(handshake.headers['x-ms-request-id'])).toEqual([]);
 });
 
+test('refused strangers fill no disk: beyond a bound for their address they are counted', async () => {
+  const stranger = createCaller(production.service, undefined, { localAddress: '127.0.0.77' });
+  const send = (index: number) =>
+    index % 2 === 0
+      ? stranger('POST', '/adfs/oauth2/token', 'grant_type=password', FORM)
+      : stranger('GET', '/keys', undefined, {
+          Authorization: `Bearer ${String(index)}.b.c`,
+          'X-Forwarded-For': `192.0.2.${String(index % 250)}`,
+        });
+  const answers: number[] = [];
+  for (let from = 0; from < 400; from += 20) {
+    const sent = Array.from({ length: 20 }, (_, index) => send(from + index));
+    answers.push(...(await Promise.all(sent)).map(({ status }) => status));
+  }
+  stranger.close();
+  expect(answers.every((status) => [400, 401, 429].includes(status))).toBe(true);
+  const read = async (where: string) =>
+    withClient(production.database.ownerUrl, async (client) => {
+      const sql = `select coalesce(sum((change->'after'->>'count')::int), 0) as counted, count(*) as records
+        from audit_event where client_address = '127.0.0.77' and ${where}`;
+      const { rows } = await client.query<{ counted: string; records: string }>(sql);
+      return { counted: Number(rows[0]?.counted), records: Number(rows[0]?.records) };
+    });
+  // What was answered is recorded or counted; a window of a minute may have ended in between.
+  const own = await read(`operation <> 'RefusalsCounted'`);
+  expect(own.records).toBeLessThanOrEqual(60);
+  let { counted } = await read(`operation = 'RefusalsCounted'`);
+  for (let tries = 0; tries < 140 && counted === 0; tries += 1) {
+    await delay(500);
+    ({ counted } = await read(`operation = 'RefusalsCounted'`));
+  }
+  expect(counted).toBeGreaterThan(0);
+  expect(own.records + counted).toBeLessThanOrEqual(400);
+}, 120_000);
+
 test('each call of the identity endpoint has its record, one that was passed on too', async () => {
   const ask = async (headers: Record<string, string>) => {
     const answer = await fetch(`${endpoint}?api-version=2019-08-01&resource=https://hsm.example`, {

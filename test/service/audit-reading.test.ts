@@ -1,12 +1,15 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { get } from 'node:https';
+import { randomUUID } from 'node:crypto';
+import { get, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ADMINISTRATOR_ROLE } from '../../src/core/role.ts';
+import { makePrincipal } from '../support/administrator.ts';
 import { type Answer } from '../support/client.ts';
 import { type ProductionService, startProduction } from '../support/production.ts';
 import { withClient } from '../support/store.ts';
@@ -97,6 +100,26 @@ describe('events', () => {
       claim: Record<string, string>;
     };
     expect(Object.values(identity.claim)).toContain(production.adminPrincipalId);
+  });
+
+  test('are found by words in any case', async () => {
+    const { admin, adminPrincipalId } = production;
+    const list = async (path: string) =>
+      (await admin('GET', path)).json<{ value: Event[] }>().value;
+    for (const filter of [
+      `principalId=${adminPrincipalId.toUpperCase()}&operation=keywrap&keyName=USED`,
+      'operation=KEYWRAP&outcome=SUCCESS&format=Strongroom',
+      `action=${'Microsoft.KeyVault/managedHsm/keys/wrap/action'.toLowerCase()}`,
+    ]) {
+      const found = await list(`/audit/events?maxresults=5&${filter}`);
+      expect(found.map(({ operation }) => operation)).toContain('KeyWrap');
+    }
+    for (let tries = 0; tries < 120; tries += 1) {
+      const path = `/audit/usage?period=DAY&operation=keyWRAP&principalId=${adminPrincipalId.toUpperCase()}`;
+      if ((await list(path)).length > 0) return;
+      await delay(250);
+    }
+    throw new Error('no usage was found');
   });
 
   test('say why a credential was refused', async () => {
@@ -218,11 +241,169 @@ describe('the stream', () => {
     expect(new Set(again.map(({ event }) => event.requestId)).size).toBe(again.length);
   });
 
+  /** The status of an answer that is left at once, and what ends it. */
+  function begin(method = 'GET', token = production.adminToken) {
+    const { port, ca } = production.service;
+    return new Promise<{ status: number; ended: Promise<void>; leave: () => void }>(
+      (resolve, reject) => {
+        const outgoing = request({
+          ...{ host: 'localhost', port, ca, agent: false, method, path: '/audit/stream' },
+          headers: { Authorization: `Bearer ${token}` },
+        });
+        outgoing.on('error', reject).on('response', (incoming) => {
+          const ended = new Promise<void>((end) => incoming.on('close', end));
+          incoming.on('error', () => undefined).resume();
+          const leave = () => outgoing.destroy();
+          resolve({ status: incoming.statusCode ?? 0, ended, leave });
+        });
+        outgoing.end();
+      },
+    );
+  }
+
+  test('is held open no more often for one caller than its share, and a place that is left is free', async () => {
+    const WORKERS = 2;
+    const begun = await Promise.all(Array.from({ length: 60 }, () => begin()));
+    const open = begun.filter(({ status }) => status === 200);
+    expect(open.length).toBeGreaterThan(0);
+    expect(open.length).toBeLessThanOrEqual(4 * WORKERS);
+    expect(begun.filter(({ status }) => status === 429).length).toBe(60 - open.length);
+
+    const other = await makePrincipal(production.admin, production.service, 'https://hsm.example');
+    await production.admin(
+      'PUT',
+      `/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`,
+      {
+        properties: { roleDefinitionId: ADMINISTRATOR_ROLE, principalId: other.id },
+      },
+    );
+    const others = await other.call('HEAD', '/audit/stream');
+    expect(others.status).toBe(200);
+    other.call.close();
+
+    for (const { leave } of open) leave();
+    await Promise.all(open.map(({ ended }) => ended));
+    let again = await begin();
+    for (let tries = 0; again.status === 429 && tries < 100; tries += 1) {
+      await delay(50);
+      again = await begin();
+    }
+    expect(again.status).toBe(200);
+    again.leave();
+  });
+
+  test('answers HEAD, which holds no place', async () => {
+    for (let tries = 0; tries < 60; tries += 1) {
+      const { status, ended } = await begin('HEAD');
+      expect(status).toBe(200);
+      await ended;
+    }
+  });
+
+  test('ends with the access of who reads it', async () => {
+    const reader = await makePrincipal(production.admin, production.service, 'https://hsm.example');
+    const assignment = `/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`;
+    const put = await production.admin('PUT', assignment, {
+      properties: { roleDefinitionId: ADMINISTRATOR_ROLE, principalId: reader.id },
+    });
+    expect(put.status).toBe(201);
+    const { status, ended } = await begin('GET', reader.token);
+    expect(status).toBe(200);
+    await production.admin('DELETE', assignment);
+    await ended;
+    reader.call.close();
+    expect(production.service.output()).not.toContain('a stream of the audit trail has failed');
+  });
+
   test.each([
     ['made up', { 'Last-Event-ID': 'x' }, '400'],
+    ['forged', { 'Last-Event-ID': Buffer.from('[0]').toString('base64url') }, '400'],
     ['of a stranger', { Authorization: 'Bearer a.b.c' }, '401'],
   ])('of a position that is %s is refused', async (_, headers, status) => {
     await expect(follow(() => true, headers)).rejects.toThrow(status);
+  });
+});
+
+describe('a cursor', () => {
+  const LISTS = [
+    '/keys',
+    '/keys/Used/versions',
+    '/deletedkeys',
+    '/providers/Microsoft.Authorization/roleDefinitions',
+    '/providers/Microsoft.Authorization/roleAssignments',
+    '/audit/events',
+    '/audit/checkpoints',
+    '/audit/usage',
+    '/audit/unused-keys?since=2026-01-01T00:00:00Z',
+    '/audit/expiring-keys?before=2100-01-01T00:00:00Z',
+    '/v1.0/applications',
+    '/v1.0/servicePrincipals',
+    '/v1.0/users',
+    '/v1.0/groups',
+  ];
+  const ask = (path: string, cursor: string) =>
+    production.admin(
+      'GET',
+      `${path}${path.includes('?') ? '&' : '?'}maxresults=1&$skiptoken=${encodeURIComponent(cursor)}`,
+    );
+
+  test('that a list did not give is refused, whatever it looks like', async () => {
+    // Two of each, so that both lists go on.
+    for (const name of ['one', 'two']) {
+      await production.admin('POST', '/v1.0/applications', { displayName: name });
+      await production.admin('POST', '/v1.0/groups', { displayName: name });
+    }
+    const given: string[] = [];
+    for (const path of LISTS) {
+      const page = await production.admin(
+        'GET',
+        `${path}${path.includes('?') ? '&' : '?'}maxresults=1`,
+      );
+      expect([path, page.status]).toEqual([path, 200]);
+      const cursor = /skiptoken=([\w-]+)/.exec(page.text)?.[1];
+      if (cursor !== undefined) given.push(cursor);
+    }
+    expect(given.length).toBeGreaterThan(6);
+    const made = [
+      '[1,"\u0000","b","c"]',
+      '1e999',
+      'NaN',
+      '-1',
+      '9'.repeat(400),
+      '{}',
+      '[]',
+      "' or 1=1",
+    ];
+    const bare = made.map((place) => Buffer.from(place).toString('base64url'));
+    for (const path of LISTS) {
+      const answers = await Promise.all(
+        [...given, ...made, ...bare, 'AAAA', ''].map(async (cursor) => {
+          const { status, text } = await ask(path, cursor);
+          return [cursor, status, /skiptoken has an invalid value|must be well-formed/.test(text)];
+        }),
+      );
+      // Its own, where it has given one.
+      expect(answers.filter(([, status]) => status === 200).length).toBeLessThanOrEqual(1);
+      const refused = answers.filter(([, status]) => status !== 200);
+      expect(refused).toEqual(refused.map(([cursor]) => [cursor, 400, true]));
+    }
+  });
+
+  test('is taken by any process, for the filter that it was given for and no other', async () => {
+    const path = '/audit/events?outcome=success&from=2026-01-01T00:00:00%2B00:00';
+    const { nextLink } = (await production.admin('GET', `${path}&maxresults=1`)).json<{
+      nextLink: string;
+    }>();
+    const next = nextLink.replace(/^https:\/\/[^/]+/, '');
+    for (let tries = 0; tries < 8; tries += 1)
+      expect((await production.admin('GET', next)).status).toBe(200);
+    for (const other of [
+      next.replace('outcome=success', 'outcome=failure'),
+      next.replace(/from=[^&]+&/, ''),
+      `${next}&keyName=used`,
+      next.replace('/audit/events', '/audit/usage'),
+    ])
+      expect([other, (await production.admin('GET', other)).status]).toEqual([other, 400]);
   });
 });
 

@@ -24,6 +24,7 @@ export function textsOf(schema: unknown): readonly SchemaText[] {
   const same = (inner: unknown) => inside('', inner, (value) => value);
   switch (type) {
     case 'string':
+    case 'unknown': // It may be a text, too.
       return [{ path: '', schema: schema as z.ZodType, put: (text) => text }];
     case 'object': {
       // What isn't declared is passed over, and never kept.
