@@ -12,6 +12,7 @@ import { createBlobThreads } from './backup/blob-threads.ts';
 import { createAuthorizer } from './authz/enforcer.ts';
 import { createAttestationService } from './core/attestation-service.ts';
 import { createAccessService } from './core/access-service.ts';
+import { createAdmission } from './core/admission.ts';
 import { createAuditChain } from './core/audit-chain.ts';
 import { createAscentRules } from './core/ascent.ts';
 import { createBackupService } from './core/backup-service.ts';
@@ -31,6 +32,7 @@ import { repeat } from './core/repeating.ts';
 import { createPeopleService } from './core/people-service.ts';
 import { createRotationService } from './core/rotation-service.ts';
 import { createReleaseService } from './core/release-service.ts';
+import { createSecureWrapService } from './core/secure-wrap-service.ts';
 import { createRoleService } from './core/role-service.ts';
 import { createSettingService } from './core/setting-service.ts';
 import { createSigningKeys } from './core/signing-key-service.ts';
@@ -501,6 +503,10 @@ export async function compose(
     remembered: LIMITS.cachedTokens,
     external: { issuers: settings.issuers ?? [], issuerKeys },
   });
+  const admit = createAdmission({
+    attestation: openAttestationVerifier({ extraCa, clock }),
+    ...(authorities !== undefined && { authorities }),
+  });
   const closing = new AbortController();
   const app = createApp({
     cursorKey: await module.cursorKey(),
@@ -523,12 +529,8 @@ export async function compose(
       clock,
     }),
     release: {
-      release: createReleaseService({
-        hsm,
-        keys: keyReader,
-        attestation: openAttestationVerifier({ extraCa, clock }),
-        ...(authorities !== undefined && { authorities }),
-      }),
+      release: createReleaseService({ hsm, keys: keyReader, admit }),
+      secureWrap: createSecureWrapService({ hsm, keys: keyReader, admit, clock }),
       attestation: createAttestationService({
         hsm,
         keys: keyReader,

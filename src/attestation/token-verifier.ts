@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
 import { type Clock } from '../core/ports.ts';
 import { isSameAuthority } from '../core/release-policy.ts';
-import { type AttestationVerifier, type AttestedEnvironment } from '../core/release-service.ts';
+import { type AttestationVerifier, type AttestedEnvironment } from '../core/admission.ts';
 import { type AuthorityKeys } from './authority-keys.ts';
 
 export interface TokenVerifierParts {

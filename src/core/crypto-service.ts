@@ -138,9 +138,19 @@ type AlgorithmName = keyof typeof ALGORITHMS;
 type FoundAlgorithm = NonNullable<ReturnType<typeof findAlgorithm>>;
 
 /** Operations that protect something new stop outside a key's dates; those that read what is protected go on. */
-const BOUND_BY_DATES: readonly KeyOperation[] = ['encrypt', 'wrapKey', 'sign'];
+const BOUND_BY_DATES: readonly KeyOperation[] = ['encrypt', 'wrapKey', 'secureWrapKey', 'sign'];
 
-function requireUsable(version: KeyVersion, operation: KeyOperation, now: number): void {
+/**
+ * The operation that covers another. A key with the narrower one alone opens what it wrapped for attested environments, and
+ * for nobody else.
+ */
+const COVERED_BY: Readonly<Partial<Record<KeyOperation, KeyOperation>>> = {
+  secureWrapKey: 'wrapKey',
+  secureUnwrapKey: 'unwrapKey',
+};
+
+/** @throws ServiceError KeyDisabled, KeyNotYetValid, KeyExpired, KeyOperationForbidden */
+export function requireUsable(version: KeyVersion, operation: KeyOperation, now: number): void {
   const { enabled, notBefore, expires } = version.attributes;
   if (!enabled)
     throw new ServiceError(
@@ -159,7 +169,9 @@ function requireUsable(version: KeyVersion, operation: KeyOperation, now: number
         `Operation ${operation} is not allowed on an expired key.`,
       );
   }
-  if (!version.material.identity.operations.includes(operation))
+  const { operations } = version.material.identity;
+  const wider = COVERED_BY[operation];
+  if (!operations.includes(operation) && (wider === undefined || !operations.includes(wider)))
     throw new ServiceError(
       'KeyOperationForbidden',
       `Operation ${operation} is not permitted on this key.`,

@@ -26,7 +26,18 @@ const KEY_TYPES: Readonly<Record<string, KeyType>> = {
 };
 
 const POSSIBLE: Readonly<Record<KeyType, readonly KeyOperation[]>> = {
-  'RSA-HSM': ['encrypt', 'decrypt', 'sign', 'verify', 'wrapKey', 'unwrapKey', 'import', 'export'],
+  'RSA-HSM': [
+    'encrypt',
+    'decrypt',
+    'sign',
+    'verify',
+    'wrapKey',
+    'unwrapKey',
+    'secureWrapKey',
+    'secureUnwrapKey',
+    'import',
+    'export',
+  ],
   'EC-HSM': ['sign', 'verify', 'export'],
   'oct-HSM': [
     'encrypt',
@@ -35,6 +46,8 @@ const POSSIBLE: Readonly<Record<KeyType, readonly KeyOperation[]>> = {
     'verify',
     'wrapKey',
     'unwrapKey',
+    'secureWrapKey',
+    'secureUnwrapKey',
     'export',
     'deriveKey',
   ],

@@ -16,6 +16,8 @@ export const KEY_OPERATIONS = [
   'verify',
   'wrapKey',
   'unwrapKey',
+  'secureWrapKey',
+  'secureUnwrapKey',
   'import',
   'export',
   'deriveKey',

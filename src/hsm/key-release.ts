@@ -32,19 +32,26 @@ export interface ReleaseContext {
  * both keys stay objects of the HSM, extractable ones, from one call to the next and no longer.
  * The seal has been verified, and says that the key may leave.
  */
-export async function wrapForRecipient(
+export function releaseKey(
   context: ReleaseContext,
   material: KeyMaterial,
   recipient: RecipientKey,
   wrap: ReleaseWrap,
 ): Promise<Buffer> {
-  const { session, rootKeys, calls, capabilities } = context;
-  const hash = RELEASE_WRAPS[wrap];
-  const isNative = OAEP_CAPABILITY[hash](capabilities) === 'native';
-  if (!isNative) requireSoftware(context);
-  const { identity, spec, sealed } = material;
-  const template = releasedPrivate(identity, spec);
-  const target = await calls.run(`load ${spec.keyType}`, 'brief', {
+  const { identity, spec } = material;
+  return withLoaded(context, material, releasedPrivate(identity, spec), (target) =>
+    wrapForRecipient(context, target, recipient, wrap),
+  );
+}
+
+/** A sealed key as an object of its own, for the length of `use`. */
+export async function withLoaded<T>(
+  { session, rootKeys, calls }: ReleaseContext,
+  { spec, sealed }: KeyMaterial,
+  template: ITemplate,
+  use: (key: Key) => Promise<T>,
+): Promise<T> {
+  const key = await calls.run(`load ${spec.keyType}`, 'brief', {
     inline: () =>
       session.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, unpackBytes(sealed.blob), template),
     offLoop: (done) => {
@@ -52,18 +59,41 @@ export async function wrapForRecipient(
     },
   });
   try {
-    const transport = session.generateKey(KeyGenMechanism.AES, transportKey(isNative));
-    try {
-      const forRecipient = isNative
-        ? await wrapTransport(context, transport, recipient, hash)
-        : await encryptTransport(session, transport, recipient, hash);
-      return Buffer.concat([forRecipient, await wrapTarget(context, transport, target)]);
-    } finally {
-      transport.destroy();
-    }
+    return await use(key);
   } finally {
-    target.destroy();
+    key.destroy();
   }
+}
+
+/** An extractable object, wrapped for a recipient in the two steps. */
+export async function wrapForRecipient(
+  context: ReleaseContext,
+  target: Key,
+  recipient: RecipientKey,
+  wrap: ReleaseWrap,
+): Promise<Buffer> {
+  const hash = RELEASE_WRAPS[wrap];
+  const isNative = OAEP_CAPABILITY[hash](context.capabilities) === 'native';
+  if (!isNative) requireSoftware(context);
+  const transport = context.session.generateKey(KeyGenMechanism.AES, transportKey(isNative));
+  try {
+    const forRecipient = await wrapForKey(context, transport, recipient, hash);
+    return Buffer.concat([forRecipient, await wrapTarget(context, transport, target)]);
+  } finally {
+    transport.destroy();
+  }
+}
+
+/** RSA-OAEP of an extractable AES key; one that can be read, where the module lacks the hash. */
+export function wrapForKey(
+  context: ReleaseContext,
+  key: Key,
+  recipient: RecipientKey,
+  hash: OaepHash,
+): Promise<Buffer> {
+  return OAEP_CAPABILITY[hash](context.capabilities) === 'native'
+    ? wrapTransport(context, key, recipient, hash)
+    : encryptTransport(context.session, key, recipient, hash);
 }
 
 const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Capabilities) => 'native' | 'raw'>> = {
@@ -72,7 +102,7 @@ const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Capabilities) => 'native' 
   sha384: ({ oaepSha384 }) => oaepSha384,
 };
 
-function requireSoftware({ isSoftware }: ReleaseContext): void {
+export function requireSoftware({ isSoftware }: ReleaseContext): void {
   if (!isSoftware)
     throw new ServiceError('BadParameter', 'The HSM of this pool does not wrap keys in this way.');
 }

@@ -11,6 +11,7 @@ import {
   type VerifiedMaterial,
 } from '../core/key.ts';
 import { packBytes } from '../core/packed-bytes.ts';
+import { type SecureWrapper } from '../core/secure-wrap.ts';
 import { type Capabilities } from './capabilities.ts';
 import { partFor } from './ciphers.ts';
 import {
@@ -41,7 +42,7 @@ export interface Pkcs11Options extends ConnectionOptions {
 }
 
 export interface Pkcs11Hsm
-  extends Hsm, HsmFeatures, KeyImporter, KeyEgress, KeyInspector, RootSecrets {
+  extends Hsm, HsmFeatures, KeyImporter, KeyEgress, KeyInspector, RootSecrets, SecureWrapper {
   readonly capabilities: Capabilities;
   /** Manufacturer and library. */
   readonly description: string;
@@ -285,6 +286,35 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
           on.pool.withSession(
             (lane) => lane.run('wrapForRecipient', requireRootKeys(on), material, recipient, wrap),
             material.identity.name,
+          ),
+        true,
+      );
+    },
+
+    async wrapFreshKey(material, algorithm) {
+      await hsm.requireIntact(material);
+      return attempt(
+        (on) =>
+          on.pool.withSession((lane) =>
+            lane.run('wrapFreshKey', requireRootKeys(on), material, algorithm),
+          ),
+        true,
+      );
+    },
+
+    async rewrapForRecipient(material, algorithm, wrapped, recipient) {
+      await hsm.requireIntact(material);
+      return attempt(
+        (on) =>
+          on.pool.withSession((lane) =>
+            lane.run(
+              'rewrapForRecipient',
+              requireRootKeys(on),
+              material,
+              algorithm,
+              wrapped,
+              recipient,
+            ),
           ),
         true,
       );

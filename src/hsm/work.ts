@@ -5,6 +5,7 @@ import { type RecipientKey, type ReleaseWrap } from '../core/key-egress.ts';
 import { type LoadedObject } from '../core/key-inspection.ts';
 import { type KeyIdentity, type KeyMaterial, type KeySpec, type PublicKey } from '../core/key.ts';
 import { type PlainKey } from '../core/plain-key.ts';
+import { type SecureWrapAlgorithm } from '../core/secure-wrap.ts';
 import { type Capabilities } from './capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
 import * as direct from './direct-calls.ts';
@@ -13,11 +14,12 @@ import { returnValue } from './return-values.ts';
 import { type GeneratedKey, generateWrapped } from './key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from './key-import.ts';
 import { describeObject } from './key-inspection.ts';
-import { wrapForRecipient } from './key-release.ts';
+import { releaseKey } from './key-release.ts';
 import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNING } from './mechanisms.ts';
 import { type NativeCalls } from './native-calls.ts';
 import { type RootKeys } from './root-keys.ts';
 import { type PooledSession } from './session-pool.ts';
+import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
 import { loadedMac, loadedPrivate, loadedPublic } from './templates.ts';
 
@@ -151,11 +153,38 @@ const WORK = {
     recipient: RecipientKey,
     wrap: ReleaseWrap,
   ): Promise<Buffer> {
-    return wrapForRecipient(
+    return releaseKey(
       { session, rootKeys, calls, capabilities, isSoftware },
       material,
       recipient,
       wrap,
+    );
+  },
+
+  wrapFreshKey(
+    { session, calls, capabilities, isSoftware }: Site,
+    rootKeys: RootKeys,
+    material: KeyMaterial,
+    algorithm: SecureWrapAlgorithm,
+  ): Promise<Buffer> {
+    const context = { session, rootKeys, calls, capabilities, isSoftware };
+    return wrapFreshKey(context, material, algorithm);
+  },
+
+  rewrapForRecipient(
+    { session, calls, capabilities, isSoftware }: Site,
+    rootKeys: RootKeys,
+    material: KeyMaterial,
+    algorithm: SecureWrapAlgorithm,
+    wrapped: Uint8Array,
+    recipient: RecipientKey,
+  ): Promise<Buffer> {
+    return rewrapForRecipient(
+      { session, rootKeys, calls, capabilities, isSoftware },
+      material,
+      algorithm,
+      Buffer.from(wrapped),
+      recipient,
     );
   },
 

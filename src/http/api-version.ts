@@ -65,14 +65,16 @@ const names = VERSIONS.map(({ name }) => name);
 const NEWEST = names.at(-1) ?? '';
 const NEWEST_STABLE = names.filter((name) => !name.includes('preview')).at(-1) ?? '';
 
-/**
- * Some of Microsoft's own clients send no version: they may ask for what the newest stable one has, and their answers stay
- * as they were before dated versions added to them.
- */
+/** What shows in answers, or is demanded. */
+const CHANGES_FOR_OLD_CLIENTS = new Set<ApiFeature>([
+  'symmetricKeySize',
+  'applicationTrustedIssuer',
+]);
+
+/** Some of Microsoft's own clients send no version: they may ask for everything, and get answers as they always were. */
 const NONE: ApiVersion = {
   name: NEWEST_STABLE,
-  has: (feature) =>
-    feature !== 'symmetricKeySize' && (known.get(NEWEST_STABLE)?.has(feature) ?? false),
+  has: (feature) => !CHANGES_FOR_OLD_CLIENTS.has(feature),
 };
 
 /**
@@ -105,4 +107,14 @@ function later(name: string): ApiVersion | undefined {
 function isCalendarDate(date: string): boolean {
   const read = new Date(`${date}T00:00:00Z`);
   return !Number.isNaN(read.getTime()) && read.toISOString().startsWith(date);
+}
+
+/** @throws ServiceError BadParameter where the request's version doesn't have it yet */
+export function requireFeature(version: ApiVersion, feature: ApiFeature, what: string): void {
+  if (version.has(feature)) return;
+  const first = VERSIONS.find(({ adds }) => adds?.includes(feature))?.name ?? NEWEST;
+  throw new ServiceError(
+    'BadParameter',
+    `${what} needs api-version ${first} or a later one: the request's is ${version.name}.`,
+  );
 }

@@ -2,6 +2,8 @@ import { type Router } from 'express';
 import { action } from '../core/actions.ts';
 import { type BackupService } from '../core/backup-service.ts';
 import { type KeyService } from '../core/key-service.ts';
+import { requireFeature } from './api-version.ts';
+import { apiVersionOf, type RequestContext } from './context.ts';
 import { keyNameOf, keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
 import {
   CreateKeyRequest,
@@ -43,8 +45,10 @@ export function addKeyRoutes(
     scope: keyScopeOf,
     key: keyNameOf,
     body: CreateKeyRequest,
-    handler: async ({ params, body, context }) =>
-      presentKey(await keys.create(params.name, body, context.audit), presenting(context)),
+    handler: async ({ params, body, context }) => {
+      requireKnownOperations(body, context);
+      return presentKey(await keys.create(params.name, body, context.audit), presenting(context));
+    },
   });
 
   route(router, services, {
@@ -56,8 +60,10 @@ export function addKeyRoutes(
     scope: keyScopeOf,
     key: keyNameOf,
     body: ImportKeyRequest,
-    handler: async ({ params, body, context }) =>
-      presentKey(await keys.import(params.name, body, context.audit), presenting(context)),
+    handler: async ({ params, body, context }) => {
+      requireKnownOperations(body, context);
+      return presentKey(await keys.import(params.name, body, context.audit), presenting(context));
+    },
   });
 
   route(router, services, {
@@ -124,6 +130,7 @@ export function addKeyRoutes(
     key: keyNameOf,
     body: UpdateKeyRequest,
     handler: async ({ params, body, context }) => {
+      requireKnownOperations(body, context);
       return presentKey(
         await keys.update(params.name, params.version, body, context.audit),
         presenting(context),
@@ -228,4 +235,14 @@ export function addKeyRoutes(
       return presentKey(await keys.recover(params.name, context.audit), presenting(context));
     },
   });
+}
+
+/** @throws ServiceError BadParameter for operations of a newer version than the request's */
+function requireKnownOperations(
+  { operations }: { readonly operations?: readonly string[] | undefined },
+  context: RequestContext,
+): void {
+  for (const name of ['secureWrapKey', 'secureUnwrapKey'])
+    if (operations?.includes(name) === true)
+      requireFeature(apiVersionOf(context), 'secureWrapOperations', `${name} among key_ops`);
 }

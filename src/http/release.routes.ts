@@ -2,13 +2,22 @@ import { type Router } from 'express';
 import { action } from '../core/actions.ts';
 import { ATTESTATION_VERSION, type AttestationService } from '../core/attestation-service.ts';
 import { parseKeyName, parseKeyVersionId } from '../core/key.ts';
+import { type Done } from '../core/crypto-service.ts';
+import { ServiceError } from '../core/errors.ts';
 import { type ReleaseService } from '../core/release-service.ts';
 import { keyScope } from '../core/role.ts';
+import { type SecureWrapService } from '../core/secure-wrap-service.ts';
 import { type StatementKeys } from '../core/statement-keys.ts';
+import { requireFeature } from './api-version.ts';
 import { toBase64url } from './base64url.ts';
 import { apiVersionOf, type RequestContext } from './context.ts';
 import { keyId, type KeyPresenter, presentKey } from './keys.schema.ts';
-import { presentRelease, ReleaseRequest } from './release.schema.ts';
+import {
+  presentRelease,
+  ReleaseRequest,
+  SecureUnwrapRequest,
+  SecureWrapRequest,
+} from './release.schema.ts';
 import { route, type RouteServices } from './route.ts';
 
 type RawParams = Readonly<Record<string, string | undefined>>;
@@ -21,6 +30,7 @@ const scopeOf = ({ name }: ReturnType<typeof versionOf>) => keyScope(name);
 
 export interface ReleaseParts {
   readonly release: ReleaseService;
+  readonly secureWrap: SecureWrapService;
   readonly attestation: AttestationService;
   readonly statements: StatementKeys;
 }
@@ -29,7 +39,7 @@ export interface ReleaseParts {
 export function addReleaseRoutes(
   router: Router,
   services: RouteServices,
-  { release, attestation, statements }: ReleaseParts,
+  { release, secureWrap, attestation, statements }: ReleaseParts,
   presenting: KeyPresenter,
 ): void {
   route(router, services, {
@@ -51,6 +61,42 @@ export function addReleaseRoutes(
         presenting(context),
       );
       return { value: await signer.sign(payload) };
+    },
+  });
+
+  const secure = { method: 'post', params: versionOf, scope: scopeOf } as const;
+
+  route(router, services, {
+    ...secure,
+    path: ['/keys/:name/securewrapkey', '/keys/:name/:version/securewrapkey'],
+    operation: 'KeySecureWrap',
+    action: action('keys/wrap/action'),
+    key: ({ name }) => name,
+    body: SecureWrapRequest,
+    handler: async ({ params, body, context }) => {
+      requireFeature(apiVersionOf(context), 'secureWrap', 'Operation securewrapkey');
+      return presentDone(await secureWrap.wrap(params, body.alg, noter(context)), context);
+    },
+  });
+
+  route(router, services, {
+    ...secure,
+    path: ['/keys/:name/secureunwrapkey', '/keys/:name/:version/secureunwrapkey'],
+    operation: 'KeySecureUnwrap',
+    action: action('keys/unwrap/action'),
+    key: ({ name }) => name,
+    body: SecureUnwrapRequest,
+    handler: async ({ params, body, context }) => {
+      const version = apiVersionOf(context);
+      requireFeature(version, 'secureWrap', 'Operation secureunwrapkey');
+      const { alg, value, target, applicationTrustedIssuer: issuer } = body;
+      if (issuer === undefined && version.has('applicationTrustedIssuer'))
+        throw new ServiceError(
+          'BadParameter',
+          `Property applicationTrustedIssuer is missing: with api-version ${version.name} it must name the attestation authority that is trusted.`,
+        );
+      const request = { algorithm: alg, wrapped: value, token: target, issuer };
+      return presentDone(await secureWrap.unwrap(params, request, noter(context)), context);
     },
   });
 
@@ -76,6 +122,14 @@ export function addReleaseRoutes(
       };
     },
   });
+}
+
+function presentDone({ algorithm, key, result }: Done<Uint8Array>, { host }: RequestContext) {
+  return {
+    alg: algorithm,
+    kid: keyId(`https://${host.authority}`, key),
+    value: toBase64url(result),
+  };
 }
 
 function presentAttestation(

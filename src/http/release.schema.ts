@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Release } from '../core/release-service.ts';
-import { toBase64url } from './base64url.ts';
+import { base64urlBytes, toBase64url } from './base64url.ts';
 import {
   keyId,
   presentAttributes,
@@ -13,11 +13,27 @@ import { text } from './text.ts';
 
 const optionalText = (limit: number) => optional(text(limit));
 
-/** KeyReleaseParameters; `target` is the attestation token. */
+/** An attestation token. */
+const target = text(131_072).min(1);
+
+/** KeyReleaseParameters. */
 export const ReleaseRequest = z.object({
-  target: text(131_072).min(1),
+  target,
   nonce: optionalText(1024),
   enc: optionalText(64),
+});
+
+const algorithm = text(64);
+
+/** SecureKeyWrapOperationParameters. */
+export const SecureWrapRequest = z.object({ alg: algorithm });
+
+/** SecureKeyUnWrapOperationParameters. */
+export const SecureUnwrapRequest = z.object({
+  alg: algorithm,
+  value: base64urlBytes,
+  target,
+  applicationTrustedIssuer: optionalText(1024),
 });
 
 /** What the pool signs about a release: the request and the wrapped key, as the live service lays them out. */

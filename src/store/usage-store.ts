@@ -17,6 +17,8 @@ const USES = [
   'KeySign',
   'KeyVerify',
   'KeyRelease',
+  'KeySecureWrap',
+  'KeySecureUnwrap',
 ];
 
 /**

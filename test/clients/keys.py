@@ -15,6 +15,7 @@ from azure.core.rest import HttpRequest
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.keys import (
     ApiVersion,
+    ExternalKey,
     JsonWebKey,
     KeyClient,
     KeyRotationLifetimeAction,
@@ -24,6 +25,7 @@ from azure.keyvault.keys import (
 from azure.keyvault.keys.crypto import (
     CryptographyClient,
     EncryptionAlgorithm,
+    KeySecureWrapAlgorithm,
     KeyWrapAlgorithm,
     SignatureAlgorithm,
 )
@@ -297,6 +299,25 @@ def older_versions():
         check(f"api-version {version.value}: created and read", older.get_key(key.name).id == key.id)
 
 
+def newer_operations():
+    for size in (128, 192, 256):
+        key = client.get_key(keys[f"oct-{size}"].name)
+        check(f"a key of {size} bits says so", key.properties.key_size == size)
+    check("a pair of keys has no such size", client.get_key(keys["rsa-2048"].name).properties.key_size is None)
+    for kind, algorithm, length in (
+        ("oct-128", KeySecureWrapAlgorithm.aes_128, 40),
+        ("oct-256", KeySecureWrapAlgorithm.aes_256_pad, 40),
+        ("rsa-2048", KeySecureWrapAlgorithm.rsa_oaep_256, 256),
+    ):
+        crypto = user(keys[kind])
+        wrapped = crypto.secure_wrap_key(algorithm).encrypted_key
+        check(f"a fresh key is wrapped by {algorithm.value}", len(wrapped) == length)
+        refusal = refused(HttpResponseError, lambda: crypto.secure_unwrap_key(algorithm, wrapped, "no token"))
+        check(f"and stays in: {refusal.error.message}", "no release policy" in refusal.error.message)
+    refusal = refused(HttpResponseError, lambda: client.create_external_key(name("external"), ExternalKey(id="a1")))
+    check(f"no external keys: {refusal.error.message}", "external keys are not available" in refusal.error.message)
+
+
 keys = create()
 import_keys()
 use(keys)
@@ -306,4 +327,5 @@ rotate()
 back_up()
 end()
 older_versions()
+newer_operations()
 print("done: the life of a key, with azure-keyvault-keys for Python")

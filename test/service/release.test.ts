@@ -526,6 +526,166 @@ async function readAttestation(path: string) {
   };
 }
 
+describe('a data key that is made in the HSM and wrapped there', () => {
+  const RSA = { kty: 'RSA-HSM' };
+  const AT = '?api-version=2026-04-01';
+
+  /** What the environment does with an answer. */
+  function opened(value: string): Buffer {
+    const bytes = Buffer.from(value, 'base64url');
+    const transport = privateDecrypt(
+      { key: environment.privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' },
+      bytes.subarray(0, 256),
+    );
+    const aiv = Buffer.from('a65959a6', 'hex');
+    const decipher = createDecipheriv('id-aes256-wrap-pad', transport, aiv);
+    return Buffer.concat([decipher.update(bytes.subarray(256)), decipher.final()]);
+  }
+  const operation = async (key: string, name: string, body: object, at = AT) => {
+    const answer = await call('POST', `/keys/${key}/${name}${at}`, body);
+    expect([answer.status, answer.text]).toEqual([200, expect.anything()]);
+    return answer.json<{ kid: string; alg: string; value: string }>();
+  };
+
+  test.each([
+    ['RSA-OAEP-256', RSA],
+    ['A128KW', { kty: 'oct-HSM', key_size: 128 }],
+    ['A192KWPAD', { kty: 'oct-HSM', key_size: 192 }],
+    ['A256KW', { kty: 'oct-HSM' }],
+    ['A256KWPAD', { kty: 'oct-HSM' }],
+    ['CKM_AES_KEY_WRAP', { kty: 'oct-HSM' }],
+    ['CKM_AES_KEY_WRAP_PAD', { kty: 'oct-HSM', key_size: 128 }],
+  ])('by %s comes out for the attested environment alone', async (alg, kind) => {
+    const { key } = await makeExportable(`secure-${alg.toLowerCase().replaceAll('_', '-')}`, kind);
+    const name = (key['kid'] ?? '').split('/').at(-2) ?? '';
+    const wrapped = await operation(name, 'securewrapkey', { alg });
+    expect([wrapped.alg, wrapped.kid]).toEqual([alg, key['kid']]);
+    const body = { alg, value: wrapped.value, target: await attest() };
+    const unwrapped = await operation(name, 'secureUnwrapKey', body);
+    expect([unwrapped.alg, unwrapped.kid]).toEqual([alg, key['kid']]);
+    const dataKey = opened(unwrapped.value);
+    expect(dataKey).toHaveLength(32);
+    expect(unwrapped.value).not.toContain(dataKey.toString('base64url'));
+    // The very key that was wrapped: the ordinary operation, which this key allows, gives it too.
+    const plainAlg = alg.replace(/^A.*PAD$/, 'CKM_AES_KEY_WRAP_PAD');
+    const plain = await operation(name, 'unwrapkey', { alg: plainAlg, value: wrapped.value });
+    expect(plain.value).toBe(dataKey.toString('base64url'));
+    const again = await operation(name, 'securewrapkey', { alg });
+    const other = await operation(name, 'secureunwrapkey', { ...body, value: again.value });
+    expect(opened(other.value)).not.toEqual(dataKey);
+    // For another environment, nothing.
+    const foreign = { ...body, target: await attest({ tee: false }) };
+    await expectRefusal(
+      call('POST', `/keys/${name}/secureunwrapkey${AT}`, foreign),
+      403,
+      'Forbidden',
+      'ReleasePolicyNotMet',
+    );
+    const bent = Buffer.from(wrapped.value, 'base64url');
+    bent.writeUInt8(bent.readUInt8(9) ^ 1, 9);
+    for (const value of [
+      bent,
+      bent.subarray(8),
+      Buffer.alloc(40),
+      Buffer.alloc(256, 1),
+      Buffer.alloc(0),
+    ]) {
+      const wrong = { ...body, value: value.toString('base64url') };
+      const answer = call('POST', `/keys/${name}/secureunwrapkey${AT}`, wrong);
+      expect(await expectRefusal(answer, 400, 'BadParameter')).toContain('could not be decrypted');
+    }
+  });
+
+  test('stays in where the key may unwrap in no other way', async () => {
+    const newest = '?api-version=2026-05-01-preview';
+    const answer = await call('POST', `/keys/secure-only/create${newest}`, {
+      kty: 'oct-HSM',
+      key_ops: ['secureWrapKey', 'secureUnwrapKey'],
+      attributes: { exportable: true },
+      release_policy: policy(),
+    });
+    expect(answer.json<Bundle>().key['key_ops']).toEqual(['secureWrapKey', 'secureUnwrapKey']);
+    const { value } = await operation('secure-only', 'securewrapkey', { alg: 'A256KW' }, newest);
+    const plain = call('POST', `/keys/secure-only/unwrapkey`, { alg: 'A256KW', value });
+    await expectRefusal(plain, 403, 'Forbidden', 'KeyOperationForbidden');
+    const body = { alg: 'A256KW', value, target: await attest() };
+    const released = await operation('secure-only', 'secureunwrapkey', body, newest);
+    expect(opened(released.value)).toHaveLength(32);
+  });
+
+  test('is refused without a policy, by an unfit algorithm or key, and by versions that lack it', async () => {
+    await makeExportable('secure-refusing', { kty: 'oct-HSM' });
+    await call('POST', '/keys/secure-plain/create', { kty: 'oct-HSM' });
+    await call('POST', '/keys/secure-narrow/create', { kty: 'oct-HSM', key_ops: ['encrypt'] });
+    const target = await attest();
+    const { value } = await operation('secure-plain', 'securewrapkey', { alg: 'A256KW' });
+    const unwrap = { alg: 'A256KW', value, target };
+    const message = await expectRefusal(
+      call('POST', `/keys/secure-plain/secureunwrapkey${AT}`, unwrap),
+      403,
+      'Forbidden',
+      'KeyOperationForbidden',
+    );
+    expect(message).toContain('no release policy');
+    const post = (path: string, body: object) => call('POST', path, body);
+    for (const [path, body, named] of [
+      [`/keys/secure-refusing/securewrapkey${AT}`, { alg: 'A128KW' }, 'incompatible'],
+      [`/keys/secure-refusing/securewrapkey${AT}`, { alg: 'A256GCM' }, 'no algorithm'],
+      [`/keys/secure-refusing/securewrapkey${AT}`, { alg: '__proto__' }, 'no algorithm'],
+      [`/keys/secure-refusing/securewrapkey${AT}`, {}, 'alg'],
+      [`/keys/secure-refusing/secureunwrapkey${AT}`, { alg: 'A256KW', value }, 'target'],
+      [
+        '/keys/secure-refusing/securewrapkey?api-version=7.4',
+        { alg: 'A256KW' },
+        '2026-01-01-preview',
+      ],
+      [
+        '/keys/secure-refusing/secureunwrapkey?api-version=2025-07-01',
+        unwrap,
+        '2026-01-01-preview',
+      ],
+      [
+        '/keys/secure-refusing/secureunwrapkey?api-version=2026-07-01-preview',
+        unwrap,
+        'applicationTrustedIssuer is missing',
+      ],
+      [
+        '/keys/secure-ops/create?api-version=2026-04-01',
+        { kty: 'oct', key_ops: ['secureWrapKey'] },
+        '2026-05-01-preview',
+      ],
+    ] as const)
+      expect(await expectRefusal(post(path, body), 400, 'BadParameter')).toContain(named);
+    await expectRefusal(
+      post(`/keys/secure-narrow/securewrapkey${AT}`, { alg: 'A256KW' }),
+      403,
+      'Forbidden',
+      'KeyOperationForbidden',
+    );
+    await expectRefusal(
+      post(`/keys/secure-refusing/secureunwrapkey${AT}`, { ...unwrap, target: `${target}x` }),
+      403,
+      'Forbidden',
+      'AttestationRejected',
+    );
+  });
+
+  test('goes by the one issuer that its caller trusts', async () => {
+    await makeExportable('secure-issuer', { kty: 'oct-HSM' });
+    const at = '?api-version=2026-07-01-preview';
+    const { value } = await operation('secure-issuer', 'securewrapkey', { alg: 'A256KW' }, at);
+    const body = { alg: 'A256KW', value, target: await attest() };
+    const path = `/keys/secure-issuer/secureunwrapkey`;
+    const trusted = { ...body, applicationTrustedIssuer: `${authority.url}/` };
+    expect((await call('POST', `${path}${at}`, trusted)).status).toBe(200);
+    for (const version of [at, '?api-version=2026-04-01']) {
+      const other = { ...body, applicationTrustedIssuer: 'https://attest.example' };
+      const answer = call('POST', `${path}${version}`, other);
+      await expectRefusal(answer, 403, 'Forbidden', 'AttestationRejected');
+    }
+  });
+});
+
 describe('attestation', () => {
   test('states of an asymmetric key what the HSM says of it, of both halves', async () => {
     const made = await call('POST', '/keys/attested/create', { kty: 'RSA-HSM', key_size: 3072 });
