@@ -8,6 +8,7 @@ import {
 } from 'prom-client';
 import { type Hsm, type KeyImporter } from '../core/hsm.ts';
 import { type KeyEgress } from '../core/key-egress.ts';
+import { type SecureWrapper } from '../core/secure-wrap.ts';
 import { type Tracing } from '../core/tracing.ts';
 
 /** What is read of a process when somebody asks for its metrics. */
@@ -46,7 +47,7 @@ export interface Metrics {
   streamFailed(): void;
 }
 
-type MeterableHsm = Hsm & KeyImporter & Pick<KeyEgress, 'wrapForRelease'>;
+type MeterableHsm = Hsm & KeyImporter & Pick<KeyEgress, 'wrapForRelease'> & SecureWrapper;
 
 interface Sink<Written> {
   write(records: readonly Written[]): Promise<void>;
@@ -185,6 +186,14 @@ export function createMetrics(readState: () => ProcessState): Metrics {
         wrapForRelease: (...given) =>
           timed({ operation: 'release', algorithm: 'CKM_RSA_AES_KEY_WRAP' }, () =>
             hsm.wrapForRelease(...given),
+          ),
+        wrapFreshKey: (...given) =>
+          timed({ operation: 'secure wrap', algorithm: given[1] }, () =>
+            hsm.wrapFreshKey(...given),
+          ),
+        rewrapForRecipient: (...given) =>
+          timed({ operation: 'secure unwrap', algorithm: given[1] }, () =>
+            hsm.rewrapForRecipient(...given),
           ),
       } satisfies Partial<MeterableHsm>);
     },

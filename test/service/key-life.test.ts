@@ -576,6 +576,28 @@ function byokFor(name: string, version = '0'.repeat(32)): string {
   ).toString('base64url');
 }
 
+test.each([1e15, -1e15])(
+  'a date of %d in the database breaks no list and no rotation',
+  async (date) => {
+    const name = `dated-${date < 0 ? 'before' : 'after'}`;
+    await made(name, { kty: 'oct', attributes: { exp: 4_000_000_000 } });
+    const database = new pg.Client({ connectionString: await ownerUrl(folder) });
+    await database.connect();
+    await database.query('update key_version set expires = $2 where name_key = $1', [name, date]);
+    await database.end();
+    const listed = await call('GET', '/audit/expiring-keys?before=9999-12-31T23:59:59Z');
+    expect([listed.status, listed.text.includes(`"${name}"`)]).toEqual([200, date < 0]);
+    const nearest = date < 0 ? -62_135_596_800 : 253_402_300_799;
+    const read = await call('GET', `/keys/${name}`);
+    expect(read.json<Bundle>().attributes['exp']).toBe(nearest);
+    const policy = {
+      lifetimeActions: [{ trigger: { timeBeforeExpiry: 'P30D' }, action: { type: 'Notify' } }],
+    };
+    expect((await call('PUT', `/keys/${name}/rotationpolicy`, policy)).status).toBe(200);
+    expect((await call('POST', `/keys/${name}/rotate`)).status).toBe(200);
+  },
+);
+
 describe('a record whose public half somebody has altered in the database', () => {
   let database: pg.Client;
   beforeAll(async () => {
