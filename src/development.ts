@@ -9,9 +9,11 @@ import {
 import { type DataFolder, openDataFolder } from './setup/data-folder.ts';
 import { prepareDevelopmentCertificate } from './setup/development-ca.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './setup/embedded-postgres.ts';
+import { databaseIsLost, requireWhole } from './setup/earlier-start.ts';
+import { SetupError } from './setup/setup-error.ts';
 import { prepareSoftHsmToken } from './setup/softhsm-token.ts';
 import { readCertificate, readPin } from './setting-files.ts';
-import { migrate } from './store/migrate.ts';
+import { hasPool, migrate } from './store/migrate.ts';
 import { type WorkerSettings } from './worker-protocol.ts';
 
 /** What a start needs of its surroundings, whoever made them. */
@@ -42,6 +44,13 @@ export async function prepareDevelopment(
   const folder = await openDataFolder(config.dataFolder);
   let postgres: EmbeddedPostgres | undefined;
   try {
+    await requireWhole(folder.path, {
+      token: config.pkcs11 === undefined,
+      postgres: secrets.databaseUrl === undefined,
+    });
+    const known = await readAdministrator(folder.path);
+    if (known !== undefined && secrets.databaseUrl !== undefined)
+      await requirePool(secrets.databaseUrl, config.pool, folder.path);
     const certificate =
       config.tls === undefined
         ? await prepareDevelopmentCertificate(folder.path, { domain: config.domain })
@@ -60,9 +69,10 @@ export async function prepareDevelopment(
         : { ...config.pkcs11, pin: await readPin(secrets) };
     postgres =
       secrets.databaseUrl === undefined ? await startEmbeddedPostgres(folder.path, log) : undefined;
+    if (known !== undefined && postgres !== undefined)
+      await requirePool(postgres.ownerUrl, config.pool, folder.path);
     await migrate(postgres?.ownerUrl ?? secrets.databaseUrl ?? '');
     const databaseUrl = postgres?.serviceUrl ?? secrets.databaseUrl ?? '';
-    const known = await readAdministrator(folder.path);
     const made = await bootstrap(
       {
         domain: config.domain,
@@ -100,4 +110,10 @@ export async function prepareDevelopment(
     await folder.release();
     throw error;
   }
+}
+
+/** The administrator that is known was made in a pool: it has to be there. */
+async function requirePool(url: string, pool: string, folder: string): Promise<void> {
+  if (await hasPool(url, pool)) return;
+  throw new SetupError(databaseIsLost(folder, `it has no pool "${pool}" (STRONGROOM_POOL)`));
 }

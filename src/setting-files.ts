@@ -1,5 +1,8 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
 import { type Config, ConfigError, type Secrets } from './config.ts';
+import { inWords } from './core/operator-error.ts';
 import { IssuersFileError, parseIssuers } from './identity/issuers-file.ts';
 import { type WorkerSettings } from './worker-protocol.ts';
 
@@ -9,7 +12,9 @@ import { type WorkerSettings } from './worker-protocol.ts';
 export async function readPin(secrets: Secrets): Promise<string> {
   if (secrets.pin !== undefined) return secrets.pin;
   if (secrets.pinFile === undefined) throw new ConfigError('PKCS11_PIN is missing.');
-  return (await readText('PKCS11_PIN_FILE', secrets.pinFile)).trim();
+  const pin = (await readText('PKCS11_PIN_FILE', secrets.pinFile)).trim();
+  if (pin === '') throw new ConfigError(`PKCS11_PIN_FILE: ${secrets.pinFile} is empty.`);
+  return pin;
 }
 
 /** The server's certificate and key, as PEM. */
@@ -19,7 +24,38 @@ export async function readCertificate({ tls }: Config): Promise<WorkerSettings['
     readText('STRONGROOM_TLS_CERT_FILE', tls.certificateFile),
     readText('STRONGROOM_TLS_KEY_FILE', tls.keyFile),
   ]);
+  requirePair(tls, certificate, privateKey);
   return { certificate, privateKey };
+}
+
+/** What TLS would refuse in every worker, or to every client. @throws ConfigError that names the file */
+function requirePair(
+  { certificateFile, keyFile }: NonNullable<Config['tls']>,
+  certificate: string,
+  privateKey: string,
+): void {
+  const usable = <T>(setting: string, file: string, what: string, read: () => T): T => {
+    try {
+      return read();
+    } catch (error) {
+      throw new ConfigError(`${setting}: ${file} holds no ${what} that can be used.`, {
+        cause: error,
+      });
+    }
+  };
+  const first = usable('STRONGROOM_TLS_CERT_FILE', certificateFile, 'certificate', () => {
+    createSecureContext({ cert: certificate });
+    return new X509Certificate(certificate);
+  });
+  const what = 'private key without a passphrase, as PEM,';
+  const key = usable('STRONGROOM_TLS_KEY_FILE', keyFile, what, () => createPrivateKey(privateKey));
+  if (!first.checkPrivateKey(key))
+    throw new ConfigError(
+      `STRONGROOM_TLS_KEY_FILE: ${keyFile} is not the key of the first certificate in ${certificateFile} (STRONGROOM_TLS_CERT_FILE).`,
+    );
+  usable('STRONGROOM_TLS_CERT_FILE', certificateFile, 'certificate', () =>
+    createSecureContext({ cert: certificate, key: privateKey }),
+  );
 }
 
 /** What the settings say of attestation authorities. @throws ConfigError */
@@ -56,11 +92,23 @@ async function readIssuersFile(file: string): Promise<WorkerSettings['issuers']>
   }
 }
 
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
 /** What it lacks would make everything that needs it fail, one by one and much later. */
 async function readCa(setting: string, file: string): Promise<string> {
   const pem = await readText(setting, file);
-  if (!pem.includes('-----BEGIN CERTIFICATE-----'))
-    throw new ConfigError(`${setting}: must hold certificates as PEM`);
+  const certificates = pem.match(CERTIFICATE) ?? [];
+  if (certificates.length === 0)
+    throw new ConfigError(`${setting}: ${file} must hold certificates as PEM`);
+  for (const [index, certificate] of certificates.entries())
+    try {
+      new X509Certificate(certificate);
+    } catch (error) {
+      throw new ConfigError(
+        `${setting}: certificate ${index + 1} in ${file} can't be read as one.`,
+        { cause: error },
+      );
+    }
   return pem;
 }
 
@@ -68,7 +116,9 @@ async function readText(setting: string, file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ConfigError(`${setting}: ${file} cannot be read (${code ?? 'unknown error'})`);
+    throw new ConfigError(
+      `${setting}: ${file} cannot be read: ${inWords(error) ?? String(error)}.`,
+      { cause: error },
+    );
   }
 }

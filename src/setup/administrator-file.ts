@@ -22,7 +22,7 @@ export async function readAdministrator(folder: string): Promise<AdministratorFi
     return Administrator.parse(JSON.parse(text));
   } catch (error) {
     throw new SetupError(
-      `${fileOf(folder)} can't be read: remove it, and the next start makes a new administrator.`,
+      `${fileOf(folder)} can't be read: remove it, and the next start makes a new administrator in the same database.`,
       { cause: error },
     );
   }

@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { type Identity } from './certificates.ts';
 import { readIfPresent, writeFileAtomically } from './private-file.ts';
+import { SetupError } from './setup-error.ts';
 
 export interface DevelopmentCertificate {
   /** For clients to trust. */
@@ -41,22 +42,54 @@ export async function prepareDevelopmentCertificate(
   const names = [...new Set([...STANDARD_NAMES, domain, `*.${domain}`])];
   // Key and certificate in one file, so that they can't part.
   const serverFile = join(folder, 'server.pem');
-  const known = identityOf(await readIfPresent(serverFile));
+  const server = await readIfPresent(serverFile);
+  const known = identityOf(server);
   const ca = await readIfPresent(caFile);
+  const begin =
+    'remove ca.pem, ca-key.pem and server.pem together, and clients trust the ca.pem of the next start';
+  if (ca === undefined && server !== undefined)
+    throw new SetupError(
+      `The certificate of the development CA is lost: ${caFile} is gone, which clients trust. Put it back; or ${begin}.`,
+    );
+  if (ca !== undefined && !isCertificate(ca))
+    throw new SetupError(
+      `${caFile} holds no certificate that can be read. Put it back; or ${begin}.`,
+    );
   if (known !== undefined && ca !== undefined && isUsable(known, ca, names, now))
     return { caFile, ...known };
 
   const { makeAuthority, makeServerIdentity } = await import('./certificates.ts');
   const caKeyFile = join(folder, 'ca-key.pem');
-  let authority = pairOf(ca, await readIfPresent(caKeyFile), now);
+  const caKey = await readIfPresent(caKeyFile);
+  if (caKey !== undefined && !isPrivateKey(caKey))
+    throw new SetupError(
+      `${caKeyFile} holds no private key that can be read. Put it back; or ${begin}.`,
+    );
+  let authority = pairOf(ca, caKey, now);
   if (authority === undefined) {
     authority = await makeAuthority('Strongroom development CA', now);
     await writeFileAtomically(caKeyFile, authority.privateKey);
     await writeFileAtomically(caFile, authority.certificate, 0o644);
   }
-  const server = await makeServerIdentity(authority, names, now);
-  await writeFileAtomically(serverFile, server.certificate + server.privateKey);
-  return { caFile, ...server };
+  const made = await makeServerIdentity(authority, names, now);
+  await writeFileAtomically(serverFile, made.certificate + made.privateKey);
+  return { caFile, ...made };
+}
+
+function isCertificate(text: string | undefined): text is string {
+  try {
+    return text !== undefined && new X509Certificate(text).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function isPrivateKey(text: string | undefined): text is string {
+  try {
+    return text !== undefined && createPrivateKey(text).type === 'private';
+  } catch {
+    return false;
+  }
 }
 
 function isUsable(server: Identity, ca: string, names: readonly string[], now: Date): boolean {
@@ -100,7 +133,8 @@ const PARTS =
 
 function identityOf(text: string | undefined): Identity | undefined {
   const { certificate, privateKey } = PARTS.exec(text ?? '')?.groups ?? {};
-  return certificate !== undefined && privateKey !== undefined
+  // One that can't be read is made again: clients trust the CA, not it.
+  return isCertificate(certificate) && isPrivateKey(privateKey)
     ? { certificate, privateKey }
     : undefined;
 }

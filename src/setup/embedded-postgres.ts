@@ -6,6 +6,7 @@ import { type Logger } from 'pino';
 import { dataFolderOf, ensureCluster, type RolePasswords } from './postgres-cluster.ts';
 import { findPostgresPlace, makeSocketFolder } from './postgres-place.ts';
 import { type Settings, startPostmaster, stopOrphan, stopPostmaster } from './postmaster.ts';
+import { lockFolder } from './folder-lock.ts';
 import { readPostmasterFile } from './postmaster-file.ts';
 import { readIfPresent, writeFileAtomically } from './private-file.ts';
 import { SetupError } from './setup-error.ts';
@@ -40,13 +41,23 @@ export async function startEmbeddedPostgres(
 ): Promise<EmbeddedPostgres> {
   const place = await findPostgresPlace(folder);
   const passwords = await readPasswords(folder, dataFolderOf(place));
-  await ensureCluster(place, passwords, options.ownerMakesDatabases === true ? 'CREATEDB' : '');
-  await stopOrphan(place);
-  const socketFolder = await makeSocketFolder(place);
-
+  const release = await lockFolder(place.home);
+  if (release === undefined)
+    throw new SetupError(`Another Strongroom is running on the database in ${place.home}.`);
+  let socketFolder: string;
   let isStopping = false;
-  let running: Promise<ChildProcess> = start();
-  await running;
+  let running: Promise<ChildProcess>;
+  try {
+    await requireNotTorn(dataFolderOf(place));
+    await ensureCluster(place, passwords, options.ownerMakesDatabases === true ? 'CREATEDB' : '');
+    await stopOrphan(place);
+    socketFolder = await makeSocketFolder(place);
+    running = start();
+    await running;
+  } catch (error) {
+    await release();
+    throw error;
+  }
 
   function start(): Promise<ChildProcess> {
     return startPostmaster(place, socketFolder, options.settings ?? {}).then((child) => {
@@ -77,8 +88,28 @@ export async function startEmbeddedPostgres(
       if (child !== undefined) await stopPostmaster(child);
       if (dirname(socketFolder) !== place.home)
         await rm(socketFolder, { recursive: true, force: true });
+      await release();
     },
   };
+}
+
+/**
+ * What is copied while PostgreSQL writes it is of no one moment, and may be told by nothing but the file of the process that
+ * ran.
+ */
+async function requireNotTorn(cluster: string): Promise<void> {
+  const original = (await readPostmasterFile(cluster))?.dataFolder;
+  if (original === undefined || original === cluster || !(await exists(original))) return;
+  throw new SetupError(
+    `The database in ${cluster} was copied from ${original} while that was running, so it may be torn. Stop that Strongroom, copy the data folder again, and start the copy.`,
+  );
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
@@ -90,7 +121,7 @@ export async function findRunningPostgres(
 ): Promise<Pick<EmbeddedPostgres, 'ownerUrl' | 'serviceUrl'>> {
   const cluster = dataFolderOf(await findPostgresPlace(folder));
   const running = await readPostmasterFile(cluster);
-  if (running?.isReady !== true)
+  if (running?.isReady !== true || running.dataFolder !== cluster)
     throw new SetupError(
       `No Strongroom runs on the data folder ${folder}: start it, or set DATABASE_URL.`,
     );
@@ -102,10 +133,7 @@ export async function findRunningPostgres(
 }
 
 async function readPasswords(folder: string, cluster: string): Promise<RolePasswords> {
-  const hasCluster = await stat(cluster).then(
-    () => true,
-    () => false,
-  );
+  const hasCluster = await exists(cluster);
   const read = async (role: string): Promise<string> => {
     const file = join(folder, `postgres-${role}-password`);
     const known = (await readIfPresent(file))?.trim();

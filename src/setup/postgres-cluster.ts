@@ -14,6 +14,9 @@ export interface RolePasswords {
 /** Nothing of the service's environment, which may hold secrets, and no locale but PostgreSQL's own. */
 export const POSTGRES_ENVIRONMENT = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' } as const;
 
+/** initdb takes a second, and on a machine that does much else a minute. */
+const PROGRAM_LIMIT_MS = 180_000;
+
 export function dataFolderOf(place: PostgresPlace): string {
   return join(place.home, 'data');
 }
@@ -85,6 +88,7 @@ async function run(
     cwd: place.home,
     env: POSTGRES_ENVIRONMENT,
     stdio: ['pipe', 'ignore', 'pipe'],
+    timeout: PROGRAM_LIMIT_MS,
     ...place.user,
   });
   let words = '';
@@ -93,7 +97,11 @@ async function run(
   child.stdin.on('error', () => undefined).end(input);
   const status = await statusOf(child, program);
   if (status !== 0)
-    throw new SetupError(`${program} ended with ${String(status)}: ${words.trim()}`);
+    throw new SetupError(
+      status === 'SIGTERM'
+        ? `${program} was waited for ${PROGRAM_LIMIT_MS / 1000} s to make the database in ${place.home}, and ended: ${words.trim()}`
+        : `${program} ended with ${String(status)}: ${words.trim()}`,
+    );
 }
 
 async function statusOf(child: ChildProcess, program: string): Promise<unknown> {

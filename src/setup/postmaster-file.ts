@@ -7,6 +7,8 @@ import { readIfPresent } from './private-file.ts';
 /** postmaster.pid, line by line: src/include/utils/pidfile.h of PostgreSQL. */
 export interface PostmasterFile {
   readonly pid: number;
+  /** Where its cluster is: another place than this file's, where the cluster was copied while it ran. */
+  readonly dataFolder: string;
   readonly socketFolder: string;
   readonly isReady: boolean;
 }
@@ -20,7 +22,12 @@ export async function readPostmasterFile(dataFolder: string): Promise<Postmaster
   const lines = (await readIfPresent(postmasterFileOf(dataFolder)))?.split('\n') ?? [];
   const pid = Number.parseInt(lines[0] ?? '', 10);
   if (!(pid > 0)) return undefined;
-  return { pid, socketFolder: lines[4] ?? '', isReady: lines[7]?.trim() === 'ready' };
+  return {
+    pid,
+    dataFolder: lines[1] ?? '',
+    socketFolder: lines[4] ?? '',
+    isReady: lines[7]?.trim() === 'ready',
+  };
 }
 
 export type ProcessKind = 'this postmaster' | 'another postgres' | 'something else' | 'gone';

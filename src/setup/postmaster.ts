@@ -9,7 +9,8 @@ import { type PostgresPlace } from './postgres-place.ts';
 import { identify, postmasterFileOf, readPostmasterFile } from './postmaster-file.ts';
 import { SetupError } from './setup-error.ts';
 
-const START_LIMIT_MS = 30_000;
+/** A machine that is busy with other work may take long, and one that recovers from a crash longer. */
+const START_LIMIT_MS = 120_000;
 const FAST_STOP_LIMIT_MS = 20_000;
 const IMMEDIATE_STOP_LIMIT_MS = 5_000;
 const LOOK_EVERY_MS = 10;
@@ -163,15 +164,20 @@ async function waitUntilReady(
   place: PostgresPlace,
   deadline: number,
 ): Promise<string | undefined> {
+  let seen = 'its postmaster.pid';
   while (performance.now() < deadline) {
     if (child.pid === undefined) return `its program can't be run on this machine`;
     if (hasEnded(child)) return (await readFile(startLogOf(place), 'utf8')).trim();
     const file = await readPostmasterFile(dataFolderOf(place));
-    if (file?.pid === child.pid && file.isReady) return undefined;
+    if (file?.pid === child.pid) {
+      if (file.isReady) return undefined;
+      seen = 'the word "ready" in its postmaster.pid';
+    }
     await sleep(LOOK_EVERY_MS);
   }
   await stopPostmaster(child);
-  return `it isn't ready after ${START_LIMIT_MS / 1000} s`;
+  const words = (await readFile(startLogOf(place), 'utf8')).trim();
+  return `it was waited for ${START_LIMIT_MS / 1000} s for ${seen}${words === '' ? '' : `; its own words: ${words}`}`;
 }
 
 function hasEnded(child: ChildProcess): boolean {

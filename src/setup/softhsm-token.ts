@@ -23,6 +23,7 @@ export interface SoftHsmToken {
 }
 
 const LABEL = 'strongroom';
+const INIT_LIMIT_MS = 120_000;
 const TEMPLATE = new URL('../../softhsm/softhsm2.conf.template', import.meta.url);
 const INIT_TOKEN = fileURLToPath(new URL('../../softhsm/init-token.mjs', import.meta.url));
 
@@ -86,6 +87,7 @@ export async function initialiseToken(token: SoftHsmToken): Promise<void> {
   const child = spawn(process.execPath, [INIT_TOKEN], {
     env: { SOFTHSM2_CONF: token.configFile },
     stdio: ['pipe', 'ignore', 'pipe'],
+    timeout: INIT_LIMIT_MS,
   });
   let words = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text));
@@ -93,7 +95,11 @@ export async function initialiseToken(token: SoftHsmToken): Promise<void> {
   child.stdin
     .on('error', () => undefined)
     .end(JSON.stringify({ module, label, pin, soPin: randomSecret() }));
-  const [status] = (await once(child, 'close')) as [number | null];
+  const [status, signal] = (await once(child, 'close')) as [number | null, string | null];
+  if (signal === 'SIGTERM')
+    throw new SetupError(
+      `SoftHSM2 was waited for ${INIT_LIMIT_MS / 1000} s to make a token, and ended (${token.configFile}).`,
+    );
   if (status !== 0) throw new SetupError(`SoftHSM2 can't make a token: ${words.trim()}`);
 }
 

@@ -84,8 +84,14 @@ export function describeDatabaseError(error: unknown): string | undefined {
 }
 
 function describeCause(cause: unknown): string {
+  const words = inWords(cause);
+  // The driver names the host, or the socket's file, to which it didn't get.
+  const place = cause as { hostname?: string; address?: string; port?: number } | undefined;
+  const address = place?.hostname ?? place?.address;
+  const port = place?.port === undefined ? '' : `:${place.port}`;
+  if (words !== undefined && address !== undefined) return `${address}${port}: ${words}`;
   const said = cause instanceof Error && cause.message !== '' ? ` (${cause.message})` : '';
-  return describeDatabaseError(cause) ?? inWords(cause) ?? `the database can't be reached${said}`;
+  return describeDatabaseError(cause) ?? words ?? `the database can't be reached${said}`;
 }
 
 /** Whether a unique or primary key stood in the way. */

@@ -52,6 +52,18 @@ export async function migrate(ownerUrl: string): Promise<void> {
   });
 }
 
+/** Whether a database, of whatever version, has a pool of that name. */
+export async function hasPool(url: string, name: string): Promise<boolean> {
+  return withClient(url, async (client) => {
+    const { rows } = await client.query<{ found: boolean }>(
+      `select to_regclass('pool') is not null as found`,
+    );
+    if (rows[0]?.found !== true) return false;
+    const pools = await client.query('select from pool where name = $1', [name]);
+    return pools.rowCount === 1;
+  });
+}
+
 /** @throws SchemaError when the schema is older or newer than this version of the service */
 export async function requireCurrentSchema(url: string): Promise<void> {
   await withClient(url, async (client) => {
@@ -80,7 +92,7 @@ function requireNoneUnknown(
     );
 }
 
-async function withClient(url: string, use: (client: pg.Client) => Promise<void>): Promise<void> {
+async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = newClient(url);
   // What was asked on a connection that breaks fails by itself; unheard, this would end the process.
   client.on('error', () => undefined);
@@ -88,7 +100,7 @@ async function withClient(url: string, use: (client: pg.Client) => Promise<void>
     throw fromDriver(error);
   });
   try {
-    await use(client);
+    return await use(client);
   } finally {
     // Ends the transaction and the lock with it.
     await client.end();
