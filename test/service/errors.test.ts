@@ -401,12 +401,12 @@ const rows: readonly Row[] = [
     'a version of the API that nobody knows',
     'administrator',
     'GET',
-    '/keys?api-version=2031-01-01',
+    '/keys?api-version=2031-02-30',
     undefined,
     400,
     'BadParameter',
     undefined,
-    'The specified version (2031-01-01) is not recognized. Consider using the latest supported version (2025-07-01).',
+    'The specified version (2031-02-30) is not recognized. Consider using the latest supported version (2026-04-01, or the preview 2026-07-01-preview).',
   ],
   ...(
     [
