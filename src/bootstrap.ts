@@ -22,13 +22,12 @@ import { createSigningKeys } from './core/signing-key-service.ts';
 import { createStatementKeys } from './core/statement-keys.ts';
 import { type Pkcs11Hsm } from './hsm/pkcs11-hsm.ts';
 import { createSecretHasher, newClientSecret } from './identity/client-secret.ts';
-import { createAuditSink } from './store/audit-store.ts';
 import { createCheckpointStore } from './store/checkpoint-store.ts';
 import { openDatabase, type StoreContext } from './store/database.ts';
 import { createDirectoryStore } from './store/directory-store.ts';
 import {
+  createPool,
   findPool,
-  insertPool,
   type Pool,
   protectFromPurge,
   withPoolLock,
@@ -83,17 +82,22 @@ export async function bootstrap(
   try {
     return await withPoolLock(db, settings.pool, async () => {
       const found = await findPool(db, settings.pool);
-      const pool = found ?? (await makePool(opened(), settings, (made) => insertPool(db, made)));
+      const pool = found ?? (await makePool(opened(), settings));
       const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
       const context: StoreContext = { db, poolId: pool.id, chain, tell: () => undefined };
-      const record = recorderOf(context);
-      if (found === undefined) await record('PoolCreate', { after: describe(pool) });
-      if (settings.purgeProtection && !pool.purgeProtection) {
-        await protectFromPurge(db, pool.id);
-        await record('PoolPurgeProtect', { after: { purgeProtection: true } });
-      }
-      const roles = await seedRoles(db, pool.id, await readBuiltInRoles(), effectiveActions);
-      if (roles.length > 0) await record('RoleDefinitionSeed', { after: { roles } });
+      if (found === undefined)
+        await createPool(context, pool, newChange('PoolCreate', { after: describe(pool) }));
+      if (settings.purgeProtection && !pool.purgeProtection)
+        await protectFromPurge(
+          context,
+          newChange('PoolPurgeProtect', { after: { purgeProtection: true } }),
+        );
+      await seedRoles(
+        context,
+        newChange('RoleDefinitionSeed'),
+        await readBuiltInRoles(),
+        effectiveActions,
+      );
       const signingKeyStore = createSigningKeyStore(context);
       if ((await signingKeyStore.listSigningKeys()).length === 0) {
         await openRootKeys(opened(), pool);
@@ -108,12 +112,7 @@ export async function bootstrap(
           steadyMs: () => performance.now(),
           onBroken: () => undefined,
         });
-        await signingKeys.ensure(
-          new AuditDraft(systemClock.now, {
-            requestId: randomUUID(),
-            operation: 'SigningKeyCreate',
-          }),
-        );
+        await signingKeys.ensure(newChange('SigningKeyCreate'));
       }
       const administrator =
         settings.administrator === 'none'
@@ -131,14 +130,11 @@ export async function bootstrap(
   }
 }
 
-/** Records what has just been done by whoever may start the service. */
-function recorderOf(context: StoreContext) {
-  const sink = createAuditSink(context);
-  return async (operation: string, change: AuditRecord['change']): Promise<void> => {
-    const draft = new AuditDraft(systemClock.now, { requestId: randomUUID(), operation });
-    draft.note({ ...(change !== undefined && { change }) });
-    await sink.write([draft.toRecord()]);
-  };
+/** By whoever may start the service. */
+function newChange(operation: string, change?: AuditRecord['change']): AuditDraft {
+  const draft = new AuditDraft(systemClock.now, { requestId: randomUUID(), operation });
+  draft.note({ change });
+  return draft;
 }
 
 function describe({ name, tenantId, softDeleteDays, purgeProtection, rootGeneration }: Pool) {
@@ -168,14 +164,11 @@ async function signTrail(context: StoreContext, hsm: Pkcs11Hsm, pool: Pool): Pro
   }).sign();
 }
 
-async function makePool(
-  hsm: Pkcs11Hsm,
-  settings: BootstrapSettings,
-  insert: (pool: Pool) => Promise<void>,
-): Promise<Pool> {
+/** Its root keys; what it is to be recorded as. */
+async function makePool(hsm: Pkcs11Hsm, settings: BootstrapSettings): Promise<Pool> {
   const id = randomUUID();
   hsm.createRootKeys(id, ROOT_GENERATION);
-  const pool: Pool = {
+  return {
     id,
     name: settings.pool,
     tenantId: randomUUID(),
@@ -184,8 +177,6 @@ async function makePool(
     rootGeneration: ROOT_GENERATION,
     rootCheck: await hsm.rootCheck(id),
   };
-  await insert(pool);
-  return pool;
 }
 
 /** An application with a secret and a service principal that holds the roles at `/`. */
@@ -201,24 +192,19 @@ async function makeAdministrator(
     clock: systemClock,
   });
   const roleStore = createRoleStore(context);
-  const change = () =>
-    byOperator(
-      new AuditDraft(systemClock.now, { requestId: randomUUID(), operation: 'Bootstrap' }),
-    );
+  const change = (content?: AuditRecord['change']) => byOperator(newChange('Bootstrap', content));
   const application = await directory.createApplication('Bootstrap administrator', change());
   const { secret } = await directory.addPassword(application.id, {}, change());
   const principal = await directory.createServicePrincipal(application.appId, change());
   const now = Math.floor(systemClock.now().getTime() / 1000);
   for (const roleDefinitionId of roles) {
-    const draft = change();
     const assignment = {
       id: randomUUID(),
       principalId: principal.id,
       roleDefinitionId,
       scope: '/',
     } as const;
-    draft.note({ change: { after: assignment } });
-    await roleStore.putAssignment(assignment, now, draft);
+    await roleStore.putAssignment(assignment, now, change({ after: assignment }));
   }
   return { clientId: application.appId, clientSecret: secret, principalId: principal.id };
 }

@@ -95,6 +95,7 @@ import { createStoreCheck } from './store/store-check.ts';
 import { readStoreTime } from './store/store-time.ts';
 import { createTrailFollower } from './store/trail-follower.ts';
 import { countUsage, createUsageReader } from './store/usage-store.ts';
+import { putRowsOnRecord } from './store/witness/rows-on-record.ts';
 import { type AttestationSettings } from './worker-protocol.ts';
 
 /** What a process is made from. Secrets are among it: it is never logged. */
@@ -243,7 +244,11 @@ export async function compose(
     );
   const chainParts = { poolId: pool.id, newGuid: randomUUID, clock };
   // Changes write their own records: neither they nor the trail wait for each other.
-  const chains = { changes: createAuditChain(chainParts), trail: createAuditChain(chainParts) };
+  const chains = {
+    changes: createAuditChain(chainParts),
+    trail: createAuditChain(chainParts),
+    found: createAuditChain(chainParts),
+  };
   const feed = await openChangeFeed({
     url: settings.databaseUrl,
     poolId: pool.id,
@@ -414,10 +419,23 @@ export async function compose(
     },
   });
 
+  let rowsOnRecord: number | undefined;
+  async function recordFoundRows(): Promise<void> {
+    if (rowsOnRecord !== undefined) return;
+    rowsOnRecord = await putRowsOnRecord({ ...context, chain: chains.found }, randomUUID);
+    chains.found.end();
+    if (rowsOnRecord !== undefined && rowsOnRecord > 0)
+      log.info(
+        { rows: rowsOnRecord },
+        'rows from before an upgrade are on record: from now on a row that no record witnesses is found',
+      );
+  }
+
   let partitionsMadeAt = Number.NEGATIVE_INFINITY;
   async function keepTrail(): Promise<void> {
     // Who has been silent for long by a wrong clock may be at work.
     if ((await storeClock.agreedTime()) !== undefined) await checkpoints.adopt();
+    await recordFoundRows();
     for (let rounds = 0; rounds < LIMITS.usageRounds && (await countUsage(context)); rounds += 1);
     if (performance.now() - partitionsMadeAt < LIMITS.partitionsEveryMs) return;
     await makeAuditPartitions(context);

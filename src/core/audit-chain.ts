@@ -17,6 +17,8 @@ export interface LinkedRecord extends AuditRecord {
 export interface NewLink extends Pick<LinkedRecord, 'chain' | 'sequence' | 'time' | 'hash'> {
   /** The record's canonical bytes, as text: JSON of all that is written of it, but for its hash. */
   readonly canonical: string;
+  /** Whether it witnesses rows. */
+  readonly isWitness: boolean;
 }
 
 /** How far a chain goes. */
@@ -101,8 +103,11 @@ export function canonicalRecord(
     tenantId: record.tenantId,
     time: record.time.toISOString(),
     userAgent: record.userAgent,
+    witnessed: record.witnessed,
   } satisfies Record<keyof AuditRecord | 'pool' | 'chain' | 'sequence', unknown>;
-  return record.change === undefined ? JSON.stringify(said) : canonicalJson(said);
+  return record.change === undefined && record.witnessed === undefined
+    ? JSON.stringify(said)
+    : canonicalJson(said);
 }
 
 export function linkHash(previous: Uint8Array, canonical: string): Uint8Array {
@@ -147,7 +152,7 @@ export function createAuditChain({ poolId, newGuid, clock }: AuditChainParts): A
       const place = { chain: head.chain, sequence: head.sequence + 1 };
       const canonical = canonicalRecord(poolId, place, plain(record, lastTime));
       head = { ...place, hash: linkHash(head.hash, canonical) };
-      return { ...head, time: lastTime, canonical };
+      return { ...head, time: lastTime, canonical, isWitness: record.witnessed !== undefined };
     });
   }
 

@@ -1,7 +1,10 @@
 import { type AuditedChange, type AuditRecord } from './audit.ts';
 
 /** What a record says of the request itself, and what is learned while it is served. */
-type DraftFields = Omit<AuditRecord, 'time' | 'outcome' | 'status' | 'errorCode' | 'durationMs'>;
+type DraftFields = Omit<
+  AuditRecord,
+  'time' | 'outcome' | 'status' | 'errorCode' | 'durationMs' | 'witnessed'
+>;
 
 /** What is noted: what isn't known of it stays as it was. */
 type Notes = { readonly [Name in keyof DraftFields]?: DraftFields[Name] | undefined };
@@ -118,7 +121,8 @@ const UNKNOWN: Fields = {
   change: undefined,
   reason: undefined,
 };
-type Learned = Omit<AuditRecord, keyof Fields>;
+/** What a change witnesses comes to its record where both are written. */
+type Learned = Omit<AuditRecord, keyof Fields | 'witnessed'>;
 type AllOfRecord = Fields & {
   readonly [Name in keyof Required<Learned>]: Learned[Name] | undefined;
 };

@@ -1,3 +1,5 @@
+import { type Witness } from './witness.ts';
+
 /**
  * One line of the trail. Every field is named here, and nothing else is ever written: no plaintext, ciphertext, digest,
  * signature, token or secret has a field to go to.
@@ -35,6 +37,8 @@ export interface AuditRecord {
     /** Such as the role assignments of a principal that was removed. */
     readonly along?: unknown;
   };
+  /** For changes: the states of the rows that they changed, before and after. */
+  readonly witnessed?: readonly Witness[];
 }
 
 /** The error code of records of answers that were not given for want of the trail or the store. */

@@ -20,6 +20,7 @@ const FIELDS: ReadonlySet<string> = new Set([
   'operation',
   'principalId',
   'requestId',
+  'rows',
   'scope',
   'signal',
   'status',

@@ -30,6 +30,7 @@ const COLUMNS = {
   reason: ['text', 'reason'],
   duration_ms: ['double precision', 'durationMs'],
   change: ['jsonb', 'change'],
+  witnessed: ['jsonb', 'witnessed'],
 } as const satisfies Readonly<
   Record<Exclude<keyof AuditEventRow, 'pool_id'>, readonly [string, keyof LinkedRecord]>
 >;
@@ -44,6 +45,17 @@ const TYPED = Object.values(COLUMNS)
 /** The same text each time: it isn't put together again for each commit. */
 const INSERT = `insert into audit_event (pool_id, ${NAMES})
   select $1::uuid, ${MEMBERS} from json_to_recordset($2) as r (${TYPED})`;
+/** The same, and the index over what the records witness. */
+const INSERT_WITNESSES = `with said as materialized (
+    select * from json_to_recordset($2) as r (${TYPED})
+  ), recorded as (
+    insert into audit_event (pool_id, ${NAMES}) select $1::uuid, ${MEMBERS} from said as r
+  )
+  insert into audit_witness
+    (pool_id, source, row_key, revision, before, after, found, chain, sequence, time)
+  select $1::uuid, w."table", w."row", w.revision, w.before, w.after, w.found, r.chain, r.sequence, r.time
+  from said as r cross join lateral jsonb_to_recordset(r.witnessed) as w
+    ("table" text, "row" text, revision bigint, before text, after text, found text)`;
 
 /**
  * Adds records in one statement: all or none. They go as one JSON text, since a parameter for each value of hundreds of
@@ -61,7 +73,9 @@ export async function insertAuditRecords(
       .values({ pool_id: poolId, chain: first.chain, begun_at: first.time })
       .execute();
   const rows = `[${links.map(withHash).join(',')}]`;
-  await runPrepared(db, 'insert-audit-records', INSERT, [poolId, rows]);
+  if (links.some(({ isWitness }) => isWitness))
+    await runPrepared(db, 'insert-audit-witnesses', INSERT_WITNESSES, [poolId, rows]);
+  else await runPrepared(db, 'insert-audit-records', INSERT, [poolId, rows]);
 }
 
 function withHash({ canonical, hash }: NewLink): string {
@@ -92,6 +106,7 @@ function toRecord(row: AuditEventRow): AuditRecord {
     reason: row.reason,
     durationMs: row.duration_ms,
     change: row.change,
+    witnessed: row.witnessed,
   };
   return Object.fromEntries(
     Object.entries(all).filter(([, value]) => value !== null),

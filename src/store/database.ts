@@ -4,11 +4,13 @@ import { type AuditedChange } from '../core/audit.ts';
 import { type AuditChain, type ChainTurn } from '../core/audit-chain.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type StateChange } from '../core/ports.ts';
+import { withWitnesses } from '../core/witness-records.ts';
 import { insertAuditRecords } from './audit-rows.ts';
 import { CHANNEL } from './feed-connection.ts';
 import { fromDriver, fromPostgres } from './errors.ts';
 import { POOLS } from './prepared-query.ts';
 import { type Tables } from './tables.ts';
+import { readNotedWitnesses } from './witness/noted-witnesses.ts';
 
 export interface DatabaseOptions {
   /** postgres://…; `?host=/folder` for a Unix socket. */
@@ -126,8 +128,8 @@ export async function reading<T>(
 }
 
 /**
- * A change of state: it, its audit record and the word to the other processes commit together, or not at all. `change`
- * gives back what was changed, or undefined where there was nothing to change: then nothing is written.
+ * A change of state: it, its audit record, which witnesses the rows that it touched, and the word to the other processes
+ * commit together, or not at all. `change` gives back what was changed, or undefined where there was nothing to change: then nothing is written.
  */
 export async function changing<T>(
   context: StoreContext,
@@ -142,9 +144,14 @@ export async function changing<T>(
     const result = await db.transaction().execute(async (trx) => {
       const done = await change(trx);
       if (done === undefined) return undefined;
+      const witnesses = await readNotedWitnesses(trx, poolId);
       // Last, since whoever has the turn holds up the others until the commit.
       turn = await chain.turn();
-      await insertAuditRecords(trx, poolId, turn.link([audited.toRecord()]));
+      await insertAuditRecords(
+        trx,
+        poolId,
+        turn.link(withWitnesses(audited.toRecord(), witnesses)),
+      );
       told = typeof changed === 'function' ? changed(done) : [changed];
       await announce(trx, poolId, told);
       return done;
@@ -166,7 +173,7 @@ export function outcomeOf(error: unknown): 'refused' | 'unknown' {
 }
 
 /** Tells every process, this one too, when the transaction commits. */
-export async function announce(
+async function announce(
   trx: Trx,
   poolId: string,
   changes: readonly StateChange[],

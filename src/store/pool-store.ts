@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Insertable, type Kysely, sql } from 'kysely';
+import { type AuditedChange } from '../core/audit.ts';
 import { OperatorError } from '../core/operator-error.ts';
+import { changing, type StoreContext } from './database.ts';
 import { fromPostgres } from './errors.ts';
 import { type PoolRow, type Tables } from './tables.ts';
 
@@ -29,9 +31,40 @@ export async function insertPool(db: Kysely<Tables>, pool: Pool): Promise<void> 
   await db.insertInto('pool').values(fromPool(pool)).execute();
 }
 
+export async function createPool(
+  context: StoreContext,
+  pool: Pool,
+  change: AuditedChange,
+): Promise<void> {
+  await changing(
+    context,
+    change,
+    () => [],
+    async (trx) => {
+      await insertPool(trx, pool);
+      return true;
+    },
+  );
+}
+
 /** Switches purge protection on for good. */
-export async function protectFromPurge(db: Kysely<Tables>, poolId: string): Promise<void> {
-  await db.updateTable('pool').set({ purge_protection: true }).where('id', '=', poolId).execute();
+export async function protectFromPurge(
+  context: StoreContext,
+  change: AuditedChange,
+): Promise<void> {
+  await changing(
+    context,
+    change,
+    () => [],
+    async (trx) => {
+      await trx
+        .updateTable('pool')
+        .set({ purge_protection: true })
+        .where('id', '=', context.poolId)
+        .execute();
+      return true;
+    },
+  );
 }
 
 const LOCK_RETRY_MS = 100;

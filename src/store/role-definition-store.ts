@@ -1,10 +1,11 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
+import { type AuditedChange } from '../core/audit.ts';
 import { type Author, type RoleHolders } from '../core/authored-change.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type RoleStore } from '../core/ports.ts';
 import { type Permission, type RoleDefinition, type Scope } from '../core/role.ts';
 import { decodeCursor, pageOf } from './cursors.ts';
-import { announce, changing, reading, type StoreContext, type Trx } from './database.ts';
+import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { lockGrants } from './grants-lock.ts';
 import { type Tables } from './tables.ts';
 
@@ -83,18 +84,21 @@ export function createRoleDefinitionStore(context: StoreContext): RoleDefinition
 
 /**
  * Writes the built-in roles as this version of the service defines them, and works out what custom roles come to by the
- * actions that it knows; tells of those whose permissions changed.
+ * actions that it knows; tells of those that changed.
  * @param actionsOf what permissions come to
- * @returns the ids of the roles whose permissions changed
+ * @returns the ids of the roles that changed
  */
 export async function seedRoles(
-  db: Kysely<Tables>,
-  poolId: string,
+  context: StoreContext,
+  change: AuditedChange,
   builtIn: readonly RoleDefinition[],
   actionsOf: (permissions: readonly Permission[]) => ReadonlySet<string>,
 ): Promise<readonly string[]> {
-  return db.transaction().execute(async (trx) => {
-    const changed: string[] = [];
+  const { poolId } = context;
+  const told = (roles: ReadonlySet<string>) =>
+    [...roles].map((id) => ({ topic: 'role', id }) as const);
+  const roles = await changing(context, change, told, async (trx) => {
+    const changed = new Set<string>();
     for (const [position, role] of builtIn.entries()) {
       const values = {
         role_name: role.roleName,
@@ -104,20 +108,28 @@ export async function seedRoles(
         assignable_scopes: [...role.assignableScopes],
         position,
       };
-      await trx
+      const written = await trx
         .insertInto('role_definition')
         .values({ pool_id: poolId, id: role.id, ...values })
-        .onConflict((conflict) => conflict.columns(['pool_id', 'id']).doUpdateSet(values))
-        .execute();
+        .onConflict((conflict) =>
+          conflict
+            .columns(['pool_id', 'id'])
+            .doUpdateSet(values)
+            .where(sql<boolean>`role_definition is distinct from excluded`),
+        )
+        .returning('id')
+        .executeTakeFirst();
+      if (written !== undefined) changed.add(role.id);
     }
     for (const row of await definitions(trx, poolId).forUpdate().execute()) {
       const { id, permissions } = toDefinition(row);
-      if (!(await writePermissions(trx, poolId, id, [...actionsOf(permissions)]))) continue;
-      changed.push(id);
-      await announce(trx, poolId, [{ topic: 'role', id }]);
+      if (await writePermissions(trx, poolId, id, [...actionsOf(permissions)])) changed.add(id);
     }
+    if (changed.size === 0) return undefined;
+    change.note({ change: { after: { roles: [...changed] } } });
     return changed;
   });
+  return [...(roles ?? [])];
 }
 
 export async function findDefinition(

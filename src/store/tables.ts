@@ -284,7 +284,29 @@ interface AuditEventTable {
   reason: string | null;
   duration_ms: number;
   change: unknown;
+  witnessed: unknown;
   hash: Buffer;
+}
+
+interface AuditWitnessTable {
+  pool_id: string;
+  source: string;
+  row_key: string;
+  revision: string;
+  before: string | null;
+  after: string | null;
+  found: 'upgrade' | 'retention' | null;
+  chain: string;
+  sequence: string;
+  time: Date;
+}
+
+interface AuditWitnessPendingTable {
+  pool_id: string;
+  source: string;
+  row_key: string;
+  revision: string;
+  after: string;
 }
 
 /** The schema of sql/, as Kysely sees it. */
@@ -311,6 +333,8 @@ export interface Tables {
   federated_credential: FederatedCredentialTable;
   audit_chain: AuditChainTable;
   audit_event: AuditEventTable;
+  audit_witness: AuditWitnessTable;
+  audit_witness_pending: AuditWitnessPendingTable;
   audit_checkpoint: AuditCheckpointTable;
   audit_usage: AuditUsageTable;
   audit_key_use: AuditKeyUseTable;

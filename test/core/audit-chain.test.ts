@@ -3,7 +3,7 @@ import { canonicalRecord } from '../../src/core/audit-chain.ts';
 import { type AuditRecord } from '../../src/core/audit.ts';
 import { canonicalJson } from '../../src/core/canonical-json.ts';
 
-const RECORD: Required<Omit<AuditRecord, 'change'>> = {
+const RECORD: Required<Omit<AuditRecord, 'change' | 'witnessed'>> = {
   time: new Date('2026-01-01T00:00:00.123Z'),
   requestId: '00000000-0000-4000-8000-000000000001',
   clientRequestId: 'a "quoted" \\ \u007f \u2028 text',
@@ -41,6 +41,10 @@ test.each([
   [
     'with a change, whose members are sorted too',
     { ...RECORD, change: { before: { b: 1, a: 2 } } },
+  ],
+  [
+    'with witnesses, whose members are sorted too',
+    { ...RECORD, witnessed: [{ table: 'key', row: '["a"]', revision: 7, after: 'digest' }] },
   ],
   ['with few members', MINIMAL],
 ])('the canonical bytes of a record %s are RFC 8785 JSON', (_what, record) => {

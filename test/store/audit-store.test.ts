@@ -54,6 +54,7 @@ describe('a record', () => {
       errorCode: 'AccessDenied',
       reason: 'because',
       change: { before: null, after: { tags: ['a', 1, true] } },
+      witnessed: [{ table: 'key', row: '["a", "\\u20ac"]', revision: 7, after: 'digest' }],
     };
     await createAuditSink(context).write([full]);
     const [event] = await eventsOf(context);

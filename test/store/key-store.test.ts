@@ -349,7 +349,7 @@ describe('a deleted key', () => {
   });
 
   test('is not purged once its pool is protected, by no process however long it runs', async () => {
-    await protectFromPurge(db, context.poolId);
+    await protectFromPurge(context, newChange());
     await expect(keys.purgeKey(name, newChange())).rejects.toMatchObject({
       code: 'PurgeProtected',
     });

@@ -43,8 +43,8 @@ describe('a pool', () => {
 
   test('whose keys are protected from purge stays so, and the others stay as they are', async () => {
     const [pool, other] = [await makePool(db), await makePool(db)];
-    await protectFromPurge(db, pool.id);
-    await protectFromPurge(db, pool.id);
+    await protectFromPurge(processOf(db, pool), newChange());
+    await protectFromPurge(processOf(db, pool), newChange());
     await expect(findPool(db, pool.name)).resolves.toMatchObject({ purgeProtection: true });
     await expect(findPool(db, other.name)).resolves.toMatchObject({ purgeProtection: false });
   });

@@ -21,8 +21,8 @@ beforeEach(async () => {
 /** As a start of the service does it; here permissions come to what is written in them. */
 const seed = (definitions: Parameters<typeof seedRoles>[2]) =>
   seedRoles(
-    db,
-    context.poolId,
+    context,
+    newChange(),
     definitions,
     (permissions) => new Set(permissions.flatMap(({ dataActions }) => dataActions)),
   );
