@@ -5,6 +5,7 @@ import { createRecordFormats } from './audit/record-formats.ts';
 import { systemClock } from './compose.ts';
 import { type RecordFormats } from './core/audit.ts';
 import { createClockWatch } from './core/clock-watch.ts';
+import { type RecordReference, type RowProblem } from './core/state-verification.ts';
 import {
   createTrailVerifier,
   type TrailProblem,
@@ -16,6 +17,7 @@ import { databaseUrlOf, openPool, openStore, type OperatorSettings } from './ope
 import { createAuditReader } from './store/audit-store.ts';
 import { createTrailReader } from './store/checkpoint-store.ts';
 import { readStoreTime } from './store/store-time.ts';
+import { createStateReader } from './store/witness/state-reader.ts';
 
 export interface CommandSettings extends OperatorSettings {
   readonly print: (line: string) => void;
@@ -131,29 +133,34 @@ async function verify(options: VerifyOptions, settings: CommandSettings): Promis
   try {
     const verifier = createTrailVerifier({
       trail: createTrailReader(context),
+      state: createStateReader(context),
       statements,
       poolId: pool.id,
       clock: systemClock,
     });
     let after = options.from === undefined ? 0 : await verifier.startAt(options.from);
-    const total = { checkpoints: 0, records: 0, unsigned: 0, adopted: 0 };
+    let afterRow: string | undefined;
+    const total = { checkpoints: 0, records: 0, unsigned: 0, adopted: 0, rows: 0 };
     for (;;) {
       const report = await verifier.verify({
         after,
         recordLimit: RECORDS_AT_ONCE,
         ...(options.to !== undefined && { to: options.to }),
         ...(known !== undefined && { known }),
+        ...(afterRow !== undefined && { afterRow }),
       });
       total.checkpoints += report.checkpoints;
       total.records += report.records;
       total.unsigned += report.unsigned;
       total.adopted += report.adopted;
+      total.rows += report.rows;
       if (report.next === undefined) {
         print(describe({ ...report, ...total }));
         if (!report.verified) process.exitCode = 2;
         return;
       }
       after = report.next;
+      afterRow = report.nextRow;
     }
   } finally {
     await opened.close();
@@ -161,26 +168,42 @@ async function verify(options: VerifyOptions, settings: CommandSettings): Promis
 }
 
 function describe(report: VerificationReport): string {
-  const { checkpoints, records, unsigned, adopted, removedBefore, problem } = report;
+  const { checkpoints, records, unsigned, adopted, rows, removedBefore, problem } = report;
   const removed =
     removedBefore === undefined
       ? ''
       : `; older than ${removedBefore.toISOString()}: taken away for their age`;
   const found =
     adopted === 0 ? '' : `, ${String(adopted)} signed only by a process that found them`;
-  const seen = `${String(records)} records and ${String(checkpoints)} checkpoints, ${String(unsigned)} records not signed yet${found}${removed}`;
-  return problem === undefined
-    ? `The trail is what was written: ${seen}.`
-    : `The trail is NOT what was written: ${explain(problem)}. Read until then: ${seen}.`;
+  const seen = `${String(records)} records and ${String(checkpoints)} checkpoints, ${String(unsigned)} records not signed yet${found}${removed}; ${String(rows)} rows held against them`;
+  if (problem === undefined) return `The trail is what was written: ${seen}.`;
+  const isRow = 'row' in problem;
+  return `The ${isRow ? 'store' : 'trail'} is NOT what was written: ${explain(problem)}. Read until then: ${seen}.`;
 }
 
 function explain(problem: TrailProblem): string {
   if ('number' in problem) return `${problem.kind}: number ${String(problem.number)}`;
+  if ('row' in problem) return explainRow(problem);
   const { kind, chain, sequence, requestId, time } = problem;
   const upTo = 'upTo' in problem ? ` to ${String(problem.upTo)}` : '';
   const request =
     requestId === undefined ? '' : `, request ${requestId} of ${time?.toISOString() ?? ''}`;
   return `record ${kind}: chain ${chain}, sequence ${String(sequence)}${upTo}${request}`;
+}
+
+function explainRow({ kind, table, row, record, seenBy }: RowProblem): string {
+  const says =
+    record === undefined ? '; no record speaks of it' : `; what it should be: ${name(record)}`;
+  const seen = seenBy === undefined ? '' : `; a later change found it so: ${name(seenBy)}`;
+  return `${kind}: ${table} ${row}${says}${seen}`;
+}
+
+function name({ chain, sequence, operation, requestId, time }: RecordReference): string {
+  const request =
+    requestId === undefined
+      ? ''
+      : `, ${operation ?? ''}, request ${requestId} of ${time?.toISOString() ?? ''}`;
+  return `chain ${chain}, sequence ${String(sequence)}${request}`;
 }
 
 function toDate(text: string): Date {

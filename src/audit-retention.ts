@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { ConfigError } from './config.ts';
 import { createCheckpointService } from './core/checkpoint-service.ts';
 import { OperatorError } from './core/operator-error.ts';
@@ -11,6 +12,8 @@ import {
   removeAuditMonths,
 } from './store/audit-retention.ts';
 import { createCheckpointStore, createTrailReader } from './store/checkpoint-store.ts';
+import { createStateReader } from './store/witness/state-reader.ts';
+import { witnessAgain } from './store/witness/witness-again.ts';
 
 export interface AppliedRetention {
   readonly months: number;
@@ -19,9 +22,15 @@ export interface AppliedRetention {
 }
 
 /**
+<<<<<<< HEAD
  * Takes away the months that ended more than `months` whole months before this one. They are verified first, and a signed
  * statement says how far each chain went with them, so that what stays can be verified for ever.
  * @param storeClock by which the months are counted
+=======
+ * Takes away the months that ended more than `months` whole months before this one. The trail and the rows that it
+ * witnesses are verified first; what only those months witness is put on record again; and a signed statement says how far
+ * each chain went with them, so that what stays can be verified for ever.
+>>>>>>> 9a7446b (Audit verify holds the tables against the signed records: a row that was changed, removed, inserted or put back beside the service is found, and named with its record)
  * @returns undefined where there is nothing to take away
  * @throws Error with a sentence for the operator, when nothing was taken away
  */
@@ -44,12 +53,14 @@ export async function applyRetention(
     throw new ConfigError('Another pool has records in these months: they stay.');
 
   const trail = createTrailReader(context);
-  const verifier = createTrailVerifier({ trail, statements, poolId: pool.id, clock });
-  const report = await verifier.verify({ after: 0, to: before, recordLimit: Infinity });
+  const state = createStateReader(context);
+  const verifier = createTrailVerifier({ trail, state, statements, poolId: pool.id, clock });
+  const report = await verifier.verify({ after: 0, recordLimit: Infinity });
   if (!report.verified)
     throw new ConfigError(
       'The trail is not what was written, and stays as it is: see `strongroom audit verify`.',
     );
+  await witnessAgain(context, before, { time: now, requestId: randomUUID() });
   const removal = await describeRemoval(context, old, before);
   await createCheckpointService({
     chains: [context.chain],

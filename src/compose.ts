@@ -96,6 +96,7 @@ import { readStoreTime } from './store/store-time.ts';
 import { createTrailFollower } from './store/trail-follower.ts';
 import { countUsage, createUsageReader } from './store/usage-store.ts';
 import { putRowsOnRecord } from './store/witness/rows-on-record.ts';
+import { createStateReader } from './store/witness/state-reader.ts';
 import { type AttestationSettings } from './worker-protocol.ts';
 
 /** What a process is made from. Secrets are among it: it is never logged. */
@@ -585,7 +586,13 @@ export async function compose(
         metrics.streamFailed();
         log.error({ err: error, requestId }, 'a stream of the audit trail has failed');
       },
-      verifier: createTrailVerifier({ trail: trailReader, statements, poolId: pool.id, clock }),
+      verifier: createTrailVerifier({
+        trail: trailReader,
+        state: createStateReader(context),
+        statements,
+        poolId: pool.id,
+        clock,
+      }),
     },
     usage: createUsageReader(context),
     trail: otherTrail ?? trail,

@@ -17,13 +17,19 @@ const PAGE = 1_000;
 /**
  * Follows a chain record by record, from a head that is believed to a signed one, or to its end.
  * @param to a head whose hash must be met, or a sequence
+ * @param look at each page of records, which follow on `after`; what it finds is the answer
  */
-export async function followChain(
+export async function followChain<Problem extends { readonly kind: string }>(
   trail: Pick<TrailReader, 'readChain'>,
   poolId: string,
   from: ChainHead,
   to: ChainHead | number,
-): Promise<{ readonly head: ChainHead; readonly records: number } | ChainProblem> {
+  look: (
+    chain: string,
+    after: number,
+    records: readonly LinkedRecord[],
+  ) => Promise<Problem | undefined>,
+): Promise<{ readonly head: ChainHead; readonly records: number } | ChainProblem | Problem> {
   const upTo = typeof to === 'number' ? to : to.sequence;
   let head = from;
   while (head.sequence < upTo) {
@@ -33,7 +39,8 @@ export async function followChain(
       upTo: Math.min(upTo, head.sequence + PAGE),
       limit: PAGE + 1,
     });
-    const wanted = Math.min(upTo, head.sequence + PAGE);
+    const after = head.sequence;
+    const wanted = Math.min(upTo, after + PAGE);
     for (const [index, record] of page.entries()) {
       const problem = check(head, record, page.slice(index + 1));
       if (problem !== undefined) return problem;
@@ -41,6 +48,8 @@ export async function followChain(
     }
     if (head.sequence < wanted)
       return { kind: 'removed', chain: head.chain, sequence: head.sequence + 1 };
+    const problem = await look(head.chain, after, page);
+    if (problem !== undefined) return problem;
   }
   if (typeof to !== 'number' && !Buffer.from(head.hash).equals(to.hash))
     // Every record has the hash that it should have, and yet the last isn't the one that was signed.

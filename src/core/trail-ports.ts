@@ -1,6 +1,7 @@
 import { type AuditEvent } from './audit.ts';
 import { type LinkedRecord, type SignableHead } from './audit-chain.ts';
 import { type Checkpoint } from './audit-checkpoint.ts';
+import { type Witness } from './witness.ts';
 
 /** The signed statements of how far chains go. */
 export interface CheckpointStore {
@@ -68,4 +69,49 @@ export interface TrailFollower {
   ): Promise<readonly { readonly event: AuditEvent; readonly position: TrailPosition }[]>;
   /** The same position, without the chains that have ended and are read to their ends: it would grow for ever. */
   shorten(position: TrailPosition): Promise<TrailPosition>;
+}
+
+/** What the index over the records has of one row. */
+export interface WitnessEntry extends Witness {
+  readonly chain: string;
+  readonly sequence: number;
+  readonly time: Date;
+}
+
+/** The same, with what it takes to judge the row by it. */
+export interface StateEntry extends WitnessEntry {
+  /** No record witnesses a later state of the row. */
+  readonly isNewest: boolean;
+  /** The digest of the row as it is, where the entry is the newest; absent where there is no row. */
+  readonly present?: string;
+  /** Of a row that an upgrade has found: it is the one upgrade from a version without witnesses. */
+  readonly isFirst: boolean;
+}
+
+/** The rows that records witness, and the index over what those say of them. */
+export interface StateReader {
+  readonly tables: readonly string[];
+  /** Whether that could be a row of that table. */
+  isRow(table: string, row: string): boolean;
+  /** What the index has of a chain's records with `after` < sequence <= `upTo`. */
+  listIndexed(
+    chain: string,
+    range: { readonly after: number; readonly upTo: number; readonly limit: number },
+  ): Promise<readonly WitnessEntry[]>;
+  /** In the order of rows, and of each in the order of its states; all of one moment. */
+  listEntries(
+    table: string,
+    after: WitnessEntry | Pick<WitnessEntry, 'row'>,
+    limit: number,
+  ): Promise<readonly StateEntry[]>;
+  /** In the order of their primary keys, and whether the index has them; all of one moment. */
+  listRows(
+    table: string,
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly { readonly row: string; readonly isKnown: boolean }[]>;
+  /** Whether any entry says that the row was in that state. */
+  hasBeen(table: string, row: string, digest: string): Promise<boolean>;
+  /** An entry that points past the end of its chain. */
+  findStray(): Promise<WitnessEntry | undefined>;
 }

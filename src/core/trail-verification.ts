@@ -8,7 +8,8 @@ import {
 } from './audit-checkpoint.ts';
 import { type ChainProblem, followChain } from './chain-links.ts';
 import { type Clock } from './ports.ts';
-import { type TrailReader } from './trail-ports.ts';
+import { createStateVerifier, type RowProblem } from './state-verification.ts';
+import { type StateReader, type TrailReader } from './trail-ports.ts';
 import { type StatementKeys } from './statement-keys.ts';
 
 /** What is wrong with the list of checkpoints; `number` is the first that is affected. */
@@ -28,15 +29,17 @@ interface UnsignedProblem {
   readonly requestId: string;
   readonly time: Date;
 }
-export type TrailProblem = ChainProblem | CheckpointProblem | UnsignedProblem;
+export type TrailProblem = ChainProblem | CheckpointProblem | UnsignedProblem | RowProblem;
 
 export interface VerificationRequest {
   /** Begins after this checkpoint; 0 begins with the first that there is. */
   readonly after: number;
   /** Ends with the first checkpoint made at that time or later; with the tails of all chains where absent. */
   readonly to?: Date;
-  /** Ends early once so many records were read. */
+  /** Ends early once so many records were read, or rows' witnesses looked at. */
   readonly recordLimit: number;
+  /** Goes on with the rows where another verification ended early; begins with the first where absent. */
+  readonly afterRow?: string;
   /** A checkpoint that was kept elsewhere: it must be in the list as it was. */
   readonly known?: string;
 }
@@ -52,16 +55,21 @@ export interface VerificationReport {
    * Whoever writes to the database could have put some there meanwhile.
    */
   readonly adopted: number;
+  /** Rows that were held against the records: once all of those are read, and only if it ends with the chains' tails. */
+  readonly rows: number;
   /** Records older than this have been taken away for their age, by a signed statement. */
   readonly removedBefore?: Date;
   /** The first one that was found. */
   readonly problem?: TrailProblem;
   /** Where it ended early: the checkpoint to go on after. */
   readonly next?: number;
+  /** Where it ended early among the rows. */
+  readonly nextRow?: string;
 }
 
 export interface TrailVerifierParts {
   readonly trail: TrailReader;
+  readonly state: StateReader;
   readonly statements: Pick<StatementKeys, 'verify'>;
   readonly poolId: string;
   readonly clock: Clock;
@@ -85,10 +93,13 @@ interface Reached extends ChainHead {
 
 /**
  * Checks that the trail is what was written: every checkpoint's signature and its link to the one before; every chain,
- * record by record, from one signed head to the next; and what has come since the last of them. Needs memory for the
- * chains only, however long they are.
+ * record by record, from one signed head to the next; and what has come since the last of them. Then the rows of the store
+ * are held against what the records witness. Needs memory for the chains only, however long they are.
  */
-export function createTrailVerifier({ trail, statements, poolId, clock }: TrailVerifierParts) {
+export function createTrailVerifier(parts: TrailVerifierParts) {
+  const { trail, statements, poolId, clock } = parts;
+  const state = createStateVerifier(parts);
+
   async function open(checkpoint: Checkpoint): Promise<CheckpointStatement> {
     const read = readStatement(await statements.verify('audit', checkpoint.statement));
     if (
@@ -101,7 +112,7 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
   }
 
   async function verify(request: VerificationRequest): Promise<VerificationReport> {
-    const counts = { checkpoints: 0, records: 0, unsigned: 0 };
+    const counts = { checkpoints: 0, records: 0, unsigned: 0, rows: 0 };
     /** As the chains' own processes say, and as others have found them, where that is further. */
     const reached = new Map<string, Reached>();
     const found = new Map<string, ChainHead>();
@@ -122,7 +133,9 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
 
     /** @returns how many of the records had not been read before */
     async function follow(from: ChainHead, to: ChainHead | number): Promise<number> {
-      const result = await followChain(trail, poolId, from, to);
+      const result = await followChain(trail, poolId, from, to, (...page) =>
+        state.checkIndex(...page),
+      );
       if ('kind' in result) throw new Found(result);
       const { chain, sequence } = result.head;
       const before = Math.max(from.sequence, counted.get(chain) ?? 0);
@@ -208,7 +221,7 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
       throw new Found({ kind: 'removed', chain, sequence: end + 1 });
     }
 
-    async function run(): Promise<number | undefined> {
+    async function run(): Promise<Pick<VerificationReport, 'next' | 'nextRow'>> {
       await checkRetentions();
       let before: { number: number; digest: Uint8Array } | undefined = removedCheckpoints;
       if (request.after > (before?.number ?? 0)) {
@@ -226,13 +239,22 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
           await followHeads(statement);
           counts.checkpoints += 1;
           before = { number: checkpoint.number, digest: digestOf(checkpoint.statement) };
-          if (request.to !== undefined && checkpoint.time >= request.to) return undefined;
-          if (counts.records >= request.recordLimit) return checkpoint.number;
+          if (request.to !== undefined && checkpoint.time >= request.to) return {};
+          if (counts.records >= request.recordLimit) return { next: checkpoint.number };
         }
         if (page.length < PAGE) break;
       }
       await followTails(before?.number ?? 0);
-      return undefined;
+      return request.to === undefined ? followRows(before?.number ?? 0) : {};
+    }
+
+    /** Rows are as they are now: what they are held against goes to the chains' tails. */
+    async function followRows(number: number) {
+      const limit = request.recordLimit - counts.records;
+      const { rows, problem, next } = await state.verifyRows(request.afterRow, limit);
+      counts.rows = rows;
+      if (problem !== undefined) throw new Found(problem);
+      return next === undefined ? {} : { next: number, nextRow: next };
     }
 
     const outcome = () => ({
@@ -242,8 +264,8 @@ export function createTrailVerifier({ trail, statements, poolId, clock }: TrailV
     });
     try {
       if (request.known !== undefined) await requireKnown(request.known);
-      const next = await run();
-      return { verified: true, ...outcome(), ...(next !== undefined && { next }) };
+      const end = await run();
+      return { verified: true, ...outcome(), ...end };
     } catch (error) {
       if (!(error instanceof Found)) throw error;
       return { verified: false, ...outcome(), problem: error.problem };

@@ -46,6 +46,7 @@ const VerifyBody = z.object({
   from: date,
   to: date,
   checkpoint: text(8192).optional(),
+  afterRow: text(8192).optional(),
 });
 
 /**
@@ -125,7 +126,7 @@ export function addAuditRoutes(
     key: null,
     body: VerifyBody,
     handler: async ({ body }) => {
-      const { from, to, checkpoint } = body;
+      const { from, to, checkpoint, afterRow } = body;
       if (isVerifying) throw new ServiceError('Overloaded', 'A verification is under way.');
       isVerifying = true;
       try {
@@ -135,6 +136,7 @@ export function addAuditRoutes(
           recordLimit: VERIFIED_AT_ONCE,
           ...(to !== undefined && { to }),
           ...(checkpoint !== undefined && { known: checkpoint }),
+          ...(afterRow !== undefined && { afterRow }),
         });
       } finally {
         isVerifying = false;

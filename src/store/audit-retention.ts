@@ -75,16 +75,24 @@ export async function describeRemoval(
   });
 }
 
-/** Takes them away; what it means must have been signed before. Needs the rights of the tables' owner. */
+/**
+ * Takes them away; what it means must have been signed before, and what they witness put on record again. Needs the rights
+ * of the tables' owner.
+ */
 export async function removeAuditMonths(
   { db, poolId }: OwnerContext,
   months: readonly AuditMonth[],
-  { checkpoints }: RetentionStatement,
+  { before, checkpoints }: RetentionStatement,
 ): Promise<void> {
   await reading({ db }, () =>
     db.transaction().execute(async (trx) => {
       await sql`set local lock_timeout = '10s'`.execute(trx);
       for (const { table } of months) await sql`drop table ${sql.table(table)}`.execute(trx);
+      await trx
+        .deleteFrom('audit_witness')
+        .where('pool_id', '=', poolId)
+        .where('time', '<', before)
+        .execute();
       if (checkpoints !== undefined)
         await trx
           .deleteFrom('audit_checkpoint')

@@ -173,7 +173,7 @@ export function outcomeOf(error: unknown): 'refused' | 'unknown' {
 }
 
 /** Tells every process, this one too, when the transaction commits. */
-async function announce(
+export async function announce(
   trx: Trx,
   poolId: string,
   changes: readonly StateChange[],

@@ -56,6 +56,7 @@ interface Report {
   readonly checkpoints: number;
   readonly records: number;
   readonly unsigned: number;
+  readonly rows: number;
   readonly problem?: Readonly<Record<string, unknown>>;
 }
 
@@ -362,5 +363,80 @@ describe('is found, and the first record named:', () => {
     expect(failed.stdout).toContain(
       `The trail is NOT what was written: record changed: chain ${chain}, sequence 3, request ${String(await requestOf(3))}`,
     );
+  });
+});
+
+describe('what the service keeps besides the trail', () => {
+  /** Undoes what a test has done to a row: the owner's own changes leave no record. */
+  async function tampered(change: string, undo: string): Promise<Report> {
+    await owner.query(change);
+    try {
+      return await verify();
+    } finally {
+      await owner.query(undo);
+    }
+  }
+
+  test('is what its records say, row by row, whatever was asked of it', async () => {
+    const { admin } = production;
+    const asked: [string, string, object?][] = [
+      ['POST', '/keys/life/create', { kty: 'RSA-HSM', tags: { a: 'b' } }],
+      ['POST', '/keys/life/rotate', {}],
+      ['PATCH', '/keys/life', { attributes: { enabled: false, exp: 4_000_000_000 } }],
+      [
+        'PUT',
+        '/keys/life/rotationpolicy',
+        {
+          lifetimeActions: [{ trigger: { timeAfterCreate: 'P90D' }, action: { type: 'Rotate' } }],
+          attributes: {},
+        },
+      ],
+      ['DELETE', '/keys/life'],
+      ['POST', '/deletedkeys/life/recover', {}],
+      ['POST', '/keys/gone/create', { kty: 'EC-HSM', crv: 'P-256' }],
+      ['DELETE', '/keys/gone'],
+      ['DELETE', '/deletedkeys/gone'],
+      ['PATCH', '/settings/AllowRsa15', { value: 'false' }],
+      ['PATCH', '/settings/AllowRsa15', { value: 'true' }],
+    ];
+    for (const [method, path, body] of asked)
+      expect([path, (await admin(method, path, body)).status < 300]).toEqual([path, true]);
+    const report = await verify();
+    expect(report).toMatchObject({ verified: true });
+    expect(report.rows).toBeGreaterThan(90);
+  });
+
+  test('and a row that its owner changes is named, with the record that says otherwise', async () => {
+    const report = await tampered(
+      `update key_version set enabled = true where name_key = 'life' and not enabled`,
+      `update key_version set enabled = false where name_key = 'life' and expires is not null`,
+    );
+    expect(report).toMatchObject({
+      verified: false,
+      problem: {
+        kind: 'row changed',
+        table: 'key_version',
+        row: expect.stringContaining('life'),
+        record: { operation: 'KeyUpdate', requestId: expect.any(String) },
+      },
+    });
+  });
+
+  test('and a role that its owner grants is found, by the command too', async () => {
+    const id = '11111111-2222-4333-8444-555555555555';
+    await owner.query(
+      `insert into role_assignment (pool_id, id, principal_id, role_id, scope)
+       select pool_id, $1, 'mallory', role_id, '/' from role_assignment limit 1`,
+      [id],
+    );
+    const failed = await run(process.execPath, [MAIN, 'audit', 'verify'], {
+      env: production.settings,
+    }).catch((error: unknown) => error as { code: number; stdout: string });
+    await owner.query('delete from role_assignment where id = $1', [id]);
+    expect(failed).toMatchObject({ code: 2 });
+    expect(failed.stdout).toContain(
+      `The store is NOT what was written: row inserted: role_assignment ["${id}"]; no record speaks of it`,
+    );
+    expect(await verify()).toMatchObject({ verified: true });
   });
 });

@@ -1,8 +1,10 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { sql } from 'kysely';
 import { createCertificates } from '../../src/attestation/certificates.ts';
 import { applyRetention } from '../../src/audit-retention.ts';
 import { newVersionId } from '../../src/compose.ts';
+import { AuditDraft } from '../../src/core/audit-draft.ts';
 import { type AuditRecord } from '../../src/core/audit.ts';
 import { createAuditChain } from '../../src/core/audit-chain.ts';
 import { createCheckpointService } from '../../src/core/checkpoint-service.ts';
@@ -11,10 +13,13 @@ import { type AgreedClock } from '../../src/core/ports.ts';
 import { createTrailVerifier } from '../../src/core/trail-verification.ts';
 import { createAuditSink } from '../../src/store/audit-store.ts';
 import { createCheckpointStore, createTrailReader } from '../../src/store/checkpoint-store.ts';
-import { openDatabase } from '../../src/store/database.ts';
+import { changing, openDatabase } from '../../src/store/database.ts';
+import { createPool } from '../../src/store/pool-store.ts';
 import { createStatementKeyStore } from '../../src/store/statement-key-store.ts';
+import { createStateReader } from '../../src/store/witness/state-reader.ts';
+import { witnessAgain } from '../../src/store/witness/witness-again.ts';
 import { createRsaHsm } from '../support/fakes/rsa-hsm.ts';
-import { makePool, openStoreDatabase, withClient } from '../support/store.ts';
+import { openStoreDatabase, withClient } from '../support/store.ts';
 
 /** A pool whose life began in January 2025. */
 async function openOldPool() {
@@ -31,7 +36,15 @@ async function openOldPool() {
       ),
     );
   const db = openDatabase({ url: database.ownerUrl, connections: 5, onIdleError: () => undefined });
-  const pool = await makePool(db);
+  const pool = {
+    id: randomUUID(),
+    name: 'main',
+    tenantId: randomUUID(),
+    softDeleteDays: 90,
+    purgeProtection: false,
+    rootGeneration: 1,
+    rootCheck: randomBytes(32),
+  };
   const time = { now: new Date('2025-01-31T23:59:00Z') };
   const clock = { now: () => time.now };
   const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
@@ -57,10 +70,15 @@ async function openOldPool() {
   });
   const verifier = createTrailVerifier({
     trail: createTrailReader(context),
+    state: createStateReader(context),
     statements,
     poolId: pool.id,
     clock,
   });
+  const newChange = () =>
+    new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'Change' });
+  const changes = { ...context, chain: keysChain };
+  await createPool(changes, pool, newChange());
   const sink = createAuditSink(context);
   const record = (): AuditRecord => ({
     time: time.now,
@@ -79,6 +97,19 @@ async function openOldPool() {
     checkpoints,
     chainId: chain.id(),
     verify: () => verifier.verify({ after: 0, recordLimit: 1e6 }),
+    set: async (at: string, name: string, value: 'true' | 'false') => {
+      time.now = new Date(at);
+      await changing(
+        changes,
+        newChange(),
+        () => [],
+        async (trx) => {
+          await sql`insert into setting values (${pool.id}, ${name}, ${value})
+            on conflict (pool_id, name) do update set value = excluded.value`.execute(trx);
+          return true;
+        },
+      );
+    },
     write: async (at: string, count: number) => {
       time.now = new Date(at);
       await sink.write(Array.from({ length: count }, record));
@@ -106,11 +137,14 @@ beforeEach(async () => {
   old = await openOldPool();
   opened.push(old);
   // One chain from one month to the next, with heads signed in both.
+  await old.set('2025-01-31T23:58:59Z', 'old', 'true');
+  await old.set('2025-01-31T23:58:59Z', 'changed', 'true');
   await old.write('2025-01-31T23:59:00Z', 5);
   await old.checkpoints.sign();
   await old.write('2025-01-31T23:59:58Z', 4);
   await old.write('2025-02-01T00:00:02Z', 3);
   await old.checkpoints.sign();
+  await old.set('2025-02-01T00:00:59Z', 'changed', 'false');
   await old.write('2025-02-01T00:01:00Z', 2);
   await old.checkpoints.sign();
   old.time.now = new Date('2025-03-15T12:00:00Z');
@@ -161,6 +195,52 @@ describe('retention', () => {
       `select count(*) from audit_event where chain = '${old.chainId}'`,
     );
     expect(rows).toEqual([{ count: '13' }]);
+  });
+
+  test('puts on record again what only those months witness: rows are held against it from then on', async () => {
+    const before = await old.verify();
+    await old.retain(1);
+    expect(await old.verify()).toMatchObject({ verified: true, rows: before.rows });
+    const { rows } = await asOwner(
+      `select count(*) from audit_witness where time < '2025-02-01T00:00Z'`,
+    );
+    expect(rows).toEqual([{ count: '0' }]);
+    await asOwner(`update setting set value = 'false' where name = 'old'`);
+    expect(await old.verify()).toMatchObject({
+      verified: false,
+      problem: {
+        kind: 'row changed',
+        table: 'setting',
+        row: '["old"]',
+        record: { operation: 'StateWitnessed' },
+      },
+    });
+  });
+
+  test('covers no row that was changed before it: nothing is taken away then', async () => {
+    await asOwner(`update setting set value = 'false' where name = 'old'`);
+    await expect(old.retain(1)).rejects.toThrow('The trail is not what was written');
+    expect(await old.verify()).toMatchObject({ problem: { kind: 'row changed' } });
+  });
+
+  test('covers no row that was changed after it, though the service has changed it since', async () => {
+    await old.retain(1);
+    await asOwner(`update setting set value = 'false' where name = 'old'`);
+    await old.set('2025-03-15T12:00:00Z', 'old', 'true');
+    expect(await old.verify()).toMatchObject({
+      problem: { kind: 'row changed', table: 'setting', seenBy: { operation: 'Change' } },
+    });
+  });
+
+  test('that is cut off before anything is taken away does no harm', async () => {
+    const { context, time } = old;
+    await witnessAgain(context, new Date('2025-02-01T00:00:00Z'), {
+      time: time.now,
+      requestId: randomUUID(),
+    });
+    expect(await old.verify()).toMatchObject({ verified: true });
+    expect(await old.retain(1)).toMatchObject({ months: 1 });
+    expect(await old.verify()).toMatchObject({ verified: true });
   });
 
   test('hides nothing that is taken away afterwards', async () => {

@@ -146,7 +146,7 @@ describe('the record of a change', () => {
       scope: '/keys/ledger',
     } as const;
     await createRoleStore(context).putAssignment(assignment, 1, newChange());
-    await keys.deleteKey(name, { deletedAt: 1, purgeAt: 2 }, newChange());
+    await keys.deleteKey(name, 7 * 86_400, newChange());
     await keys.purgeKey(name, newChange());
     const gone = await witnessed();
     expect(gone.map(({ table }) => table).sort()).toEqual([

@@ -9,6 +9,7 @@ import { createTrailVerifier } from '../../src/core/trail-verification.ts';
 import { createAuditSink } from '../../src/store/audit-store.ts';
 import { createCheckpointStore, createTrailReader } from '../../src/store/checkpoint-store.ts';
 import { createStatementKeyStore } from '../../src/store/statement-key-store.ts';
+import { createStateReader } from '../../src/store/witness/state-reader.ts';
 import { FakeClock } from './fakes/clock.ts';
 import { createRsaHsm } from './fakes/rsa-hsm.ts';
 import { makePool, openStoreDatabase, withClient } from './store.ts';
@@ -36,6 +37,8 @@ export async function openTestTrail(start: string) {
   });
   const verifier = createTrailVerifier({
     trail: createTrailReader(shared),
+    // Of the records alone: the pool was put there without one.
+    state: { ...createStateReader(shared), tables: [] },
     statements,
     poolId: pool.id,
     clock,

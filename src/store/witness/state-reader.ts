@@ -1,0 +1,244 @@
+import { type RawBuilder, sql } from 'kysely';
+import { type StateReader, type WitnessEntry } from '../../core/trail-ports.ts';
+import { UUID } from '../cursors.ts';
+import { reading, type StoreContext, type Trx } from '../database.ts';
+import { WITNESSED_TABLES, type WitnessedTable } from './witnessed-tables.ts';
+
+interface EntryRow {
+  source: string;
+  row_key: string;
+  revision: string;
+  before: string | null;
+  after: string | null;
+  found: 'upgrade' | 'retention' | null;
+  chain: string;
+  sequence: string;
+  time: Date;
+}
+
+const TABLES = new Map(WITNESSED_TABLES.map((table) => [table.name, table]));
+
+/**
+ * Reads the index over what records witness, and the rows. Digests are worked out here by built-in functions alone: the
+ * functions in the schema are those of whoever owns it.
+ */
+export function createStateReader(context: Pick<StoreContext, 'db' | 'poolId'>): StateReader {
+  const { poolId } = context;
+
+  /** Everything in it is of one moment, and looks the same whatever the session's settings are. */
+  const atOneMoment = <T>(read: (trx: Trx) => Promise<T>) =>
+    reading(context, (db) =>
+      db
+        .transaction()
+        .setIsolationLevel('repeatable read')
+        .execute(async (trx) => {
+          await sql`select set_config('timezone', 'UTC', true), set_config('bytea_output', 'hex', true),
+            set_config('search_path', 'pg_catalog, public, pg_temp', true)`.execute(trx);
+          return read(trx);
+        }),
+    );
+
+  /** Digests of those of the rows that are there. */
+  async function readDigests(
+    trx: Trx,
+    table: WitnessedTable,
+    rows: readonly string[],
+  ): Promise<ReadonlyMap<string, string>> {
+    const values = rows.flatMap((row) => {
+      const parsed = parseRow(table, row);
+      return parsed === undefined ? [] : [parsed];
+    });
+    if (values.length === 0) return new Map();
+    const [first] = table.keys;
+    const wanted =
+      first === undefined
+        ? sql``
+        : sql`join unnest(${sql.join(
+            table.keys.map(
+              ([, type], index) =>
+                sql`${sql.val(values.map((row) => row[index]))}::${sql.raw(type)}[]`,
+            ),
+          )}) as k (${sql.join(table.keys.map(([column]) => sql.ref(column)))})
+          on ${sql.join(
+            table.keys.map(([column]) => sql`r.${sql.ref(column)} = k.${sql.ref(column)}`),
+            sql` and `,
+          )}`;
+    const found = await sql<{ row_key: string; digest: string }>`
+      select ${rowKey(table)} as row_key, ${digest(table)} as digest
+      from ${sql.table(table.name)} r ${wanted} where ${ofPool(table, poolId)}`.execute(trx);
+    return new Map(found.rows.map((row) => [row.row_key, row.digest]));
+  }
+
+  return {
+    tables: WITNESSED_TABLES.map(({ name }) => name),
+
+    isRow: (name, row) => {
+      const table = TABLES.get(name);
+      return table !== undefined && parseRow(table, row) !== undefined;
+    },
+
+    listIndexed: (chain, { after, upTo, limit }) =>
+      reading(context, async (db) => {
+        const rows = await db
+          .selectFrom('audit_witness')
+          .selectAll()
+          .where('pool_id', '=', poolId)
+          .where('chain', '=', chain)
+          .where('sequence', '>', String(after))
+          .where('sequence', '<=', String(upTo))
+          .orderBy('sequence')
+          .limit(limit)
+          .execute();
+        return rows.map(toEntry);
+      }),
+
+    listEntries: (name, after, limit) =>
+      atOneMoment(async (trx) => {
+        const table = tableOf(name);
+        const from =
+          'chain' in after
+            ? sql<boolean>`row_key >= ${after.row} and (row_key, revision) >= (${after.row}, ${after.revision})
+                and (row_key, revision, coalesce(found, ''), chain, sequence)
+                  > (${after.row}, ${after.revision}, ${after.found ?? ''}, ${after.chain}, ${after.sequence})`
+            : sql<boolean>`row_key >= ${after.row}`;
+        // There is one upgrade, and nothing of the pool is on record before it: what looks like a second one was forged.
+        const { rows } = await sql<EntryRow & { is_newest: boolean; is_first: boolean }>`
+          with own as materialized (
+            select * from audit_witness
+            where pool_id = ${poolId} and source = 'pool' and row_key = '[]'
+          ), upgrade as materialized (
+            select case when count(*) = 1 then (array_agg(chain))[1] end as chain from own u
+            where found = 'upgrade' and not exists (
+              select from own o where o.found is null and o.revision < u.revision
+                or o.found = 'retention' and o.time < u.time))
+          select w.*, not exists (
+              select from audit_witness n where n.pool_id = w.pool_id and n.source = w.source
+                and n.row_key = w.row_key and n.revision > w.revision) as is_newest,
+            found = 'upgrade' and exists (
+              select from audit_witness n where n.pool_id = w.pool_id and n.source = w.source
+                and n.row_key = w.row_key and n.revision = w.revision and n.after = w.after
+                and n.found = 'upgrade' and n.chain = (select chain from upgrade)) is true as is_first
+          from audit_witness w
+          where pool_id = ${poolId} and source = ${name} and ${from}
+          order by row_key, revision, coalesce(found, ''), chain, sequence
+          limit ${limit}`.execute(trx);
+        const newest = rows.filter((row) => row.is_newest).map((row) => row.row_key);
+        const digests = await readDigests(trx, table, [...new Set(newest)]);
+        return rows.map(({ is_newest, is_first, ...row }) => {
+          const present = is_newest ? digests.get(row.row_key) : undefined;
+          return {
+            ...toEntry(row),
+            isNewest: is_newest,
+            isFirst: is_first,
+            ...(present !== undefined && { present }),
+          };
+        });
+      }),
+
+    listRows: (name, after, limit) =>
+      atOneMoment(async (trx) => {
+        const table = tableOf(name);
+        const columns = sql.join(table.keys.map(([column]) => sql`r.${sql.ref(column)}`));
+        const last = after === undefined ? undefined : parseRow(table, after);
+        const later =
+          last === undefined || table.keys.length === 0
+            ? sql`true`
+            : sql`(${columns}) > (${sql.join(
+                table.keys.map(([, type], index) => sql`${last[index]}::${sql.raw(type)}`),
+              )})`;
+        const { rows } = await sql<{ row: string; isKnown: boolean }>`
+          select row, exists (
+            select from audit_witness w
+            where w.pool_id = ${poolId} and w.source = ${name} and w.row_key = row) as "isKnown"
+          from (
+            select ${rowKey(table)} as row from ${sql.table(name)} r
+            where ${ofPool(table, poolId)} and ${later}
+            ${table.keys.length === 0 ? sql`` : sql`order by ${columns}`}
+            limit ${limit}) rows`.execute(trx);
+        return rows;
+      }),
+
+    hasBeen: (table, row, state) =>
+      reading(context, async (db) => {
+        const found = await db
+          .selectFrom('audit_witness')
+          .select('revision')
+          .where('pool_id', '=', poolId)
+          .where('source', '=', table)
+          .where('row_key', '=', row)
+          .where('after', '=', state)
+          .limit(1)
+          .executeTakeFirst();
+        return found !== undefined;
+      }),
+
+    findStray: () =>
+      reading(context, async (db) => {
+        const { rows } = await sql<EntryRow>`
+          select w.* from (
+            select chain, max(sequence) as sequence from audit_witness
+            where pool_id = ${poolId} group by chain) furthest
+          join audit_witness w on w.pool_id = ${poolId} and w.chain = furthest.chain
+            and w.sequence = furthest.sequence
+          where not exists (
+            select from audit_event e where e.pool_id = ${poolId} and e.chain = furthest.chain
+              and e.sequence >= furthest.sequence)
+          limit 1`.execute(db);
+        return rows[0] && toEntry(rows[0]);
+      }),
+  };
+}
+
+function tableOf(name: string): WitnessedTable {
+  const table = TABLES.get(name);
+  if (table === undefined) throw new TypeError(`no witnessed table ${name}`);
+  return table;
+}
+
+/** The values of the primary key; undefined for what can't be a row of that table. */
+function parseRow({ keys }: WitnessedTable, row: string): readonly string[] | undefined {
+  try {
+    const values: unknown = JSON.parse(row);
+    const isRow =
+      Array.isArray(values) &&
+      values.length === keys.length &&
+      values.every(
+        (value, index) =>
+          typeof value === 'string' &&
+          !value.includes('\0') &&
+          (keys[index]?.[1] !== 'uuid' || UUID.test(value)),
+      );
+    return isRow ? (values as string[]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function ofPool({ keys }: WitnessedTable, poolId: string): RawBuilder<boolean> {
+  return keys.length === 0 ? sql`r.id = ${poolId}` : sql`r.pool_id = ${poolId}`;
+}
+
+function rowKey({ keys }: WitnessedTable): RawBuilder<string> {
+  return sql`jsonb_build_array(${sql.join(keys.map(([column]) => sql`r.${sql.ref(column)}`))})::text`;
+}
+
+/** As witness_state in sql/0070_witness.sql has it. */
+function digest({ skipped }: WitnessedTable): RawBuilder<string> {
+  return sql`translate(rtrim(encode(sha256(convert_to((
+    select jsonb_object_agg(key, value)::text from jsonb_each(to_jsonb(r) - ${Object.keys(skipped)}::text[])
+    where value <> 'null'), 'UTF8')), 'base64'), '='), '+/', '-_')`;
+}
+
+function toEntry(row: EntryRow): WitnessEntry {
+  return {
+    table: row.source,
+    row: row.row_key,
+    revision: Number(row.revision),
+    ...(row.before !== null && { before: row.before }),
+    ...(row.after !== null && { after: row.after }),
+    ...(row.found !== null && { found: row.found }),
+    chain: row.chain,
+    sequence: Number(row.sequence),
+    time: row.time,
+  };
+}
