@@ -102,5 +102,10 @@ function isAnyPending(context: StoreContext): Promise<boolean> {
 }
 
 function recordOf(record: AuditRecord): AuditedChange {
-  return { note: () => undefined, toRecord: () => record, committed: () => undefined };
+  return {
+    principalId: undefined,
+    note: () => undefined,
+    toRecord: () => record,
+    committed: () => undefined,
+  };
 }
