@@ -1,23 +1,23 @@
-import { createHash, X509Certificate } from 'node:crypto';
 import { type AuthoredChange } from './authored-change.ts';
-import { type CertificateCredential, type FederatedCredential } from './directory.ts';
+import {
+  outlineCertificate,
+  registerCertificates,
+  type RequestedCertificate,
+} from './certificates.ts';
+import { type Application, type FederatedCredential } from './directory.ts';
 import { type CredentialStore } from './directory-ports.ts';
 import { ServiceError } from './errors.ts';
 import { type DirectoryStore } from './ports.ts';
 
-/** A certificate to be registered, or the id of one that stays. */
-export interface RequestedCertificate {
-  readonly keyId?: string;
+/** What a change of an application names. */
+export interface ApplicationEdit {
   readonly displayName?: string;
-  /** X.509, in DER or PEM. */
-  readonly certificate?: Uint8Array;
-  readonly endsAt?: Date;
+  readonly certificates?: readonly RequestedCertificate[];
 }
 
 export type CredentialService = ReturnType<typeof createCredentialService>;
 
 const LIMIT = 20;
-const LEAST_RSA_BITS = 2048;
 
 /** Credentials of applications that are no secrets: certificates, and other issuers' tokens. Who may is decided before. */
 export function createCredentialService(parts: {
@@ -27,54 +27,55 @@ export function createCredentialService(parts: {
 }) {
   const { store, directory, newGuid } = parts;
 
-  async function requireApplication(id: string): Promise<void> {
-    if ((await directory.findApplication({ id })) === undefined)
+  async function requireApplication(id: string): Promise<Application> {
+    const found = await directory.findApplication({ id });
+    if (found === undefined)
       throw new ServiceError(
         'DirectoryObjectNotFound',
         `There is no application with the id ${id}.`,
       );
-  }
-
-  function register(
-    { displayName, certificate, endsAt }: RequestedCertificate,
-    keyId: string,
-  ): CertificateCredential {
-    const read = readCertificate(certificate ?? new Uint8Array());
-    const validTo = new Date(read.validTo);
-    return {
-      keyId,
-      ...(displayName !== undefined && { displayName }),
-      certificate: read.raw,
-      thumbprint: createHash('sha256').update(read.raw).digest(),
-      startsAt: new Date(read.validFrom),
-      endsAt: endsAt !== undefined && endsAt < validTo ? endsAt : validTo,
-    };
+    return found;
   }
 
   return {
     listCertificates: (applicationId: string) => store.listCertificates(applicationId),
 
+    /** As the certificates of an application that is about to be made. @throws ServiceError BadParameter */
+    newCertificates: (requested: readonly RequestedCertificate[]) =>
+      registerCertificates(requested, [], newGuid),
+
     /**
-     * The application's certificates are these from now on; one that is named by its key id alone stays as it is.
-     * @throws ServiceError BadParameter, DirectoryObjectNotFound, DirectoryObjectExists
+     * What isn't named stays as it is; certificates that are named are all that there are from then on.
+     * @throws ServiceError BadParameter, DirectoryObjectNotFound
      */
-    async replaceCertificates(
+    async updateApplication(
       applicationId: string,
-      requested: readonly RequestedCertificate[],
+      { displayName, certificates }: ApplicationEdit,
       change: AuthoredChange,
     ): Promise<void> {
-      await requireApplication(applicationId);
-      if (requested.length > LIMIT) throw tooMany('certificates');
-      const before = await store.listCertificates(applicationId);
-      const after = requested.map((one) => {
-        if (one.certificate !== undefined) return register(one, one.keyId ?? newGuid());
-        const kept = before.find(({ keyId }) => keyId === one.keyId);
-        if (kept === undefined)
-          throw new ServiceError('BadParameter', 'Property keyCredentials.key is missing.');
-        return kept;
+      const application = await requireApplication(applicationId);
+      const present = certificates && (await store.listCertificates(applicationId));
+      const next = certificates && registerCertificates(certificates, present ?? [], newGuid);
+      if (displayName === undefined && next === undefined) return;
+      const outline = (name: string, held: typeof present) => ({
+        id: applicationId,
+        ...(displayName !== undefined && { displayName: name }),
+        ...(next !== undefined && { keyCredentials: (held ?? []).map(outlineCertificate) }),
       });
-      change.note({ change: { before: before.map(outline), after: after.map(outline) } });
-      await store.replaceCertificates(applicationId, after, change);
+      change.note({
+        change: {
+          before: outline(application.displayName, present),
+          after: outline(displayName ?? '', next),
+        },
+      });
+      await store.updateApplication(
+        applicationId,
+        {
+          ...(displayName !== undefined && { displayName }),
+          ...(next !== undefined && { certificates: next }),
+        },
+        change,
+      );
     },
 
     /** @throws ServiceError DirectoryObjectNotFound */
@@ -97,8 +98,7 @@ export function createCredentialService(parts: {
       change: AuthoredChange,
     ): Promise<FederatedCredential> {
       await requireApplication(applicationId);
-      if ((await store.listFederated(applicationId)).length >= LIMIT)
-        throw tooMany('federated identity credentials');
+      if ((await store.listFederated(applicationId)).length >= LIMIT) throw tooMany();
       const credential: FederatedCredential = { id: newGuid(), ...requested };
       change.note({ change: { after: { applicationId, ...credential } } });
       await store.insertFederated(applicationId, credential, change);
@@ -117,32 +117,11 @@ export function createCredentialService(parts: {
   };
 }
 
-function outline({ keyId, displayName, thumbprint, startsAt, endsAt }: CertificateCredential) {
-  const sha256 = Buffer.from(thumbprint).toString('hex');
-  return { keyId, displayName, thumbprint: sha256, startsAt, endsAt };
-}
-
-function readCertificate(bytes: Uint8Array): X509Certificate {
-  let read: X509Certificate;
-  try {
-    read = new X509Certificate(bytes);
-  } catch (cause) {
-    throw new ServiceError('BadParameter', 'Property key holds no X.509 certificate.', { cause });
-  }
-  const { asymmetricKeyType, asymmetricKeyDetails } = read.publicKey;
-  const isStrong =
-    asymmetricKeyType === 'ec' ||
-    (asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) >= LEAST_RSA_BITS);
-  if (!isStrong)
-    throw new ServiceError(
-      'BadParameter',
-      `The certificate must hold an RSA key of at least ${LEAST_RSA_BITS} bits, or an EC key.`,
-    );
-  return read;
-}
-
-function tooMany(what: string): ServiceError {
-  return new ServiceError('BadParameter', `An application can have at most ${LIMIT} ${what}.`);
+function tooMany(): ServiceError {
+  return new ServiceError(
+    'BadParameter',
+    `An application can have at most ${LIMIT} federated identity credentials.`,
+  );
 }
 
 function noFederated(id: string): ServiceError {

@@ -16,7 +16,8 @@ export interface PeopleStore {
   /** @throws ServiceError DirectoryObjectExists when a name or an identity is taken */
   insertUser(user: User, change: AuthoredChange): Promise<void>;
   findUser(id: string): Promise<User | undefined>;
-  listUsers(filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<User>>;
+  findUserIdByName(userPrincipalName: string): Promise<string | undefined>;
+  listUsers(filter: DirectoryFilter, page: PageRequest): Promise<Page<User>>;
   /** Replaces all of it. @throws ServiceError DirectoryObjectExists */
   updateUser(user: User, change: AuthoredChange): Promise<boolean>;
   /** With its memberships and role assignments. @throws ServiceError LastAdministrator */
@@ -24,7 +25,9 @@ export interface PeopleStore {
 
   insertGroup(group: Group, change: AuthoredChange): Promise<void>;
   findGroup(id: string): Promise<Group | undefined>;
-  listGroups(filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<Group>>;
+  listGroups(filter: DirectoryFilter, page: PageRequest): Promise<Page<Group>>;
+  /** Replaces all of it. */
+  updateGroup(group: Group, change: AuthoredChange): Promise<boolean>;
   /** With its members' membership and its role assignments. @throws ServiceError LastAdministrator */
   deleteGroup(id: string, change: AuthoredChange): Promise<boolean>;
   /** @throws ServiceError DirectoryObjectNotFound for a group or a member that isn't there, DirectoryObjectExists */
@@ -34,11 +37,20 @@ export interface PeopleStore {
   /** Those of the ids that are in the directory, whatever they are. */
   findObjects(ids: readonly string[]): Promise<readonly GroupMember[]>;
 
-  setServicePrincipalEnabled(
+  /** Of the groups that a member is in, and of those that these are in. */
+  listGroupIdsOf(memberId: string, limit: number): Promise<readonly string[]>;
+
+  updateServicePrincipal(
     id: string,
-    enabled: boolean,
+    edited: ServicePrincipalEdit,
     change: AuthoredChange,
   ): Promise<boolean>;
+}
+
+/** What a change of a service principal names. */
+export interface ServicePrincipalEdit {
+  readonly displayName?: string;
+  readonly enabled?: boolean;
 }
 
 /** Who a token's holder is, with its groups. */
@@ -53,10 +65,16 @@ export interface PrincipalReader {
 /** Credentials of applications that are no secrets. Changes ask their author: @throws ServiceError AccessDenied, LastAdministrator */
 export interface CredentialStore {
   listCertificates(applicationId: string): Promise<readonly CertificateCredential[]>;
-  /** All of them at once. @throws ServiceError DirectoryObjectNotFound */
-  replaceCertificates(
+  /**
+   * What is named is replaced, certificates all at once; a new name is its service principal's as well.
+   * @throws ServiceError DirectoryObjectNotFound
+   */
+  updateApplication(
     applicationId: string,
-    certificates: readonly CertificateCredential[],
+    edited: {
+      readonly displayName?: string;
+      readonly certificates?: readonly CertificateCredential[];
+    },
     change: AuthoredChange,
   ): Promise<void>;
   listFederated(applicationId: string): Promise<readonly FederatedCredential[]>;

@@ -1,6 +1,8 @@
 import { type AuthoredChange } from './authored-change.ts';
+import { outlineCertificate } from './certificates.ts';
 import {
   type Application,
+  type CertificateCredential,
   hintOf,
   type PasswordCredential,
   type ServicePrincipal,
@@ -35,6 +37,8 @@ export type DirectoryService = ReturnType<typeof createDirectoryService>;
 const PASSWORDS_LIMIT = 20;
 /** Graph's own default. */
 const PASSWORD_YEARS = 2;
+/** RFC 3339 has four digits for a year. */
+const LAST_DATE = new Date('9999-12-31T23:59:59.999Z');
 
 /** The built-in directory: applications, their secrets and service principals. Who may is decided before. */
 export function createDirectoryService(parts: DirectoryServiceParts) {
@@ -49,15 +53,23 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
   return {
     getApplication,
 
-    async createApplication(displayName: string, change: AuthoredChange): Promise<Application> {
+    /** @param certificates that it can sign in with from the start */
+    async createApplication(
+      displayName: string,
+      change: AuthoredChange,
+      certificates: readonly CertificateCredential[] = [],
+    ): Promise<Application> {
       const application: Application = {
         id: newGuid(),
         appId: newGuid(),
         displayName,
         createdAt: clock.now(),
       };
-      change.note({ change: { after: application } });
-      await store.insertApplication(application, change);
+      const keyCredentials = certificates.map(outlineCertificate);
+      change.note({
+        change: { after: { ...application, ...(certificates.length > 0 && { keyCredentials }) } },
+      });
+      await store.insertApplication(application, change, certificates);
       return application;
     },
 
@@ -90,6 +102,11 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
         );
       const startsAt = requested.startsAt ?? clock.now();
       const endsAt = requested.endsAt ?? yearsAfter(startsAt, PASSWORD_YEARS);
+      if (endsAt > LAST_DATE)
+        throw new ServiceError(
+          'BadParameter',
+          'Property endDateTime must be before the year 10000.',
+        );
       if (endsAt <= startsAt)
         throw new ServiceError('BadParameter', 'Property endDateTime must be after startDateTime.');
       const secret = newSecret();
@@ -121,14 +138,18 @@ export function createDirectoryService(parts: DirectoryServiceParts) {
     },
 
     /** @throws ServiceError DirectoryObjectNotFound, DirectoryObjectExists */
-    async createServicePrincipal(appId: string, change: AuthoredChange): Promise<ServicePrincipal> {
+    async createServicePrincipal(
+      appId: string,
+      change: AuthoredChange,
+      enabled = true,
+    ): Promise<ServicePrincipal> {
       const application = await store.findApplication({ appId });
       if (application === undefined) throw notFound('application', appId);
       const principal: ServicePrincipal = {
         id: newGuid(),
         appId,
         displayName: application.displayName,
-        enabled: true,
+        enabled,
       };
       change.note({ change: { after: principal } });
       await store.insertServicePrincipal(principal, change);

@@ -8,13 +8,27 @@ export interface Application {
   readonly createdAt: Date;
 }
 
-/** Which entries are listed: those that fit all of it. */
-export interface DirectoryFilter {
-  readonly appId?: string;
-  readonly displayName?: string;
-  /** Whether letters are upper or lower case doesn't matter to it, as in Graph. */
-  readonly displayNamePrefix?: string;
+/** What the entries of a list can be asked for, in Graph's words; each kind of entry has some of these. */
+export type DirectoryProperty =
+  | 'id'
+  | 'appId'
+  | 'displayName'
+  | 'identifierUris'
+  | 'accountEnabled'
+  | 'userPrincipalName'
+  | 'mailNickname'
+  | 'mailEnabled'
+  | 'securityEnabled';
+
+export interface DirectoryCondition {
+  readonly property: DirectoryProperty;
+  /** Of a collection, `eq` asks whether it holds the value. */
+  readonly operator: 'eq' | 'startsWith';
+  readonly value: string | boolean;
 }
+
+/** Which entries are listed: those that meet all of it. */
+export type DirectoryFilter = readonly DirectoryCondition[];
 
 export interface ServicePrincipal {
   /** Object id: what role assignments name. */
@@ -75,6 +89,7 @@ export interface User {
   readonly id: string;
   readonly displayName: string;
   readonly userPrincipalName: string;
+  readonly mailNickname?: string;
   readonly enabled: boolean;
   readonly identities: readonly UserIdentity[];
 }
@@ -83,6 +98,7 @@ export interface Group {
   readonly id: string;
   readonly displayName: string;
   readonly description?: string;
+  readonly mailNickname?: string;
 }
 
 export interface GroupMember {

@@ -1,11 +1,17 @@
 import { type AuthoredChange } from './authored-change.ts';
 import { type Group, type GroupMember, type User, type DirectoryFilter } from './directory.ts';
-import { type PeopleStore } from './directory-ports.ts';
+import { type PeopleStore, type ServicePrincipalEdit } from './directory-ports.ts';
 import { ServiceError } from './errors.ts';
 import { type Page, type PageRequest } from './ports.ts';
+import { isGuid } from './role.ts';
 
 export type PeopleService = ReturnType<typeof createPeopleService>;
 export type RequestedUser = Omit<User, 'id'>;
+/** What a change names; null takes away what is there. */
+type Edit<Entry> = { readonly [Name in keyof Omit<Entry, 'id'>]?: Entry[Name] | null };
+
+/** Graph gives no more groups of one object either. */
+const GROUPS_LIMIT = 11_000;
 
 /** Users and groups of the built-in directory. Who may is decided before. */
 export function createPeopleService(parts: {
@@ -33,17 +39,20 @@ export function createPeopleService(parts: {
       return user;
     },
 
-    listUsers: (filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<User>> =>
+    listUsers: (filter: DirectoryFilter, page: PageRequest): Promise<Page<User>> =>
       store.listUsers(filter, page),
 
+    /** By its id, or by its userPrincipalName in upper or lower case. @throws ServiceError DirectoryObjectNotFound */
+    async findUserId(idOrName: string): Promise<string> {
+      if (isGuid(idOrName)) return idOrName.toLowerCase();
+      return (await store.findUserIdByName(idOrName)) ?? missing('user', idOrName);
+    },
+
     /** A disabled user's tokens are refused from then on. @throws ServiceError DirectoryObjectNotFound, DirectoryObjectExists */
-    async updateUser(
-      id: string,
-      edited: Partial<RequestedUser>,
-      change: AuthoredChange,
-    ): Promise<void> {
+    async updateUser(id: string, edited: Edit<User>, change: AuthoredChange): Promise<void> {
       const before = await getUser(id);
-      const after: User = { ...before, ...edited };
+      if (isEmpty(edited)) return;
+      const after = edit(before, edited);
       change.note({ change: { before, after } });
       if (!(await store.updateUser(after, change))) missing('user', id);
     },
@@ -61,8 +70,17 @@ export function createPeopleService(parts: {
       return group;
     },
 
-    listGroups: (filter: Omit<DirectoryFilter, 'appId'>, page: PageRequest): Promise<Page<Group>> =>
+    listGroups: (filter: DirectoryFilter, page: PageRequest): Promise<Page<Group>> =>
       store.listGroups(filter, page),
+
+    /** @throws ServiceError DirectoryObjectNotFound */
+    async updateGroup(id: string, edited: Edit<Group>, change: AuthoredChange): Promise<void> {
+      const before = await getGroup(id);
+      if (isEmpty(edited)) return;
+      const after = edit(before, edited);
+      change.note({ change: { before, after } });
+      if (!(await store.updateGroup(after, change))) missing('group', id);
+    },
 
     /** @throws ServiceError DirectoryObjectNotFound, LastAdministrator */
     async deleteGroup(id: string, change: AuthoredChange): Promise<void> {
@@ -92,17 +110,50 @@ export function createPeopleService(parts: {
       if (!(await store.deleteMember(groupId, memberId, change))) missing('member', memberId);
     },
 
-    /** A disabled principal's tokens are refused from then on, those already issued too. @throws ServiceError DirectoryObjectNotFound */
-    async enableServicePrincipal(
+    /**
+     * The ids of the groups that the object is in, and of those that these are in.
+     * @param kinds what it may be
+     * @throws ServiceError DirectoryObjectNotFound, BadParameter where they are too many
+     */
+    async listGroupIdsOf(
       id: string,
-      enabled: boolean,
+      kinds: readonly GroupMember['kind'][],
+    ): Promise<readonly string[]> {
+      const [found] = await store.findObjects([id]);
+      if (found === undefined || !kinds.includes(found.kind))
+        missing(kinds.length === 1 ? (kinds[0] ?? '') : 'directory object', id);
+      const groups = await store.listGroupIdsOf(id, GROUPS_LIMIT + 1);
+      if (groups.length > GROUPS_LIMIT)
+        throw new ServiceError(
+          'BadParameter',
+          `The object is in more than ${GROUPS_LIMIT} groups.`,
+        );
+      // A ring of groups leads back to itself.
+      return groups.filter((group) => group !== id);
+    },
+
+    /** A disabled principal's tokens are refused from then on, those already issued too. @throws ServiceError DirectoryObjectNotFound */
+    async updateServicePrincipal(
+      id: string,
+      edited: ServicePrincipalEdit,
       change: AuthoredChange,
     ): Promise<void> {
-      change.note({ change: { after: { id, enabled } } });
-      if (!(await store.setServicePrincipalEnabled(id, enabled, change)))
-        missing('service principal', id);
+      change.note({ change: { after: { id, ...edited } } });
+      const isThere = isEmpty(edited)
+        ? (await store.findObjects([id])).some(({ kind }) => kind === 'servicePrincipal')
+        : await store.updateServicePrincipal(id, edited, change);
+      if (!isThere) missing('service principal', id);
     },
   };
+}
+
+function isEmpty(edited: object): boolean {
+  return Object.keys(edited).length === 0;
+}
+
+function edit<Entry extends object>(before: Entry, edited: object): Entry {
+  const members = Object.entries({ ...before, ...edited }).filter(([, value]) => value !== null);
+  return Object.fromEntries(members) as Entry;
 }
 
 function missing(what: string, id: string): never {

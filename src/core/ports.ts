@@ -8,6 +8,7 @@ import {
 import { type AuthoredChange } from './authored-change.ts';
 import {
   type Application,
+  type CertificateCredential,
   type PasswordCredential,
   type ServicePrincipal,
   type DirectoryFilter,
@@ -238,7 +239,11 @@ export interface Authorizer {
 
 /** Each change asks its author: @throws ServiceError AccessDenied; LastAdministrator where nobody could sign in any more who holds Administrator. */
 export interface DirectoryStore {
-  insertApplication(application: Application, change: AuthoredChange): Promise<void>;
+  insertApplication(
+    application: Application,
+    change: AuthoredChange,
+    certificates?: readonly CertificateCredential[],
+  ): Promise<void>;
   findApplication(by: { id: string } | { appId: string }): Promise<Application | undefined>;
   listApplications(filter: DirectoryFilter, page: PageRequest): Promise<Page<Application>>;
   /** With its passwords, service principal and that principal's role assignments. False where there is none. */

@@ -34,6 +34,7 @@ import { addIdentityRoutes, type IdentityEndpoints } from './identity.routes.ts'
 import { addKeyRoutes } from './keys.routes.ts';
 import { createKeyPresenter } from './keys.schema.ts';
 import { type Log } from './log.ts';
+import { addMembershipRoutes } from './memberships.routes.ts';
 import { normalisePath } from './normalise-path.ts';
 import { createQueryReader } from './query-reader.ts';
 import { addReleaseRoutes, type ReleaseParts } from './release.routes.ts';
@@ -115,6 +116,8 @@ export function createApp(parts: AppParts): App {
   app.use(normalisePath);
   addHealthRoutes(app, parts.readiness);
   app.use(throttle.byAddress);
+  // Sign-in and directory are the pool's own, like its keys.
+  app.use(requirePool(throttle));
   const signIn = routerFor(app, ({ path }) => SIGN_IN.test(path));
   addIdentityRoutes(signIn, trail, parts.refusals, parts.identity);
 
@@ -123,8 +126,9 @@ export function createApp(parts: AppParts): App {
   addDirectoryRoutes(directory, services, parts.directory, parts.credentials);
   addCredentialRoutes(directory, services, parts.credentials);
   addPeopleRoutes(directory, services, parts.people);
+  addMembershipRoutes(directory, services, parts.people);
+  app.use('/v1.0', noOperation);
 
-  app.use(requirePool(throttle));
   app.use(authentication(authenticate, 'pool', throttle, tracing));
   addCryptoRoutes(
     routerFor(app, ({ method }) => method === 'POST'),
@@ -149,9 +153,7 @@ export function createApp(parts: AppParts): App {
       'External key management (/ekm) is not available: the keys of this pool are in its own HSM.',
     );
   });
-  app.use((req) => {
-    throw new ServiceError('PathNotFound', `There is no operation ${req.method} at this path.`);
-  });
+  app.use(noOperation);
   app.use(createErrorHandler(trail, parts.refusals, log));
   return app;
 }
@@ -208,6 +210,10 @@ function headerOf({ headers }: Request, name: string): string | undefined {
   const value = headers[name];
   return typeof value === 'string' ? value : undefined;
 }
+
+const noOperation: RequestHandler = (req) => {
+  throw new ServiceError('PathNotFound', `There is no operation ${req.method} at this path.`);
+};
 
 /** A credential that comes to a pool that isn't here is refused with it, and counts among those that were. */
 const requirePool =

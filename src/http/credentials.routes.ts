@@ -1,12 +1,9 @@
 import { type Router } from 'express';
 import { type CredentialService } from '../core/credential-service.ts';
 import { parseGuid } from '../core/role.ts';
-import {
-  CreateFederatedRequest,
-  presentFederated,
-  UpdateApplicationRequest,
-} from './credentials.schema.ts';
+import { CreateFederatedRequest, presentFederated } from './credentials.schema.ts';
 import { one, READ, WRITE } from './directory.routes.ts';
+import { UpdateApplicationRequest } from './directory.schema.ts';
 import { route, type RouteDefinition, type RouteServices } from './route.ts';
 
 const PATH = '/v1.0/applications/:id/federatedIdentityCredentials';
@@ -40,7 +37,7 @@ export function addCredentialRoutes(
     body: UpdateApplicationRequest,
     status: 204,
     handler: async ({ params: { id }, body, context }) =>
-      credentials.replaceCertificates(id, body.keyCredentials, await services.authored(context)),
+      credentials.updateApplication(id, body, await services.authored(context)),
   });
 
   add({

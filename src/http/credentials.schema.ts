@@ -2,29 +2,35 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type CertificateCredential, type FederatedCredential } from '../core/directory.ts';
 import { isIssuerUrl } from '../core/issuer-url.ts';
+import { dateTime } from './date-time.ts';
 import { displayName } from './display-name.ts';
+import { mimeBase64 } from './mime-base64.ts';
 import { text } from './text.ts';
+
+/** Certificates have a few kilobytes. */
+const KEY_LIMIT = 16_384;
 
 /** Graph's keyCredential; `key` is the certificate, DER or PEM, in base64. Other members are taken and mean nothing. */
 const keyCredential = z
   .object({
     keyId: z.guid().nullish(),
     displayName: displayName.nullish(),
-    key: z.base64().max(16_384).nullish(),
+    key: mimeBase64(KEY_LIMIT).nullish(),
     type: z.enum(['AsymmetricX509Cert', 'X509CertAndPassword']).nullish(),
     usage: z.enum(['Verify', 'Sign']).nullish(),
-    endDateTime: z.iso.datetime({ offset: true }).nullish(),
+    startDateTime: dateTime.nullish(),
+    endDateTime: dateTime.nullish(),
   })
-  .transform(({ keyId, displayName: name, key, endDateTime }) => ({
+  .transform(({ keyId, displayName: name, key, startDateTime, endDateTime }) => ({
     ...(keyId && { keyId: keyId.toLowerCase() }),
     ...(name && { displayName: name }),
-    ...(key && { certificate: Buffer.from(key, 'base64') }),
-    ...(endDateTime && { endsAt: new Date(endDateTime) }),
+    ...(key && { certificate: key }),
+    ...(startDateTime && { startsAt: startDateTime }),
+    ...(endDateTime && { endsAt: endDateTime }),
   }));
 
-export const UpdateApplicationRequest = z.object({
-  keyCredentials: z.array(keyCredential).max(100),
-});
+/** More than there can be, so that the sentence about the limit is the directory's own. */
+export const keyCredentials = z.array(keyCredential).max(100);
 
 /** An issuer's keys are fetched from it: encrypted, or from this machine. */
 const issuerUrl = text(512).refine(isIssuerUrl, {

@@ -1,55 +1,140 @@
-import { type DirectoryFilter } from '../core/directory.ts';
+import {
+  type DirectoryCondition,
+  type DirectoryFilter,
+  type DirectoryProperty,
+} from '../core/directory.ts';
 import { ServiceError } from '../core/errors.ts';
+import { FilterTokens } from './filter-tokens.ts';
 
-const TEXT = "'((?:[^']|''){1,256})'";
-/** The forms in which programs ask; `az` has all of them. */
-const CLAUSES: readonly (readonly [RegExp, keyof DirectoryFilter])[] = [
-  [new RegExp(`^appId eq ${TEXT}`, 'i'), 'appId'],
-  [new RegExp(`^servicePrincipalNames/any\\(\\w+:\\w+ eq ${TEXT}\\)`, 'i'), 'appId'],
-  [new RegExp(`^displayName eq ${TEXT}`, 'i'), 'displayName'],
-  [new RegExp(`^startswith\\(displayName, ?${TEXT}\\)`, 'i'), 'displayNamePrefix'],
-];
-const AND = /^ and /i;
+type Kind = 'text' | 'flag' | 'collection';
+/** What entries of a kind can be asked for, by the name in lower case. */
+type Filterable = Readonly<Record<string, readonly [DirectoryProperty, Kind]>>;
+
+const ANY = { id: ['id', 'text'], displayname: ['displayName', 'text'] } as const;
+
+export const APPLICATIONS: Filterable = {
+  ...ANY,
+  appid: ['appId', 'text'],
+  identifieruris: ['identifierUris', 'collection'],
+};
+export const SERVICE_PRINCIPALS: Filterable = {
+  ...ANY,
+  appid: ['appId', 'text'],
+  // Its appId is the one name that a service principal has.
+  serviceprincipalnames: ['appId', 'collection'],
+  accountenabled: ['accountEnabled', 'flag'],
+};
+export const USERS: Filterable = {
+  ...ANY,
+  userprincipalname: ['userPrincipalName', 'text'],
+  mailnickname: ['mailNickname', 'text'],
+  accountenabled: ['accountEnabled', 'flag'],
+};
+export const GROUPS: Filterable = {
+  ...ANY,
+  mailnickname: ['mailNickname', 'text'],
+  mailenabled: ['mailEnabled', 'flag'],
+  securityenabled: ['securityEnabled', 'flag'],
+};
+
+const VALUE_LIMIT = 256;
 
 /**
- * Graph's $filter (OData 4.01 §5.1.1), as far as appId and displayName go: clauses with `and` between them.
+ * Graph's $filter (OData 4.01 §5.1.1), as far as `and`, `eq`, `startswith` and `any` over one property go. Each token is
+ * looked at once.
  * @throws ServiceError BadParameter
  */
-export function parseDirectoryFilter(text: string | undefined): DirectoryFilter {
-  const filter: Partial<Record<keyof DirectoryFilter, string>> = {};
-  let rest = (text ?? '').trim().replace(/\s+(?=(?:[^']*'[^']*')*[^']*$)/g, ' ');
-  while (rest !== '') {
-    const [match, name] = firstClause(rest);
-    const value = (match[1] ?? '').replaceAll("''", "'");
-    if (filter[name] !== undefined && filter[name] !== value) throw notUnderstood();
-    filter[name] = value;
-    rest = rest.slice(match[0].length);
-    if (rest === '') break;
-    if (!AND.test(rest)) throw notUnderstood();
-    rest = rest.replace(AND, '');
+export function parseDirectoryFilter(
+  text: string | undefined,
+  filterable: Filterable,
+): DirectoryFilter {
+  const tokens = new FilterTokens(text ?? '');
+  if (tokens.isAtEnd()) return [];
+  const conditions = readConjunction(tokens, filterable);
+  if (conditions === undefined || !tokens.isAtEnd()) throw notUnderstood(filterable);
+  return conditions;
+}
+
+function readConjunction(
+  tokens: FilterTokens,
+  filterable: Filterable,
+): DirectoryCondition[] | undefined {
+  const conditions: DirectoryCondition[] = [];
+  do {
+    const read = readTerm(tokens, filterable);
+    if (read === undefined) return undefined;
+    conditions.push(...read);
+  } while (tokens.takeWord('and'));
+  return conditions;
+}
+
+function readTerm(
+  tokens: FilterTokens,
+  filterable: Filterable,
+): readonly DirectoryCondition[] | undefined {
+  if (tokens.take('(')) {
+    const conditions = readConjunction(tokens, filterable);
+    return tokens.take(')') ? conditions : undefined;
   }
-  return filter;
+  const word = tokens.word()?.toLowerCase();
+  const condition =
+    word === 'startswith' && tokens.take('(')
+      ? readBeginning(tokens, filterable)
+      : readComparison(tokens, ownEntry(filterable, word));
+  return condition && [condition];
 }
 
-/** @throws ServiceError BadParameter for a filter by appId too */
-export function parseNameFilter(text: string | undefined): Omit<DirectoryFilter, 'appId'> {
-  const { appId, ...rest } = parseDirectoryFilter(text);
-  if (appId !== undefined)
-    throw new ServiceError('BadParameter', 'Only applications have an appId to filter by.');
-  return rest;
+/** The rest of `startswith(property,'text')`. */
+function readBeginning(
+  tokens: FilterTokens,
+  filterable: Filterable,
+): DirectoryCondition | undefined {
+  const [property, kind] = ownEntry(filterable, tokens.word()?.toLowerCase()) ?? [];
+  const value = tokens.take(',') ? readText(tokens) : undefined;
+  if (property === undefined || kind !== 'text' || value === undefined || !tokens.take(')'))
+    return undefined;
+  return { property, operator: 'startsWith', value };
 }
 
-function firstClause(text: string): readonly [RegExpExecArray, keyof DirectoryFilter] {
-  for (const [pattern, name] of CLAUSES) {
-    const match = pattern.exec(text);
-    if (match !== null) return [match, name];
+/** The rest of `property eq value`, or of `property/any(x:x eq value)`. */
+function readComparison(
+  tokens: FilterTokens,
+  named: Filterable[string] | undefined,
+): DirectoryCondition | undefined {
+  if (named === undefined) return undefined;
+  const [property, kind] = named;
+  if (kind === 'collection') {
+    if (!tokens.take('/') || !tokens.takeWord('any') || !tokens.take('(')) return undefined;
+    const variable = tokens.word();
+    if (variable === undefined || !tokens.take(':') || tokens.word() !== variable) return undefined;
   }
-  throw notUnderstood();
+  const value = tokens.takeWord('eq')
+    ? kind === 'flag'
+      ? readFlag(tokens)
+      : readText(tokens)
+    : undefined;
+  if (value === undefined || (kind === 'collection' && !tokens.take(')'))) return undefined;
+  return { property, operator: 'eq', value };
 }
 
-function notUnderstood(): ServiceError {
+function readText(tokens: FilterTokens): string | undefined {
+  const value = tokens.text();
+  return value === undefined || value === '' || value.length > VALUE_LIMIT ? undefined : value;
+}
+
+function readFlag(tokens: FilterTokens): boolean | undefined {
+  if (tokens.takeWord('true')) return true;
+  return tokens.takeWord('false') ? false : undefined;
+}
+
+function ownEntry(filterable: Filterable, name: string | undefined) {
+  return name !== undefined && Object.hasOwn(filterable, name) ? filterable[name] : undefined;
+}
+
+function notUnderstood(filterable: Filterable): ServiceError {
+  const names = Object.values(filterable).map(([property]) => property);
   return new ServiceError(
     'BadParameter',
-    "The query parameter $filter must be appId eq '…', displayName eq '…' or startswith(displayName,'…'), with and between them.",
+    `The query parameter $filter must be made of displayName eq '…' or startswith(displayName,'…') and the like, with and between them; here by ${[...new Set(names)].join(', ')}.`,
   );
 }

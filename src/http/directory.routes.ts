@@ -4,7 +4,7 @@ import { type Action } from '../core/actions.ts';
 import { type CredentialService } from '../core/credential-service.ts';
 import { type DirectoryService } from '../core/directory-service.ts';
 import { parseGuid } from '../core/role.ts';
-import { parseDirectoryFilter } from './directory-filter.ts';
+import { APPLICATIONS, parseDirectoryFilter, SERVICE_PRINCIPALS } from './directory-filter.ts';
 import {
   AddPasswordRequest,
   CreateApplicationRequest,
@@ -21,7 +21,7 @@ import { text } from './text.ts';
 export const READ: Action = 'Strongroom/directory/read/action';
 export const WRITE: Action = 'Strongroom/directory/write/action';
 /** Graph's own page size. */
-const PAGE_LIMIT = 100;
+export const PAGE_LIMIT = 100;
 
 export const ListQuery = z.object({ $filter: text(512).optional() }).and(pageQuery(PAGE_LIMIT));
 const idOf = (raw: Readonly<Record<string, string | undefined>>) => ({
@@ -35,7 +35,7 @@ export function addDirectoryRoutes(
   router: Router,
   services: RouteServices,
   directory: DirectoryService,
-  credentials: Pick<CredentialService, 'listCertificates'>,
+  credentials: Pick<CredentialService, 'listCertificates' | 'newCertificates'>,
 ): void {
   const add = <Params, Query = undefined, Body = undefined>(
     definition: RouteDefinition<Params, Query, Body>,
@@ -51,11 +51,18 @@ export function addDirectoryRoutes(
     ...whole,
     body: CreateApplicationRequest,
     status: 201,
-    handler: async ({ body, context }) =>
-      presentApplication(
-        await directory.createApplication(body.displayName, await services.authored(context)),
+    handler: async ({ body, context }) => {
+      const certificates = credentials.newCertificates(body.keyCredentials);
+      return presentApplication(
+        await directory.createApplication(
+          body.displayName,
+          await services.authored(context),
+          certificates,
+        ),
         [],
-      ),
+        certificates,
+      );
+    },
   });
 
   add({
@@ -68,7 +75,7 @@ export function addDirectoryRoutes(
     handler: async ({ query: { $filter, ...page }, context }) =>
       asOdata(
         presentPage(
-          await directory.listApplications(parseDirectoryFilter($filter), page),
+          await directory.listApplications(parseDirectoryFilter($filter, APPLICATIONS), page),
           `https://${context.host.authority}/v1.0/applications`,
           { $filter },
           (application) => presentApplication(application, []),
@@ -147,6 +154,7 @@ export function addDirectoryRoutes(
         await directory.createServicePrincipal(
           parseGuid('Property appId', body.appId),
           await services.authored(context),
+          body.accountEnabled,
         ),
       ),
   });
@@ -161,7 +169,10 @@ export function addDirectoryRoutes(
     handler: async ({ query: { $filter, ...page }, context }) =>
       asOdata(
         presentPage(
-          await directory.listServicePrincipals(parseDirectoryFilter($filter), page),
+          await directory.listServicePrincipals(
+            parseDirectoryFilter($filter, SERVICE_PRINCIPALS),
+            page,
+          ),
           `https://${context.host.authority}/v1.0/servicePrincipals`,
           { $filter },
           presentServicePrincipal,

@@ -5,26 +5,65 @@ import {
   type PasswordCredential,
   type ServicePrincipal,
 } from '../core/directory.ts';
-import { presentCertificate } from './credentials.schema.ts';
+import { keyCredentials, presentCertificate } from './credentials.schema.ts';
+import { dateTime } from './date-time.ts';
 import { displayName } from './display-name.ts';
+import { graphBody } from './graph-body.ts';
+import { APPLICATION, SERVICE_PRINCIPAL } from './graph-model.ts';
+import { optional } from './optional.ts';
 import { text } from './text.ts';
 
-export const CreateApplicationRequest = z.object({
-  displayName: displayName.min(1),
-  // Better refused than passed over: a client that sends one takes it for registered.
-  keyCredentials: z.array(z.unknown()).max(0, 'are added by PATCH once it is there').nullish(),
-});
-export const CreateServicePrincipalRequest = z.object({ appId: text(64) });
+/** Secrets are made here, and given once by addPassword: as in Graph, none can be brought along. */
+const noPasswords = z.array(z.unknown()).max(0, 'are made by addPassword').nullish();
+
+export const CreateApplicationRequest = graphBody(
+  {
+    displayName: displayName.min(1),
+    keyCredentials: keyCredentials.nullish().transform((value) => value ?? []),
+    passwordCredentials: noPasswords,
+  },
+  APPLICATION,
+);
+export const UpdateApplicationRequest = graphBody(
+  {
+    displayName: displayName.min(1).optional(),
+    keyCredentials: keyCredentials.optional(),
+    passwordCredentials: z
+      .never({ error: 'are changed by addPassword and removePassword' })
+      .optional(),
+  },
+  APPLICATION,
+).transform(({ displayName: name, keyCredentials: certificates }) => ({
+  ...(name !== undefined && { displayName: name }),
+  ...(certificates !== undefined && { certificates }),
+}));
+
+export const CreateServicePrincipalRequest = graphBody(
+  {
+    appId: text(64),
+    accountEnabled: optional(z.boolean()),
+    // It is its application's; az and Graph's libraries send it along.
+    displayName: displayName.nullish(),
+  },
+  SERVICE_PRINCIPAL,
+);
+export const UpdateServicePrincipalRequest = graphBody(
+  { displayName: displayName.min(1).optional(), accountEnabled: z.boolean().optional() },
+  SERVICE_PRINCIPAL,
+).transform(({ displayName: name, accountEnabled }) => ({
+  ...(name !== undefined && { displayName: name }),
+  ...(accountEnabled !== undefined && { enabled: accountEnabled }),
+}));
 export const RemovePasswordRequest = z.object({ keyId: text(64) });
-const date = z.iso.datetime({ offset: true }).nullish();
+const date = dateTime.nullish();
 export const AddPasswordRequest = z.object({
   passwordCredential: z
     .object({ displayName: displayName.nullish(), startDateTime: date, endDateTime: date })
     .nullish()
     .transform((requested) => ({
       ...(requested?.displayName && { displayName: requested.displayName }),
-      ...(requested?.startDateTime && { startsAt: new Date(requested.startDateTime) }),
-      ...(requested?.endDateTime && { endsAt: new Date(requested.endDateTime) }),
+      ...(requested?.startDateTime && { startsAt: requested.startDateTime }),
+      ...(requested?.endDateTime && { endsAt: requested.endDateTime }),
     })),
 });
 
@@ -38,6 +77,8 @@ export function presentApplication(
     appId: application.appId,
     createdDateTime: application.createdAt.toISOString(),
     displayName: application.displayName,
+    // It has none, and az looks into the list.
+    identifierUris: [],
     keyCredentials: certificates.map(presentCertificate),
     passwordCredentials: passwords.map(presentPassword),
   };

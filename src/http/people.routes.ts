@@ -1,9 +1,12 @@
 import { type Router } from 'express';
+import { z } from 'zod';
 import { type PeopleService } from '../core/people-service.ts';
 import { parseGuid } from '../core/role.ts';
-import { parseNameFilter } from './directory-filter.ts';
-import { asOdata, ListQuery, one, READ, whole, WRITE } from './directory.routes.ts';
-import { presentPage } from './paging.ts';
+import { GROUPS, parseDirectoryFilter, USERS } from './directory-filter.ts';
+import { asOdata, ListQuery, one, PAGE_LIMIT, READ, whole, WRITE } from './directory.routes.ts';
+import { UpdateServicePrincipalRequest } from './directory.schema.ts';
+import { displayName } from './display-name.ts';
+import { pageQuery, presentPage } from './paging.ts';
 import {
   CreateGroupRequest,
   CreateUserRequest,
@@ -12,10 +15,28 @@ import {
   presentGroup,
   presentMember,
   presentUser,
-  UpdateServicePrincipalRequest,
+  UpdateGroupRequest,
   UpdateUserRequest,
 } from './people.schema.ts';
 import { route, type RouteDefinition, type RouteServices } from './route.ts';
+
+/** Better refused than passed over: the answer would hold more than was asked for. */
+const unfiltered = z.undefined({ error: 'cannot be used with members' }).optional();
+
+/** A user's id or userPrincipalName. */
+export const oneUser = {
+  params: (raw: Readonly<Record<string, string | undefined>>) => {
+    const user = raw['user'] ?? '';
+    return {
+      user:
+        displayName.safeParse(user).success && user.includes('@')
+          ? user
+          : parseGuid('The object id', user),
+    };
+  },
+  scope: () => '/' as const,
+  key: null,
+};
 
 /** Users, groups and members in the shapes of Microsoft Graph v1.0. */
 export function addPeopleRoutes(
@@ -51,7 +72,7 @@ export function addPeopleRoutes(
     handler: async ({ query: { $filter, ...page }, context }) =>
       asOdata(
         presentPage(
-          await people.listUsers(parseNameFilter($filter), page),
+          await people.listUsers(parseDirectoryFilter($filter, USERS), page),
           `https://${context.host.authority}/v1.0/users`,
           { $filter },
           presentUser,
@@ -61,34 +82,35 @@ export function addPeopleRoutes(
 
   add({
     method: 'get',
-    path: '/v1.0/users/:id',
+    path: '/v1.0/users/:user',
     operation: 'UserGet',
     action: READ,
-    ...one,
-    handler: async ({ params: { id } }) => presentUser(await people.getUser(id)),
+    ...oneUser,
+    handler: async ({ params: { user } }) =>
+      presentUser(await people.getUser(await people.findUserId(user))),
   });
 
   add({
     method: 'patch',
-    path: '/v1.0/users/:id',
+    path: '/v1.0/users/:user',
     operation: 'UserUpdate',
     action: WRITE,
-    ...one,
+    ...oneUser,
     body: UpdateUserRequest,
     status: 204,
-    handler: async ({ params: { id }, body, context }) =>
-      people.updateUser(id, body, await services.authored(context)),
+    handler: async ({ params: { user }, body, context }) =>
+      people.updateUser(await people.findUserId(user), body, await services.authored(context)),
   });
 
   add({
     method: 'delete',
-    path: '/v1.0/users/:id',
+    path: '/v1.0/users/:user',
     operation: 'UserDelete',
     action: WRITE,
-    ...one,
+    ...oneUser,
     status: 204,
-    handler: async ({ params: { id }, context }) =>
-      people.deleteUser(id, await services.authored(context)),
+    handler: async ({ params: { user }, context }) =>
+      people.deleteUser(await people.findUserId(user), await services.authored(context)),
   });
 
   add({
@@ -112,7 +134,7 @@ export function addPeopleRoutes(
     body: UpdateServicePrincipalRequest,
     status: 204,
     handler: async ({ params: { id }, body, context }) =>
-      people.enableServicePrincipal(id, body.accountEnabled, await services.authored(context)),
+      people.updateServicePrincipal(id, body, await services.authored(context)),
   });
 
   add({
@@ -137,7 +159,7 @@ export function addPeopleRoutes(
     handler: async ({ query: { $filter, ...page }, context }) =>
       asOdata(
         presentPage(
-          await people.listGroups(parseNameFilter($filter), page),
+          await people.listGroups(parseDirectoryFilter($filter, GROUPS), page),
           `https://${context.host.authority}/v1.0/groups`,
           { $filter },
           presentGroup,
@@ -152,6 +174,18 @@ export function addPeopleRoutes(
     action: READ,
     ...one,
     handler: async ({ params: { id } }) => presentGroup(await people.getGroup(id)),
+  });
+
+  add({
+    method: 'patch',
+    path: '/v1.0/groups/:id',
+    operation: 'GroupUpdate',
+    action: WRITE,
+    ...one,
+    body: UpdateGroupRequest,
+    status: 204,
+    handler: async ({ params: { id }, body, context }) =>
+      people.updateGroup(id, body, await services.authored(context)),
   });
 
   add({
@@ -171,13 +205,13 @@ export function addPeopleRoutes(
     operation: 'GroupMemberList',
     action: READ,
     ...one,
-    query: ListQuery,
-    handler: async ({ params: { id }, query: { $filter, ...page }, context }) =>
+    query: z.object({ $filter: unfiltered }).and(pageQuery(PAGE_LIMIT)),
+    handler: async ({ params: { id }, query: page, context }) =>
       asOdata(
         presentPage(
           await people.listMembers(id, page),
           `https://${context.host.authority}/v1.0/groups/${id}/members`,
-          { $filter },
+          {},
           presentMember,
         ),
       ),

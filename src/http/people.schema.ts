@@ -2,6 +2,9 @@ import { z } from 'zod';
 import { type Group, type GroupMember, type User } from '../core/directory.ts';
 import { parseGuid } from '../core/role.ts';
 import { displayName } from './display-name.ts';
+import { graphBody } from './graph-body.ts';
+import { GROUP, USER } from './graph-model.ts';
+import { optional } from './optional.ts';
 import { text } from './text.ts';
 
 /** Graph's objectIdentity. Of its sign-in types only `federated` means something here. */
@@ -17,35 +20,84 @@ const identities = z
   )
   .max(20);
 
-export const CreateUserRequest = z
-  .object({
+/** Graph's own rule: ASCII, and nothing that ends a name in an address. */
+const mailNickname = text(64)
+  .regex(/^[\x21-\x7e]{1,64}$/)
+  .regex(/^[^@()\\[\]";:<>,]*$/, {
+    message: 'must not hold any of @ () \\ [] " ; : <> ,',
+  });
+
+export const CreateUserRequest = graphBody(
+  {
     displayName: displayName.min(1),
     userPrincipalName: displayName.min(1),
-    accountEnabled: z.boolean().default(true),
-    identities: identities.default([]),
-  })
-  .transform(({ accountEnabled, ...user }) => ({ ...user, enabled: accountEnabled }));
+    accountEnabled: optional(z.boolean()),
+    identities: optional(identities),
+    mailNickname: mailNickname.nullish(),
+  },
+  USER,
+).transform(({ accountEnabled, identities: known, mailNickname: nickname, ...user }) => ({
+  ...user,
+  enabled: accountEnabled ?? true,
+  identities: known ?? [],
+  ...(nickname && { mailNickname: nickname }),
+}));
 
-export const UpdateUserRequest = z
-  .object({
+export const UpdateUserRequest = graphBody(
+  {
     displayName: displayName.min(1).optional(),
+    userPrincipalName: displayName.min(1).optional(),
     accountEnabled: z.boolean().optional(),
     identities: identities.optional(),
-  })
-  .transform((edited) => ({
-    ...(edited.displayName !== undefined && { displayName: edited.displayName }),
-    ...(edited.accountEnabled !== undefined && { enabled: edited.accountEnabled }),
-    ...(edited.identities !== undefined && { identities: edited.identities }),
-  }));
+    mailNickname: mailNickname.nullable().optional(),
+  },
+  USER,
+).transform(({ accountEnabled, ...edited }) => ({
+  ...named(edited),
+  ...(accountEnabled !== undefined && { enabled: accountEnabled }),
+}));
 
-export const UpdateServicePrincipalRequest = z.object({ accountEnabled: z.boolean() });
+/** Groups give their members what they hold, and nothing else. */
+const groupForm = {
+  mailEnabled: z.literal(false, { error: 'must be false: groups have no mailbox' }).nullish(),
+  securityEnabled: z.literal(true, { error: 'must be true: all groups are' }).nullish(),
+  groupTypes: z.array(z.unknown()).max(0, 'must be empty: members are added one by one').nullish(),
+  membershipRule: z.null({ error: 'must be null: members are added one by one' }).optional(),
+  membershipRuleProcessingState: z.unknown().optional(),
+};
 
-export const CreateGroupRequest = z
-  .object({ displayName: displayName.min(1), description: text(1024).nullish() })
-  .transform(({ description, ...group }) => ({
-    ...group,
-    ...(description && { description }),
-  }));
+export const CreateGroupRequest = graphBody(
+  {
+    displayName: displayName.min(1),
+    description: text(1024).nullish(),
+    mailNickname: mailNickname.nullish(),
+    ...groupForm,
+  },
+  GROUP,
+).transform(({ displayName: name, description, mailNickname: nickname }) => ({
+  displayName: name,
+  ...(description && { description }),
+  ...(nickname && { mailNickname: nickname }),
+}));
+
+export const UpdateGroupRequest = graphBody(
+  {
+    displayName: displayName.min(1).optional(),
+    description: text(1024).nullable().optional(),
+    mailNickname: mailNickname.nullable().optional(),
+    ...groupForm,
+  },
+  GROUP,
+).transform(({ displayName: name, description, mailNickname: nickname }) =>
+  named({ displayName: name, description, mailNickname: nickname }),
+);
+
+/** What a change names: null takes away, and what is absent stays. */
+function named<Edit extends object>(edited: Edit) {
+  type Named = { [Name in keyof Edit]?: Exclude<Edit[Name], undefined> };
+  const members = Object.entries(edited).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(members) as Named;
+}
 
 const REFERENCE = /\/(?:directoryObjects|users|servicePrincipals|groups)\/([^/]+)$/;
 /** `{ "@odata.id": "https://host/v1.0/directoryObjects/{id}" }`; the host doesn't matter. */
@@ -53,8 +105,21 @@ export const MemberReference = z.object({ '@odata.id': text(1024) }).transform((
   return parseGuid('The object id in @odata.id', REFERENCE.exec(body['@odata.id'])?.[1] ?? '');
 });
 
+const guid = z.guid().transform((id) => id.toLowerCase());
+
 /** Graph takes a thousand ids at a time; `types` only narrows what comes back. */
-export const GetByIdsRequest = z.object({ ids: z.array(z.guid()).max(1000) });
+export const GetByIdsRequest = z.object({ ids: z.array(guid).max(1000) });
+
+/** All groups are security groups, so it makes no difference. */
+export const GetMemberGroupsRequest = z.object({ securityEnabledOnly: z.boolean().nullish() });
+/** Graph's limit. */
+const CHECKED = 20;
+export const CheckMemberGroupsRequest = z
+  .object({ groupIds: z.array(guid).max(CHECKED) })
+  .transform(({ groupIds }) => groupIds);
+export const CheckMemberObjectsRequest = z
+  .object({ ids: z.array(guid).max(CHECKED) })
+  .transform(({ ids }) => ids);
 
 export function presentUser(user: User) {
   return {
@@ -66,6 +131,7 @@ export function presentUser(user: User) {
       issuerAssignedId: subject,
       signInType: 'federated',
     })),
+    mailNickname: user.mailNickname ?? null,
     userPrincipalName: user.userPrincipalName,
   };
 }
@@ -75,6 +141,9 @@ export function presentGroup(group: Group) {
     id: group.id,
     description: group.description ?? null,
     displayName: group.displayName,
+    groupTypes: [],
+    mailEnabled: false,
+    mailNickname: group.mailNickname ?? null,
     securityEnabled: true,
   };
 }

@@ -1,8 +1,9 @@
+import { type Author } from '../core/authored-change.ts';
 import { type CertificateCredential } from '../core/directory.ts';
 import { type CredentialStore } from '../core/directory-ports.ts';
 import { ServiceError } from '../core/errors.ts';
 import { keepingAdministrators } from './administrators.ts';
-import { changing, reading, type StoreContext } from './database.ts';
+import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { isDuplicate, isOrphaned } from './errors.ts';
 import { lockGrants } from './grants-lock.ts';
 import { readApplicationHoldings } from './held-policy.ts';
@@ -10,6 +11,36 @@ import { readApplicationHoldings } from './held-policy.ts';
 /** Applications have few of them: `core` sets the limit, so lists aren't paged. */
 export function createCredentialStore(context: StoreContext): CredentialStore {
   const { poolId } = context;
+
+  async function replaceCertificates(
+    trx: Trx,
+    applicationId: string,
+    certificates: readonly CertificateCredential[],
+    author: Author,
+  ): Promise<void> {
+    const { held, principalId } = await readApplicationHoldings(trx, poolId, applicationId);
+    const removed = await trx
+      .deleteFrom('application_certificate')
+      .where('pool_id', '=', poolId)
+      .where('application_id', '=', applicationId)
+      .returning(['thumbprint', 'starts_at', 'ends_at'])
+      .execute();
+    const isSame = (row: (typeof removed)[number], one: CertificateCredential) =>
+      row.thumbprint.equals(one.thumbprint);
+    // One that is good for longer than it was is as good as a new one.
+    const isNew = (one: CertificateCredential) =>
+      !removed.some(
+        (row) => isSame(row, one) && row.starts_at <= one.startsAt && one.endsAt <= row.ends_at,
+      );
+    const stays = (row: (typeof removed)[number]) =>
+      certificates.some(
+        (one) => isSame(row, one) && one.startsAt <= row.starts_at && row.ends_at <= one.endsAt,
+      );
+    if (certificates.some(isNew)) author.requireMayEmpower(held);
+    if (!removed.every(stays)) author.requireMayDisempower(held, principalId);
+    await insertCertificates(trx, poolId, applicationId, certificates);
+  }
+
   return {
     listCertificates: (applicationId) =>
       reading(context, async (db) => {
@@ -31,46 +62,25 @@ export function createCredentialStore(context: StoreContext): CredentialStore {
         }));
       }),
 
-    async replaceCertificates(applicationId, certificates, change) {
-      await orExplained('application', () =>
-        changing(context, change, { topic: 'directory', id: applicationId }, (trx) =>
-          keepingAdministrators(trx, context, change.author, async () => {
-            const { held, principalId } = await readApplicationHoldings(trx, poolId, applicationId);
-            const removed = await trx
-              .deleteFrom('application_certificate')
-              .where('pool_id', '=', poolId)
-              .where('application_id', '=', applicationId)
-              .returning(['thumbprint', 'ends_at'])
-              .execute();
-            // One that is good for longer than it was is as good as a new one.
-            const isNew = (one: CertificateCredential) =>
-              !removed.some(
-                (row) => row.thumbprint.equals(one.thumbprint) && one.endsAt <= row.ends_at,
-              );
-            const stays = (row: { thumbprint: Buffer; ends_at: Date }) =>
-              certificates.some(
-                (one) => row.thumbprint.equals(one.thumbprint) && row.ends_at <= one.endsAt,
-              );
-            if (certificates.some(isNew)) change.author.requireMayEmpower(held);
-            if (!removed.every(stays)) change.author.requireMayDisempower(held, principalId);
-            if (certificates.length > 0)
-              await trx
-                .insertInto('application_certificate')
-                .values(
-                  certificates.map((certificate) => ({
-                    pool_id: poolId,
-                    application_id: applicationId,
-                    key_id: certificate.keyId,
-                    display_name: certificate.displayName ?? null,
-                    thumbprint: Buffer.from(certificate.thumbprint),
-                    certificate: Buffer.from(certificate.certificate),
-                    starts_at: certificate.startsAt,
-                    ends_at: certificate.endsAt,
-                  })),
-                )
-                .execute();
-            return true;
-          }),
+    async updateApplication(applicationId, { displayName, certificates }, change) {
+      let principalId: string | undefined;
+      const id = applicationId;
+      const edit = async (trx: Trx) => {
+        if (displayName !== undefined)
+          principalId = await rename(trx, poolId, applicationId, displayName);
+        if (certificates !== undefined)
+          await replaceCertificates(trx, applicationId, certificates, change.author);
+        return true;
+      };
+      await orExplained('certificate', () =>
+        changing(
+          context,
+          change,
+          () => [id, principalId].flatMap((one) => (one ? [{ topic: 'directory', id: one }] : [])),
+          (trx) =>
+            certificates === undefined
+              ? edit(trx)
+              : keepingAdministrators(trx, context, change.author, () => edit(trx)),
         ),
       );
     },
@@ -135,6 +145,56 @@ export function createCredentialStore(context: StoreContext): CredentialStore {
       return deleted !== undefined;
     },
   };
+}
+
+export async function insertCertificates(
+  trx: Trx,
+  poolId: string,
+  applicationId: string,
+  certificates: readonly CertificateCredential[],
+): Promise<void> {
+  if (certificates.length === 0) return;
+  await trx
+    .insertInto('application_certificate')
+    .values(
+      certificates.map((certificate) => ({
+        pool_id: poolId,
+        application_id: applicationId,
+        key_id: certificate.keyId,
+        display_name: certificate.displayName ?? null,
+        thumbprint: Buffer.from(certificate.thumbprint),
+        certificate: Buffer.from(certificate.certificate),
+        starts_at: certificate.startsAt,
+        ends_at: certificate.endsAt,
+      })),
+    )
+    .execute();
+}
+
+/** The application, and its service principal where it has one: gives back the id of that one. */
+async function rename(
+  trx: Trx,
+  poolId: string,
+  applicationId: string,
+  displayName: string,
+): Promise<string | undefined> {
+  const application = await trx
+    .updateTable('application')
+    .set({ display_name: displayName })
+    .where('pool_id', '=', poolId)
+    .where('id', '=', applicationId)
+    .returning('app_id')
+    .executeTakeFirst();
+  if (application === undefined)
+    throw new ServiceError('DirectoryObjectNotFound', 'The object does not exist any more.');
+  const principal = await trx
+    .updateTable('service_principal')
+    .set({ display_name: displayName })
+    .where('pool_id', '=', poolId)
+    .where('app_id', '=', application.app_id)
+    .returning('id')
+    .executeTakeFirst();
+  return principal?.id;
 }
 
 /** @throws ServiceError instead of the database's error where a rule of the schema stood in the way */

@@ -1,4 +1,4 @@
-import { type Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import {
   type Application,
   type PasswordCredential,
@@ -8,17 +8,28 @@ import { type AuthoredChange } from '../core/authored-change.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type DirectoryStore, type StateChange } from '../core/ports.ts';
 import { keepingAdministrators } from './administrators.ts';
+import { insertCertificates } from './credential-store.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
+import { type ComparableProperties, meets } from './directory-conditions.ts';
 import { isDuplicate, isOrphaned } from './errors.ts';
 import { lockGrants } from './grants-lock.ts';
 import { readApplicationHoldings, readHoldings } from './held-policy.ts';
-import { isNamed } from './name-filter.ts';
 import { removeTraces } from './principal-traces.ts';
 import { type Tables } from './tables.ts';
 
 /** Identifiers are GUIDs: another text can't be one, and Postgres wouldn't take it. */
 const isUuid = (text: string) => UUID.test(text);
+
+const APPLICATION: ComparableProperties = {
+  id: [sql.ref('id'), 'uuid'],
+  appId: [sql.ref('app_id'), 'uuid'],
+  displayName: [sql.ref('display_name'), 'text'],
+};
+const SERVICE_PRINCIPAL: ComparableProperties = {
+  ...APPLICATION,
+  accountEnabled: [sql.ref('enabled'), 'boolean'],
+};
 
 export function createDirectoryStore(context: StoreContext): DirectoryStore {
   const { poolId } = context;
@@ -39,7 +50,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
   }
 
   return {
-    async insertApplication(application, change) {
+    async insertApplication(application, change, certificates = []) {
       await changing(context, change, told(application.id), async (trx) => {
         await trx
           .insertInto('application')
@@ -51,6 +62,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
             created_at: application.createdAt,
           })
           .execute();
+        await insertCertificates(trx, poolId, application.id, certificates);
         return true;
       });
     },
@@ -64,12 +76,10 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
         return row && toApplication(row);
       }),
 
-    listApplications: ({ appId, ...names }, { after, limit }) =>
+    listApplications: (filter, { after, limit }) =>
       reading(context, async (db) => {
-        if (appId !== undefined && !isUuid(appId)) return { items: [] };
         const rows = await applications(db, poolId)
-          .$if(appId !== undefined, (query) => query.where('app_id', '=', appId ?? ''))
-          .where(isNamed(names))
+          .where(meets(filter, APPLICATION))
           .$if(after !== undefined, (query) =>
             query.where('id', '>', decodeCursor(after ?? '', UUID)),
           )
@@ -205,12 +215,10 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
         return row && toServicePrincipal(row);
       }),
 
-    listServicePrincipals: ({ appId, ...names }, { after, limit }) =>
+    listServicePrincipals: (filter, { after, limit }) =>
       reading(context, async (db) => {
-        if (appId !== undefined && !isUuid(appId)) return { items: [] };
         const rows = await servicePrincipals(db, poolId)
-          .$if(appId !== undefined, (query) => query.where('app_id', '=', appId ?? ''))
-          .where(isNamed(names))
+          .where(meets(filter, SERVICE_PRINCIPAL))
           .$if(after !== undefined, (query) =>
             query.where('id', '>', decodeCursor(after ?? '', UUID)),
           )

@@ -9,14 +9,31 @@ import { keepingAdministrators } from './administrators.ts';
 import { orExplained } from './credential-store.ts';
 import { decodeCursor, pageOf, UUID } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
+import { type ComparableProperties, meets } from './directory-conditions.ts';
 import { lockGrants } from './grants-lock.ts';
+import { groupIdsOf } from './group-ids.ts';
 import { readHoldings } from './held-policy.ts';
-import { isNamed } from './name-filter.ts';
 import { removeTraces } from './principal-traces.ts';
 import { type Tables } from './tables.ts';
 
 /** Whose principals a change of users or groups touches isn't worth working out: they change seldom. */
 const EVERYONE: StateChange = { topic: 'directory', id: '*' };
+
+const USER: ComparableProperties = {
+  id: [sql.ref('id'), 'uuid'],
+  displayName: [sql.ref('display_name'), 'text'],
+  userPrincipalName: [sql.ref('user_principal_name'), 'caseless'],
+  mailNickname: [sql.ref('mail_nickname'), 'caseless'],
+  accountEnabled: [sql.ref('enabled'), 'boolean'],
+};
+/** Groups have no mailbox, and every one of them gives its members what it holds. */
+const GROUP: ComparableProperties = {
+  id: [sql.ref('id'), 'uuid'],
+  displayName: [sql.ref('display_name'), 'text'],
+  mailNickname: [sql.ref('mail_nickname'), 'caseless'],
+  mailEnabled: [sql`false`, 'boolean'],
+  securityEnabled: [sql`true`, 'boolean'],
+};
 
 export function createPeopleStore(context: StoreContext): PeopleStore {
   const { poolId } = context;
@@ -52,6 +69,7 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
       id: row.id,
       displayName: row.display_name,
       userPrincipalName: row.user_principal_name,
+      ...(row.mail_nickname !== null && { mailNickname: row.mail_nickname }),
       enabled: row.enabled,
       identities: identities
         .filter(({ user_id }) => user_id === row.id)
@@ -81,10 +99,21 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
         return (await withIdentities(db, rows))[0];
       }),
 
-    listUsers: (names, { after, limit }) =>
+    findUserIdByName: (name) =>
+      reading(context, async (db) => {
+        const row = await db
+          .selectFrom('directory_user')
+          .select('id')
+          .where('pool_id', '=', poolId)
+          .where(sql<boolean>`lower(user_principal_name) = lower(${name}::text)`)
+          .executeTakeFirst();
+        return row?.id;
+      }),
+
+    listUsers: (filter, { after, limit }) =>
       reading(context, async (db) => {
         const rows = await users(db, poolId)
-          .where(isNamed(names))
+          .where(meets(filter, USER))
           .$if(after !== undefined, (query) =>
             query.where('id', '>', decodeCursor(after ?? '', UUID)),
           )
@@ -135,19 +164,27 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
 
     deleteUser: (id, change) => remove('directory_user', id, change),
 
-    async insertGroup({ id, displayName, description }, change) {
+    async insertGroup(group, change) {
       await changing(context, change, EVERYONE, async (trx) => {
         await trx
           .insertInto('directory_group')
-          .values({
-            pool_id: poolId,
-            id,
-            display_name: displayName,
-            description: description ?? null,
-          })
+          .values({ pool_id: poolId, id: group.id, ...groupColumns(group) })
           .execute();
         return true;
       });
+    },
+
+    async updateGroup(group, change) {
+      const updated = await changing(context, change, EVERYONE, (trx) =>
+        trx
+          .updateTable('directory_group')
+          .set(groupColumns(group))
+          .where('pool_id', '=', poolId)
+          .where('id', '=', group.id)
+          .returning('id')
+          .executeTakeFirst(),
+      );
+      return updated !== undefined;
     },
 
     findGroup: (id) =>
@@ -156,10 +193,10 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
         return row && toGroup(row);
       }),
 
-    listGroups: (names, { after, limit }) =>
+    listGroups: (filter, { after, limit }) =>
       reading(context, async (db) => {
         const rows = await groups(db, poolId)
-          .where(isNamed(names))
+          .where(meets(filter, GROUP))
           .$if(after !== undefined, (query) =>
             query.where('id', '>', decodeCursor(after ?? '', UUID)),
           )
@@ -245,26 +282,40 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
       return deleted !== undefined;
     },
 
-    async setServicePrincipalEnabled(id, enabled, change) {
+    listGroupIdsOf: (memberId, limit) =>
+      reading(context, (db) => groupIdsOf(db, poolId, memberId, limit)),
+
+    async updateServicePrincipal(id, { displayName, enabled }, change) {
       const updated = await changing(context, change, { topic: 'directory', id }, (trx) =>
         keepingAdministrators(trx, context, change.author, async () => {
           const present = await trx
             .selectFrom('service_principal')
-            .select('enabled')
+            .select(['enabled', 'display_name'])
             .where('pool_id', '=', poolId)
             .where('id', '=', id)
             .forUpdate()
             .executeTakeFirst();
           if (present === undefined) return undefined;
-          change.note({ change: { before: { id, enabled: present.enabled } } });
-          if (present.enabled !== enabled) {
+          change.note({
+            change: {
+              before: {
+                id,
+                ...(displayName !== undefined && { displayName: present.display_name }),
+                ...(enabled !== undefined && { enabled: present.enabled }),
+              },
+            },
+          });
+          if (enabled !== undefined && present.enabled !== enabled) {
             const held = await readHoldings(trx, poolId, [id]);
             if (enabled) change.author.requireMayEmpower(held);
             else change.author.requireMayDisempower(held, id);
           }
           return trx
             .updateTable('service_principal')
-            .set({ enabled })
+            .set({
+              ...(displayName !== undefined && { display_name: displayName }),
+              ...(enabled !== undefined && { enabled }),
+            })
             .where('pool_id', '=', poolId)
             .where('id', '=', id)
             .returning('id')
@@ -356,6 +407,7 @@ interface UserFields {
   readonly display_name: string;
   readonly user_principal_name: string;
   readonly enabled: boolean;
+  readonly mail_nickname: string | null;
 }
 interface MemberRow {
   readonly id: string;
@@ -371,15 +423,29 @@ function groups(db: Kysely<Tables>, poolId: string) {
   return db.selectFrom('directory_group').selectAll().where('pool_id', '=', poolId).orderBy('id');
 }
 
-function userColumns({ displayName, userPrincipalName, enabled }: User) {
-  return { display_name: displayName, user_principal_name: userPrincipalName, enabled };
+function userColumns({ displayName, userPrincipalName, mailNickname, enabled }: User) {
+  return {
+    display_name: displayName,
+    user_principal_name: userPrincipalName,
+    mail_nickname: mailNickname ?? null,
+    enabled,
+  };
 }
 
-function toGroup(row: { id: string; display_name: string; description: string | null }): Group {
+function groupColumns({ displayName, description, mailNickname }: Group) {
+  return {
+    display_name: displayName,
+    description: description ?? null,
+    mail_nickname: mailNickname ?? null,
+  };
+}
+
+function toGroup(row: ReturnType<typeof groupColumns> & { readonly id: string }): Group {
   return {
     id: row.id,
     displayName: row.display_name,
     ...(row.description !== null && { description: row.description }),
+    ...(row.mail_nickname !== null && { mailNickname: row.mail_nickname }),
   };
 }
 

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { type PrincipalReader } from '../core/directory-ports.ts';
 import { UUID } from './cursors.ts';
 import { reading, type StoreContext } from './database.ts';
+import { groupIdsOf } from './group-ids.ts';
 import { type Tables } from './tables.ts';
 
 /** Those of the ids that are users, service principals or groups of the directory. */
@@ -42,7 +43,7 @@ export function createPrincipalReader(context: StoreContext): PrincipalReader {
           id,
           displayName: found.display_name,
           enabled: found.enabled,
-          groups: await groupsOf(db, id),
+          groups: await groupIdsOf(db, poolId, id, GROUPS_LIMIT),
         };
       }),
 
@@ -61,17 +62,5 @@ export function createPrincipalReader(context: StoreContext): PrincipalReader {
       .where('subject', '=', subject)
       .executeTakeFirst();
     return row?.user_id;
-  }
-
-  /** Groups within groups too; UNION drops what was seen, so rings of groups end. */
-  async function groupsOf(db: Kysely<Tables>, id: string): Promise<string[]> {
-    const { rows } = await sql<{ id: string }>`
-      with recursive held (id) as (
-        select group_id from group_member where pool_id = ${poolId} and member_id = ${id}
-        union
-        select m.group_id from group_member m join held on held.id = m.member_id where m.pool_id = ${poolId}
-      )
-      select id from held order by id limit ${GROUPS_LIMIT}`.execute(db);
-    return rows.map((row) => row.id);
   }
 }

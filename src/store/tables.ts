@@ -174,6 +174,7 @@ interface DirectoryUserTable {
   display_name: string;
   user_principal_name: string;
   enabled: boolean;
+  mail_nickname: string | null;
 }
 
 interface UserIdentityTable {
@@ -188,6 +189,7 @@ interface DirectoryGroupTable {
   id: string;
   display_name: string;
   description: string | null;
+  mail_nickname: string | null;
 }
 
 interface GroupMemberTable {

@@ -33,6 +33,8 @@ beforeEach(() => {
   });
 });
 
+const is = (property: 'appId' | 'displayName', value: string) =>
+  [{ property, operator: 'eq', value }] as const;
 const change = () =>
   byOperator(new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'Change' }));
 const lastChange = () => store.records.at(-1)?.change;
@@ -58,13 +60,13 @@ describe('an application', () => {
       await directory.createApplication('other', change()),
     ];
     const page = { limit: 10 };
-    await expect(directory.listApplications({ appId: one.appId }, page)).resolves.toEqual({
+    await expect(directory.listApplications(is('appId', one.appId), page)).resolves.toEqual({
       items: [one],
     });
-    await expect(directory.listApplications({ displayName: 'other' }, page)).resolves.toEqual({
+    await expect(directory.listApplications(is('displayName', 'other'), page)).resolves.toEqual({
       items: [other],
     });
-    expect((await directory.listApplications({}, page)).items).toHaveLength(2);
+    expect((await directory.listApplications([], page)).items).toHaveLength(2);
   });
 
   test('goes with its secrets and its service principal, and the record says what went', async () => {
@@ -167,7 +169,7 @@ describe('a service principal', () => {
     expect(lastChange()).toEqual({ after: principal });
     await expect(directory.getServicePrincipal(principal.id)).resolves.toEqual(principal);
     await expect(
-      directory.listServicePrincipals({ appId: application.appId }, { limit: 1 }),
+      directory.listServicePrincipals(is('appId', application.appId), { limit: 1 }),
     ).resolves.toEqual({ items: [principal] });
   });
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { randomUUID } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type ClientCertificate, makeClientCertificate } from '../support/client-certificates.ts';
 import { type Caller, createCaller, fetchToken } from '../support/client.ts';
 import {
   addSecret,
@@ -215,6 +216,397 @@ describe('users', () => {
     await created(admin('DELETE', `/v1.0/users/${user.id}`));
     expect((await admin('GET', `/v1.0/users/${user.id}`)).status).toBe(404);
   });
+});
+
+describe('applications', () => {
+  const inLines = ({ certificate }: Pick<ClientCertificate, 'certificate'>) =>
+    certificate.replace(/-----[A-Z ]+-----\n?/g, '').trim();
+  const keyCredential = (key: string) => ({
+    '@odata.type': '#microsoft.graph.keyCredential',
+    displayName: null,
+    key,
+    keyId: randomUUID(),
+    startDateTime: '2026-01-01T00:00:00Z',
+    endDateTime: '2099-01-01T00:00:00Z',
+    type: 'AsymmetricX509Cert',
+    usage: 'Verify',
+  });
+  const keysOf = async (id: string) =>
+    (await created<{ keyCredentials: object[] }>(admin('GET', `/v1.0/applications/${id}`)))
+      .keyCredentials;
+
+  test('come with a certificate, in lines as az sends it, that signs them in', async () => {
+    const identity = await makeClientCertificate();
+    const made = await created<{ id: string; appId: string; keyCredentials: object[] }>(
+      admin('POST', '/v1.0/applications', {
+        displayName: 'with a certificate',
+        keyCredentials: [keyCredential(inLines(identity))],
+        signInAudience: 'AzureADMyOrg',
+        web: { redirectUris: [] },
+      }),
+    );
+    expect(made.keyCredentials).toEqual([
+      expect.objectContaining({ type: 'AsymmetricX509Cert', key: null }),
+    ]);
+    expect(await keysOf(made.id)).toEqual(made.keyCredentials);
+    await created(admin('POST', '/v1.0/servicePrincipals', { appId: made.appId }));
+    const tls = { cert: identity.certificate, key: identity.privateKey };
+    const call = createCaller(service, undefined, tls);
+    callers.push(call);
+    const form = new URLSearchParams({
+      grant_type: 'client_credentials',
+      client_id: made.appId,
+      scope: 'https://strongroom.localhost/.default',
+    });
+    const answer = await call('POST', '/adfs/oauth2/v2.0/token', form.toString(), {
+      'Content-Type': 'application/x-www-form-urlencoded',
+    });
+    expect(answer.status).toBe(200);
+  });
+
+  test('are not made with a certificate that nobody can sign in with, nor with a password', async () => {
+    const { certificate } = await makeClientCertificate();
+    const undated = new X509Certificate(certificate).raw;
+    // The last digit of its first UTCTime.
+    undated.write('?', undated.indexOf(Buffer.from([0x17, 13])) + 13);
+    const endless = { ...keyCredential(inLines({ certificate })), endDateTime: 'tomorrow' };
+    for (const body of [
+      { keyCredentials: [keyCredential(undated.toString('base64'))] },
+      { keyCredentials: [keyCredential('AAAA')] },
+      { keyCredentials: [keyCredential('no base64!')] },
+      { keyCredentials: [keyCredential(certificate)] },
+      { keyCredentials: [{ ...keyCredential(''), key: null }] },
+      { keyCredentials: [endless] },
+      { keyCredentials: {} },
+      { passwordCredentials: [{ displayName: 'x', secretText: 'of my own' }] },
+    ]) {
+      const displayName = `refused ${randomUUID()}`;
+      const { status } = await admin('POST', '/v1.0/applications', { displayName, ...body });
+      const filter = encodeURIComponent(`displayName eq '${displayName}'`);
+      const found = await admin('GET', `/v1.0/applications?$filter=${filter}`);
+      expect([body, status, found.json()]).toEqual([body, 400, { value: [] }]);
+      const { applicationId } = await makeClient(admin, 'strict');
+      const change = await admin('PATCH', `/v1.0/applications/${applicationId}`, body);
+      expect([body, change.status]).toEqual([body, 400]);
+    }
+  });
+
+  test('keep what a change does not name, and their service principal has their name', async () => {
+    const client = await makeClient(admin, 'before');
+    const path = `/v1.0/applications/${client.applicationId}`;
+    const key = inLines(await makeClientCertificate());
+    await created(admin('PATCH', path, { keyCredentials: [keyCredential(key)] }), 204);
+    const keys = await keysOf(client.applicationId);
+    await created(admin('PATCH', path, { displayName: 'after' }), 204);
+    await created(admin('PATCH', path, { web: { homePageUrl: 'https://x' }, tags: [] }), 204);
+    expect((await admin('GET', path)).json()).toMatchObject({
+      displayName: 'after',
+      keyCredentials: keys,
+    });
+    const principal = await admin('GET', `/v1.0/servicePrincipals/${client.principalId}`);
+    expect(principal.json()).toMatchObject({ displayName: 'after', accountEnabled: true });
+    // As az appends one: those that are there come back without their keys.
+    const more = [...keys, keyCredential(inLines(await makeClientCertificate()))];
+    await created(admin('PATCH', path, { displayName: 'both', keyCredentials: more }), 204);
+    expect(await keysOf(client.applicationId)).toHaveLength(2);
+    expect(await keysOf(client.applicationId)).toEqual(expect.arrayContaining(keys));
+    expect((await admin('GET', path)).json()).toMatchObject({ displayName: 'both' });
+    await created(admin('PATCH', path, { keyCredentials: [] }), 204);
+    expect(await keysOf(client.applicationId)).toEqual([]);
+  });
+
+  test('have no password that ends later than a date can be written', async () => {
+    const { applicationId } = await makeClient(admin, 'dated');
+    const path = `/v1.0/applications/${applicationId}/addPassword`;
+    for (const passwordCredential of [
+      { endDateTime: '9999-12-31T23:59:59-23:59' },
+      { startDateTime: '9999-01-01T00:00:00Z' },
+    ])
+      expect((await admin('POST', path, { passwordCredential })).status).toBe(400);
+  });
+
+  test('may have a service principal that is disabled from the start', async () => {
+    const { appId } = await created<{ appId: string }>(
+      admin('POST', '/v1.0/applications', { displayName: 'x' }),
+    );
+    const body = { appId, accountEnabled: false };
+    const principal = await created(admin('POST', '/v1.0/servicePrincipals', body));
+    expect(principal).toMatchObject(body);
+  });
+});
+
+describe('a change of an entry', () => {
+  const make = async (list: string, body: object) =>
+    (await created<{ id: string }>(admin('POST', `/v1.0/${list}`, body))).id;
+  const makers = {
+    applications: async () => (await makeClient(admin, 'changed')).applicationId,
+    servicePrincipals: async () => (await makeClient(admin, 'changed')).principalId,
+    users: () =>
+      make('users', {
+        displayName: 'changed',
+        userPrincipalName: `${randomUUID()}@example.org`,
+        mailNickname: 'changed',
+        passwordProfile: { password: 'means nothing here' },
+      }),
+    groups: () =>
+      make('groups', {
+        displayName: 'changed',
+        description: 'a text',
+        mailNickname: 'changed',
+        mailEnabled: false,
+        securityEnabled: true,
+      }),
+  } as const;
+  const change = async (kind: keyof typeof makers, body: unknown) => {
+    const path = `/v1.0/${kind}/${await makers[kind]()}`;
+    const before = await created<object>(admin('GET', path));
+    const { status } = await admin('PATCH', path, body);
+    return { status, before, after: await created<object>(admin('GET', path)) };
+  };
+
+  test.each([
+    ['applications', { displayName: 'x' }],
+    ['servicePrincipals', { displayName: 'x' }],
+    ['servicePrincipals', { accountEnabled: false }],
+    ['users', { displayName: 'x' }],
+    ['users', { accountEnabled: false }],
+    ['users', { mailNickname: 'x' }],
+    ['users', { mailNickname: null }],
+    ['users', { userPrincipalName: 'someone.else@example.org' }],
+    ['groups', { displayName: 'x' }],
+    ['groups', { description: 'x' }],
+    ['groups', { description: null }],
+    ['groups', { mailNickname: 'x', displayName: 'x' }],
+  ] as const)('of %s, %j, is made, and nothing else', async (kind, body) => {
+    const { status, before, after } = await change(kind, body);
+    expect([status, after]).toEqual([204, { ...before, ...body }]);
+  });
+
+  test.each(['applications', 'servicePrincipals', 'users', 'groups'] as const)(
+    'of %s that names nothing changes nothing, of an entry that is there',
+    async (kind) => {
+      for (const body of [{}, '', { '@odata.type': `#microsoft.graph.${kind}` }]) {
+        const { status, before, after } = await change(kind, body);
+        expect([body, status, after]).toEqual([body, 204, before]);
+      }
+      for (const body of [{}, { displayName: 'x' }])
+        expect((await admin('PATCH', `/v1.0/${kind}/${NOBODY}`, body)).status).toBe(404);
+    },
+  );
+
+  test.each([
+    ['applications', { displayName: null }],
+    ['applications', { displayName: 7 }],
+    ['applications', { displayName: '' }],
+    ['applications', { displayName: 'x', keyCredentials: null }],
+    ['applications', { displayName: 'x', keyCredentials: [{ key: 'AAAA' }] }],
+    ['applications', { displayName: 'x', passwordCredentials: [] }],
+    ['applications', { displayName: 'x', appId: NOBODY }],
+    ['applications', { displayName: 'x', web: 'a text' }],
+    ['applications', { displayname: 'x' }],
+    ['applications', []],
+    ['servicePrincipals', { accountEnabled: null }],
+    ['servicePrincipals', { accountEnabled: 'false' }],
+    ['servicePrincipals', { displayName: 'x', servicePrincipalNames: ['api://x'] }],
+    ['users', { displayName: 'x', accountEnabled: null }],
+    ['users', { displayName: 'x', identities: null }],
+    ['users', { displayName: 'x', mailNickname: 'two words' }],
+    ['users', { userPrincipalName: null }],
+    ['groups', { displayName: 'x', securityEnabled: false }],
+    ['groups', { displayName: 'x', mailEnabled: true }],
+    ['groups', { displayName: 'x', groupTypes: ['Unified'] }],
+    ['groups', { displayName: 'x', 'members@odata.bind': [] }],
+    ['groups', { displayName: 'x', description: 7 }],
+    ['groups', { displayName: null, description: 'x' }],
+  ] as const)('of %s, %j, is refused, and nothing of it is done', async (kind, body) => {
+    const { status, before, after } = await change(kind, body);
+    expect([status, after]).toEqual([400, before]);
+  });
+});
+
+describe('memberships', () => {
+  const group = async (displayName: string) => {
+    const body = { displayName, mailNickname: displayName };
+    return (await created<{ id: string }>(admin('POST', '/v1.0/groups', body))).id;
+  };
+  const join = (groupId: string, id: string) =>
+    created(admin('POST', `/v1.0/groups/${groupId}/members/$ref`, member(id)));
+
+  test('are told of users, service principals and groups, through groups within groups', async () => {
+    const userPrincipalName = `Ada-${randomUUID()}@Example.org`;
+    const [inner, outer] = [await group('inner'), await group('outer')];
+    const other = await group('other');
+    const { principalId } = await makeClient(admin, 'member');
+    const { id: user } = await created<{ id: string }>(
+      admin('POST', '/v1.0/users', { displayName: 'Ada', userPrincipalName }),
+    );
+    await join(inner, user);
+    await join(inner, principalId);
+    await join(outer, inner);
+    // A ring: nobody is a member of itself by it.
+    await join(inner, outer);
+    const groupIds = [outer.toUpperCase(), other, NOBODY];
+    for (const [path, all] of [
+      [`users/${user}`, [inner, outer]],
+      [`users/${userPrincipalName.toLowerCase()}`, [inner, outer]],
+      [`servicePrincipals/${principalId}`, [inner, outer]],
+      [`directoryObjects/${principalId}`, [inner, outer]],
+      [`directoryObjects/${user.toUpperCase()}`, [inner, outer]],
+      [`groups/${inner}`, [outer]],
+      [`directoryObjects/${inner}`, [outer]],
+      [`groups/${other}`, []],
+    ] as const) {
+      const ask = async (name: string, body: object) => {
+        const { value } = await created<{ value: string[] }>(
+          admin('POST', `/v1.0/${path}/${name}`, body),
+        );
+        return [path, ...value.sort()];
+      };
+      const expected = [path, ...[...all].sort()];
+      for (const securityEnabledOnly of [true, false, null]) {
+        expect(await ask('getMemberGroups', { securityEnabledOnly })).toEqual(expected);
+        expect(await ask('getMemberObjects', { securityEnabledOnly })).toEqual(expected);
+      }
+      const held = [path, ...all.filter((id) => id === outer)];
+      expect(await ask('checkMemberGroups', { groupIds })).toEqual(held);
+      expect(await ask('checkMemberObjects', { ids: groupIds })).toEqual(held);
+    }
+    await created(admin('DELETE', `/v1.0/groups/${outer}/members/${inner}/$ref`));
+    const left = await admin('POST', `/v1.0/users/${user}/getMemberGroups`, {});
+    expect(left.json()).toMatchObject({ value: [inner] });
+  });
+
+  test.each([
+    ['of nobody', `directoryObjects/${NOBODY}/checkMemberGroups`, { groupIds: [] }, 404],
+    ['of a group that is none', `groups/${NOBODY}/getMemberGroups`, {}, 404],
+    ['of a user without such a name', 'users/nobody@example.org/getMemberGroups', {}, 404],
+    ['of no id', 'directoryObjects/x/checkMemberGroups', { groupIds: [] }, 400],
+    ['without groups', `directoryObjects/${NOBODY}/checkMemberGroups`, {}, 400],
+    ['in no groups', `directoryObjects/${NOBODY}/checkMemberGroups`, { groupIds: ['x'] }, 400],
+    [
+      'in too many groups',
+      `directoryObjects/${NOBODY}/checkMemberGroups`,
+      { groupIds: Array<string>(21).fill(NOBODY) },
+      400,
+    ],
+    ['of a wrong kind', `groups/${NOBODY}/getMemberGroups`, { securityEnabledOnly: 'x' }, 400],
+  ] as const)('%s are refused', async (_, path, body, status) => {
+    expect((await admin('POST', `/v1.0/${path}`, body)).status).toBe(status);
+  });
+
+  test('of a service principal are not told as those of a user', async () => {
+    const { principalId } = await makeClient(admin, 'no user');
+    const path = `/v1.0/users/${principalId}/getMemberGroups`;
+    expect((await admin('POST', path, {})).status).toBe(404);
+  });
+});
+
+describe('lists', () => {
+  const find = async (list: string, filter: string) => {
+    const answer = await admin('GET', `/v1.0/${list}?$filter=${encodeURIComponent(filter)}`);
+    return answer.status === 200
+      ? answer.json<{ value: { id: string }[] }>().value.map(({ id }) => id)
+      : answer.status;
+  };
+
+  test('are narrowed by what az asks for', async () => {
+    const displayName = `narrow ${randomUUID()}`;
+    const mailNickname = `Nick-${randomUUID()}`;
+    const { id } = await created<{ id: string }>(
+      admin('POST', '/v1.0/groups', { displayName, mailNickname }),
+    );
+    const named = `displayName eq '${displayName}'`;
+    expect(await find('groups', `${named} and mailNickname eq '${mailNickname}'`)).toEqual([id]);
+    expect(await find('groups', `mailNickname eq '${mailNickname.toLowerCase()}'`)).toEqual([id]);
+    expect(await find('groups', `startswith(mailNickname,'nick-') and ${named}`)).toEqual([id]);
+    expect(await find('groups', `${named} and mailNickname eq 'another'`)).toEqual([]);
+    expect(await find('groups', `${named} and securityEnabled eq true`)).toEqual([id]);
+    expect(await find('groups', `${named} and mailEnabled eq true`)).toEqual([]);
+    expect(await find('groups', `${named} or ${named}`)).toBe(400);
+    expect(await find('applications', "identifierUris/any(s:s eq 'api://x')")).toEqual([]);
+  });
+
+  test('of users are narrowed by their names, and each is found by its own', async () => {
+    const userPrincipalName = `Upn-${randomUUID()}@example.org`;
+    const { id } = await created<{ id: string }>(
+      admin('POST', '/v1.0/users', { displayName: 'x', userPrincipalName }),
+    );
+    const filter = `userPrincipalName eq '${userPrincipalName.toUpperCase()}'`;
+    expect(await find('users', filter)).toEqual([id]);
+    expect(await find('users', `${filter} and accountEnabled eq false`)).toEqual([]);
+    const path = `/v1.0/users/${userPrincipalName.toLowerCase()}`;
+    expect((await admin('GET', path)).json()).toMatchObject({ id });
+    await created(admin('PATCH', path, { displayName: 'y' }), 204);
+    await created(admin('DELETE', path), 204);
+    expect((await admin('GET', path)).status).toBe(404);
+  });
+
+  test('of members are not narrowed, rather than given whole', async () => {
+    const { id } = await created<{ id: string }>(
+      admin('POST', '/v1.0/groups', { displayName: 'x' }),
+    );
+    expect(await find(`groups/${id}/members`, "displayName eq 'x'")).toBe(400);
+  });
+});
+
+describe('a path of the directory that there is none', () => {
+  test('is not found, and never counts as a refused credential', async () => {
+    const nobody = createCaller(service, await signIn(await makeClient(admin, 'lost')));
+    callers.push(nobody);
+    for (const call of [admin, nobody])
+      for (const [method, path] of [
+        ['GET', '/v1.0/devices'],
+        ['GET', '/v1.0'],
+        ['POST', '/v1.0/applications/x/y/z'],
+        ['PUT', '/v1.0/users'],
+        ['OPTIONS', '/v1.0/users'],
+        ['DELETE', '/v1.0/groups'],
+      ] as const) {
+        const answer = await call(method, path);
+        expect([path, answer.status, answer.json()]).toMatchObject([
+          path,
+          404,
+          { error: { code: 'NotFound' } },
+        ]);
+      }
+    // More than may be refused of one address in a second.
+    const many = await Promise.all(Array.from({ length: 60 }, () => admin('GET', '/v1.0/devices')));
+    expect([...new Set(many.map(({ status }) => status))]).toEqual([404]);
+  });
+
+  test('is not told of to strangers', async () => {
+    for (const token of [undefined, 'a.b.c']) {
+      const stranger = createCaller(service, token);
+      callers.push(stranger);
+      for (const path of ['/v1.0/devices', '/v1.0/users'])
+        expect((await stranger('GET', path)).status).toBe(401);
+    }
+  });
+});
+
+test("another pool's directory is not here, nor is the sign-in to it", async () => {
+  const at = (pool: string) => ({ Host: `${pool}.strongroom.localhost:${service.port}` });
+  for (const [method, path, status] of [
+    ['GET', '/v1.0/users', 200],
+    ['GET', '/v1.0/devices', 404],
+    ['GET', '/keys?api-version=7.4', 200],
+    ['GET', '/adfs/v2.0/.well-known/openid-configuration', 200],
+    ['GET', '/adfs/discovery/v2.0/keys', 200],
+    ['GET', '/metadata/endpoints', 200],
+    ['GET', '/common/discovery/instance', 200],
+    ['POST', '/adfs/oauth2/v2.0/token', 400],
+  ] as const) {
+    const elsewhere = await admin(method, path, undefined, at('other'));
+    expect([path, elsewhere.status, elsewhere.json()]).toMatchObject([
+      path,
+      404,
+      { error: { code: 'PoolNotFound' } },
+    ]);
+    expect([path, (await admin(method, path, undefined, at('main'))).status]).toEqual([
+      path,
+      status,
+    ]);
+  }
 });
 
 test('nobody reads or changes the directory without its actions', async () => {

@@ -3,7 +3,9 @@ import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   type Application,
   type ServicePrincipal,
+  type DirectoryCondition,
   type DirectoryFilter,
+  type DirectoryProperty,
 } from '../../src/core/directory.ts';
 import { type DirectoryStore } from '../../src/core/ports.ts';
 import { createDirectoryStore } from '../../src/store/directory-store.ts';
@@ -39,6 +41,17 @@ async function addPrincipal({ appId, displayName }: Application): Promise<Servic
   return principal;
 }
 
+const is = (property: DirectoryProperty, value: string): DirectoryCondition => ({
+  property,
+  operator: 'eq',
+  value,
+});
+const begins = (value: string): DirectoryCondition => ({
+  property: 'displayName',
+  operator: 'startsWith',
+  value,
+});
+
 function password(startsAt: string, displayName?: string) {
   return {
     keyId: randomUUID(),
@@ -69,14 +82,17 @@ describe('an application', () => {
     const [one, other] = [await addApplication('one'), await addApplication('One')];
     const list = async (filter: DirectoryFilter) =>
       (await directory.listApplications(filter, page)).items;
-    expect(await list({ appId: one.appId })).toEqual([one]);
-    expect(await list({ displayName: 'One' })).toEqual([other]);
-    expect(await list({ displayName: 'on%' })).toEqual([]);
-    expect(await list({ displayNamePrefix: 'oN' })).toHaveLength(2);
-    expect(await list({ displayNamePrefix: 'oN', displayName: 'One' })).toEqual([other]);
-    expect(await list({ displayNamePrefix: 'o_' })).toEqual([]);
-    expect(await list({ appId: 'no GUID' })).toEqual([]);
-    expect(await list({})).toHaveLength(2);
+    expect(await list([is('appId', one.appId)])).toEqual([one]);
+    expect(await list([is('displayName', 'One')])).toEqual([other]);
+    expect(await list([is('displayName', 'on%')])).toEqual([]);
+    expect(await list([begins('oN')])).toHaveLength(2);
+    expect(await list([begins('oN'), is('displayName', 'One')])).toEqual([other]);
+    expect(await list([begins('o_')])).toEqual([]);
+    expect(await list([is('appId', 'no GUID')])).toEqual([]);
+    expect(await list([is('appId', one.appId.toUpperCase())])).toEqual([one]);
+    expect(await list([is('appId', one.appId), is('id', other.id)])).toEqual([]);
+    expect(await list([is('identifierUris', 'api://one')])).toEqual([]);
+    expect(await list([])).toHaveLength(2);
   });
 
   test('that is deleted takes its passwords, its service principal and that one’s roles along', async () => {
@@ -128,10 +144,10 @@ describe('a service principal', () => {
     await expect(directory.findServicePrincipal({ id })).resolves.toEqual(made);
     await expect(directory.findServicePrincipal({ appId })).resolves.toEqual(made);
     await expect(directory.findServicePrincipal({ id: 'no GUID' })).resolves.toBeUndefined();
-    for (const filter of [{ appId }, { displayName: 'client' }, {}])
+    for (const filter of [[is('appId', appId)], [is('displayName', 'client')], []])
       expect((await directory.listServicePrincipals(filter, page)).items).toEqual([made]);
-    for (const filter of [{ appId: id }, { displayName: 'Client' }, { appId: 'no GUID' }])
-      expect((await directory.listServicePrincipals(filter, page)).items).toEqual([]);
+    for (const filter of [is('appId', id), is('displayName', 'Client'), is('appId', 'no GUID')])
+      expect((await directory.listServicePrincipals([filter], page)).items).toEqual([]);
   });
 
   test('is the only one of its application, even when two are made at once', async () => {
@@ -173,8 +189,8 @@ test('one pool’s directory is not another’s', async () => {
     await elsewhere.findApplication({ id: application.id }),
     await elsewhere.findApplication({ appId: application.appId }),
     await elsewhere.findServicePrincipal({ appId: application.appId }),
-    (await elsewhere.listApplications({}, page)).items,
-    (await elsewhere.listServicePrincipals({}, page)).items,
+    (await elsewhere.listApplications([], page)).items,
+    (await elsewhere.listServicePrincipals([], page)).items,
     await elsewhere.listPasswords(application.id),
     await elsewhere.deletePassword(application.id, one.keyId, newChange()),
     await elsewhere.deleteServicePrincipal(principal.id, newChange()),

@@ -22,7 +22,7 @@ const database = await openStoreDatabase();
 afterAll(() => database.close());
 
 const everything = { scope: '/', above: true, below: true } as const;
-const everyone = {};
+const everyone = [] as const;
 const guid = (index: number) => `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
 
 let stores: ReturnType<typeof openStores>;

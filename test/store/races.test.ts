@@ -356,7 +356,7 @@ describe('the last administrator', () => {
       false,
       async () => {
         const { principal } = await makeApplication();
-        await one.people.setServicePrincipalEnabled(principal, false, newChange());
+        await one.people.updateServicePrincipal(principal, { enabled: false }, newChange());
       },
     ],
     'an assignment that ends in a year': [
@@ -416,7 +416,7 @@ describe('the last administrator', () => {
     'last secret': ({ application, password }) =>
       other.directory.deletePassword(application, password, newChange()),
     'being enabled': ({ principal }) =>
-      other.people.setServicePrincipalEnabled(principal, false, newChange()),
+      other.people.updateServicePrincipal(principal, { enabled: false }, newChange()),
     'assignment without an end': ({ assignment }) =>
       other.roles.putAssignment(
         { ...assignment, expiresOn: Math.floor(Date.now() / 1000) + 3_600 },
@@ -454,7 +454,7 @@ describe('the last administrator', () => {
         one.people.deleteGroup(outer, newChange()),
         one.directory.deletePassword(application, password, newChange()),
         one.directory.deleteApplication(application, newChange()),
-        one.credentials.replaceCertificates(application, [], newChange()),
+        one.credentials.updateApplication(application, { certificates: [] }, newChange()),
       ]),
     ).toEqual([...Array.from({ length: 6 }, () => 'LastAdministrator'), 'done']);
   });

@@ -146,8 +146,10 @@ export class FakeDirectoryStore implements DirectoryStore {
   }
 }
 
-interface Entry extends Required<Pick<DirectoryFilter, 'appId' | 'displayName'>> {
+interface Entry {
   readonly id: string;
+  readonly appId: string;
+  readonly displayName: string;
 }
 
 function find<T extends Entry>(
@@ -161,13 +163,15 @@ function find<T extends Entry>(
 
 function list<T extends Entry>(
   entries: ReadonlyMap<string, T>,
-  { appId, displayName, displayNamePrefix = '' }: DirectoryFilter,
+  filter: DirectoryFilter,
   { after, limit }: PageRequest,
 ): Page<T> {
   const found = [...entries.values()]
-    .filter((entry) => appId === undefined || entry.appId === appId)
-    .filter((entry) => displayName === undefined || entry.displayName === displayName)
-    .filter((entry) => entry.displayName.toLowerCase().startsWith(displayNamePrefix.toLowerCase()))
+    .filter((entry) =>
+      filter.every(({ property, value }) =>
+        property === 'appId' || property === 'displayName' ? entry[property] === value : false,
+      ),
+    )
     .filter((entry) => after === undefined || entry.id > after)
     .sort((one, other) => (one.id < other.id ? -1 : 1));
   const items = found.slice(0, limit);

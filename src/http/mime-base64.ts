@@ -1,0 +1,25 @@
+import { text } from './text.ts';
+
+/** Line ends and blanks. RFC 2045 §6.8 lets a reader pass over more than that, which would hide what was cut off or altered. */
+const BLANKS = /[ \t\r\n]/g;
+const ALPHABET = /^[A-Za-z0-9+/]*={0,2}$/;
+
+/**
+ * Bytes in base64 as Graph's clients write it: az in lines, as they stand in a PEM file without its BEGIN and END. Padding
+ * may be left out.
+ * @param limit characters, blanks included
+ */
+export const mimeBase64 = (limit: number) =>
+  text(limit).transform((given, context): Uint8Array => {
+    const digits = given.replace(BLANKS, '');
+    const bare = digits.replace(/={1,2}$/, '');
+    const isPadded = bare.length < digits.length;
+    if (!ALPHABET.test(digits) || bare.length % 4 === 1 || (isPadded && digits.length % 4 !== 0))
+      context.addIssue({
+        code: 'custom',
+        message: given.includes('-----BEGIN')
+          ? 'must be base64 without the lines BEGIN and END'
+          : 'must be base64',
+      });
+    return Buffer.from(bare, 'base64');
+  });
