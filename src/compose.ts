@@ -14,6 +14,7 @@ import { createAttestationService } from './core/attestation-service.ts';
 import { createAccessService } from './core/access-service.ts';
 import { createAdmission } from './core/admission.ts';
 import { createAuditChain } from './core/audit-chain.ts';
+import { createAssigneeCheck } from './core/assignee.ts';
 import { createAscentRules } from './core/ascent.ts';
 import { createBackupService } from './core/backup-service.ts';
 import { createCheckpointService } from './core/checkpoint-service.ts';
@@ -320,6 +321,7 @@ export async function compose(
     },
   });
   const principals = createPrincipalReader(context);
+  const requireAssignee = createAssigneeCheck(directoryStore);
   const hasher = createSecretHasher();
   const isAudience = createAudienceCheck(settings.domain);
   const signingKeys = createSigningKeys({
@@ -560,9 +562,19 @@ export async function compose(
       statements,
     },
     hsm,
-    roles: createRoleService({ roles: roleStore, clock }),
+    roles: createRoleService({
+      roles: roleStore,
+      requireAssignee,
+      clock,
+    }),
     ascent: createAscentRules({ policies: roleStore, clock }),
-    access: createAccessService({ roles: roleStore, principals, authorizer, clock }),
+    access: createAccessService({
+      roles: roleStore,
+      principals,
+      authorizer,
+      requireAssignee,
+      clock,
+    }),
     directory: createDirectoryService({
       store: directoryStore,
       hasher,

@@ -1,18 +1,19 @@
 import { effectiveActions, parseActionPattern } from './action-pattern.ts';
 import { type Action } from './actions.ts';
+import { type RequireAssignee } from './assignee.ts';
 import { ServiceError } from './errors.ts';
 import { type PrincipalReader } from './directory-ports.ts';
 import { type Authorizer, type Clock, type RoleStore } from './ports.ts';
 import {
   isWithin,
   parseGuid,
+  parsePrincipalId,
   parseScope,
   type RoleAssignment,
   type RoleDefinition,
   type Scope,
 } from './role.ts';
 import { parseRoleDefinition, type RequestedDefinition } from './role-definition.ts';
-import { parsePrincipalId } from './role-service.ts';
 
 export interface AccessQuestion {
   readonly principalId: string;
@@ -60,6 +61,7 @@ export interface AccessServiceParts {
   readonly roles: RoleStore;
   readonly principals: PrincipalReader;
   readonly authorizer: Authorizer;
+  readonly requireAssignee: RequireAssignee;
   readonly clock: Clock;
 }
 
@@ -70,7 +72,7 @@ const LIMIT = 1000;
 
 /** Why somebody may do something, and what would become of it. Who may ask is decided before. */
 export function createAccessService(parts: AccessServiceParts) {
-  const { roles, principals, authorizer, clock } = parts;
+  const { roles, principals, authorizer, requireAssignee, clock } = parts;
   const seconds = () => clock.now().getTime() / 1000;
 
   async function assignmentsOf(principalId: string): Promise<readonly RoleAssignment[]> {
@@ -92,6 +94,7 @@ export function createAccessService(parts: AccessServiceParts) {
       const scope = requireScope(question.scope);
       const action = requireAction(question.action);
       const objectId = parsePrincipalId(question.principalId);
+      await requireAssignee(objectId);
       const known = await principals.findPrincipal({ id: objectId });
       const groups = [...question.groups.map(parsePrincipalId), ...(known?.groups ?? [])];
       const ids = [objectId, ...groups];
@@ -150,6 +153,7 @@ export function createAccessService(parts: AccessServiceParts) {
         switch (change.type) {
           case 'assign': {
             const assignment = await proposedAssignment(change, definitionAfter);
+            await requireAssignee(assignment.principalId);
             await look(assignment.principalId);
             added.push(assignment);
             break;

@@ -1,11 +1,12 @@
 import { effectiveActions } from './action-pattern.ts';
+import { type RequireAssignee } from './assignee.ts';
 import { type AuthoredChange } from './authored-change.ts';
 import { ServiceError } from './errors.ts';
 import { type Clock, type Page, type PageRequest, type RoleStore } from './ports.ts';
 import {
-  isGuid,
   isWithin,
   parseGuid,
+  parsePrincipalId,
   type RoleAssignment,
   type RoleDefinition,
   type Scope,
@@ -14,8 +15,6 @@ import { parseRoleDefinition, type RequestedDefinition } from './role-definition
 
 /** The last part of an ARM-shaped role definition id, or the bare GUID. */
 const ROLE_DEFINITION_ID = /^(?:.*\/)?([0-9a-fA-F-]{36})$/;
-/** Object ids are GUIDs in Entra ID; other issuers name principals in other ways, which all fit this. */
-const PRINCIPAL_ID = /^[0-9A-Za-z][0-9A-Za-z._:@|-]{0,127}$/;
 const DESCRIPTION_LIMIT = 1024;
 
 export interface RequestedAssignment {
@@ -32,13 +31,14 @@ export type AssignmentFilter =
 
 export interface RoleServiceParts {
   readonly roles: RoleStore;
+  readonly requireAssignee: RequireAssignee;
   readonly clock: Clock;
 }
 
 export type RoleService = ReturnType<typeof createRoleService>;
 
 /** Role definitions and assignments. Whether the caller may read or write them at the scope is decided before. */
-export function createRoleService({ roles, clock }: RoleServiceParts) {
+export function createRoleService({ roles, requireAssignee, clock }: RoleServiceParts) {
   async function definition(id: string): Promise<RoleDefinition> {
     const found = await roles.findDefinition(id);
     if (found === undefined) throw definitionNotFound();
@@ -174,6 +174,7 @@ export function createRoleService({ roles, clock }: RoleServiceParts) {
           'BadParameter',
           `The role ${role.roleName} cannot be assigned at ${scope}: its assignable scopes are ${role.assignableScopes.join(', ')}.`,
         );
+      await requireAssignee(assignment.principalId);
       const before = await roles.findAssignment(assignment.id, scope);
       change.note({ change: { before, after: { ...assignment, roleName: role.roleName } } });
       await roles.putAssignment(assignment, now, change);
@@ -195,12 +196,6 @@ export function createRoleService({ roles, clock }: RoleServiceParts) {
       return removed;
     },
   };
-}
-
-export function parsePrincipalId(text: string): string {
-  if (!PRINCIPAL_ID.test(text))
-    throw new ServiceError('BadParameter', 'Property principalId has an invalid value.');
-  return isGuid(text) ? text.toLowerCase() : text;
 }
 
 function parseTerms(

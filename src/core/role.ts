@@ -61,6 +61,21 @@ export function parseScope(text: string): Scope | undefined {
   return name === undefined ? undefined : keyScope(name as KeyName);
 }
 
+/** Object ids are GUIDs in Entra ID; other issuers name principals in other ways, which all fit this. */
+const PRINCIPAL_ID = /^[0-9A-Za-z][0-9A-Za-z._:@|-]{0,127}$/;
+
+/** Principals are named without regard to case, be it a GUID or a name such as Alice@example.com: this is how they are kept. */
+export function normalisePrincipalId(text: string): string {
+  return text.toLowerCase();
+}
+
+/** @throws ServiceError BadParameter */
+export function parsePrincipalId(text: string): string {
+  if (!PRINCIPAL_ID.test(text))
+    throw new ServiceError('BadParameter', 'Property principalId has an invalid value.');
+  return normalisePrincipalId(text);
+}
+
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function isGuid(text: string): boolean {

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
-import { type RoleAssignment, type RoleDefinition } from '../core/role.ts';
+import { normalisePrincipalId, type RoleAssignment, type RoleDefinition } from '../core/role.ts';
 import { type AssignmentFilter } from '../core/role-service.ts';
+import { dateTime } from './date-time.ts';
 import { optional } from './optional.ts';
 import { text } from './text.ts';
 
@@ -13,7 +14,7 @@ export const PutAssignmentRequest = z.object({
     principalId: text(256),
     description: optional(text(1024)),
     /** RFC 3339. */
-    expiresOn: optional(z.iso.datetime({ offset: true }).transform((time) => new Date(time))),
+    expiresOn: optional(dateTime),
   }),
 });
 
@@ -52,7 +53,7 @@ export function parseAssignmentFilter(given: string | undefined): AssignmentFilt
   if (/^atScope\(\)$/i.test(filter)) return { kind: 'atScope' };
   const principalId = PRINCIPAL_FILTER.exec(filter)?.[1];
   if (principalId !== undefined)
-    return { kind: 'principal', principalId: principalId.toLowerCase() };
+    return { kind: 'principal', principalId: normalisePrincipalId(principalId) };
   throw new ServiceError(
     'BadParameter',
     "The query parameter $filter must be atScope() or principalId eq '{id}'.",

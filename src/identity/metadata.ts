@@ -67,7 +67,8 @@ export function cloudEndpoints(origin: string, domain: string, tenantId: string)
     microsoftGraphResourceId: `${origin}/`,
     name: 'Strongroom',
     resourceManager: origin,
-    suffixes: { keyVaultDns: parent, mhsmDns: parent },
+    // Where az looks for an account that is named without its address, as it does for backups.
+    suffixes: { keyVaultDns: parent, mhsmDns: parent, storage: parent },
   };
 }
 

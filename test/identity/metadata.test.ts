@@ -97,7 +97,7 @@ describe("a cloud's endpoints", () => {
       microsoftGraphResourceId: `${origin}/`,
       name: 'Strongroom',
       resourceManager: origin,
-      suffixes: { keyVaultDns: parent, mhsmDns: parent },
+      suffixes: { keyVaultDns: parent, mhsmDns: parent, storage: parent },
     });
   });
 });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID, X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ClientCertificate, makeClientCertificate } from '../support/client-certificates.ts';
-import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import { type Answer, type Caller, createCaller, fetchToken } from '../support/client.ts';
 import {
   addSecret,
   assignRole,
@@ -607,6 +607,79 @@ test("another pool's directory is not here, nor is the sign-in to it", async () 
       status,
     ]);
   }
+});
+
+describe('a role', () => {
+  const ASSIGNMENTS = 'providers/Microsoft.Authorization/roleAssignments';
+  const give = (principalId: string, scope = '/keys/shared', name: string = randomUUID()) =>
+    admin('PUT', `${scope}/${ASSIGNMENTS}/${name}`, {
+      properties: { roleDefinitionId: ROLE.user, principalId },
+    });
+  const assignedTo = async (principalId: string, scope = '/keys/shared') => {
+    const filter = encodeURIComponent(`principalId eq '${principalId}'`);
+    const list = await admin('GET', `${scope}/${ASSIGNMENTS}?$filter=${filter}`);
+    return list.json<{ value: { name: string }[] }>().value.map(({ name }) => name);
+  };
+  const message = (answer: Answer) => answer.json<{ error: { message: string } }>().error.message;
+
+  test("is not given to an application's own ids, and the refusal names its service principal", async () => {
+    const client = await makeClient(admin, 'confused');
+    for (const id of [client.appId, client.appId.toUpperCase(), client.applicationId]) {
+      const asked = { principalId: id, action: 'Microsoft.KeyVault/managedHsm/keys/sign/action' };
+      for (const answer of [
+        await give(id),
+        await give(id, ''),
+        await admin('POST', '/access/explain', { ...asked, scope: '/keys/shared' }),
+        await admin('POST', '/access/dryrun', {
+          changes: [{ type: 'assign', principalId: id, roleDefinitionId: ROLE.user, scope: '/' }],
+        }),
+      ])
+        expect([answer.status, message(answer)]).toEqual([
+          400,
+          expect.stringContaining(client.principalId),
+        ]);
+      expect(await assignedTo(id, '')).toEqual([]);
+    }
+    expect((await give(client.principalId)).status).toBe(201);
+  });
+
+  test('is not given to an application that has no service principal, and the refusal says so', async () => {
+    const { id, appId } = await created<{ id: string; appId: string }>(
+      admin('POST', '/v1.0/applications', { displayName: 'alone' }),
+    );
+    for (const principalId of [id, appId]) {
+      const answer = await give(principalId);
+      expect([answer.status, message(answer)]).toEqual([400, expect.stringContaining(appId)]);
+    }
+  });
+
+  test("may be given to another issuer's principals, of whom the directory knows nothing", async () => {
+    expect((await give(randomUUID())).status).toBe(201);
+  });
+
+  test.each([
+    ['Alice@example.com', 'ALICE@Example.COM'],
+    ['bob|Acme', 'BOB|acme'],
+    [randomUUID().toUpperCase(), undefined],
+  ])('that %s holds is found under the name in any case', async (principalId, other) => {
+    const name = randomUUID();
+    expect((await give(principalId, '/keys/shared', name)).status).toBe(201);
+    const written = [principalId, other ?? principalId, principalId.toLowerCase()];
+    for (const id of [...written, principalId.toUpperCase()]) {
+      expect(await assignedTo(id)).toEqual([name]);
+      // The same again, under its own name and under another.
+      expect((await give(id, '/keys/shared', name)).status).toBe(201);
+      expect((await give(id)).status).toBe(409);
+      const explained = await admin('POST', '/access/explain', {
+        principalId: id,
+        action: 'Microsoft.KeyVault/managedHsm/keys/sign/action',
+        scope: '/keys/shared',
+      });
+      expect(explained.json()).toMatchObject({ allowed: true, through: [{ name }] });
+    }
+    await created(admin('DELETE', `/keys/shared/${ASSIGNMENTS}/${name}`));
+    for (const id of written) expect(await assignedTo(id)).toEqual([]);
+  });
 });
 
 test('nobody reads or changes the directory without its actions', async () => {

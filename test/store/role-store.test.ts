@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
 import { type RoleAssignment, type RoleDefinition, type Scope } from '../../src/core/role.ts';
 import { openChangeFeed } from '../../src/store/change-feed.ts';
 import { seedRoles } from '../../src/store/role-definition-store.ts';
@@ -244,4 +246,33 @@ describe('a list of assignments', () => {
     );
     expect(items.map(({ principalId }) => principalId).sort()).toEqual(['alice', 'bob']);
   });
+});
+
+test('assignments from before principals were kept in lower case are the same from then on, and the longest stays', async () => {
+  const expires = { later: 2_000_000_000, sooner: 1_900_000_000 };
+  const add = async (principalId: string, scope: Scope, expiresOn?: number) => {
+    const end = expiresOn === undefined ? {} : { expiresOn };
+    const assignment = { id: randomUUID(), principalId, roleDefinitionId: reader, scope, ...end };
+    await roles.putAssignment(assignment, 1_700_000_000, newChange());
+    return assignment;
+  };
+  await add('Alice@example.com', '/keys', expires.sooner);
+  const endless = await add('alice@Example.com', '/keys');
+  await add('ALICE@example.com', '/keys', expires.later);
+  const elsewhere = await add('Alice@example.com', '/keys/one', expires.sooner);
+  const other = await add('bob@example.com', '/keys');
+  const file = new URL('../../sql/0066_principal_case.sql', import.meta.url);
+  const owner = new pg.Client(database.ownerUrl);
+  await owner.connect();
+  await owner.query(await readFile(file, 'utf8'));
+  await owner.end();
+  const { assignments } = await roles.policyOf(['alice@example.com', 'bob@example.com']);
+  expect(assignments).toHaveLength(3);
+  expect(assignments).toEqual(
+    expect.arrayContaining([
+      { ...endless, principalId: 'alice@example.com' },
+      { ...elsewhere, principalId: 'alice@example.com' },
+      other,
+    ]),
+  );
 });

@@ -1,0 +1,33 @@
+import { ServiceError } from './errors.ts';
+import { type DirectoryStore } from './ports.ts';
+import { isGuid } from './role.ts';
+
+/** @throws ServiceError BadParameter where a role that is given to this id would be nobody's */
+export type RequireAssignee = (principalId: string) => Promise<void>;
+
+/**
+ * Callers are service principals, and an application's own ids are so easily taken for theirs: az prints the appId. An
+ * assignment of these would give nobody anything, and say nothing of it. Ids that the directory doesn't know may be those
+ * of other issuers' principals.
+ */
+export function createAssigneeCheck(
+  directory: Pick<DirectoryStore, 'findApplication' | 'findServicePrincipal'>,
+): RequireAssignee {
+  return async (principalId) => {
+    if (!isGuid(principalId)) return;
+    const application =
+      (await directory.findApplication({ appId: principalId })) ??
+      (await directory.findApplication({ id: principalId }));
+    if (application === undefined) return;
+    const { appId } = application;
+    const principal = await directory.findServicePrincipal({ appId });
+    throw new ServiceError(
+      'BadParameter',
+      `Property principalId names an application. Roles are given to its service principal: ${
+        principal === undefined
+          ? `it has none yet, and gets one by POST /v1.0/servicePrincipals with the appId ${appId}.`
+          : `use its id, ${principal.id}.`
+      }`,
+    );
+  };
+}
