@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { createCaller } from '../support/client.ts';
+import { makeClientCertificate } from '../support/client-certificates.ts';
+import { type Caller } from '../support/client.ts';
+import { makeClient, signInAdministrator } from '../support/directory.ts';
 import {
   makeDataFolder,
   removeDataFolder,
@@ -13,87 +15,197 @@ import {
 
 /** The `az` command, where the machine has one (`pip install azure-cli`), with this service as its cloud. */
 
-const missing = spawnSync('az', ['version'], { timeout: 60_000 }).status !== 0;
+const missing = spawnSync('az', ['version'], { timeout: 120_000 }).status !== 0;
 if (missing) console.warn('skipped: there is no az command');
 
+/** A command takes seconds, and more on a busy machine. */
+const COMMAND_MS = 240_000;
+const TEST_MS = 1_800_000;
+
 let service: RunningService;
-let configuration: string;
+/** az's own folder, and where the README's commands run. */
+let home: string;
+let admin: Caller & { close(): void };
 beforeAll(async () => {
   if (missing) return;
-  configuration = await mkdtemp(join(tmpdir(), 'strongroom-az-'));
+  home = await mkdtemp(join(tmpdir(), 'strongroom-az-'));
   service = await startService(await makeDataFolder());
-  const base = service.localUrl;
-  az('config', 'set', 'core.instance_discovery=false', 'core.collect_telemetry=false');
-  az('cloud', 'register', '--name', 'strongroom', '--endpoint-resource-manager', base);
-  az('cloud', 'set', '--name', 'strongroom');
-}, 180_000);
+  await symlink(service.dataFolder, join(home, '.strongroom'));
+  admin = await signInAdministrator(service);
+  run('bash', ['-euo', 'pipefail', '-c', await readRecipe()]);
+}, TEST_MS);
 afterAll(async () => {
   if (missing) return;
+  admin.close();
   await service.stop();
   await removeDataFolder(service.dataFolder);
-  await rm(configuration, { recursive: true, force: true });
+  await rm(home, { recursive: true, force: true });
 });
 
-/** What it prints as JSON; fails with what it says where it does. */
-function az<Shape = unknown>(...args: readonly string[]): Shape {
-  const { status, stdout, stderr } = spawnSync('az', [...args, '--output', 'json'], {
+/** The commands that the README gives for az, as they stand there but for the port. */
+async function readRecipe(): Promise<string> {
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  const block = /### az\n+```sh\n(?<commands>[^`]*)```/.exec(readme)?.groups?.['commands'] ?? '';
+  expect(block).toContain('az keyvault role assignment create');
+  return block.replaceAll(':8443', `:${service.port}`);
+}
+
+function run(command: string, args: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd: home,
     encoding: 'utf8',
     env: {
       PATH: process.env['PATH'],
-      HOME: configuration,
-      AZURE_CONFIG_DIR: configuration,
+      HOME: home,
+      AZURE_CONFIG_DIR: home,
       REQUESTS_CA_BUNDLE: join(service.dataFolder, 'ca.pem'),
+      AZURE_CORE_COLLECT_TELEMETRY: 'false',
+      ...service.client,
     },
-    timeout: 120_000,
+    timeout: COMMAND_MS,
   });
-  if (status !== 0) throw new Error(`az ${args[0] ?? ''} ${args[1] ?? ''}: ${stderr}`);
+  if (status !== 0) throw new Error(`${command} ${args.slice(0, 3).join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+/** What it prints as JSON; fails with what it says where it does. */
+function az<Shape = unknown>(...args: readonly string[]): Shape {
+  const stdout = run('az', [...args, '--output', 'json', '--only-show-errors']);
   return (stdout.trim() === '' ? undefined : JSON.parse(stdout)) as Shape;
 }
 
+const principalOf = (appId: string) => az<{ id: string }>('ad', 'sp', 'show', '--id', appId).id;
+const certificatesOf = (appId: string) =>
+  az<{ keyId: string }[]>('ad', 'app', 'credential', 'list', '--id', appId, '--cert');
+
 (missing ? describe.skip : describe)('az', () => {
-  test('signs in, makes a service principal, gives it a role at a key, and uses keys', async () => {
-    const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: secret = '' } = service.client;
-    const metadata = az<{ endpoints: { activeDirectory: string } }>('cloud', 'show');
-    expect(metadata.endpoints.activeDirectory).toBe(`${service.localUrl}/adfs`);
-    const tenant = await findTenant();
-    const credentials = ['--username', clientId, '--password', secret, '--tenant', tenant];
-    az('login', '--service-principal', '--allow-no-subscriptions', ...credentials);
+  test(
+    "does what the README says: the service that it made holds its role, and az's keys work",
+    () => {
+      const [billing] = az<{ id: string; appId: string }[]>(
+        ...['ad', 'sp', 'list', '--display-name', 'billing'],
+      );
+      const at = ['--id', service.localUrl, '--scope', '/keys/orders'];
+      const assignments = az<object[]>('keyvault', 'role', 'assignment', 'list', ...at);
+      expect(assignments).toContainEqual(
+        expect.objectContaining({
+          roleName: 'Managed HSM Crypto User',
+          scope: '/keys/orders',
+          principalId: billing?.id,
+          principalName: 'billing',
+        }),
+      );
+      const id = `${service.localUrl}/keys/orders`;
+      const value = Buffer.from('az').toString('base64');
+      const algorithm = ['--algorithm', 'RSA-OAEP-256'];
+      const { result } = az<{ result: string }>(
+        ...['keyvault', 'key', 'encrypt', '--id', id, ...algorithm, '--value', value],
+      );
+      expect(
+        az('keyvault', 'key', 'decrypt', '--id', id, ...algorithm, '--value', result),
+      ).toMatchObject({ result: value });
+    },
+    TEST_MS,
+  );
 
-    const made = az<{ appId: string }>('ad', 'sp', 'create-for-rbac', '--name', 'billing');
-    expect(az('ad', 'sp', 'show', '--id', made.appId)).toMatchObject({ displayName: 'billing' });
+  test(
+    "gives no role to an application's appId, and takes one away by it",
+    async () => {
+      const client = await makeClient(admin, 'assigned');
+      const at = ['--id', service.localUrl, '--scope', '/keys/orders'];
+      const role = ['--role', 'Managed HSM Crypto User'];
+      const make = ['keyvault', 'role', 'assignment', 'create', ...at, ...role];
+      expect(() => az(...make, '--assignee', client.appId)).toThrow(client.principalId);
+      az(...make, '--assignee', client.principalId);
+      const list = ['keyvault', 'role', 'assignment', 'list', ...at, '--assignee', client.appId];
+      expect(az(...list)).toHaveLength(1);
+      az('keyvault', 'role', 'assignment', 'delete', ...at, '--assignee', client.appId);
+      expect(az(...list)).toEqual([]);
+    },
+    TEST_MS,
+  );
 
-    const id = `${service.localUrl}/keys/orders`;
-    az('keyvault', 'key', 'create', '--id', id, '--kty', 'RSA-HSM', '--size', '2048');
-    const role = ['--role', 'Managed HSM Crypto User', '--scope', '/keys/orders'];
-    const at = ['--id', service.localUrl];
-    az('keyvault', 'role', 'assignment', 'create', ...at, ...role, '--assignee', made.appId);
-    const assignments = az<{ scope: string; roleName: string }[]>(
-      'keyvault',
-      'role',
-      'assignment',
-      'list',
-      ...at,
-      '--scope',
-      '/keys/orders',
-    );
-    expect(assignments).toContainEqual(
-      expect.objectContaining({ roleName: 'Managed HSM Crypto User', scope: '/keys/orders' }),
-    );
+  test(
+    'makes a service principal with a certificate, and signs in with it',
+    () => {
+      const made = az<{ appId: string; fileWithCertAndPrivateKey: string }>(
+        ...['ad', 'sp', 'create-for-rbac', '--name', 'certified', '--create-cert'],
+      );
+      expect(certificatesOf(made.appId)).toHaveLength(1);
+      expect(principalOf(made.appId)).toMatch(/^[0-9a-f-]{36}$/);
+      // In a folder of its own, or it would go on as this one from then on.
+      const other = join(home, 'other');
+      const login = [
+        'login',
+        '--service-principal',
+        '--allow-no-subscriptions',
+        '--tenant',
+        'adfs',
+      ];
+      const as = ['--username', made.appId, '--certificate', made.fileWithCertAndPrivateKey];
+      const script = `mkdir ${other} && cp clouds.config config ${other} &&
+        AZURE_CONFIG_DIR=${other} az ${[...login, ...as].join(' ')} --output json`;
+      expect(JSON.parse(run('bash', ['-euc', script]))).toMatchObject([
+        { tenantId: 'adfs', user: { name: made.appId, type: 'servicePrincipal' } },
+      ]);
+    },
+    TEST_MS,
+  );
 
-    const value = Buffer.from('az').toString('base64');
-    const algorithm = ['--algorithm', 'RSA-OAEP-256'];
-    const { result } = az<{ result: string }>(
-      'keyvault', 'key', 'encrypt', '--id', id, ...algorithm, '--value', value,
-    ); // prettier-ignore
-    expect(
-      az('keyvault', 'key', 'decrypt', '--id', id, ...algorithm, '--value', result),
-    ).toMatchObject({ result: value });
-  }, 600_000);
+  test(
+    "makes an application's certificate anew, takes one from a file, and renames the application",
+    async () => {
+      const { appId } = await makeClient(admin, 'before');
+      const reset = ['ad', 'app', 'credential', 'reset', '--id', appId];
+      az(...reset, '--create-cert');
+      const [first] = certificatesOf(appId);
+      const file = join(home, 'own.pem');
+      await writeFile(file, (await makeClientCertificate()).certificate);
+      az(...reset, '--cert', `@${file}`);
+      const [second, ...more] = certificatesOf(appId);
+      expect([second?.keyId === first?.keyId, more]).toEqual([false, []]);
+      az(...reset, '--create-cert', '--append');
+      expect(certificatesOf(appId).map(({ keyId }) => keyId)).toEqual(
+        expect.arrayContaining([second?.keyId]),
+      );
+      az('ad', 'app', 'update', '--id', appId, '--display-name', 'after');
+      expect(az('ad', 'app', 'show', '--id', appId)).toMatchObject({ displayName: 'after' });
+      expect(certificatesOf(appId)).toHaveLength(2);
+    },
+    TEST_MS,
+  );
+
+  test(
+    'makes a group, and says who is in it',
+    async () => {
+      const { principalId } = await makeClient(admin, 'member');
+      const names = ['--display-name', 'operators', '--mail-nickname', 'ops'];
+      const group = az<{ id: string }>('ad', 'group', 'create', ...names);
+      expect(group).toMatchObject({ displayName: 'operators', mailNickname: 'ops' });
+      // Again: it finds the one that is there.
+      expect(az('ad', 'group', 'create', ...names)).toMatchObject({ id: group.id });
+      const member = (verb: string) =>
+        az('ad', 'group', 'member', verb, '--group', group.id, '--member-id', principalId);
+      expect(member('check')).toEqual({ value: false });
+      member('add');
+      expect(member('check')).toEqual({ value: true });
+      expect(az('ad', 'group', 'member', 'list', '--group', group.id)).toMatchObject([
+        { id: principalId },
+      ]);
+      member('remove');
+      expect(member('check')).toEqual({ value: false });
+      expect(az('ad', 'group', 'get-member-groups', '--group', group.id)).toEqual([]);
+    },
+    TEST_MS,
+  );
+
+  test(
+    'knows a suffix for the storage account of a backup, and asks for it',
+    () => {
+      const storage = ['--storage-account-name', 'backups', '--blob-container-name', 'hsm'];
+      const start = ['keyvault', 'backup', 'start', '--id', service.localUrl, ...storage];
+      expect(() => az(...start, '--storage-container-SAS-token', 'sv=1')).not.toThrow(/suffix/);
+    },
+    TEST_MS,
+  );
 });
-
-async function findTenant(): Promise<string> {
-  const call = createCaller(service);
-  const answer = await call('GET', '/metadata/endpoints');
-  call.close();
-  return answer.json<{ authentication: { tenant: string } }>().authentication.tenant;
-}
