@@ -29,7 +29,7 @@ export const UpdateApplicationRequest = graphBody(
     displayName: displayName.min(1).optional(),
     keyCredentials: keyCredentials.optional(),
     passwordCredentials: z
-      .never({ error: 'are changed by addPassword and removePassword' })
+      .custom<never>(() => false, { error: 'are changed by addPassword and removePassword' })
       .optional(),
   },
   APPLICATION,

@@ -29,8 +29,8 @@ export function graphBody<Shape extends z.ZodRawShape>(shape: Shape, meaningless
       names.split(' ').map((name) => [name, KINDS[kind as Kind]] as const),
     ),
   );
-  const others = z.looseObject({}).superRefine((body, context) => {
-    for (const [name, value] of Object.entries(body)) {
+  return z.preprocess((body, context) => {
+    for (const [name, value] of Object.entries(isObject(body) ? body : {})) {
       if (Object.hasOwn(shape, name) || ANNOTATION.test(name)) continue;
       const kind = kinds.get(name);
       if (kind !== undefined && (value === null || kind.safeParse(value).success)) continue;
@@ -40,6 +40,10 @@ export function graphBody<Shape extends z.ZodRawShape>(shape: Shape, meaningless
         message: kind === undefined ? 'it cannot be written here' : 'it has the wrong type',
       });
     }
-  });
-  return others.pipe(z.object(shape));
+    return body;
+  }, z.object(shape));
+}
+
+function isObject(body: unknown): body is object {
+  return typeof body === 'object' && body !== null;
 }

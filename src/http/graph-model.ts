@@ -26,7 +26,7 @@ export const USER: Meaningless = {
 };
 
 export const GROUP: Meaningless = {
-  text: 'classification preferredDataLocation preferredLanguage theme uniqueName visibility',
+  text: 'classification membershipRuleProcessingState preferredDataLocation preferredLanguage theme uniqueName visibility',
   flag: 'allowExternalSenders autoSubscribeNewMembers hideFromAddressLists hideFromOutlookClients isAssignableToRole',
   list: 'resourceBehaviorOptions resourceProvisioningOptions',
   object: 'customSecurityAttributes writebackConfiguration',

@@ -21,7 +21,9 @@ import {
 import { route, type RouteDefinition, type RouteServices } from './route.ts';
 
 /** Better refused than passed over: the answer would hold more than was asked for. */
-const unfiltered = z.undefined({ error: 'cannot be used with members' }).optional();
+const unfiltered = z
+  .custom<never>(() => false, { error: 'cannot be used with members' })
+  .optional();
 
 /** A user's id or userPrincipalName. */
 export const oneUser = {

@@ -63,7 +63,6 @@ const groupForm = {
   securityEnabled: z.literal(true, { error: 'must be true: all groups are' }).nullish(),
   groupTypes: z.array(z.unknown()).max(0, 'must be empty: members are added one by one').nullish(),
   membershipRule: z.null({ error: 'must be null: members are added one by one' }).optional(),
-  membershipRuleProcessingState: z.unknown().optional(),
 };
 
 export const CreateGroupRequest = graphBody(
