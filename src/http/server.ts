@@ -67,6 +67,8 @@ export function createHttpsServer(
   server.keepAliveTimeout = 120_000;
   server.headersTimeout = 20_000;
   server.requestTimeout = 30_000;
+  // Node would answer 417 by itself, and without a record. A server may pass over what it doesn't know (RFC 9110 §10.1.1).
+  server.on('checkExpectation', app);
   return server;
 }
 

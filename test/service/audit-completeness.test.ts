@@ -224,6 +224,15 @@ test('a record names the key that it is about, and no other name for one', async
   }
 });
 
+test.each(['x', '100-continue, x', 'X-Other=1'])(
+  'a request that expects %j is served as any other, with its record',
+  async (expectation) => {
+    const answer = await admin('GET', '/keys/one', undefined, { Expect: expectation });
+    const record = await recordOf(answer);
+    expect([answer.status, record.operation, record.status]).toEqual([200, 'KeyGet', 200]);
+  },
+);
+
 test('an issued token has its record, and the handshake without a credential has none', async () => {
   const { value } = (
     await admin('GET', '/audit/events?operation=TokenIssue&outcome=success')
