@@ -63,13 +63,11 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Open
     return { enforcer, decided: new Map() };
   });
   const seconds = () => options.clock.now().getTime() / 1000;
-  let inGroups = false;
-  // A change of one's own assignments drops one's entry; a group's assignments may be anyone's, and so may a role's
-  // permissions: entries of callers in groups are under a key that no single id matches, so those changes drop all.
+  // A change of assignments drops the entries of those who have them, themselves or through a group; a role's permissions
+  // may be anyone's.
   const cache = new CoherentCache<CallerPolicy>(options.feed, options.callers, ({ topic, id }) => {
     if (topic === 'role') return 'all';
-    if (topic !== 'assignment') return undefined;
-    return inGroups ? 'all' : { key: id };
+    return topic === 'assignment' ? { key: id } : undefined;
   });
 
   async function load(principalIds: readonly string[]): Promise<CallerPolicy> {
@@ -77,14 +75,21 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Open
     return { policy: await policyOf(lines), endsAt };
   }
 
-  async function decide(principal: Principal, action: Action, scope: Scope): Promise<boolean> {
+  async function decide(
+    principal: Principal,
+    action: Action,
+    scope: Scope,
+    isAnew: boolean,
+  ): Promise<boolean> {
     const principalIds = [principal.objectId, ...principal.groups];
-    if (principalIds.length > 1) inGroups = true;
     const key = principalIds.length === 1 ? principal.objectId : principalIds.sort().join('\0');
-    let held = await cache.get(key, () => load(principalIds));
+    const read = () => load(principalIds);
+    let held = isAnew
+      ? await cache.renew(key, read, principalIds)
+      : await cache.get(key, read, principalIds);
     if (held !== undefined && seconds() >= held.endsAt) {
       cache.forget(key);
-      held = await cache.get(key, () => load(principalIds));
+      held = await cache.get(key, read, principalIds);
     }
     if (held === undefined) return false;
     const { policy } = held;
@@ -101,18 +106,22 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Open
     return isAllowed;
   }
 
+  async function decideOrDeny(...question: Parameters<typeof decide>): Promise<boolean> {
+    try {
+      return await decide(...question);
+    } catch (error) {
+      if (error instanceof ServiceError) throw error;
+      const [{ objectId: principalId }, action, scope] = question;
+      options.onError(error, { principalId, action, scope });
+      return false;
+    }
+  }
+
   return {
     get status() {
       return cache.status;
     },
-    async isAllowed(principal, action, scope) {
-      try {
-        return await decide(principal, action, scope);
-      } catch (error) {
-        if (error instanceof ServiceError) throw error;
-        options.onError(error, { principalId: principal.objectId, action, scope });
-        return false;
-      }
-    },
+    isAllowed: (principal, action, scope) => decideOrDeny(principal, action, scope, false),
+    isAllowedNow: (principal, action, scope) => decideOrDeny(principal, action, scope, true),
   };
 }

@@ -16,15 +16,25 @@ export function sharePolicies<Policy>(
   open: (lines: PolicyLines) => Promise<Policy>,
 ): (lines: PolicyLines) => Promise<Policy> {
   const remembered = new SieveCache<Policy>({ limit });
+  /** Many callers may come for the same one at once. */
+  const opening = new Map<string, Promise<Policy>>();
   return async (lines) => {
     if (lines.permissions.length + lines.assignments.length > SHARED_LINES_LIMIT)
       return open(lines);
     const digest = digestOf(lines);
     const known = remembered.get(digest);
     if (known !== undefined) return known;
-    const policy = await open(lines);
-    remembered.set(digest, policy);
-    return policy;
+    const underWay = opening.get(digest);
+    if (underWay !== undefined) return underWay;
+    const opened = open(lines);
+    opening.set(digest, opened);
+    try {
+      const policy = await opened;
+      remembered.set(digest, policy);
+      return policy;
+    } finally {
+      opening.delete(digest);
+    }
   };
 }
 

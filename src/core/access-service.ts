@@ -110,7 +110,7 @@ export function createAccessService(parts: AccessServiceParts) {
             verdict: verdictOn(assignment, role, action, scope, now),
           });
         }
-      const isAllowed = await authorizer.isAllowed(
+      const isAllowed = await authorizer.isAllowedNow(
         { tenantId: '', objectId, groups },
         action,
         scope,

@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'RoleAssignmentNotFound'
   | 'RoleAssignmentExists'
   | 'RoleAssignedElsewhere'
+  | 'RoleNameTaken'
   | 'LastAdministrator'
   | 'DirectoryObjectNotFound'
   | 'DirectoryObjectExists'

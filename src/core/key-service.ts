@@ -154,9 +154,16 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
 
     /**
      * Takes in a key from outside as a key, or as a new version of one.
+     * @param requireMayImportBy asked before anything is said of the key exchange key that a transfer blob names: whether the
+     * caller may import there too. Throws ServiceError AccessDenied
      * @throws ServiceError BadParameter, KeyIsDeleted; KeyNotFound, KeyDisabled and KeyOperationForbidden of the key exchange key
      */
-    async import(name: KeyName, request: ImportKey, change: AuditedChange): Promise<VerifiedKey> {
+    async import(
+      name: KeyName,
+      request: ImportKey,
+      requireMayImportBy: (exchangeKey: KeyName) => Promise<void>,
+      change: AuditedChange,
+    ): Promise<VerifiedKey> {
       const { kty, alg } = request.key;
       // Of other keys a JWK may name any algorithm (RFC 7517 §4.4): it says nothing about what they are.
       requireBuilt({ keyType: kty, algorithm: isMlDsa(alg) ? alg : undefined }, hsm);
@@ -172,6 +179,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
         const { crv, transferBlob } = request.key;
         const curve = parseCurve('key.crv', crv);
         const { exchangeKey, wrapped } = parseTransferBlob(transferBlob);
+        await requireMayImportBy(exchangeKey.name);
         const exchange = await exchangeKeyFor(exchangeKey.name, exchangeKey.version);
         return added(
           await addVersion(

@@ -234,7 +234,10 @@ export interface RoleStore {
 
 /** Decides; denies on any error but an unreachable store. @throws ServiceError StoreUnavailable */
 export interface Authorizer {
+  /** By what is remembered of the principal's assignments, where it is. */
   isAllowed(principal: Principal, action: Action, scope: Scope): Promise<boolean>;
+  /** By its assignments as they are now: before a refusal, so that a grant holds as soon as it has been acknowledged. */
+  isAllowedNow(principal: Principal, action: Action, scope: Scope): Promise<boolean>;
 }
 
 /** Each change asks its author: @throws ServiceError AccessDenied; LastAdministrator where nobody could sign in any more who holds Administrator. */

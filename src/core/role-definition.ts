@@ -1,6 +1,6 @@
 import { parseActionPattern } from './action-pattern.ts';
 import { ServiceError } from './errors.ts';
-import { parseScope, type Permission, type RoleDefinition, type Scope } from './role.ts';
+import { isGuid, parseScope, type Permission, type RoleDefinition, type Scope } from './role.ts';
 
 /** A role definition as a caller writes it. */
 export interface RequestedDefinition {
@@ -36,6 +36,9 @@ export function parseRoleDefinition(id: string, requested: RequestedDefinition):
   const permissions = requested.permissions ?? [];
   if (permissions.length > LIMITS.permissions)
     throw wrong('permissions', `at most ${LIMITS.permissions}`);
+  // A tool that is given a role takes a GUID for an id.
+  if (isGuid(roleKey(roleName)) && roleKey(roleName) !== id)
+    throw wrong('roleName', 'it must not be the id of another role');
   return {
     id,
     roleName: roleName === '' ? id : roleName,
@@ -44,6 +47,20 @@ export function parseRoleDefinition(id: string, requested: RequestedDefinition):
     permissions: permissions.map(parsePermission),
     assignableScopes: parseScopes(requested.assignableScopes ?? []),
   };
+}
+
+/**
+ * What names of roles are compared by, since people and tools name roles by them: without regard to case, to width and
+ * other compatible forms (Unicode NFKC), to spaces around and between words, and to characters that nobody sees.
+ */
+export function roleKey(name: string): string {
+  return name
+    .normalize('NFKC')
+    .replaceAll(/\p{Default_Ignorable_Code_Point}/gu, '')
+    .trim()
+    .split(/\s+/u)
+    .join(' ')
+    .toLowerCase();
 }
 
 type RequestedPermission = NonNullable<RequestedDefinition['permissions']>[number];

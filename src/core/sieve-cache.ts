@@ -10,7 +10,7 @@ export interface SieveOptions<V> {
   /** An entry's weight: 1 where absent. */
   readonly weigh?: (value: V) => number;
   /** Is told of each value that is no longer held. */
-  readonly dispose?: (value: V) => void;
+  readonly dispose?: (value: V, key: string) => void;
 }
 
 /**
@@ -23,7 +23,7 @@ export interface SieveOptions<V> {
 export class SieveCache<V> {
   readonly #limit: number;
   readonly #weigh: (value: V) => number;
-  readonly #dispose: (value: V) => void;
+  readonly #dispose: (value: V, key: string) => void;
   readonly #entries = new Map<string, Entry<V>>();
   #hand: MapIterator<[string, Entry<V>]> = this.#entries.entries();
   #weight = 0;
@@ -58,7 +58,7 @@ export class SieveCache<V> {
     const weight = this.#weigh(value);
     this.delete(key);
     if (weight > this.#limit) {
-      this.#dispose(value);
+      this.#dispose(value, key);
       return;
     }
     this.#makeRoom(weight);
@@ -71,14 +71,14 @@ export class SieveCache<V> {
     if (entry === undefined) return;
     this.#entries.delete(key);
     this.#weight -= entry.weight;
-    this.#dispose(entry.value);
+    this.#dispose(entry.value, key);
   }
 
   clear(): void {
-    const values = [...this.#entries.values()];
+    const entries = [...this.#entries];
     this.#entries.clear();
     this.#weight = 0;
-    for (const { value } of values) this.#dispose(value);
+    for (const [key, { value }] of entries) this.#dispose(value, key);
   }
 
   /** The value under `key` has been added to by its owner. */

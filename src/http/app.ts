@@ -22,7 +22,7 @@ import { addAccessRoutes } from './access.routes.ts';
 import { addAuditStreamRoute, type AuditStreamParts } from './audit-stream.routes.ts';
 import { addAuditRoutes, type AuditParts } from './audit.routes.ts';
 import { type Authenticate, authentication } from './authentication.ts';
-import { callerOf, contextOf, type RequestContext, setContext } from './context.ts';
+import { callerAnew, contextOf, type RequestContext, setContext } from './context.ts';
 import { addCredentialRoutes } from './credentials.routes.ts';
 import { addCryptoRoutes } from './crypto.routes.ts';
 import { createCursors } from './cursors.ts';
@@ -104,7 +104,8 @@ export function createApp(parts: AppParts): App {
     authorizer,
     tracing,
     cursors,
-    authored: (context: RequestContext) => parts.ascent.authored(callerOf(context), context.audit),
+    authored: async (context: RequestContext) =>
+      parts.ascent.authored(await callerAnew(context), context.audit),
   };
   const presenting = createKeyPresenter(parts.pool);
   const app = express();

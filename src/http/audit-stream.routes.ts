@@ -3,6 +3,7 @@ import { type RecordFormats } from '../core/audit.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type TrailFollower, type TrailPosition } from '../core/trail-ports.ts';
 import { type Authenticate } from './authentication.ts';
+import { isAllowed, requireAllowed } from './authorisation.ts';
 import { clientThumbprint } from './client-certificate.ts';
 import { callerOf, contextOf } from './context.ts';
 import { type Cursors } from './cursors.ts';
@@ -52,9 +53,8 @@ export function addAuditStreamRoute(
     const context = contextOf(res);
     const { audit, requestId } = context;
     audit.note({ operation: 'AuditStream', action: ACTION, scope: '/' });
+    await requireAllowed(services.authorizer, context, ACTION, '/');
     const { objectId } = callerOf(context);
-    if (!(await services.authorizer.isAllowed(callerOf(context), ACTION, '/')))
-      throw new ServiceError('AccessDenied', `Not authorized to access ${ACTION} on /`);
     const asked = req.get('last-event-id');
     const begun = asked === undefined ? undefined : positions.read(asked);
     if (req.method === 'HEAD') {
@@ -79,11 +79,11 @@ export function addAuditStreamRoute(
       let lastWriteAt = performance.now();
       let shortenedAt = Number.NEGATIVE_INFINITY;
       while (!over.aborted) {
-        const caller = await authenticate(req.headers.authorization, {
+        context.principal = await authenticate(req.headers.authorization, {
           audience: 'pool',
           thumbprint: () => clientThumbprint(req),
         });
-        if (!(await services.authorizer.isAllowed(caller, ACTION, '/'))) break;
+        if (!(await isAllowed(services.authorizer, context, ACTION, '/'))) break;
         if (performance.now() - shortenedAt > SHORTEN_AFTER_MS) {
           position = await follower.shorten(position);
           shortenedAt = performance.now();

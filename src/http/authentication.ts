@@ -16,6 +16,8 @@ export type Authenticate = (
     readonly audience: Audience;
     /** Of the client certificate of the connection, where there is one: asked for when a token is bound to one. */
     readonly thumbprint: () => string | undefined;
+    /** The directory is asked, and not what is remembered of it. */
+    readonly isAnew?: true;
   },
 ) => Promise<Principal>;
 
@@ -44,6 +46,8 @@ export function authentication(
       throw error;
     });
     context.principal = principal;
+    context.authenticateAnew = () =>
+      authenticate(credential, { audience, thumbprint, isAnew: true });
     context.audit.note({
       tenantId: principal.tenantId,
       principalId: principal.objectId,

@@ -19,6 +19,8 @@ export interface RequestContext {
   audited: boolean;
   principal?: Principal;
   apiVersion?: ApiVersion;
+  /** Who the caller is by the directory as it is now, not as it is remembered. */
+  authenticateAnew?: () => Promise<Principal>;
 }
 
 export function contextOf(res: Response): RequestContext {
@@ -27,6 +29,12 @@ export function contextOf(res: Response): RequestContext {
 
 export function setContext(res: Response, context: RequestContext): void {
   res.locals['context'] = context;
+}
+
+/** The caller as it is now: its groups may have changed since they were remembered. */
+export async function callerAnew(context: RequestContext): Promise<Principal> {
+  context.principal = (await context.authenticateAnew?.()) ?? callerOf(context);
+  return context.principal;
 }
 
 /** The caller that the authentication step has put there. */

@@ -50,6 +50,7 @@ const WIRE: Readonly<Record<ErrorCode, WireError>> = {
   RoleDefinitionNotFound: { status: 404, code: 'RoleDefinitionNotFound' },
   RoleAssignmentNotFound: { status: 404, code: 'RoleAssignmentNotFound' },
   RoleAssignmentExists: { status: 409, code: 'RoleAssignmentExists' },
+  RoleNameTaken: { status: 409, code: 'RoleDefinitionWithSameNameExists' },
   RoleAssignedElsewhere: { status: 409, code: 'RoleDefinitionHasAssignments' },
   LastAdministrator: { status: 409, code: 'Conflict', innerCode: 'LastAdministrator' },
   DirectoryObjectNotFound: { status: 404, code: 'Request_ResourceNotFound' },

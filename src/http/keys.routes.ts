@@ -1,8 +1,11 @@
 import { type Router } from 'express';
 import { action } from '../core/actions.ts';
 import { type BackupService } from '../core/backup-service.ts';
+import { type KeyName } from '../core/key.ts';
 import { type KeyService } from '../core/key-service.ts';
+import { keyScope } from '../core/role.ts';
 import { requireFeature } from './api-version.ts';
+import { requireAllowed } from './authorisation.ts';
 import { apiVersionOf, type RequestContext } from './context.ts';
 import { keyNameOf, keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
 import {
@@ -25,6 +28,8 @@ const PAGE = pageQuery(25);
 
 /** A key of 1,000 versions of RSA-4096 comes to 6 MB. */
 const BACKUP_LIMIT = 16 * 1024 * 1024;
+
+const IMPORT = action('keys/import/action');
 
 const allKeys = { params: () => ({}), scope: () => '/keys' as const, key: null };
 
@@ -55,14 +60,19 @@ export function addKeyRoutes(
     method: 'put',
     path: '/keys/:name',
     operation: 'KeyImport',
-    action: action('keys/import/action'),
+    action: IMPORT,
     params: keyOf,
     scope: keyScopeOf,
     key: keyNameOf,
     body: ImportKeyRequest,
     handler: async ({ params, body, context }) => {
       requireKnownOperations(body, context);
-      return presentKey(await keys.import(params.name, body, context.audit), presenting(context));
+      const requireMayImportBy = (exchangeKey: KeyName) =>
+        requireAllowed(services.authorizer, context, IMPORT, keyScope(exchangeKey));
+      return presentKey(
+        await keys.import(params.name, body, requireMayImportBy, context.audit),
+        presenting(context),
+      );
     },
   });
 

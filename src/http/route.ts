@@ -8,7 +8,8 @@ import { type Scope } from '../core/role.ts';
 import { isStorable, NOT_STORABLE } from '../core/storable-text.ts';
 import { type Tracing } from '../core/tracing.ts';
 import { parseApiVersion } from './api-version.ts';
-import { callerOf, contextOf, type RequestContext } from './context.ts';
+import { requireAllowed } from './authorisation.ts';
+import { contextOf, type RequestContext } from './context.ts';
 import { type Cursors } from './cursors.ts';
 import { type BodyReader, createJsonReader } from './json-body.ts';
 import { NextLink } from './paging.ts';
@@ -144,16 +145,6 @@ function openCursor(cursors: Cursors, { of, query }: List): object {
 function sealLinks(cursors: Cursors, { of }: List, answer: unknown): void {
   for (const part of Object.values(answer ?? {}))
     if (part instanceof NextLink) part.seal((place) => cursors.seal(of, place));
-}
-
-async function requireAllowed(
-  authorizer: Authorizer,
-  context: RequestContext,
-  action: Action,
-  scope: Scope,
-): Promise<void> {
-  if (await authorizer.isAllowed(callerOf(context), action, scope)) return;
-  throw new ServiceError('AccessDenied', `Not authorized to access ${action} on ${scope}`);
 }
 
 function read<T>(schema: z.ZodType<T>, value: unknown, what: string): T {

@@ -23,6 +23,8 @@ interface AuthenticateOptions {
   readonly audience: Audience;
   /** Of the certificate of the connection (RFC 8705 §3.1), where the client has shown one. */
   readonly thumbprint: () => string | undefined;
+  /** The directory is asked, and not what is remembered of it. */
+  readonly isAnew?: true;
 }
 
 const HEADER_LIMIT = 16_384;
@@ -79,7 +81,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
 
   const authenticate = async (
     authorizationHeader: string | undefined,
-    { audience, thumbprint }: AuthenticateOptions,
+    { audience, thumbprint, isAnew }: AuthenticateOptions,
   ): Promise<Principal> => {
     const token = tokenOf(authorizationHeader);
     if (token === undefined)
@@ -91,7 +93,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
       throw unauthenticated(
         'The token is bound to a certificate that this connection has not shown.',
       );
-    return verified.holder();
+    return verified.holder(isAnew === true);
   };
   return Object.assign(authenticate, { remembers });
 }

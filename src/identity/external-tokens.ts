@@ -50,12 +50,15 @@ export function createExternalTokenChecks(
     ({ topic }) => (topic === 'directory' ? 'all' : undefined),
   );
 
-  async function findUser(issuer: string, subject: string) {
-    const found = await users.get(`${issuer}\n${subject}`, async () => {
+  async function findUser(issuer: string, subject: string, isAnew: boolean) {
+    const key = `${issuer}\n${subject}`;
+    const find = async () => {
       const user = await principals.findPrincipal({ issuer, subject });
       return user === undefined ? {} : { user };
-    });
-    return found?.user;
+    };
+    const found = isAnew ? undefined : await users.get(key, find);
+    // A user that is disabled may have been enabled a moment ago.
+    return (found?.user?.enabled ?? !isAnew) ? found?.user : (await users.renew(key, find))?.user;
   }
 
   function createCheck(config: ExternalIssuer): TokenCheck {
@@ -81,13 +84,14 @@ export function createExternalTokenChecks(
         // Which audiences are this service has been said for the issuer as a whole.
         isFor: () => true,
         ...readBinding(payload),
-        async holder() {
-          const user = await findUser(issuer, subject);
+        async holder(isAnew) {
+          const user = await findUser(issuer, subject, isAnew);
           if (user === undefined) return principal;
           if (!user.enabled) throw unauthenticated('The user is disabled.');
           return {
             ...principal,
             objectId: user.id,
+            alsoKnownAs: [principal.objectId],
             displayName: user.displayName,
             groups: [...principal.groups, ...user.groups],
           };
@@ -116,7 +120,7 @@ function readClaims(payload: JWTPayload, config: ExternalIssuer): Claimed {
     throw unauthenticated('The claim that names the holder is no GUID.');
   const applicationId = textAt(payload, claims.application);
   const displayName = textAt(payload, claims.displayName);
-  const groups = claims.groups === undefined ? [] : textsAt(payload, claims.groups);
+  const groups = groupsIn(payload, config);
   const toId = (kind: 'principal' | 'group', claim: string) =>
     objectIds === 'claim' ? claim.toLowerCase() : deriveObjectId(issuer, kind, claim);
   return {
@@ -126,11 +130,30 @@ function readClaims(payload: JWTPayload, config: ExternalIssuer): Claimed {
       objectId: toId('principal', subject),
       ...(applicationId !== undefined && { applicationId }),
       ...(displayName !== undefined && { displayName }),
-      groups: groups
-        .filter((group) => objectIds === 'derived' || GUID.test(group))
-        .map((group) => toId('group', group)),
+      groups: groups.names.map((group) => toId('group', group)),
+      ...(!groups.areAll && { hasUnknownGroups: true }),
     },
   };
+}
+
+/**
+ * The groups that a token names, and whether it names all: not where it lacks the claim, has it in another form or with
+ * more than are taken, or says that they are found elsewhere (OIDC Core §5.6.2: `_claim_names`, as Entra ID does for a
+ * holder of many groups).
+ */
+function groupsIn(
+  payload: JWTPayload,
+  { claims, objectIds }: Pick<ExternalIssuer, 'claims' | 'objectIds'>,
+): { readonly names: readonly string[]; readonly areAll: boolean } {
+  if (claims.groups === undefined) return { names: [], areAll: true };
+  const value = valueAt(payload, claims.groups);
+  const given = Array.isArray(value) ? value.filter(isText) : [];
+  const names = given
+    .filter((group) => objectIds === 'derived' || GUID.test(group))
+    .slice(0, GROUPS_LIMIT);
+  const areElsewhere = valueAt(payload, ['_claim_names', claims.groups[0] ?? '']) !== undefined;
+  const areAll = Array.isArray(value) && names.length === given.length && !areElsewhere;
+  return { names, areAll };
 }
 
 function valueAt(payload: JWTPayload, path: ClaimPath): unknown {
@@ -146,11 +169,6 @@ function valueAt(payload: JWTPayload, path: ClaimPath): unknown {
 function textAt(payload: JWTPayload, path: ClaimPath): string | undefined {
   const value = valueAt(payload, path);
   return isText(value) ? value : undefined;
-}
-
-function textsAt(payload: JWTPayload, path: ClaimPath): readonly string[] {
-  const value = valueAt(payload, path);
-  return Array.isArray(value) ? value.filter(isText).slice(0, GROUPS_LIMIT) : [];
 }
 
 function isText(value: unknown): value is string {

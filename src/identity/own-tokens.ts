@@ -61,10 +61,11 @@ export function createOwnTokenCheck(parts: OwnTokensParts): TokenCheck {
       goodUntil: exp + CLOCK_TOLERANCE_SECONDS,
       isFor: (audience) => good[audience],
       ...readBinding(payload),
-      async holder() {
-        const principal = await principals.get(objectId, () =>
-          parts.principals.findPrincipal({ id: objectId }),
-        );
+      async holder(isAnew) {
+        const find = () => parts.principals.findPrincipal({ id: objectId });
+        let principal = isAnew ? undefined : await principals.get(objectId, find);
+        // It may have been enabled a moment ago.
+        if (principal?.enabled !== true) principal = await principals.renew(objectId, find);
         if (principal?.enabled !== true)
           throw unauthenticated('The principal does not exist any more, or is disabled.');
         return {

@@ -12,8 +12,12 @@ export interface VerifiedToken {
   isFor(audience: Audience): boolean;
   /** The certificate that the connection must have shown (RFC 8705 §3.1), where the token is bound to one. */
   readonly boundTo?: string;
-  /** Who holds it, as the directory has it now. @throws ServiceError Unauthenticated, for one whose access has ended */
-  holder(): Promise<Principal>;
+  /**
+   * Who holds it, as the directory has it now.
+   * @param isAnew whether the directory is asked, and not what is remembered of it
+   * @throws ServiceError Unauthenticated, for one whose access has ended
+   */
+  holder(isAnew: boolean): Promise<Principal>;
 }
 
 /** @throws ServiceError Unauthenticated */

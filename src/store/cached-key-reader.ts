@@ -20,24 +20,14 @@ export function cacheKeys<Found extends KeyVersion>(
   );
   return {
     ...reader,
-    async findKey(name, version) {
-      const key = name.toLowerCase();
+    findKey(name, version) {
       const wanted = version ?? '';
-      let direct: Found | undefined;
-      const held = await cache.get(key, async () => {
-        direct = await reader.findKey(name, version);
-        return direct && new Map([[wanted, direct]]);
+      return cache.getPart(name.toLowerCase(), wanted, {
+        find: (versions) => versions.get(wanted),
+        load: () => reader.findKey(name, version),
+        add: (versions = new Map<string, Found>(), found) =>
+          versions.size < VERSIONS_LIMIT ? versions.set(wanted, found) : versions,
       });
-      if (direct !== undefined || held === undefined) return direct;
-      const known = held.get(wanted);
-      if (known !== undefined) return known;
-      // Another version of a name that is remembered: kept only while that entry still stands.
-      const found = await reader.findKey(name, version);
-      if (found !== undefined && held.size < VERSIONS_LIMIT) {
-        held.set(wanted, found);
-        cache.reweigh(key);
-      }
-      return found;
     },
   };
 }

@@ -4,6 +4,7 @@ import { type Author, type RoleHolders } from '../core/authored-change.ts';
 import { ServiceError } from '../core/errors.ts';
 import { type RoleStore } from '../core/ports.ts';
 import { type Permission, type RoleDefinition, type Scope } from '../core/role.ts';
+import { roleKey } from '../core/role-definition.ts';
 import { decodeCursor, pageOf } from './cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from './database.ts';
 import { lockGrants } from './grants-lock.ts';
@@ -50,6 +51,7 @@ export function createRoleDefinitionStore(context: StoreContext): RoleDefinition
           versions,
           await holdersOf(trx, poolId, definition.id, change.author),
         );
+        await requireNameFree(trx, poolId, definition, present);
         await requireAssignedWithin(trx, poolId, definition);
         await trx
           .insertInto('role_definition')
@@ -201,6 +203,36 @@ export async function lockDefinition(
       : sql`select pg_advisory_xact_lock(${key})`
   ).execute(trx);
   return findDefinition(trx, poolId, id);
+}
+
+/** A role is named by its id and, by people and by `az`, by its name: two must not have the same. */
+async function requireNameFree(
+  trx: Trx,
+  poolId: string,
+  { id, roleName }: RoleDefinition,
+  present: RoleDefinition | undefined,
+): Promise<void> {
+  const wanted = roleKey(roleName);
+  // Two who write the same name at the same moment take turns.
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`role name ${poolId} ${wanted}`}, 0))`.execute(
+    trx,
+  );
+  const others = await trx
+    .selectFrom('role_definition')
+    .select(['role_name', 'kind'])
+    .where('pool_id', '=', poolId)
+    .where('id', '<>', id)
+    .execute();
+  // What had its name before names were compared may keep it, unless it passes for a built-in role.
+  const keepsName = present !== undefined && roleKey(present.roleName) === wanted;
+  const taken = others.find(
+    ({ role_name, kind }) => roleKey(role_name) === wanted && !(keepsName && kind === 'custom'),
+  );
+  if (taken === undefined) return;
+  throw new ServiceError(
+    'RoleNameTaken',
+    `There is a role with the name ${taken.role_name} already. Please use a different name.`,
+  );
 }
 
 /** Grants that were made of a role, or under its id before there was one, must not come to hold where it can't. */

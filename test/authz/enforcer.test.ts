@@ -111,6 +111,19 @@ describe('a group', () => {
     await expect(maySign('alice', '/', ['engineers'])).resolves.toBe(true);
   });
 
+  test('that others are in, or nobody: a change of its assignments costs a caller no read', async () => {
+    policies.assign('engineers', 'signer', '/');
+    await maySign('alice', '/', ['engineers']);
+    await maySign('bob');
+    for (const id of ['others', 'bob']) feed.tell({ topic: 'assignment', id });
+    policies.asked.length = 0;
+    await expect(maySign('alice', '/', ['engineers'])).resolves.toBe(true);
+    expect(policies.reads).toBe(0);
+    feed.tell({ topic: 'assignment', id: 'engineers' });
+    await maySign('alice', '/', ['engineers']);
+    expect(policies.reads).toBe(1);
+  });
+
   test('member that loses its own assignment has lost it at once', async () => {
     policies.assign('alice', 'signer', '/');
     await expect(maySign('alice', '/', ['engineers'])).resolves.toBe(true);
@@ -205,6 +218,23 @@ describe('while the feed is coherent', () => {
     feed.tell({ topic: 'assignment', id: 'alice' });
     await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([false, true]);
     await expect(maySign('alice', '/keys/b')).resolves.toBe(true);
+  });
+
+  test('fifty decisions at once after a role has changed read the policy once', async () => {
+    await maySign('alice');
+    feed.tell({ topic: 'role', id: 'signer' });
+    policies.asked.length = 0;
+    const decisions = await Promise.all(Array.from({ length: 50 }, () => maySign('alice')));
+    expect([new Set(decisions), policies.reads]).toEqual([new Set([true]), 1]);
+  });
+
+  test('a grant that nobody has told of yet holds for who asks anew, and from then on', async () => {
+    await expect(maySign('carol')).resolves.toBe(false);
+    policies.assign('carol', 'signer', '/');
+    await expect(maySign('carol')).resolves.toBe(false);
+    const carol = { tenantId: 't', objectId: 'carol', groups: [] };
+    await expect(authorizer.isAllowedNow(carol, SIGN, '/keys/a')).resolves.toBe(true);
+    await expect(maySign('carol')).resolves.toBe(true);
   });
 
   test('decisions that begin together see one policy each, none a mixture', async () => {

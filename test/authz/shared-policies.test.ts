@@ -70,3 +70,10 @@ test('one that could not be opened is not remembered', async () => {
   fails = false;
   await expect(flaky(lines())).resolves.toEqual(lines());
 });
+
+test('fifty who come at once for the same lines have it opened once', async () => {
+  const policies = await Promise.all(
+    Array.from({ length: 50 }, () => policyOf(lines(at('signer', '/')))),
+  );
+  expect([new Set(policies).size, opened.length]).toEqual([1, 1]);
+});

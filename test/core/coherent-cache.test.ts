@@ -70,7 +70,7 @@ describe('while the feed is coherent', () => {
 describe('a value that is being loaded while', () => {
   test.each([
     ['it changes', { topic: 'key', id: 'a' }],
-    ['another changes', { topic: 'key', id: 'b' }],
+    ['all of its kind change', { topic: 'role', id: 'x' }],
     ['everything may have changed', 'everything'],
   ] as const)('%s is given, but not kept', async (_, change) => {
     const { got, finish } = slowGet('a');
@@ -78,6 +78,14 @@ describe('a value that is being loaded while', () => {
     finish('old');
     await expect(got).resolves.toBe('old');
     await expect(get('a', 'new')).resolves.toBe('new');
+  });
+
+  test('another changes is kept', async () => {
+    const { got, finish } = slowGet('a');
+    feed.tell({ topic: 'key', id: 'b' });
+    finish('A');
+    await expect(got).resolves.toBe('A');
+    await expect(get('a', 'newer')).resolves.toBe('A');
   });
 
   test('the feed is cut off is given, but not kept', async () => {
@@ -96,6 +104,180 @@ describe('a value that is being loaded while', () => {
     finish('old');
     await expect(got).resolves.toBe('old');
     await expect(get('a', 'newest')).resolves.toBe('new');
+  });
+});
+
+describe('many who come at once', () => {
+  /** Loads that end when they are told to, in their order. */
+  const began: ((value: string | undefined) => void)[] = [];
+  const slow = () => new Promise<string | undefined>((resolve) => began.push(resolve));
+  beforeEach(() => {
+    began.length = 0;
+  });
+
+  test('after a change cause one load, and all get what it brought', async () => {
+    await get('a');
+    feed.tell({ topic: 'key', id: 'a' });
+    const reads = Array.from({ length: 50 }, () => cache.get('a', slow));
+    expect(began).toHaveLength(1);
+    began[0]?.('new');
+    expect(new Set(await Promise.all(reads))).toEqual(new Set(['new']));
+    expect(await get('a')).toBe('new');
+  });
+
+  test('of whom some come after another change: those get nothing that was loaded before it', async () => {
+    const before = [cache.get('a', slow), cache.get('a', slow)];
+    feed.tell({ topic: 'key', id: 'a' });
+    const after = [cache.get('a', slow), cache.get('a', slow)];
+    expect(began).toHaveLength(2);
+    began[1]?.('new');
+    expect(await Promise.all(after)).toEqual(['new', 'new']);
+    began[0]?.('old');
+    expect(await Promise.all(before)).toEqual(['old', 'old']);
+    expect(await get('a')).toBe('new');
+  });
+
+  test('all fail with the load that fails, and whoever comes next loads again', async () => {
+    const failing = () => {
+      began.push(() => undefined);
+      return new Promise<string>((_resolve, reject) => setImmediate(reject, new Error('away')));
+    };
+    const reads = Array.from({ length: 5 }, () => cache.get('a', failing));
+    const settled = await Promise.allSettled(reads);
+    expect([settled.map(({ status }) => status), began.length]).toEqual([
+      Array.from({ length: 5 }, () => 'rejected'),
+      1,
+    ]);
+    expect(await get('a')).toBe('A');
+  });
+
+  test('believe that something is missing only by a load that began after they came', async () => {
+    const first = cache.get('a', slow);
+    // It is made meanwhile, and nobody has told of it yet.
+    const second = cache.get('a', () => Promise.resolve('made'));
+    began[0]?.(undefined);
+    expect(await Promise.all([first, second])).toEqual([undefined, 'made']);
+  });
+
+  test('load parts of one entry once each', async () => {
+    const parts = new CoherentCache<Map<string, string>>(feed, 9, ({ id }) => ({ key: id }));
+    const read = (part: string) =>
+      parts.getPart('a', part, {
+        find: (held) => held.get(part),
+        load: slow,
+        add: (held = new Map<string, string>(), value) => held.set(part, value),
+      });
+    const reads = [read('x'), read('y'), read('x'), read('y')];
+    expect(began).toHaveLength(2);
+    began[1]?.('Y');
+    began[0]?.('X');
+    expect(await Promise.all(reads)).toEqual(['X', 'Y', 'X', 'Y']);
+    expect([await read('x'), await read('y'), began.length]).toEqual(['X', 'Y', 2]);
+    feed.tell({ topic: 'key', id: 'a' });
+    void read('x');
+    expect(began).toHaveLength(3);
+  });
+});
+
+describe('a value that is asked for anew', () => {
+  const began: ((value: string) => void)[] = [];
+  const renew = (key = 'a') =>
+    cache.renew(key, () => new Promise<string>((resolve) => began.push(resolve)));
+  const turn = () => new Promise(setImmediate);
+  beforeEach(() => {
+    began.length = 0;
+  });
+
+  test('is read although it is remembered, and is what is remembered then', async () => {
+    await get('a', 'old');
+    const renewed = renew();
+    await turn();
+    began[0]?.('new');
+    expect([await renewed, await get('a')]).toEqual(['new', 'new']);
+  });
+
+  test('comes by a read that begins afterwards, which all share who came while another was under way', async () => {
+    const first = renew();
+    await turn();
+    const others = Array.from({ length: 50 }, () => renew());
+    await turn();
+    expect(began).toHaveLength(1);
+    began[0]?.('before');
+    expect(await first).toBe('before');
+    await turn();
+    expect(began).toHaveLength(2);
+    began[1]?.('after');
+    expect(new Set(await Promise.all(others))).toEqual(new Set(['after']));
+    expect(await get('a')).toBe('after');
+  });
+
+  test('is not overtaken by an older load that arrives later', async () => {
+    const { got, finish } = slowGet('a');
+    const renewed = renew();
+    await turn();
+    began[0]?.('new');
+    await renewed;
+    finish('old');
+    await got;
+    expect(await get('a', 'newest')).toBe('new');
+  });
+
+  test('waits where many keys are asked for anew, and is refused where too many wait', async () => {
+    const reads = Array.from({ length: 1_200 }, (_, index) =>
+      renew(`key-${index}`).then(
+        () => 'read',
+        (error: unknown) => (error as { code: string }).code,
+      ),
+    );
+    for (let ended = 0; ended < 1_000; ended += 1) {
+      await turn();
+      // Two at once, at most.
+      expect(began.length - ended).toBeLessThanOrEqual(2);
+      began[ended]?.('value');
+    }
+    const results = await Promise.all(reads);
+    const count = (what: string) => results.filter((result) => result === what).length;
+    expect([count('read'), count('Overloaded')]).toEqual([1_000, 200]);
+  }, 30_000);
+});
+
+describe('an entry with tags', () => {
+  const held = (key: string, tags: readonly string[]) =>
+    cache.get(
+      key,
+      () => {
+        loads.push(key);
+        return Promise.resolve(key);
+      },
+      tags,
+    );
+  const all = async () => {
+    loads = [];
+    await held('one', ['alice', 'staff']);
+    await held('two', ['bob', 'staff']);
+    await held('three', ['carol', 'others']);
+    return loads;
+  };
+
+  test.each([
+    ['alice', ['one']],
+    ['staff', ['one', 'two']],
+    ['others', ['three']],
+    ['nobody', []],
+    ['one', ['one']],
+  ])('is dropped by a change of any of them: of %s', async (id, dropped) => {
+    await all();
+    expect(await all()).toEqual([]);
+    feed.tell({ topic: 'key', id });
+    expect(await all()).toEqual(dropped);
+    expect(await all()).toEqual([]);
+  });
+
+  test('is found by its tags however often it gave way and came back', async () => {
+    for (let round = 0; round < 10; round += 1)
+      for (const key of ['one', 'two', 'three', 'four', 'five']) await held(key, [key, 'staff']);
+    feed.tell({ topic: 'key', id: 'staff' });
+    expect(cache.size).toBe(0);
   });
 });
 

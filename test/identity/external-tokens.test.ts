@@ -165,7 +165,24 @@ describe('a token of Entra ID', () => {
       objectId: OID,
       applicationId: APP,
       groups: [],
+      hasUnknownGroups: true,
     });
+  });
+
+  test.each([
+    ['no groups claim', undefined, {}, true],
+    ['an empty list of groups', [], {}, false],
+    ['a list of groups', [GROUP], {}, false],
+    ['a group that is no list', GROUP, {}, true],
+    ['null', null, {}, true],
+    ['names in place of ids', [GROUP, 'CORP\\engineers'], {}, true],
+    ['more groups than are taken', Array.from({ length: 201 }, () => randomUUID()), {}, true],
+    ['groups that are found elsewhere', undefined, { _claim_names: { groups: 'src1' } }, true],
+    ['some groups, others elsewhere', [GROUP], { _claim_names: { groups: 'src1' } }, true],
+    ['another claim that is found elsewhere', [GROUP], { _claim_names: { roles: 's' } }, false],
+  ])('with %s tells whether it names all of them', async (_, groups, more, isUnknown) => {
+    const { hasUnknownGroups = false } = await enter({ ...v2, groups, ...more });
+    expect(hasUnknownGroups).toBe(isUnknown);
   });
 
   test('of version 2 names a user and its groups by their own object ids', async () => {
@@ -296,6 +313,8 @@ describe('a token of an issuer whose object ids are derived', () => {
     test('is that user, with the groups of both', async () => {
       await expect(enter(keycloak)).resolves.toMatchObject({
         objectId: user.id,
+        // What was granted to it before it was a user is its own still.
+        alsoKnownAs: [deriveObjectId(KEYCLOAK, 'principal', keycloak.sub)],
         displayName: 'Somebody',
         groups: [deriveObjectId(KEYCLOAK, 'group', 'keepers'), GROUP],
       });

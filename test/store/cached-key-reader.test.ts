@@ -82,6 +82,22 @@ describe('while the feed is coherent', () => {
     expect([second === first, third === first, reads]).toEqual([true, true, 1]);
   });
 
+  test('fifty who ask at once after a change cause one read of each version that they ask for', async () => {
+    const [older] = [await add(), await add()];
+    await cached.findKey(name);
+    const newest = await add();
+    reads = 0;
+    const found = await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        cached.findKey(name, index % 2 === 0 ? undefined : idOf(older)),
+      ),
+    );
+    expect(reads).toBe(2);
+    expect(new Set(found.map((each) => each && versionOf(each)))).toEqual(
+      new Set([versionOf(newest), versionOf(older)]),
+    );
+  });
+
   test('versions of one name are remembered side by side', async () => {
     const [older, newer] = [await add(), await add()];
     for (let turn = 0; turn < 3; turn += 1) {
