@@ -14,6 +14,8 @@ export interface PostgresProxy {
   swallow(isSwallowed: boolean): void;
   /** Each message to the server takes so long. */
   slowDown(milliseconds: number): void;
+  /** What the server says on connections that listen arrives so much later, in its order. */
+  delayFeed(milliseconds: number): void;
   /** The next COMMIT arrives; its answer doesn't, and the connection breaks. */
   loseNextCommit(): void;
   close(): Promise<void>;
@@ -27,13 +29,16 @@ export async function openPostgresProxy(url: string): Promise<PostgresProxy> {
   let isSwallowed = false;
   let slowness = 0;
   let losesCommit = false;
+  let feedDelay = 0;
 
   const server = createServer((client) => {
     const upstream = connect(join(decodeURIComponent(encoded), SOCKET));
     let isDeaf = false;
+    let isFeed = false;
     open.add(client);
     client.on('data', (bytes) => {
       if (isSwallowed) return;
+      if (bytes.includes('listen strongroom')) isFeed = true;
       if (losesCommit && bytes.includes('commit')) {
         losesCommit = false;
         isDeaf = true;
@@ -43,7 +48,9 @@ export async function openPostgresProxy(url: string): Promise<PostgresProxy> {
       else setTimeout(() => upstream.writable && upstream.write(bytes), slowness);
     });
     upstream.on('data', (bytes) => {
-      if (!isSwallowed && !isDeaf) client.write(bytes);
+      if (isSwallowed || isDeaf) return;
+      if (!isFeed || feedDelay === 0) client.write(bytes);
+      else setTimeout(() => client.writable && client.write(bytes), feedDelay);
     });
     const end = () => {
       open.delete(client);
@@ -63,6 +70,9 @@ export async function openPostgresProxy(url: string): Promise<PostgresProxy> {
     },
     slowDown: (milliseconds) => {
       slowness = milliseconds;
+    },
+    delayFeed: (milliseconds) => {
+      feedDelay = milliseconds;
     },
     loseNextCommit: () => {
       losesCommit = true;
