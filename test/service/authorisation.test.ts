@@ -214,6 +214,44 @@ describe('a custom role', () => {
     expect(error.message).toContain(message);
   });
 
+  test.each([
+    'Managed HSM Crypto Auditor',
+    'managed hsm crypto AUDITOR',
+    '  Managed   HSM\tCrypto Auditor ',
+    'Managed\u00a0HSM Crypto Auditor',
+    'Ｍａｎａｇｅｄ HSM Crypto Auditor',
+    'Managed HSM Crypto\u200b Auditor',
+    'A role of ours',
+    'a ROLE of  ours',
+  ])('never has the name of another role: %j', async (roleName) => {
+    const ours = '8f0f2a86-0000-4000-8000-00000000a0a0';
+    const put = (id: string, properties: object) =>
+      admin('PUT', `${PROVIDER}/roleDefinitions/${id}`, { properties });
+    expect((await put(ours, { roleName: 'A role of ours' })).status).toBe(201);
+    const wanted = { roleName, permissions: [{ dataActions: [`${AZURE}/keys/*`] }] };
+    // Neither when it is made nor when it is renamed.
+    const { id } = await define(admin, []);
+    for (const answer of [await put(randomUUID(), wanted), await put(id, wanted)])
+      expect([answer.status, answer.json<Problem>().error.code]).toEqual([
+        409,
+        'RoleDefinitionWithSameNameExists',
+      ]);
+    // Its own it may keep, and write otherwise.
+    expect((await put(ours, { roleName: 'A role of Ours' })).status).toBe(201);
+    expect((await put(id, { roleName: id })).status).toBe(201);
+    expect((await put(id, { roleName: ROLE.Auditor.toUpperCase() })).status).toBe(400);
+  });
+
+  test('of one name is made once, however many make it at the same moment', async () => {
+    const roleName = `contested ${randomUUID()}`;
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, () =>
+        admin('PUT', `${PROVIDER}/roleDefinitions/${randomUUID()}`, { properties: { roleName } }),
+      ),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409, 409, 409, 409, 409]);
+  });
+
   test('of the built-in kind is not deleted', async () => {
     const answer = await admin('DELETE', `${PROVIDER}/roleDefinitions/${ROLE.User}`);
     expect([answer.status, answer.json<Problem>().error.code]).toEqual([400, 'BadParameter']);
@@ -283,6 +321,35 @@ describe('an assignment', () => {
     const other = await put(randomUUID(), 'again');
     expect([other.status, other.json<Problem>().error.code]).toEqual([409, 'RoleAssignmentExists']);
     call.close();
+  });
+
+  test('of Administrator to an id that nobody has is not the last one that stays', async () => {
+    expect((await assign(admin, randomUUID(), ROLE.Administrator)).answer.status).toBe(201);
+    const own = service.client['AZURE_PRINCIPAL_ID'] ?? '';
+    const { value } = (
+      await admin('GET', `${PROVIDER}/roleAssignments?$filter=principalId%20eq%20'${own}'`)
+    ).json<{ value: Definition[] }>();
+    const last = value.find(({ properties }) =>
+      String(properties['roleDefinitionId']).endsWith(ROLE.Administrator),
+    );
+    const removed = await admin('DELETE', `${PROVIDER}/roleAssignments/${last?.name ?? ''}`);
+    expect([removed.status, removed.json<Problem>().error.code]).toEqual([409, 'Conflict']);
+    // Nor does its only secret go, unless there is another one.
+    const { value: applications } = (
+      await admin(
+        'GET',
+        `/v1.0/applications?$filter=appId%20eq%20'${service.client['AZURE_CLIENT_ID'] ?? ''}'`,
+      )
+    ).json<{ value: { id: string }[] }>();
+    const path = `/v1.0/applications/${applications[0]?.id ?? ''}`;
+    const { passwordCredentials } = (await admin('GET', path)).json<{
+      passwordCredentials: { keyId: string }[];
+    }>();
+    const keyId = passwordCredentials[0]?.keyId;
+    const remove = () => admin('POST', `${path}/removePassword`, { keyId });
+    expect((await remove()).status).toBe(409);
+    expect((await admin('POST', `${path}/addPassword`, {})).status).toBe(200);
+    expect((await remove()).status).toBe(204);
   });
 
   test('with an end in the past is refused, and so is an end of the last Administrator', async () => {

@@ -193,6 +193,79 @@ describe("a provider's token", () => {
   });
 });
 
+describe('a token without the groups claim of its issuer', () => {
+  const OFFICER = '515eb02d-2335-4d2d-92f2-b1cbdf9c3778';
+  const ROLES = '/providers/Microsoft.Authorization';
+  let principalId: string;
+  let group: string;
+  beforeAll(async () => {
+    principalId = await objectId(provider.issuer, 'billing');
+    group = await objectId(provider.issuer, 'secretive', '--group');
+    await assignRole(admin, OFFICER, principalId);
+  });
+
+  /** The same subject, with other claims. */
+  async function by(groups: unknown) {
+    const claims = decodeJwt(await provider.issue('billing', RESOURCE));
+    const token = await signToken(provider.key, { ...claims, groups });
+    const headers = { Authorization: `Bearer ${token}` };
+    return {
+      assign: (to: string, roleDefinitionId: string = ROLE.encryptionUser) =>
+        open(
+          'PUT',
+          `/keys/shared${ROLES}/roleAssignments/${randomUUID()}`,
+          { properties: { roleDefinitionId, principalId: to } },
+          headers,
+        ),
+      define: (id: string, dataActions: readonly string[]) =>
+        open(
+          'PUT',
+          `${ROLES}/roleDefinitions/${id}`,
+          { properties: { roleName: id, permissions: [{ dataActions }] } },
+          headers,
+        ),
+    };
+  }
+
+  test.each([
+    ['lacks it', undefined],
+    ['has it as a text', 'others'],
+    ['has too much in it', Array.from({ length: 201 }, (_, n) => `group ${n}`)],
+  ])('grants nothing to what may be a group of its holder, where it %s', async (_, groups) => {
+    const { assign, define } = await by(groups);
+    for (const to of [group, principalId, randomUUID()])
+      expect([(await assign(to)).status]).toEqual([403]);
+    // Nor by a role that one of them holds.
+    const held = randomUUID();
+    const read = ['Microsoft.KeyVault/managedHsm/keys/read/action'];
+    await created(
+      admin('PUT', `${ROLES}/roleDefinitions/${held}`, {
+        properties: { roleName: held, permissions: [{ dataActions: read }] },
+      }),
+    );
+    await assignRole(admin, held, randomUUID());
+    expect((await define(held, ['Microsoft.KeyVault/managedHsm/keys/*'])).status).toBe(403);
+    // It may do the rest of its work.
+    expect((await define(randomUUID(), read)).status).toBe(201);
+    const user = await created<{ id: string }>(
+      admin('POST', '/v1.0/users', {
+        displayName: 'Of the directory',
+        userPrincipalName: `${randomUUID()}@example.com`,
+      }),
+    );
+    expect((await assign(user.id)).status).toBe(201);
+  });
+
+  test('is another matter than one that says that there are none, or others', async () => {
+    const { assign } = await by(['secretive']);
+    expect((await assign(group)).status).toBe(403);
+    expect((await assign(await objectId(provider.issuer, 'free', '--group'))).status).toBe(201);
+    const none = await by([]);
+    expect((await none.assign(randomUUID())).status).toBe(201);
+    expect((await none.assign(principalId)).status).toBe(403);
+  });
+});
+
 describe('a token is refused, with the challenge and a record that says why', () => {
   interface Parts {
     readonly claims: Claims;
