@@ -47,6 +47,8 @@ export interface Config {
   readonly hasDatabaseUrl: boolean;
   /** Absent where metrics are switched off. */
   readonly metricsListen?: Address;
+  /** Names by which the metrics listener may be called besides its own. */
+  readonly metricsHosts: readonly string[];
   /** On this machine; absent where the managed identity endpoint is switched off. */
   readonly identityListen?: Address;
   readonly logLevel: string;
@@ -66,13 +68,19 @@ export interface Secrets {
 
 const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
 const count = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
-const hostName = z
-  .string()
-  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, {
-    message: 'must be a host name in lower case',
-  });
+const HOST_NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+const hostName = z.string().regex(HOST_NAME, { message: 'must be a host name in lower case' });
+const isHostName = (text: string) => HOST_NAME.test(text);
 
 const isHttpsUrl = (text: string) => URL.canParse(text) && new URL(text).protocol === 'https:';
+
+/** One or more, by comma or blank. */
+const commaList = (isOne: (text: string) => boolean, message: string) =>
+  z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((one) => one !== ''))
+    .refine((all) => all.length > 0 && all.every(isOne), { message })
+    .optional();
 
 const address = z
   .string()
@@ -90,6 +98,7 @@ const Environment = z.object({
   STRONGROOM_DATA_DIR: z.string().min(1).default('.strongroom'),
   STRONGROOM_LISTEN: address.default('127.0.0.1:8443'),
   STRONGROOM_METRICS_LISTEN: address.default('127.0.0.1:9464'),
+  STRONGROOM_METRICS_HOSTS: commaList(isHostName, 'must be host names, with commas between them'),
   STRONGROOM_IDENTITY_LISTEN: identityAddress,
   STRONGROOM_DOMAIN: hostName.default('strongroom.localhost'),
   STRONGROOM_POOL: z
@@ -112,13 +121,10 @@ const Environment = z.object({
   STRONGROOM_WORKER_MEMORY_LIMIT_MB: count(64, 1024 * 1024).optional(),
   STRONGROOM_SOFT_DELETE_DAYS: count(7, 90).default(90),
   STRONGROOM_PURGE_PROTECTION: flag.default(false),
-  STRONGROOM_ATTESTATION_AUTHORITIES: z
-    .string()
-    .transform((text) => text.split(/[\s,]+/).filter((authority) => authority !== ''))
-    .refine((authorities) => authorities.length > 0 && authorities.every(isHttpsUrl), {
-      message: 'must be https URLs, with commas between them',
-    })
-    .optional(),
+  STRONGROOM_ATTESTATION_AUTHORITIES: commaList(
+    isHttpsUrl,
+    'must be https URLs, with commas between them',
+  ),
   STRONGROOM_ATTESTATION_CA_FILE: z.string().min(1).optional(),
   STRONGROOM_ISSUERS_FILE: z.string().min(1).optional(),
   STRONGROOM_ISSUERS_CA_FILE: z.string().min(1).optional(),
@@ -200,6 +206,7 @@ export function readConfig(
     ...(environment['STRONGROOM_METRICS_LISTEN'] !== '' && {
       metricsListen: toAddress(env.STRONGROOM_METRICS_LISTEN),
     }),
+    metricsHosts: env.STRONGROOM_METRICS_HOSTS ?? [],
     ...(environment['STRONGROOM_IDENTITY_LISTEN'] !== '' && {
       identityListen: toAddress(env.STRONGROOM_IDENTITY_LISTEN),
     }),

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { lookup } from 'node:dns/promises';
 import { writeFile } from 'node:fs/promises';
-import { availableParallelism, totalmem } from 'node:os';
+import { availableParallelism, hostname, totalmem } from 'node:os';
 import { Command } from 'commander';
 import { addAuditCommands } from './audit-commands.ts';
 import { bootstrap } from './bootstrap.ts';
@@ -132,7 +132,12 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         loadedKeys: config.loadedKeys,
       },
       environment: surroundings.environment,
-      ...(config.metricsListen !== undefined && { metrics: config.metricsListen }),
+      ...(config.metricsListen !== undefined && {
+        metrics: {
+          ...config.metricsListen,
+          names: [hostname().toLowerCase(), config.domain, ...config.metricsHosts],
+        },
+      }),
       log,
     });
     try {

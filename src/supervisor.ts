@@ -24,7 +24,11 @@ export interface SupervisorOptions {
   /** Of the worker processes: what the PKCS#11 module reads itself, and nothing secret. */
   readonly environment: Readonly<Record<string, string>>;
   /** Where metrics and probes are served; nowhere where absent. */
-  readonly metrics?: { readonly host: string; readonly port: number };
+  readonly metrics?: {
+    readonly host: string;
+    readonly port: number;
+    readonly names: readonly string[];
+  };
   readonly log: Logger;
 }
 

@@ -7,8 +7,12 @@ export interface Duration {
   readonly days: number;
 }
 
-/** ISO 8601-1 §5.5.2: years, months, weeks and days, each at most once and in this order; no time of day. */
-const FORM = /^P(?!$)(?:(\d{1,4})Y)?(?:(\d{1,5})M)?(?:(\d{1,5})W)?(?:(\d{1,6})D)?$/;
+/**
+ * ISO 8601-1 §5.5.2: years, months, weeks and days, then hours, minutes and seconds, each at most once and in this order.
+ * Java's `Duration` writes 90 days as `PT2160H`, and other libraries end with `T0S`.
+ */
+const FORM =
+  /^P(?=\d|T\d)(?:(\d{1,4})Y)?(?:(\d{1,5})M)?(?:(\d{1,5})W)?(?:(\d{1,6})D)?(?:T(?=\d)(?:(\d{1,8})H)?(?:(\d{1,9})M)?(?:(\d{1,11})(?:[.,]0{1,9})?S)?)?$/;
 
 const SECONDS_A_DAY = 86_400;
 
@@ -16,14 +20,17 @@ const SECONDS_A_DAY = 86_400;
 export function parseDuration(property: string, text: string): Duration {
   const parts = FORM.exec(text);
   if (parts === null)
-    throw new ServiceError(
-      'BadParameter',
-      `Property ${property} has an invalid value: it must be an ISO 8601 duration such as P90D, P18M or P2Y.`,
-    );
-  const [years = 0, months = 0, weeks = 0, days = 0] = parts
+    throw wrong(property, 'must be an ISO 8601 duration such as P90D, P18M or P2Y');
+  const [years = 0, months = 0, weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = parts
     .slice(1)
     .map((digits: string | undefined) => Number(digits ?? 0));
-  return { months: 12 * years + months, days: 7 * weeks + days };
+  const timeDays = (3600 * hours + 60 * minutes + seconds) / SECONDS_A_DAY;
+  if (!Number.isInteger(timeDays)) throw wrong(property, 'must be of whole days, such as P90D');
+  return { months: 12 * years + months, days: 7 * weeks + days + timeDays };
+}
+
+function wrong(property: string, what: string): ServiceError {
+  return new ServiceError('BadParameter', `Property ${property} has an invalid value: it ${what}.`);
 }
 
 /**

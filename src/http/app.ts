@@ -29,7 +29,7 @@ import { createCursors } from './cursors.ts';
 import { addDirectoryRoutes } from './directory.routes.ts';
 import { createErrorHandler, type Refusals } from './error-handler.ts';
 import { addHealthRoutes, type Readiness } from './health.routes.ts';
-import { createHostReader, type HostRules } from './hosts.ts';
+import { type HostRules } from './hosts.ts';
 import { addIdentityRoutes, type IdentityEndpoints } from './identity.routes.ts';
 import { addKeyRoutes } from './keys.routes.ts';
 import { createKeyPresenter } from './keys.schema.ts';
@@ -37,6 +37,7 @@ import { type Log } from './log.ts';
 import { addMembershipRoutes } from './memberships.routes.ts';
 import { normalisePath } from './normalise-path.ts';
 import { createQueryReader } from './query-reader.ts';
+import { createTargetReader } from './request-target.ts';
 import { addReleaseRoutes, type ReleaseParts } from './release.routes.ts';
 import { addPeopleRoutes } from './people.routes.ts';
 import { addRandomRoutes } from './random.routes.ts';
@@ -165,7 +166,7 @@ const DIRECTORY = /^\/v1\.0\//i;
 
 /** Gives the request its id, its clock and the draft of its audit record. */
 function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts): RequestHandler {
-  const readHost = createHostReader(hosts);
+  const readTarget = createTargetReader(hosts);
   const now = () => clock.now();
   return (req, res, next) => {
     const requestId = randomUUID();
@@ -200,7 +201,7 @@ function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts):
         onAnswer({ operation, status, seconds, requestId });
         span.end(operation, status, requestId);
       });
-      setContext(res, { ...contextOf(res), host: readHost(req.headers.host) });
+      setContext(res, { ...contextOf(res), host: readTarget(req) });
       next();
     });
   };

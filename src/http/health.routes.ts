@@ -1,4 +1,4 @@
-import { type Router } from 'express';
+import { type RequestHandler, type Router } from 'express';
 import { send } from './send.ts';
 
 /** What could serve a request now. */
@@ -11,14 +11,21 @@ export interface ReadinessReport {
 
 export type Readiness = () => Promise<ReadinessReport>;
 
-/** For load balancers and people: whether the process lives, and whether it could serve, with the part that couldn't. */
+const ALLOW = ['Allow', 'GET, HEAD, OPTIONS'];
+
+/**
+ * For load balancers and people: whether the process lives, and whether it could serve, with the part that couldn't. OPTIONS
+ * is answered alike, since it is what HAProxy's `option httpchk <path>` sends.
+ */
 export function addHealthRoutes(router: Router, readiness: Readiness): void {
-  router.get('/healthz', (_req, res) => {
-    send(res, 200, { status: 'alive' });
-  });
-  router.get('/readyz', async (_req, res) => {
+  const alive: RequestHandler = (_req, res) => {
+    send(res, 200, { status: 'alive' }, ALLOW);
+  };
+  const ready: RequestHandler = async (_req, res) => {
     const report = await readiness();
-    const ready = Object.values(report.parts).every(Boolean);
-    send(res, ready ? 200 : 503, { ...report, status: ready ? 'ready' : 'not ready' });
-  });
+    const isReady = Object.values(report.parts).every(Boolean);
+    send(res, isReady ? 200 : 503, { ...report, status: isReady ? 'ready' : 'not ready' }, ALLOW);
+  };
+  router.route('/healthz').get(alive).options(alive);
+  router.route('/readyz').get(ready).options(ready);
 }

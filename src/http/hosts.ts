@@ -1,4 +1,5 @@
 import { ServiceError } from '../core/errors.ts';
+import { type Authority, parseAuthority } from '../network/authority.ts';
 
 /** How callers may name this service. */
 export interface HostRules {
@@ -7,7 +8,7 @@ export interface HostRules {
   readonly pool: string;
 }
 
-/** What the Host header of a request says. */
+/** What a request says of whom it is for. */
 export interface RequestHost {
   /** host[:port] as the client wrote it: key identifiers and links are made with it. */
   readonly authority: string;
@@ -16,8 +17,6 @@ export interface RequestHost {
   readonly servesPool: boolean;
 }
 
-const AUTHORITY =
-  /^(?<host>[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?<port>:\d{1,5})?$/i;
 const ADDRESS = /^(?:localhost|\[.*\]|[\d.]+)$/;
 /** Hosts seen are few; forged ones must not fill the memory. */
 const REMEMBERED_HOSTS = 1000;
@@ -33,25 +32,27 @@ export function createHostReader(rules: HostRules): (header: string | undefined)
   return (header) => {
     const known = remembered.get(header ?? '');
     if (known !== undefined) return known;
-    const read = readHost(header ?? '', rules);
+    const parsed = parseAuthority(header ?? '');
+    if (parsed === undefined)
+      throw new ServiceError('BadParameter', 'The Host header is missing or has an invalid value.');
+    const read = readHost(header?.replace(/:$/, '') ?? '', parsed, rules);
     if (remembered.size < REMEMBERED_HOSTS) remembered.set(header ?? '', read);
     return read;
   };
 }
 
-function readHost(header: string, { domain, pool }: HostRules): RequestHost {
-  const parts = AUTHORITY.exec(header)?.groups;
-  const host = parts?.['host']?.toLowerCase();
-  if (host === undefined)
-    throw new ServiceError('BadParameter', 'The Host header is missing or has an invalid value.');
-  const port = parts?.['port'] ?? '';
+function readHost(
+  authority: string,
+  { host, dot, port }: Authority,
+  { domain, pool }: HostRules,
+): RequestHost {
   const isOwn = host === domain || host.endsWith(`.${domain}`);
   const label = host.slice(0, -(domain.length + 1));
   const parent = host.split('.').slice(1).join('.');
   const resource = isOwn || ADDRESS.test(host) || parent === '' ? domain : parent;
   return {
-    authority: header,
-    challenge: `Bearer authorization="https://${header}/adfs", resource="https://${resource}${port}"`,
+    authority,
+    challenge: `Bearer authorization="https://${authority}/adfs", resource="https://${resource}${dot}${port}"`,
     servesPool: !isOwn || host === domain || label === pool,
   };
 }

@@ -1,5 +1,6 @@
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express';
 import { type AuditTrail } from '../core/ports.ts';
+import { spellCharset } from './charset.ts';
 import { clientThumbprint } from './client-certificate.ts';
 import { contextOf } from './context.ts';
 import { type Refusals } from './error-handler.ts';
@@ -51,10 +52,11 @@ const parseForm = express.urlencoded({ extended: false, limit: FORM_LIMIT, param
 const ofTenant = (path: string) => [`/:tenant/${path}`, `/adfs/:tenant/${path}`];
 
 /** Before the form is read: one that can't be is refused with a record, too. */
-const audited: RequestHandler = (_req, res, next) => {
+const audited: RequestHandler = (req, res, next) => {
   const context = contextOf(res);
   context.audit.note({ operation: 'TokenIssue' });
   context.audited = true;
+  spellCharset(req);
   next();
 };
 

@@ -2,6 +2,7 @@ import { promisify } from 'node:util';
 import express, { type Request, type Response } from 'express';
 import { ServiceError } from '../core/errors.ts';
 import { isAllStorable, NOT_STORABLE } from '../core/storable-text.ts';
+import { isUtf8, spellCharset } from './charset.ts';
 
 /** A request's body as it was parsed; undefined where there is none. */
 export type BodyReader = (req: Request, res: Response) => Promise<unknown>;
@@ -25,6 +26,7 @@ export function createJsonReader(limit: number): BodyReader {
 
   return async (req, res) => {
     if (isPlain(req, limit)) return parsePlain(await readAll(req));
+    spellCharset(req);
     try {
       await parseAny(req, res);
     } finally {
@@ -42,8 +44,6 @@ function storable(value: unknown): unknown {
 
 const rawBodies = new WeakMap<object, Buffer>();
 
-const OTHER_CHARSET = /charset(?!=utf-8$)/i;
-
 /** Another charset, an encoding, chunks and what is too large are body-parser's: clients send the length, and UTF-8. */
 function isPlain({ headers }: Request, limit: number): boolean {
   const length = headers['content-length'];
@@ -52,7 +52,7 @@ function isPlain({ headers }: Request, limit: number): boolean {
     Number(length) <= limit &&
     headers['transfer-encoding'] === undefined &&
     headers['content-encoding'] === undefined &&
-    !OTHER_CHARSET.test(headers['content-type'] ?? '')
+    isUtf8(headers['content-type'])
   );
 }
 

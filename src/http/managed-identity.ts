@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import express, { type Express, type Request } from 'express';
+import express, { type Express, type Request, type RequestHandler } from 'express';
+import { parseTarget } from '../network/authority.ts';
+import { createOwnHostCheck } from '../network/own-host.ts';
 
 /** What a workload asks, and from where. */
 export interface IdentityCall {
@@ -19,8 +21,6 @@ export interface IdentityAnswer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-const NAMES = ['localhost', '127.0.0.1', '[::1]'];
-
 export interface IdentityCalls {
   /** Rejects where there can be no answer now: the workload is told to ask again. */
   answer(call: IdentityCall): Promise<IdentityAnswer>;
@@ -30,7 +30,8 @@ export interface IdentityCalls {
 
 /**
  * App Service's identity endpoint (`GET /msi/token`), for workloads on this machine only. What another program on it was
- * talked into sending isn't answered: a request that was passed on, or that calls this machine by another name.
+ * talked into sending isn't answered: a request that was passed on, that a web page has made, or that calls this machine by
+ * another name.
  */
 export function createManagedIdentityApp(
   calls: IdentityCalls,
@@ -40,6 +41,7 @@ export function createManagedIdentityApp(
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
+  app.use(takeTarget);
   app.get('/msi/token', async (req, res) => {
     const requestId = randomUUID();
     res.setHeader('x-ms-request-id', requestId);
@@ -53,7 +55,7 @@ export function createManagedIdentityApp(
       userAgent: req.get('user-agent'),
     };
     try {
-      if (!isDirect(req)) {
+      if (isPassedOn(req)) {
         await calls.passedOn?.(call);
         res
           .status(403)
@@ -79,18 +81,32 @@ export function createManagedIdentityApp(
 
 /** Plain HTTP, for so many connections at most: it has to be told to listen, on a loopback address. */
 export function createLoopbackServer(app: RequestListener, connections: number): Server {
-  const server = createServer({ maxHeaderSize: 16_384 }, app);
+  const server = createServer({ maxHeaderSize: 16_384, joinDuplicateHeaders: true }, app);
   server.headersTimeout = 10_000;
   server.requestTimeout = 10_000;
   server.maxConnections = connections;
   return server;
 }
 
-function isDirect(req: Request): boolean {
-  const host = (req.headers.host ?? '').replace(/:\d+$/, '').toLowerCase();
-  const isPassedOn =
-    req.headers['x-forwarded-for'] !== undefined || req.headers.forwarded !== undefined;
-  return NAMES.includes(host) && !isPassedOn;
+const isOwnHost = createOwnHostCheck({ listensOn: 'localhost' });
+
+/** A web page that has its own name point here is refused before anything of its request is looked at. */
+const takeTarget: RequestHandler = (req, res, next) => {
+  const target = parseTarget(req.url, 'http');
+  const isForUs = [target?.authority ?? req.headers.host, req.headers.host].every(isOwnHost);
+  if (target === undefined || !isForUs) {
+    res.status(400).json({ statusCode: 400, message: 'The request is for another host.' });
+    return;
+  }
+  req.url = target.path;
+  next();
+};
+
+/** By another program than the workload: a proxy, or a browser, which says so of what a page has it send (Fetch §3.2). */
+function isPassedOn({ headers }: Request): boolean {
+  return ['x-forwarded-for', 'forwarded', 'origin', 'sec-fetch-site'].some(
+    (name) => headers[name] !== undefined,
+  );
 }
 
 function textOf(value: unknown): string | undefined {

@@ -1,6 +1,7 @@
 import { constants } from 'node:crypto';
 import { IncomingMessage, type RequestListener, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
+import { type Duplex } from 'node:stream';
 import { createSecureContext } from 'node:tls';
 import { type Express } from 'express';
 
@@ -60,6 +61,8 @@ export function createHttpsServer(
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       handshakeTimeout: 10_000,
       maxHeaderSize: 32_768,
+      // Of two Host or Authorization headers Node would keep the first: joined, they are no valid ones.
+      joinDuplicateHeaders: true,
     },
     app,
   );
@@ -69,7 +72,25 @@ export function createHttpsServer(
   server.requestTimeout = 30_000;
   // Node would answer 417 by itself, and without a record. A server may pass over what it doesn't know (RFC 9110 §10.1.1).
   server.on('checkExpectation', app);
+  server.on('connect', refuseTunnel);
   return server;
+}
+
+const TUNNEL = JSON.stringify({
+  error: { code: 'MethodNotAllowed', message: 'This is no proxy: CONNECT is not served.' },
+});
+const NO_TUNNEL = [
+  'HTTP/1.1 405 Method Not Allowed',
+  'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS',
+  'Connection: close',
+  'Content-Type: application/json; charset=utf-8',
+  `Content-Length: ${String(TUNNEL.length)}`,
+].join('\r\n');
+
+/** CONNECT (RFC 9110 §9.3.6): Node closes such a connection without a word where nobody listens for it. */
+function refuseTunnel(_req: IncomingMessage, socket: Duplex): void {
+  socket.on('error', () => socket.destroy());
+  socket.end(`${NO_TUNNEL}\r\n\r\n${TUNNEL}`);
 }
 
 /**

@@ -45,7 +45,7 @@ export function createOwnUrlCheck(
     return (
       protocol === 'https:' &&
       `${search}${hash}` === '' &&
-      (hosts.has(hostname) || hostname.endsWith(`.${domain}`)) &&
+      (hosts.has(undotted(hostname)) || undotted(hostname).endsWith(`.${domain}`)) &&
       tenant !== undefined &&
       isTenant(tenant)
     );
@@ -57,5 +57,10 @@ function hostOf(resource: string): string | undefined {
   const { protocol, hostname, pathname, search, hash, username, password } = new URL(resource);
   const extras = `${search}${hash}${username}${password}`;
   const isBare = protocol === 'https:' && pathname === '/' && extras === '';
-  return isBare ? hostname : undefined;
+  return isBare ? undotted(hostname) : undefined;
+}
+
+/** A dot at the end of a name says that it is fully qualified (RFC 1034 §3.1): it is the same name. */
+function undotted(hostname: string): string {
+  return hostname.replace(/\.$/, '');
 }

@@ -28,7 +28,8 @@ interface AuthenticateOptions {
 }
 
 const HEADER_LIMIT = 16_384;
-const BEARER = /^Bearer ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;
+/** RFC 6750 §2.1: one blank or more after the scheme (RFC 9110 §11.4), and clients are not strict about which. */
+const BEARER = /^Bearer[ \t]+([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;
 
 /** The credential, where the header has the form of one. */
 function tokenOf(authorizationHeader: string | undefined): string | undefined {

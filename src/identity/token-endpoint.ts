@@ -107,7 +107,7 @@ function throttled(): Refusal {
 }
 
 function isBasic(authorization: string | undefined): boolean {
-  return /^Basic /i.test(authorization ?? '');
+  return /^Basic[ \t]/i.test(authorization ?? '');
 }
 
 /** One value of a field: one without a value counts as absent, one that comes twice is refused (RFC 6749 §3.2). */
@@ -126,7 +126,7 @@ function readClient(
   form: (name: string) => string | undefined,
   { authorization, thumbprint }: Pick<TokenRequest, 'authorization' | 'thumbprint'>,
 ): NamedClient {
-  const basic = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')?.[1];
+  const basic = /^Basic[ \t]+([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')?.[1];
   const [basicId, basicSecret] =
     basic === undefined ? [] : splitOnce(Buffer.from(basic, 'base64').toString());
   const clientId = form('client_id') ?? basicId;

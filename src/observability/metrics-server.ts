@@ -1,5 +1,7 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
+import { parseTarget } from '../network/authority.ts';
+import { createOwnHostCheck } from '../network/own-host.ts';
 
 /** What the supervisor knows of its processes. */
 interface WorkersState {
@@ -20,12 +22,15 @@ export interface MetricsServer {
 export interface MetricsServerOptions {
   readonly host: string;
   readonly port: number;
+  /** Names by which it may be called besides localhost and addresses, in lower case. */
+  readonly names: readonly string[];
   readonly readState: () => WorkersState;
 }
 
 /** Plain HTTP for Prometheus and for probes: nothing here is secret, and it listens on loopback unless told otherwise. */
 export async function startMetricsServer(options: MetricsServerOptions): Promise<MetricsServer> {
-  const { host, port, readState } = options;
+  const { host, port, names, readState } = options;
+  const isOwnHost = createOwnHostCheck({ listensOn: host, names });
   const own = new Registry();
   const workers = new AggregatorRegistry();
   const registers = [own];
@@ -82,15 +87,22 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
     },
   };
 
-  const server: Server = createServer((req, res) => {
-    const answer = answers[req.url?.split('?')[0] ?? ''];
-    const given =
-      req.method === 'GET' && answer !== undefined
-        ? answer()
-        : Promise.resolve([404, 'text/plain', 'Not found\n'] as const);
-    given.then(
+  const answerTo = ({ url = '', method = '', headers }: IncomingMessage) => {
+    const target = parseTarget(url, 'http');
+    const called = target?.authority ?? headers.host;
+    // Only HTTP/1.0, which browsers don't speak, may name no host: Node refuses others.
+    const isForUs = [called, headers.host].every((name) => name === undefined || isOwnHost(name));
+    if (target === undefined || !isForUs) return Promise.resolve(FOR_ANOTHER_HOST);
+    const path = target.path.split('?')[0] ?? '';
+    const answer = Object.hasOwn(answers, path) ? answers[path] : undefined;
+    return METHODS.includes(method) && answer !== undefined ? answer() : Promise.resolve(NOT_FOUND);
+  };
+
+  const server: Server = createServer({ joinDuplicateHeaders: true }, (req, res) => {
+    answerTo(req).then(
       ([status, type, body]) => {
-        res.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(body);
+        const headers = { 'Content-Type': type, 'Cache-Control': 'no-store' };
+        res.writeHead(status, headers).end(body);
       },
       () => {
         res.writeHead(500).end();
@@ -119,4 +131,12 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
   };
 }
 
+/** OPTIONS is what HAProxy's `option httpchk <path>` sends. */
+const METHODS = ['GET', 'HEAD', 'OPTIONS'];
+const NOT_FOUND: [number, string, string] = [404, 'text/plain', 'Not found\n'];
+const FOR_ANOTHER_HOST: [number, string, string] = [
+  400,
+  'text/plain',
+  'The request is for another host: see STRONGROOM_METRICS_HOSTS.\n',
+];
 const JSON_TYPE = 'application/json; charset=utf-8';

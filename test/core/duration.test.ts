@@ -10,6 +10,15 @@ test.each([
   ['P2Y', { months: 24, days: 0 }],
   ['P1Y6M2W3D', { months: 18, days: 17 }],
   ['P0D', { months: 0, days: 0 }],
+  ['P90DT0S', { months: 0, days: 90 }],
+  ['P90DT0H0M0S', { months: 0, days: 90 }],
+  ['P90DT0.000S', { months: 0, days: 90 }],
+  ['P3MT0H', { months: 3, days: 0 }],
+  ['P0Y0M90D', { months: 0, days: 90 }],
+  // java.time.Duration.ofDays(90).toString()
+  ['PT2160H', { months: 0, days: 90 }],
+  ['P1DT23H59M60S', { months: 0, days: 2 }],
+  ['PT0S', { months: 0, days: 0 }],
 ])('%s is read', (text, expected) => {
   expect(parseDuration('x', text)).toEqual(expected);
 });
@@ -26,6 +35,14 @@ test.each([
   '-P1D',
   'PT1H',
   'P1DT1H',
+  'P90DT',
+  'PT',
+  'P90DT1S',
+  'P90DT0.5S',
+  'P90DT0S0M',
+  'P90D0S',
+  'PT2160',
+  'PT999999999H',
   'p1d',
   'P1D ',
   'P99999999D',

@@ -19,6 +19,7 @@ import {
   signInAdministrator,
 } from '../support/directory.ts';
 import { startIssuer } from '../support/oidc-issuer.ts';
+import { rawRequest } from '../support/raw-request.ts';
 import {
   makeDataFolder,
   removeDataFolder,
@@ -205,6 +206,22 @@ describe('strongroom identity-agent', () => {
         headers: { 'X-IDENTITY-HEADER': 'guessed' },
       });
       expect(stranger.status).toBe(401);
+      for (const odd of [{ Origin: 'https://page.example' }, { 'Sec-Fetch-Site': 'cross-site' }])
+        expect(
+          (
+            await fetch(`${IDENTITY_ENDPOINT}?resource=https://strongroom.localhost`, {
+              headers: { 'X-IDENTITY-HEADER': IDENTITY_HEADER, ...odd },
+            })
+          ).status,
+        ).toBe(403);
+      const { hostname, port } = new URL(IDENTITY_ENDPOINT);
+      const rebound = await rawRequest(
+        { port: Number(port) },
+        'GET /msi/token HTTP/1.1',
+        `Host: ${hostname}.page.example`,
+        'Connection: close',
+      );
+      expect(rebound.status).toBe(400);
       const ended = once(agent, 'exit');
       agent.kill('SIGTERM');
       expect(await ended).toEqual([0, null]);
@@ -259,17 +276,53 @@ describe('the managed identity endpoint', () => {
     ['with a secret alone', () => ask({ 'X-IDENTITY-HEADER': secret }), 401],
     ['for another identity', () => ask(header(), { client_id: client.principalId }), 400],
     ['for another resource', () => ask(header(), { resource: 'https://elsewhere.example' }), 400],
-    [
-      'passed on from another machine',
-      () => ask({ ...header(), 'X-Forwarded-For': '192.0.2.1' }),
-      403,
-    ],
+    ...['X-Forwarded-For', 'Forwarded', 'Origin', 'Sec-Fetch-Site'].map(
+      (name): [string, () => ReturnType<typeof ask>, number] => [
+        `passed on by another program, with ${name}`,
+        () => ask({ ...header(), [name]: 'cross-site' }),
+        403,
+      ],
+    ),
   ])('refuses what comes %s', async (_what, asking, status) => {
     expect(await asking()).toEqual({
       status,
       body: { statusCode: status, message: expect.any(String) },
     });
   });
+
+  test.each(['attacker.example', '192.0.2.1:8440', 'localhost.attacker.example', 'a.1', ''])(
+    'refuses what calls this machine %j, as a web page may have a browser do',
+    async (host) => {
+      const lines = [`Host: ${host}`, 'Connection: close', `X-IDENTITY-HEADER: ${client.appId}.x`];
+      for (const target of ['/msi/token?resource=x', '/', `http://${host || 'x'}/msi/token`]) {
+        const answer = await rawRequest(
+          { port: Number(new URL(endpoint).port) },
+          `GET ${target} HTTP/1.1`,
+          ...lines,
+        );
+        expect([answer.status, JSON.parse(answer.body)]).toEqual([
+          400,
+          { statusCode: 400, message: expect.any(String) },
+        ]);
+      }
+    },
+  );
+
+  test.each(['localhost', '127.0.0.1:1', '[::1]', 'localhost.'])(
+    'answers who calls this machine %s, with a path or a whole URL',
+    async (host) => {
+      for (const start of ['', `http://${host}`]) {
+        const answer = await rawRequest(
+          { port: Number(new URL(endpoint).port) },
+          `GET ${start}/msi/token?resource=https://strongroom.localhost HTTP/1.1`,
+          `Host: ${host}`,
+          `X-IDENTITY-HEADER: ${client.appId}.${secret}`,
+          'Connection: close',
+        );
+        expect([start, answer.status]).toEqual([start, 200]);
+      }
+    },
+  );
 
   test('keeps records of what it gave and refused', async () => {
     const { value } = await created<{ value: Record<string, unknown>[] }>(

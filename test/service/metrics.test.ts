@@ -6,6 +6,7 @@ import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
 import { freePort } from '../support/free-port.ts';
 import { type ProductionService, startProduction } from '../support/production.ts';
+import { rawRequest } from '../support/raw-request.ts';
 
 const run = promisify(execFile);
 const RULES = new URL('../../src/observability/alerts.yaml', import.meta.url);
@@ -147,6 +148,47 @@ describe('metrics', () => {
     await expect(child).resolves.toMatchObject({ stderr: '' });
     const rules = await run('promtool', ['check', 'rules', RULES.pathname]);
     expect(rules.stdout).toContain('SUCCESS');
+  });
+
+  const ask = (...lines: string[]) => rawRequest({ port: Number(new URL(base).port) }, ...lines);
+
+  // A page whose name its owner points at 127.0.0.1 could have a browser read them.
+  test.each([
+    ...['attacker.example', 'localhost.attacker.example', '192.0.2.1', '[2001:db8::1]', '0.0.0.0'],
+    ...['a.1', 'localhost, attacker.example', 'notstrongroom.localhost.example', '[::ffff:a00:1]'],
+  ])('are not for who calls %s', async (host) => {
+    for (const path of ['/metrics', '/healthz', '/readyz', '/none']) {
+      const lines = [`Host: ${host}`, 'Connection: close'];
+      expect((await ask(`GET ${path} HTTP/1.1`, ...lines)).status).toBe(400);
+      const elsewhere = await ask(
+        `GET http://${host}${path} HTTP/1.1`,
+        'Host: localhost',
+        'Connection: close',
+      );
+      expect(elsewhere.status).toBe(400);
+    }
+  });
+
+  test.each([
+    ...['localhost', 'LOCALHOST:9464', 'localhost.', '127.0.0.1', '127.0.0.1:1', '127.9.9.9'],
+    ...['[::1]:9464', '[::ffff:127.0.0.1]', '127.1', 'main.strongroom.localhost:9464'],
+  ])('are for who calls this machine %s', async (host) => {
+    for (const target of ['/healthz', `http://${host}/healthz?x`]) {
+      const answer = await ask(`GET ${target} HTTP/1.1`, `Host: ${host}`, 'Connection: close');
+      expect([target, answer.status]).toEqual([target, 200]);
+    }
+  });
+
+  test.each([
+    ['two Host headers', ['Host: localhost', 'Host: localhost']],
+    ['no Host header', []],
+  ])('are refused with %s', async (_what, lines) => {
+    expect((await ask('GET /metrics HTTP/1.1', ...lines, 'Connection: close')).status).toBe(400);
+  });
+
+  test.each(['GET', 'HEAD', 'OPTIONS'])('answer %s in HTTP/1.0 without a host', async (method) => {
+    for (const path of ['/healthz', '/readyz', '/metrics'])
+      expect((await ask(`${method} ${path} HTTP/1.0`)).status).toBe(200);
   });
 
   test('stand beside probes that say which part is not ready', async () => {

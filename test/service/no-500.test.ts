@@ -64,6 +64,8 @@ function send({ method, path, headers, body }: HostileRequest): Promise<Answer> 
     const outgoing = request({
       agent,
       host: 'localhost',
+      // Not what the Host header says.
+      servername: 'localhost',
       port: service.port,
       method,
       path,

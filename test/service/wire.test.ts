@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createHash, createPublicKey, publicEncrypt, verify as verifySignature } from 'node:crypto';
 import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import { rawRequest } from '../support/raw-request.ts';
 import {
   makeDataFolder,
   removeDataFolder,
@@ -134,6 +135,8 @@ describe('paths as clients write them', () => {
     ['/keys/aes/wrapkey?api-version=7.0', 'an old version of the API'],
     ['/keys/aes/wrapkey?api%2Dversion=2025-07-01', 'a percent-encoded query name'],
     ['/keys/AES/wrapkey', 'a key name in another case'],
+    ['/k%65ys/%61es/wr%61pkey', 'letters that are percent-encoded without need'],
+    ['/%6Beys/aes//wrapkey?%61pi-version=7.4', 'others, with an empty version'],
   ])('%s (%s)', async (path) => {
     const answer = await admin('POST', path, { alg: 'A256KW', value });
     expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('"alg":"A256KW"')]);
@@ -182,6 +185,209 @@ describe('paths as clients write them', () => {
     );
     expect(answer.status).toBe(200);
   });
+
+  test.each([
+    ...['utf8', 'UTF8', 'UTF-8', '"utf-8"', '"UTF8"', "'utf-8'", 'utf_8', 'us-ascii', ''],
+    ...['utf-8; odata=verbose', 'utf8 ;x=y'],
+  ])('a body in charset=%s is JSON, whoever reads it', async (charset) => {
+    for (const type of [`application/json; charset=${charset}`, `text/json;Charset=${charset}`])
+      for (const more of [{}, { 'Content-Encoding': 'identity' }]) {
+        const headers = { 'Content-Type': type, ...more };
+        const answer = await admin('POST', '/keys/aes/wrapkey', { alg: 'A256KW', value }, headers);
+        expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('A256KW')]);
+      }
+    const form = await stranger('POST', '/adfs/oauth2/token', 'grant_type=none', {
+      'Content-Type': `application/x-www-form-urlencoded; charset=${charset}`,
+    });
+    expect(form.text).toContain('AADSTS70003');
+  });
+
+  test.each(['iso-8859-1', 'utf-80', 'klingon'])('a body in charset=%s is not', async (charset) => {
+    const headers = { 'Content-Type': `application/json; charset=${charset}` };
+    const answer = await admin('POST', '/keys/aes/wrapkey', { alg: 'A256KW', value }, headers);
+    expect(answer.status).toBe(415);
+  });
+
+  test('the names of a query, and the dollar in a path, may be percent-encoded', async () => {
+    const nobody = '/v1.0/groups/00000000-0000-4000-8000-000000000000/members';
+    for (const path of [`${nobody}/$ref`, `${nobody}/%24ref`, `${nobody}/%24%72ef`]) {
+      const body = { '@odata.id': 'https://localhost/v1.0/directoryObjects/x' };
+      expect((await admin('POST', path, body)).text).not.toContain('no operation');
+    }
+    const filter = `filter=displayName%20eq%20'nobody'`;
+    for (const query of [`$${filter}`, `%24${filter}`, `%24%66ilter=displayName+eq+'nobody'`]) {
+      const answer = await admin('GET', `/v1.0/applications?${query}`);
+      expect([answer.status, answer.json()]).toEqual([200, { value: [] }]);
+    }
+  });
+});
+
+describe('whom a request is for', () => {
+  const CLOSE = 'Connection: close';
+  const kidOf = ({ body }: { body: string }) =>
+    (JSON.parse(body) as Bundle).key.kid.split('/keys/')[0];
+  const ask = (...lines: string[]) =>
+    rawRequest(service, ...lines, `Authorization: Bearer ${token}`, CLOSE);
+
+  // RFC 9112 §3.2: more than one Host header, or one that is no host.
+  test.each([
+    ['two Host headers', ['Host: localhost', 'Host: other.example']],
+    ['the same Host header twice', ['Host: localhost', 'Host: localhost']],
+    ['two Host headers in other letters', ['HOST: localhost', 'host: other.example']],
+    ['two hosts in one', ['Host: localhost, other.example']],
+    ['an empty Host header', ['Host:']],
+    ['no Host header', []],
+    ...[
+      ...['a.1', '1.2.3.4.5', '256.1.1.1', 'localhost:99999', 'localhost:x', 'user@localhost'],
+      ...[
+        '[::1',
+        '[::g]',
+        '[fe80::1%25eth0]',
+        '[fe80::1%eth0]',
+        '%6cocalhost',
+        'h\u00f6st.example',
+      ],
+      ...['xn--a', 'a..b', 'localhost..', '-', 'a b', 'localhost/x', 'localhost?x', 'localhost#x'],
+      ...['"localhost"', `${'a'.repeat(300)}.example`],
+    ].map((host): [string, string[]] => [host, [`Host: ${host}`]]),
+  ])('%s: 400', async (_what, lines) => {
+    for (const path of ['/keys/aes', '/healthz', '/metadata/endpoints']) {
+      const { status } = await ask(`GET ${path} HTTP/1.1`, ...lines);
+      expect([path, status]).toEqual([path, 400]);
+    }
+  });
+
+  test.each([
+    'localhost',
+    'LOCALHOST:1',
+    'localhost.',
+    'main.strongroom.localhost.:8443',
+    'xn--hst-sna.example',
+    '127.0.0.1:8443',
+    '[::1]:8443',
+    '0x7f.1',
+  ])('the host %s is an identifier of keys, and sign-in metadata name it', async (host) => {
+    const answer = await ask('GET /keys/aes HTTP/1.1', `Host: ${host}`);
+    expect([answer.status, kidOf(answer)]).toEqual([200, `https://${host}`]);
+    for (const path of [
+      '/common/discovery/instance',
+      '/metadata/endpoints',
+      '/adfs/.well-known/openid-configuration',
+    ]) {
+      const { status, body } = await ask(`GET ${path} HTTP/1.1`, `Host: ${host}`);
+      expect([path, status]).toEqual([path, 200]);
+      expect(body).toContain(`https://${host}/`);
+    }
+  });
+
+  test('a dot at the end makes no other pool, and is kept in the resource that clients compare', async () => {
+    const { status, head } = await rawRequest(
+      service,
+      'GET /keys HTTP/1.1',
+      'Host: main.strongroom.localhost.:8443',
+      CLOSE,
+    );
+    expect([status, head]).toEqual([
+      401,
+      expect.stringContaining('resource="https://strongroom.localhost.:8443"'),
+    ]);
+    const other = await ask('GET /keys HTTP/1.1', 'Host: other.strongroom.localhost.');
+    expect(other.status).toBe(404);
+    const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } =
+      service.client;
+    const resource = 'https://strongroom.localhost.:8443';
+    const dotted = createCaller(
+      service,
+      await fetchToken(service, { clientId, clientSecret }, resource),
+    );
+    expect((await dotted('GET', '/keys')).status).toBe(200);
+    dotted.close();
+  });
+
+  // RFC 9112 §3.2.2: a server must take the absolute form, whose host counts.
+  test.each([
+    ['https://main.strongroom.localhost:8443/keys/aes', 'https://main.strongroom.localhost:8443'],
+    [
+      'HTTPS://Main.Strongroom.localhost//keys//aes?api-version=7.4',
+      'https://Main.Strongroom.localhost',
+    ],
+    ['https://127.0.0.1/keys/aes/', 'https://127.0.0.1'],
+  ])('an absolute target is served: %s', async (target, origin) => {
+    const answer = await ask(`GET ${target} HTTP/1.1`, 'Host: localhost');
+    expect([answer.status, kidOf(answer)]).toEqual([200, origin]);
+  });
+
+  test('an absolute target of a pool that is not here is not found, whatever the Host header says', async () => {
+    const target = 'https://other.strongroom.localhost/keys/aes';
+    expect((await ask(`GET ${target} HTTP/1.1`, 'Host: localhost')).status).toBe(404);
+  });
+
+  test.each([
+    ['GET', 'http://localhost/keys/aes', 400],
+    ['GET', 'https://user@localhost/keys/aes', 400],
+    ['GET', 'https:///keys/aes', 400],
+    ['GET', 'https://a.1/keys/aes', 400],
+    ['GET', 'https://localhost:99999/keys/aes', 400],
+    ['OPTIONS', '*', 400],
+    ['CONNECT', 'localhost:443', 405],
+  ])('%s %s is refused with a sentence', async (method, target, status) => {
+    const answer = await ask(`${method} ${target} HTTP/1.1`, 'Host: localhost');
+    expect([answer.status, JSON.parse(answer.body)]).toEqual([
+      status,
+      { error: { code: expect.any(String), message: expect.stringMatching(/\.( |$)/) } },
+    ]);
+  });
+
+  test('an absolute target does not excuse a wrong Host header', async () => {
+    const target = 'https://localhost/keys/aes';
+    for (const lines of [['Host: a.1'], ['Host: localhost', 'Host: localhost']])
+      expect((await ask(`GET ${target} HTTP/1.1`, ...lines)).status).toBe(400);
+  });
+
+  // HAProxy's check, with `option httpchk GET /readyz` or `option httpchk /readyz`.
+  test.each(['GET', 'HEAD', 'OPTIONS'])(
+    '%s in HTTP/1.0 without a host is answered to probes, and to nobody else',
+    async (method) => {
+      for (const [path, expected] of [
+        ['/healthz', 200],
+        ['/readyz', 200],
+        ['https://localhost/readyz', 200],
+        ['/keys/aes', 400],
+      ] as const) {
+        const { status } = await rawRequest(service, `${method} ${path} HTTP/1.0`);
+        expect([path, status]).toEqual([path, expected]);
+      }
+    },
+  );
+
+  test('a credential that comes twice is none', async () => {
+    const twice = await ask('GET /keys HTTP/1.1', 'Host: localhost', 'Authorization: Bearer a.b.c');
+    expect(twice.status).toBe(401);
+  });
+});
+
+describe('a credential as clients write it', () => {
+  test.each(['Bearer  {}', 'Bearer\t{}', 'bearer {}', 'BEARER   {}', '  Bearer {}  '])(
+    'is taken: %j',
+    async (form) => {
+      const line = `Authorization: ${form.replace('{}', token)}`;
+      const { status } = await rawRequest(
+        service, 'GET /keys HTTP/1.1', 'Host: localhost', line, 'Connection: close',
+      ); // prettier-ignore
+      expect(status).toBe(200);
+    },
+  );
+
+  test.each(['Bearer{}', 'Bearer {} x', 'Bearer {},', 'Bearer "{}"', 'Bearer\u00a0{}', '{}'])(
+    'is refused: %j',
+    async (form) => {
+      const line = `Authorization: ${form.replace('{}', token)}`;
+      const { status } = await rawRequest(
+        service, 'GET /keys HTTP/1.1', 'Host: localhost', line, 'Connection: close',
+      ); // prettier-ignore
+      expect(status).toBe(401);
+    },
+  );
 });
 
 describe('sign-in as clients ask for it', () => {

@@ -485,6 +485,22 @@ const queryText = fc.oneof(
     .map(([name, text]) => `${name}=${encodeURIComponent(text.replace(/\p{Cs}/gu, ''))}`),
 );
 
+/** What a Host header can hold besides a host. */
+const hostHeader: fc.Arbitrary<Readonly<Record<string, string>>> = fc.oneof(
+  { weight: 8, arbitrary: fc.constant({}) },
+  fc
+    .oneof(
+      fc.constantFrom(
+        ...['a.1', '1.2.3.4.5', '0x7f.1', 'localhost:99999', 'localhost:', 'localhost:0', ':443'],
+        ...['[::1', '[::g]', '[fe80::1%25eth0]', '[::ffff:127.0.0.1]:8443', 'xn--a', 'a..b', '.'],
+        ...['localhost, other.example', 'user@localhost', 'localhost/..', '%6c', '\u00e4', '', '-'],
+        ...['main.strongroom.localhost.', '__proto__', '127.1', `${'a'.repeat(250)}.example`],
+      ),
+      fc.string({ unit: fc.constantFrom(...'a1.-:[]%@/'), maxLength: 12 }),
+    )
+    .map((Host) => ({ Host })),
+);
+
 /** Requests for one route that no sound client would send, though most of them get as far as its body being read. */
 export function hostileRequests(route: KnownRoute): fc.Arbitrary<HostileRequest> {
   const { method, path } = route;
@@ -500,13 +516,26 @@ export function hostileRequests(route: KnownRoute): fc.Arbitrary<HostileRequest>
           .map(([mutations, spoil]) =>
             spoil((JSON.stringify(mutate(sound, mutations)) as string | undefined) ?? ''),
           ),
+        hostHeader,
+        fc.constantFrom(
+          '',
+          '',
+          '',
+          '',
+          'https://localhost',
+          'https://a.1',
+          'http://localhost',
+          '*',
+        ),
       ),
     )
-    .map(([where, query, headers, content]) => {
+    .map(([where, query, headers, content, host, origin]) => {
       // Node's own client refuses a blank in a path.
-      const target = `${where}?${query}`.replaceAll(' ', '%20');
+      const target = `${origin}${where}?${query}`.replaceAll(' ', '%20');
       const carried =
-        method === 'GET' ? { headers: {}, body: Buffer.alloc(0) } : { headers, body: content };
+        method === 'GET'
+          ? { headers: host, body: Buffer.alloc(0) }
+          : { headers: { ...headers, ...host }, body: content };
       return {
         method,
         path: target,
