@@ -53,6 +53,7 @@ import { createAssertionCheck } from './identity/client-assertion.ts';
 import { createSecretHasher, newClientSecret } from './identity/client-secret.ts';
 import { createClientAuthenticator } from './identity/clients.ts';
 import { type ExternalIssuer } from './identity/external-issuer.ts';
+import { createFederatedIssuers } from './identity/federated-issuers.ts';
 import { createGuessLimit, GUESS_LIMITS } from './identity/guess-limit.ts';
 import { createIssuerKeys } from './identity/issuer-keys.ts';
 import {
@@ -120,6 +121,8 @@ export interface ServiceSettings {
   /** OIDC issuers besides the built-in directory, and PEM of authorities that theirs and federated ones may come from. */
   readonly issuers?: readonly ExternalIssuer[];
   readonly issuersCa?: string;
+  /** Those whom federated credentials may name though they are at no public address. */
+  readonly federatedIssuers?: readonly string[];
   /** Age at which the key that signs the directory's tokens gets a successor; 30 where absent. */
   readonly signingKeyDays?: number;
 }
@@ -355,6 +358,8 @@ export async function compose(
       log.warn({ err: error, issuer }, 'the keys of an issuer could not be read');
     },
   });
+  const { federatedIssuers: named = [], issuers = [] } = settings;
+  const federatedIssuers = createFederatedIssuers(named, issuers);
   const tokenIssuer = createTokenIssuer(signingKeys, directory);
   const authenticateClient = createClientAuthenticator({
     directory: directoryStore,
@@ -363,6 +368,7 @@ export async function compose(
     verifyAssertion: createAssertionCheck({
       credentials: credentialStore,
       issuerKeys,
+      federatedIssuers,
       isOwnUrl: createOwnUrlCheck(settings.domain, isTenant),
       clock,
     }),
@@ -522,7 +528,7 @@ export async function compose(
     feed,
     clock,
     remembered: LIMITS.cachedTokens,
-    external: { issuers: settings.issuers ?? [], issuerKeys },
+    external: { issuers, issuerKeys },
   });
   const admit = createAdmission({
     attestation: openAttestationVerifier({ extraCa, clock }),
@@ -585,6 +591,7 @@ export async function compose(
     credentials: createCredentialService({
       store: credentialStore,
       directory: directoryStore,
+      isAcceptedIssuer: federatedIssuers.isAccepted,
       newGuid: randomUUID,
     }),
     people: createPeopleService({ store: createPeopleStore(context), newGuid: randomUUID }),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isIssuerUrl } from './core/issuer-url.ts';
 import { OperatorError } from './core/operator-error.ts';
 import { loadedKeysFor, memoryLimitFor } from './worker-memory.ts';
 
@@ -34,6 +35,8 @@ export interface Config {
   readonly attestation: { readonly authorities?: readonly string[]; readonly caFile?: string };
   /** OIDC issuers besides the built-in directory; PEM of authorities that their certificates may come from. */
   readonly issuers: { readonly file?: string; readonly caFile?: string };
+  /** Issuers that federated credentials may name though they are at no public address. */
+  readonly federatedIssuers: readonly string[];
   /** Age at which the key that signs the directory's tokens gets a successor. */
   readonly signingKeyDays: number;
   /** Requests a second, of each process. */
@@ -128,6 +131,10 @@ const Environment = z.object({
   STRONGROOM_ATTESTATION_CA_FILE: z.string().min(1).optional(),
   STRONGROOM_ISSUERS_FILE: z.string().min(1).optional(),
   STRONGROOM_ISSUERS_CA_FILE: z.string().min(1).optional(),
+  STRONGROOM_FEDERATED_ISSUERS: commaList(
+    isIssuerUrl,
+    'must be https URLs (or http ones on this machine), with commas between them',
+  ),
   STRONGROOM_SIGNING_KEY_DAYS: count(1, 3650).default(30),
   STRONGROOM_LIMIT_PER_PRINCIPAL: count(1, 1_000_000).default(5_000),
   STRONGROOM_LIMIT_PER_ADDRESS: count(1, 1_000_000).default(20_000),
@@ -194,6 +201,7 @@ export function readConfig(
         caFile: env.STRONGROOM_ISSUERS_CA_FILE,
       }),
     },
+    federatedIssuers: env.STRONGROOM_FEDERATED_ISSUERS ?? [],
     signingKeyDays: env.STRONGROOM_SIGNING_KEY_DAYS,
     limits: {
       perPrincipal: env.STRONGROOM_LIMIT_PER_PRINCIPAL,

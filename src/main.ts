@@ -128,6 +128,7 @@ async function serve(stopsWithParent: boolean): Promise<void> {
         ...(config.tracesUrl !== undefined && { tracesUrl: config.tracesUrl }),
         ...files,
         signingKeyDays: config.signingKeyDays,
+        federatedIssuers: config.federatedIssuers,
         ...(config.sessions !== undefined && { sessions: config.sessions }),
         loadedKeys: config.loadedKeys,
       },

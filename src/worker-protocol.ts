@@ -22,6 +22,7 @@ export interface WorkerSettings {
   readonly attestation: AttestationSettings;
   readonly issuers: readonly ExternalIssuer[];
   readonly issuersCa?: string;
+  readonly federatedIssuers: readonly string[];
   readonly signingKeyDays: number;
   readonly logLevel: string;
   /** Whether the service has been told to be ready before this process began. */
@@ -29,7 +30,7 @@ export interface WorkerSettings {
 }
 
 export interface AttestationSettings {
-  /** The authorities that release policies may name; any where absent. */
+  /** The authorities that are believed; none where absent. */
   readonly authorities?: readonly string[];
   /** PEM of certificate authorities that theirs may come from, besides the public ones. */
   readonly extraCa?: string;

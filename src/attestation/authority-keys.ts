@@ -1,10 +1,10 @@
-import { X509Certificate } from 'node:crypto';
-import { type JSONWebKeySet, type JWK } from 'jose';
+import { type JSONWebKeySet } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
 import { isSameAuthority } from '../core/release-policy.ts';
 import { trimEnd } from '../core/trim-end.ts';
+import { readPublishedKeys } from '../network/published-keys.ts';
 
 export interface AuthorityKeysParts {
   readonly fetchJson: (url: string) => Promise<unknown>;
@@ -31,7 +31,6 @@ interface Entry {
 }
 
 const Metadata = z.object({ issuer: z.string().optional(), jwks_uri: z.string().max(2048) });
-const KeySet = z.object({ keys: z.array(z.record(z.string(), z.unknown())).max(100) });
 
 /** OpenID Connect Discovery 1.0 §4: metadata at the authority, and the key set (RFC 7517 §5) that it points to. */
 export function createAuthorityKeys({ fetchJson, steadyMs }: AuthorityKeysParts): AuthorityKeys {
@@ -46,7 +45,7 @@ export function createAuthorityKeys({ fetchJson, steadyMs }: AuthorityKeysParts)
     const { protocol, username, password } = new URL(metadata.jwks_uri);
     if (protocol !== 'https:' || username !== '' || password !== '')
       throw new Error('jwks_uri is no https URL');
-    return toKeySet(KeySet.parse(await fetchJson(metadata.jwks_uri)).keys);
+    return readPublishedKeys(await fetchJson(metadata.jwks_uri)).usable;
   }
 
   async function fetchKeys(authority: string): Promise<JSONWebKeySet> {
@@ -77,33 +76,6 @@ export function createAuthorityKeys({ fetchJson, steadyMs }: AuthorityKeysParts)
     underWay.set(authority, fetched);
     return fetched;
   };
-}
-
-/** Members that check a signature, and no others: nothing that would have a key fetched from elsewhere. */
-const MEMBERS = ['kty', 'kid', 'use', 'alg', 'n', 'e', 'crv', 'x', 'y'];
-
-function toKeySet(keys: readonly Readonly<Record<string, unknown>>[]): JSONWebKeySet {
-  return {
-    keys: keys.flatMap((key): JWK[] => {
-      const members = Object.fromEntries(
-        MEMBERS.flatMap((name) => (typeof key[name] === 'string' ? [[name, key[name]]] : [])),
-      );
-      if (key['kty'] !== 'RSA' && key['kty'] !== 'EC') return [];
-      return [{ ...fromCertificate(key['x5c']), ...members }];
-    }),
-  };
-}
-
-/** Microsoft's authorities publish the certificate alone. */
-function fromCertificate(chain: unknown): JWK {
-  const first: unknown = Array.isArray(chain) ? chain[0] : undefined;
-  if (typeof first !== 'string') return {};
-  try {
-    const { publicKey } = new X509Certificate(Buffer.from(first, 'base64'));
-    return publicKey.export({ format: 'jwk' });
-  } catch {
-    return {};
-  }
 }
 
 function unavailable(cause?: unknown): ServiceError {

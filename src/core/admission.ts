@@ -29,7 +29,7 @@ export interface AttestationVerifier {
 
 export interface AdmissionParts {
   readonly attestation: AttestationVerifier;
-  /** The authorities that this pool trusts; any that a policy names where absent. */
+  /** The authorities that this pool trusts; none where absent. */
   readonly authorities?: readonly string[];
 }
 
@@ -45,7 +45,7 @@ export type Admission = ReturnType<typeof createAdmission>;
 /** Which environments a key's release policy lets have it. The policy's seal has been verified. */
 export function createAdmission({ attestation, authorities }: AdmissionParts) {
   function isTrusted(authority: string): boolean {
-    return authorities?.some((trusted) => isSameAuthority(trusted, authority)) ?? true;
+    return authorities?.some((trusted) => isSameAuthority(trusted, authority)) === true;
   }
 
   /** @throws ServiceError AttestationRejected, AttestationAuthorityUnavailable, ReleasePolicyNotMet */
@@ -53,6 +53,12 @@ export function createAdmission({ attestation, authorities }: AdmissionParts) {
     { policy, token, issuer }: AdmissionRequest,
     note: Noter,
   ): Promise<AttestedEnvironment> {
+    // Whoever may release a key may also write its policy: no server is asked that the operator hasn't named.
+    if (authorities === undefined)
+      throw new ServiceError(
+        'AttestationRejected',
+        'No attestation authority is trusted here: STRONGROOM_ATTESTATION_AUTHORITIES names none.',
+      );
     const trusted = authoritiesOf(policy).filter(
       (authority) =>
         isTrusted(authority) && (issuer === undefined || isSameAuthority(issuer, authority)),

@@ -23,9 +23,11 @@ const LIMIT = 20;
 export function createCredentialService(parts: {
   readonly store: CredentialStore;
   readonly directory: Pick<DirectoryStore, 'findApplication'>;
+  /** Whether keys may be asked of an issuer that a caller names. */
+  readonly isAcceptedIssuer: (issuer: string) => boolean;
   readonly newGuid: () => string;
 }) {
-  const { store, directory, newGuid } = parts;
+  const { store, directory, isAcceptedIssuer, newGuid } = parts;
 
   async function requireApplication(id: string): Promise<Application> {
     const found = await directory.findApplication({ id });
@@ -98,6 +100,11 @@ export function createCredentialService(parts: {
       change: AuthoredChange,
     ): Promise<FederatedCredential> {
       await requireApplication(applicationId);
+      if (!isAcceptedIssuer(requested.issuer))
+        throw new ServiceError(
+          'BadParameter',
+          'Property issuer has an invalid value: it must be an https URL at a public address, or be named in STRONGROOM_FEDERATED_ISSUERS.',
+        );
       if ((await store.listFederated(applicationId)).length >= LIMIT) throw tooMany();
       const credential: FederatedCredential = { id: newGuid(), ...requested };
       change.note({ change: { after: { applicationId, ...credential } } });

@@ -39,6 +39,8 @@ interface TokenAnswer {
   readonly headers?: Readonly<Record<string, string>>;
   /** The client that was found, for the audit record. */
   readonly client?: { readonly applicationId: string; readonly principalId?: string };
+  /** Of a refusal, for the audit record. */
+  readonly reason?: string;
 }
 
 /** A certificate assertion with its chain is the largest form that clients send. */
@@ -115,11 +117,13 @@ export function addIdentityRoutes(
       });
       audit.note({ ...answer.client });
       const errorCode = 'error' in answer.body ? String(answer.body.error) : undefined;
+      const { status, reason } = answer;
       const record = audit.finish({
-        status: answer.status,
+        status,
         ...(errorCode !== undefined && { errorCode }),
+        ...(reason !== undefined && { reason }),
       });
-      if (answer.status < 400 || refusals.admit(record)) await trail.append(record);
+      if (status < 400 || refusals.admit(record)) await trail.append(record);
       // RFC 6749 §5.1: tokens must not be cached.
       const headers = { ...answer.headers, 'Cache-Control': 'no-store' };
       send(res, answer.status, answer.body, Object.entries(headers).flat());

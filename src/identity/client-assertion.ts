@@ -4,14 +4,17 @@ import { LRUCache } from 'lru-cache';
 import { type Application, type CertificateCredential } from '../core/directory.ts';
 import { type CredentialStore } from '../core/directory-ports.ts';
 import { type Clock } from '../core/ports.ts';
+import { type FederatedIssuers } from './federated-issuers.ts';
 import { type IssuerKeys } from './issuer-keys.ts';
 import { ASYMMETRIC, choosesItsKey, peek, type UnverifiedJwt } from './jwt.ts';
+import { UnusableKeyError } from './key-choice.ts';
 import { Refusal } from './refusal.ts';
 import { trimEnd } from '../core/trim-end.ts';
 
 export interface AssertionParts {
   readonly credentials: Pick<CredentialStore, 'listCertificates' | 'listFederated'>;
   readonly issuerKeys: IssuerKeys;
+  readonly federatedIssuers: Pick<FederatedIssuers, 'placeOf'>;
   /** Whether a URL is this directory: its token endpoint or its issuer. */
   readonly isOwnUrl: (url: string) => boolean;
   readonly clock: Clock;
@@ -43,7 +46,7 @@ interface Use {
  * another issuer's token that a federated credential stands for. Nothing is fetched that the directory doesn't name.
  */
 export function createAssertionCheck(parts: AssertionParts): VerifyAssertion {
-  const { credentials, issuerKeys, isOwnUrl, clock } = parts;
+  const { credentials, issuerKeys, federatedIssuers, isOwnUrl, clock } = parts;
   const uses = new LRUCache<string, Use>({
     max: REMEMBERED,
     ttl: (LIFETIME_LIMIT_SECONDS + 2 * CLOCK_TOLERANCE_SECONDS) * 1000,
@@ -114,9 +117,11 @@ export function createAssertionCheck(parts: AssertionParts): VerifyAssertion {
         'No federated identity credential has the issuer, subject and audience of the assertion.',
       );
     const { issuer, subject, audience } = credential;
-    const keys = await issuerKeys({ issuer }, header.kid).catch((cause: unknown) => {
-      throw refused(50166, "The keys of the assertion's issuer cannot be read.", cause);
-    });
+    const keys = await issuerKeys(federatedIssuers.placeOf(issuer), header.kid).catch(
+      (cause: unknown) => {
+        throw refused(50166, "The keys of the assertion's issuer cannot be read.", cause);
+      },
+    );
     await checked(() =>
       jwtVerify(assertion, keys, {
         algorithms: [...ASYMMETRIC],
@@ -164,13 +169,19 @@ async function checked<T>(verify: () => Promise<T>): Promise<T> {
   try {
     return await verify();
   } catch (error) {
-    if (!(error instanceof errors.JOSEError)) throw error;
     const isLate =
       error instanceof errors.JWTExpired ||
       (error instanceof errors.JWTClaimValidationFailed && error.claim === 'nbf');
+    // Others than jose's own are of the key: its issuer has published what is of no use.
     throw isLate
       ? refused(700024, 'The assertion is not within its valid time range.', error)
-      : refused(700027, 'The signature or a claim of the assertion is not valid.', error);
+      : refused(
+          700027,
+          error instanceof UnusableKeyError
+            ? error.message
+            : 'The signature or a claim of the assertion is not valid.',
+          error,
+        );
   }
 }
 

@@ -7,7 +7,7 @@ import { type Principal } from '../core/principal.ts';
 import { type ClaimPath, deriveObjectId, type ExternalIssuer } from './external-issuer.ts';
 import { type IssuerKeys } from './issuer-keys.ts';
 import {
-  asUnauthenticated,
+  asUnauthenticatedAbroad,
   CLOCK_TOLERANCE_SECONDS,
   readBinding,
   type TokenCheck,
@@ -67,7 +67,7 @@ export function createExternalTokenChecks(
       const keys = await issuerKeys(config, header.kid).catch((cause: unknown) => {
         throw unauthenticated("The keys of the token's issuer cannot be read.", cause);
       });
-      const { payload } = await asUnauthenticated(() =>
+      const { payload } = await asUnauthenticatedAbroad(() =>
         jwtVerify(token, keys, {
           algorithms: [...algorithms],
           issuer,

@@ -1,12 +1,16 @@
-import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { type JWTVerifyGetKey } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { type FetchJson } from '../network/fetch-json.ts';
+import { type PublishedKeys, readPublishedKeys } from '../network/published-keys.ts';
+import { chooseAmong } from './key-choice.ts';
 
 /** Where the keys of an issuer are: at `jwksUri`, or where its discovery document says. */
-interface IssuerPlace {
+export interface IssuerPlace {
   readonly issuer: string;
   readonly jwksUri?: string;
+  /** Whether a caller has named it, and not the operator: it is asked at public addresses only then. */
+  readonly isNamedByCaller?: boolean;
 }
 
 export interface IssuerKeysParts {
@@ -32,9 +36,6 @@ const WAITING_LIMIT = 1_000;
 const ISSUERS_LIMIT = 200;
 
 const Discovery = z.object({ issuer: z.string(), jwks_uri: z.string() });
-const KeySet = z.object({
-  keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().optional() })).max(100),
-});
 
 interface Entry {
   keys?: JWTVerifyGetKey;
@@ -54,16 +55,18 @@ export function createIssuerKeys(parts: IssuerKeysParts): IssuerKeys {
   const { fetchJson, steadyMs, delay, onError } = parts;
   const entries = new LRUCache<string, Entry>({ max: ISSUERS_LIMIT });
 
-  async function read({ issuer, jwksUri }: IssuerPlace): Promise<JSONWebKeySet> {
+  async function read({ issuer, jwksUri, isNamedByCaller }: IssuerPlace): Promise<PublishedKeys> {
+    const fetched = (address: string) =>
+      fetchJson(address, { onlyPublic: isNamedByCaller === true });
     let url = jwksUri;
     if (url === undefined) {
       const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-      const found = Discovery.parse(await fetchJson(address));
+      const found = Discovery.parse(await fetched(address));
       if (found.issuer !== issuer)
         throw new Error(`the discovery document at ${address} is of another issuer`);
       url = found.jwks_uri;
     }
-    return KeySet.parse(await fetchJson(url)) as JSONWebKeySet;
+    return readPublishedKeys(await fetched(url));
   }
 
   function refresh(place: IssuerPlace, entry: Entry): Promise<void> {
@@ -73,8 +76,13 @@ export function createIssuerKeys(parts: IssuerKeysParts): IssuerKeys {
       entry.attemptedAt = steadyMs();
       try {
         const set = await read(place);
-        entry.keys = createLocalJWKSet(set);
-        entry.kids = new Set(set.keys.flatMap(({ kid }) => (kid === undefined ? [] : [kid])));
+        entry.keys = chooseAmong(set);
+        // One that can't be used is known nevertheless: to ask again would not make it another.
+        entry.kids = new Set(
+          [...set.usable.keys, ...set.unusable].flatMap(({ kid }) =>
+            kid === undefined ? [] : [kid],
+          ),
+        );
         entry.fetchedAt = entry.attemptedAt;
       } catch (error) {
         onError(place.issuer, error);
@@ -98,7 +106,8 @@ export function createIssuerKeys(parts: IssuerKeysParts): IssuerKeys {
 
   return async (place, kid) => {
     const askedAt = steadyMs();
-    const name = `${place.issuer}\n${place.jwksUri ?? ''}`;
+    const { issuer, jwksUri = '', isNamedByCaller = false } = place;
+    const name = [issuer, jwksUri, isNamedByCaller].join('\n');
     let entry = entries.get(name);
     if (entry === undefined) {
       const never = Number.NEGATIVE_INFINITY;

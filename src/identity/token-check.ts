@@ -4,6 +4,7 @@ import { ServiceError } from '../core/errors.ts';
 import { type Principal } from '../core/principal.ts';
 import { type Audience } from './audiences.ts';
 import { type UnverifiedJwt } from './jwt.ts';
+import { UnusableKeyError } from './key-choice.ts';
 
 /** A token that was checked: signature, issuer, times, tenant. */
 export interface VerifiedToken {
@@ -52,7 +53,21 @@ export async function asUnauthenticated<T>(verify: () => Promise<T>): Promise<T>
   }
 }
 
+/**
+ * The same for tokens that are checked with another's key: whatever goes wrong with it is the token's fault.
+ * @throws ServiceError Unauthenticated
+ */
+export async function asUnauthenticatedAbroad<T>(verify: () => Promise<T>): Promise<T> {
+  try {
+    return await asUnauthenticated(verify);
+  } catch (error) {
+    if (error instanceof ServiceError) throw error;
+    throw unauthenticated('The token cannot be checked with the key that it names.', error);
+  }
+}
+
 function reasonOf(error: errors.JOSEError): string {
+  if (error instanceof UnusableKeyError) return error.message;
   if (error instanceof errors.JWTExpired) return 'The token has expired.';
   if (error instanceof errors.JWTClaimValidationFailed)
     return CLAIM_REASONS[error.claim] ?? LACKING;

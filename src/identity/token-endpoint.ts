@@ -28,6 +28,8 @@ export interface TokenAnswer {
   readonly headers?: Readonly<Record<string, string>>;
   /** The client that asked, where it names one: only what has the form of an id, since secrets get into wrong fields. */
   readonly client?: { readonly applicationId: string; readonly principalId?: string };
+  /** Of a refusal, for the record. */
+  readonly reason?: string;
 }
 
 export interface TokenEndpointParts {
@@ -90,6 +92,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
         status: error.status,
         body: presentRefusal(error, request, clock.now()),
         headers: { ...error.headers, ...challenge },
+        reason: error.message,
         ...(client !== undefined && { client }),
       };
     }

@@ -1,6 +1,9 @@
+import { type LookupAddress, lookup } from 'node:dns';
 import { get as getPlain, type IncomingMessage } from 'node:http';
 import { get } from 'node:https';
+import { type LookupFunction } from 'node:net';
 import { rootCertificates } from 'node:tls';
+import { addressOf, isPublicAddress } from './addresses.ts';
 
 export interface FetchJsonOptions {
   /** PEM of certificate authorities that are trusted besides the public ones. */
@@ -12,8 +15,13 @@ export interface FetchJsonOptions {
   readonly sizeLimit: number;
 }
 
+interface FetchJsonCall {
+  /** Whether the server must be at a public address, and asked by TLS: for URLs that no operator has named. */
+  readonly onlyPublic?: boolean;
+}
+
 /** Reads a JSON document from the network. Rejects where it can't, in bounded time. */
-export type FetchJson = (url: string) => Promise<unknown>;
+export type FetchJson = (url: string, call?: FetchJsonCall) => Promise<unknown>;
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
@@ -26,22 +34,28 @@ export function createFetchJson(options: FetchJsonOptions): FetchJson {
   const { extraCa, allowsLoopback = false, deadlineMs, sizeLimit } = options;
   const trust = extraCa === undefined ? {} : { ca: [...rootCertificates, extraCa] };
 
-  function open(url: string, receive: (answer: IncomingMessage) => void) {
+  function open(url: string, onlyPublic: boolean, receive: (answer: IncomingMessage) => void) {
     const { protocol, hostname } = new URL(url);
     const headers = { accept: 'application/json' };
     const signal = AbortSignal.timeout(deadlineMs);
     // An agent would keep connections, and pass over what is asked of the certificate on those that it has.
     const common = { agent: false, signal, headers } as const;
-    if (protocol === 'https:')
-      return get(url, { ...common, ...trust, rejectUnauthorized: true }, receive);
-    if (protocol === 'http:' && allowsLoopback && LOOPBACK.includes(hostname))
+    if (protocol === 'https:') {
+      const address = addressOf(hostname);
+      // Node asks no resolver about an address.
+      if (onlyPublic && address !== undefined && !isPublicAddress(address))
+        throw notPublic(hostname);
+      const resolving = onlyPublic ? { lookup: lookupPublic } : {};
+      return get(url, { ...common, ...trust, ...resolving, rejectUnauthorized: true }, receive);
+    }
+    if (protocol === 'http:' && allowsLoopback && !onlyPublic && LOOPBACK.includes(hostname))
       return getPlain(url, common, receive);
     throw new Error(`${url} is neither https nor on this machine`);
   }
 
-  return (url) =>
+  return (url, { onlyPublic = false } = {}) =>
     new Promise((resolve, reject) => {
-      const request = open(url, (answer) => {
+      const request = open(url, onlyPublic, (answer) => {
         const parts: Buffer[] = [];
         let size = 0;
         if (answer.statusCode !== 200)
@@ -65,4 +79,25 @@ export function createFetchJson(options: FetchJsonOptions): FetchJson {
       });
       request.on('error', reject);
     });
+}
+
+/**
+ * A name's addresses, all of which must be public. The connection is made to one of these very ones: who answers for the
+ * name can't answer something else for the connection (DNS rebinding).
+ */
+const lookupPublic: LookupFunction = (hostname, options, callback) => {
+  lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+    const [first] = error === null ? addresses : [];
+    if (first === undefined) callback(error ?? notPublic(hostname), '', 0);
+    else if (!addresses.every(({ address }) => isPublicAddress(address)))
+      callback(notPublic(hostname), '', 0);
+    else if (options.all === true) callback(null, addresses);
+    else callback(null, first.address, first.family);
+  });
+};
+
+function notPublic(hostname: string): NodeJS.ErrnoException {
+  return new Error(
+    `${hostname} is at no public address: whom no setting names is not asked anywhere else`,
+  );
 }

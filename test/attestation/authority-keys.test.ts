@@ -123,17 +123,18 @@ describe('the keys of an authority', () => {
   });
 
   test('hold no shared secret and nothing private, whatever the authority sends', async () => {
-    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const { keys } = setUp({
       [CERTS]: {
         keys: [
           { kty: 'oct', k: 'c2VjcmV0', kid: 'shared' },
-          { ...privateKey.export({ format: 'jwk' }), kid: 'private', jku: 'https://b.example' },
+          { ...privateKey.export({ format: 'jwk' }), kid: 'private' },
+          { ...publicKey.export({ format: 'jwk' }), kid: 'public', jku: 'https://b.example' },
         ],
       },
     });
     const set = await keys(AUTHORITY);
-    expect(kids(set)).toEqual(['private']);
+    expect(kids(set)).toEqual(['public']);
     expect(Object.keys(set.keys[0] ?? {}).sort()).toEqual(['e', 'kid', 'kty', 'n']);
   });
 

@@ -59,19 +59,23 @@ if (missing !== undefined) console.warn(`skipped: ${missing}`);
 let folder: string;
 let service: RunningService;
 let metrics: string;
+let issuer: Awaited<ReturnType<typeof startIssuer>>;
 beforeAll(async () => {
   if (missing !== undefined) return;
+  issuer = await startIssuer();
   folder = await makeDataFolder();
   const port = await freePort();
   metrics = `http://127.0.0.1:${String(port)}/metrics`;
   service = await startService(folder, {
     STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}`,
     STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0',
+    STRONGROOM_FEDERATED_ISSUERS: issuer.url,
   });
 }, 90_000);
 afterAll(async () => {
   if (missing !== undefined) return;
   await service.stop();
+  issuer.close();
   await removeDataFolder(folder);
 });
 
@@ -96,9 +100,6 @@ afterAll(async () => {
     beforeAll(async () => {
       identity = await makeIdentity();
     }, 90_000);
-    afterAll(() => {
-      identity.close();
-    });
 
     test.each<[string, () => Readonly<Record<string, string>>]>([
       ['ClientSecretCredential', () => ({ CLIENT_SECRET: identity.secret })],
@@ -152,7 +153,6 @@ async function makeIdentity() {
       keyCredentials: [{ type: 'AsymmetricX509Cert', usage: 'Verify', key }],
     }),
   );
-  const issuer = await startIssuer();
   const subject = 'system:serviceaccount:shop:checkout';
   const audience = 'api://AzureADTokenExchange';
   await created(
@@ -174,6 +174,5 @@ async function makeIdentity() {
     certificateFile: await file('client.pem', privateKey + certificate),
     tokenFile: await file('token', await issuer.issue(subject, audience)),
     endpoint: /IDENTITY_ENDPOINT=(\S+)/.exec(service.output())?.[1] ?? '',
-    close: issuer.close,
   };
 }

@@ -60,6 +60,8 @@ const pair = await generateKeyPair('RS256');
 const jwk = { ...(await exportJWK(pair.publicKey)), kid: 'k1', use: 'sig' };
 /** In Entra ID's sets there is one for each certificate, without an `alg`. */
 const other = { ...(await exportJWK((await generateKeyPair('RS256')).publicKey)), kid: 'k2' };
+const ec = await generateKeyPair('ES256');
+const ecJwk = await exportJWK(ec.publicKey);
 
 let clock: FakeClock;
 let feed: FakeChangeFeed;
@@ -69,6 +71,8 @@ let ownIds: string[];
 let linked: { issuer: string; subject: string; user: DirectoryPrincipal } | undefined;
 let lookedUp: number;
 let authenticate: ReturnType<typeof createAuthenticator>;
+/** What an issuer's `jwks_uri` answers, by its URL. */
+let documents: Map<string, unknown>;
 
 beforeEach(() => {
   clock = new FakeClock('2026-05-01T12:00:00Z');
@@ -76,7 +80,7 @@ beforeEach(() => {
   ownIds = [];
   linked = undefined;
   lookedUp = 0;
-  const documents = new Map<string, unknown>(
+  documents = new Map<string, unknown>(
     Object.entries(KEYS).flatMap(([issuer, uri]) => [
       [
         `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`,
@@ -238,6 +242,80 @@ describe('a token of Entra ID', () => {
   ])("that names %s of the directory's own is refused", async (_what, id) => {
     ownIds = [id()];
     await expect(enter(v2)).rejects.toMatchObject(refusal(/built-in directory/));
+  });
+});
+
+describe('a token and the keys that its issuer publishes', () => {
+  const claims = { aud: 'strongroom', iss: KEYCLOAK, sub: 'somebody' };
+  const weak = {
+    kty: 'RSA',
+    n: Buffer.alloc(128, 0xc1).toString('base64url'),
+    e: 'AQAB',
+    kid: 'weak',
+  };
+  const UNUSABLE = [
+    weak,
+    { ...ecJwk, y: ecJwk.x, kid: 'off the curve' },
+    { kty: 'oct', k: 'c2VjcmV0', kid: 'a secret' },
+    { kty: 'unheard of', kid: 'a type' },
+    { kty: 'RSA', kid: 'no members' },
+    { ...jwk, d: 'AQAB', kid: 'private' },
+    { ...jwk, use: 'enc', kid: 'for encryption' },
+  ];
+  const bearer = async (header: { kid?: string; alg?: string }, key = pair.privateKey) => {
+    const token = await new SignJWT({ ...claims, exp: clock.seconds + 60 })
+      .setProtectedHeader({ alg: 'RS256', ...header })
+      .sign(key);
+    return authenticate(`Bearer ${token}`, { audience: 'pool', thumbprint: () => undefined });
+  };
+  const publish = (...keys: unknown[]) => documents.set(KEYS[KEYCLOAK], { keys });
+
+  test.each(UNUSABLE)(
+    'that names one that is of no use ($kid) is refused, and says so',
+    async (bad) => {
+      publish(bad, jwk);
+      const alg = bad.kty === 'EC' ? 'ES256' : 'RS256';
+      const key = bad.kty === 'EC' ? ec.privateKey : pair.privateKey;
+      await expect(bearer({ kid: bad.kid, alg }, key)).rejects.toMatchObject(
+        refusal(/^The issuer's key that the token names cannot be used: .*\.$/),
+      );
+    },
+  );
+
+  test('that names another one is taken, whatever stands beside that', async () => {
+    publish(...UNUSABLE, null, 7, jwk);
+    await expect(bearer({ kid: 'k1' })).resolves.toBeDefined();
+  });
+
+  test.each([
+    ['one key', () => [jwk]],
+    ['one key without a name', () => [{ ...jwk, kid: undefined }]],
+    ['one of its algorithm', () => [{ ...other, alg: 'RS512' }, { ...ecJwk, kid: 'e' }, jwk]],
+    ['one of any use', () => [weak, { ...other, use: 'enc' }, jwk]],
+    ['one, twice', () => [jwk, { ...jwk }]],
+  ])('that names none is taken where there is %s', async (_what, keys) => {
+    publish(...keys());
+    await expect(bearer({})).resolves.toBeDefined();
+  });
+
+  test('that names none is refused where several could be meant', async () => {
+    publish(jwk, other);
+    await expect(bearer({})).rejects.toMatchObject(refusal(/does not say which key/));
+  });
+
+  test('that names one is taken where the issuer names none', async () => {
+    publish({ ...jwk, kid: undefined });
+    await expect(bearer({ kid: 'k1' })).resolves.toBeDefined();
+  });
+
+  test('that names one of two with that name is refused, and by its algorithm found', async () => {
+    publish(jwk, { ...other, kid: 'k1' });
+    await expect(bearer({ kid: 'k1' })).rejects.toMatchObject(refusal(/does not say which key/));
+    documents.set(KEYS[CLUSTER], { keys: [jwk, { ...ecJwk, kid: 'k1' }] });
+    const token = await sign({ iss: CLUSTER, aud: 'https://strongroom.test', sub: 'x' });
+    await expect(
+      authenticate(`Bearer ${token}`, { audience: 'pool', thumbprint: () => undefined }),
+    ).resolves.toBeDefined();
   });
 });
 

@@ -118,10 +118,13 @@ describe('keys of an issuer', () => {
     await new Promise(setImmediate);
     now += 5;
     const later = has(ISSUER, 'b');
+    // Two documents were fetched at first, and two are under way.
+    const known = { ...published };
+    published = Object.defineProperty(known, 'https://issuer.example', {
+      get: () => (fetched.length > 4 ? ['b', 'a'] : ['a']),
+    });
     release?.();
-    published['https://issuer.example'] = ['a'];
     expect(await asking).toBe(false);
-    published['https://issuer.example'] = ['b', 'a'];
     expect(await later).toBe(true);
   });
 });

@@ -331,6 +331,20 @@ describe('a change says what was before and after:', () => {
       before: { applicationId: id, keyId },
     });
     const federated = `/v1.0/applications/${id}/federatedIdentityCredentials`;
+    // Whoever registers one has the service ask that server: none but public ones, where no setting names it.
+    for (const host of [
+      ...['localhost', 'localhost.', 'x.localhost', '127.0.0.1:8443', '2130706433', '0x7f.1'],
+      ...['169.254.169.254', '10.0.0.1', '100.64.0.1', '[::1]', '[::ffff:127.0.0.1]', '[fd00::1]'],
+    ])
+      for (const scheme of ['https', 'http'])
+        expect(
+          await admin('POST', federated, {
+            name: 'inside',
+            issuer: `${scheme}://${host}/`,
+            subject: 'workload',
+            audiences: ['api://x'],
+          }),
+        ).toMatchObject({ status: 400, text: expect.stringMatching(/property issuer/i) });
     const credential = await changed('POST', federated, {
       name: 'cluster',
       issuer: 'https://issuer.example',

@@ -48,8 +48,10 @@ const tokenFile = () => join(folder, 'token');
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+  issuer = await startIssuer();
   service = await startService(await makeDataFolder(), {
     STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0',
+    STRONGROOM_FEDERATED_ISSUERS: `https://elsewhere.example ${issuer.url}`,
   });
   endpoint = /IDENTITY_ENDPOINT=(\S+)/.exec(service.output())?.[1] ?? '';
   admin = await signInAdministrator(service);
@@ -72,7 +74,6 @@ beforeAll(async () => {
     }),
   );
 
-  issuer = await startIssuer();
   await created(
     admin('POST', `/v1.0/applications/${client.applicationId}/federatedIdentityCredentials`, {
       name: 'cluster',

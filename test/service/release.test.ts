@@ -80,8 +80,11 @@ afterAll(async () => {
   await authority.close();
 });
 
-function start(): Promise<RunningService> {
+function start(
+  authorities = `https://elsewhere.example, ${authority.url}/`,
+): Promise<RunningService> {
   return startService(folder, {
+    STRONGROOM_ATTESTATION_AUTHORITIES: authorities,
     STRONGROOM_ATTESTATION_CA_FILE: join(folder, 'attestation-ca.pem'),
     STRONGROOM_WORKERS: '1',
   });
@@ -472,6 +475,27 @@ describe('release', () => {
       'KeyIntegrityViolation',
     );
     expect((await call('POST', '/keys/untouched/release', { target })).status).toBe(200);
+  });
+
+  test('asks nobody, and says which setting is missing, where no authority is configured', async () => {
+    await service.stop();
+    service = await start('');
+    call.close();
+    call = createCaller(service, token);
+    // A policy may be there before the setting is.
+    await makeExportable('waiting');
+    const before = authority.requests.length;
+    const target = await attest();
+    const release = () => call('POST', '/keys/waiting/release', { target });
+    expect(await expectRefusal(release(), 403, 'Forbidden', 'AttestationRejected')).toContain(
+      'STRONGROOM_ATTESTATION_AUTHORITIES',
+    );
+    expect(authority.requests).toHaveLength(before);
+    await service.stop();
+    service = await start();
+    call.close();
+    call = createCaller(service, token);
+    expect((await release()).status).toBe(200);
   });
 
   test('signs by the same root after a restart', async () => {
