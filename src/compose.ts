@@ -591,7 +591,7 @@ export async function compose(
     credentials: createCredentialService({
       store: credentialStore,
       directory: directoryStore,
-      isAcceptedIssuer: federatedIssuers.isAccepted,
+      isAcceptedIssuer: (issuer) => federatedIssuers.isAccepted(issuer),
       newGuid: randomUUID,
     }),
     people: createPeopleService({ store: createPeopleStore(context), newGuid: randomUUID }),

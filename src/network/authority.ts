@@ -24,7 +24,7 @@ export function parseAuthority(text: string): Authority | undefined {
   };
 }
 
-const ABSOLUTE = /^(?<scheme>https?):\/\/(?<authority>[^/?#]*)(?<rest>.*)$/i;
+const ABSOLUTE = /^(?<scheme>https?):\/\/(?<authority>[^/?#]*)(?<rest>(?:[/?#].*)?)$/i;
 
 /** A request target in the forms that are for origin servers; RFC 9112 §3.2.1 and §3.2.2. */
 export interface RequestTarget {

@@ -496,7 +496,10 @@ const hostHeader: fc.Arbitrary<Readonly<Record<string, string>>> = fc.oneof(
         ...['localhost, other.example', 'user@localhost', 'localhost/..', '%6c', '\u00e4', '', '-'],
         ...['main.strongroom.localhost.', '__proto__', '127.1', `${'a'.repeat(250)}.example`],
       ),
-      fc.string({ unit: fc.constantFrom('a', '1', '.', '-', ':', '[', ']', '%', '@'), maxLength: 12 }),
+      fc.string({
+        unit: fc.constantFrom('a', '1', '.', '-', ':', '[', ']', '%', '@'),
+        maxLength: 12,
+      }),
     )
     .map((Host) => ({ Host })),
 );
