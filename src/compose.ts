@@ -304,7 +304,14 @@ export async function compose(
     requestsUnderWay: () => underWay,
   });
   const backupBlobs = createBlobThreads();
-  const refusals = createRefusalLimit(REFUSAL_LIMITS, { trail, clock, newGuid: randomUUID });
+  const refusals = createRefusalLimit(REFUSAL_LIMITS, {
+    trail,
+    clock,
+    newGuid: randomUUID,
+    onError: (error) => {
+      log.error({ err: error }, 'the refusals of strangers could not be counted in the trail');
+    },
+  });
   const keyReader = cacheKeys(
     verifyKeys(createKeyReader(context), hsm),
     feed,

@@ -2,6 +2,7 @@ import { placeOf } from '../core/address-place.ts';
 import { type AuditRecord } from '../core/audit.ts';
 import { AuditDraft } from '../core/audit-draft.ts';
 import { type AuditTrail, type Clock } from '../core/ports.ts';
+import { every } from '../core/repeating.ts';
 
 /** Of one window, in each process. */
 export interface RefusalLimits {
@@ -54,10 +55,12 @@ export function createRefusalLimit(
     trail,
     clock,
     newGuid,
+    onError,
   }: {
     readonly trail: Pick<AuditTrail, 'appendLater'>;
     readonly clock: Clock;
     readonly newGuid: () => string;
+    readonly onError: (error: unknown) => void;
   },
 ): RefusalLimit {
   let places = new Map<string, Place>();
@@ -91,7 +94,7 @@ export function createRefusalLimit(
       }
   }
 
-  const timer = setInterval(flush, limits.windowMs).unref();
+  const timer = every(limits.windowMs, flush, onError).unref();
   return {
     admit(record) {
       const place = placeFor(record.clientAddress);

@@ -29,7 +29,7 @@ const SOCKET_ERRORS = new Set([
 ]);
 
 /** The driver's own words without a code, such as of a connection that ended or an answer that didn't come. */
-export class ConnectionError extends Error {
+class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
 }
 

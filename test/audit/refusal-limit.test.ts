@@ -12,7 +12,14 @@ beforeEach(() => {
   clock = new FakeClock('2026-05-01T12:00:00Z');
   written = [];
   const trail = { appendLater: (record: AuditRecord) => void written.push(record) };
-  refusals = createRefusalLimit(LIMITS, { trail, clock, newGuid: randomUUID });
+  refusals = createRefusalLimit(LIMITS, {
+    trail,
+    clock,
+    newGuid: randomUUID,
+    onError: (error) => {
+      throw error;
+    },
+  });
 });
 afterEach(() => {
   refusals.close();

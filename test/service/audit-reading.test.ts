@@ -91,7 +91,7 @@ describe('events', () => {
         resourceType: 'managedHSMs',
         PoolName: 'main',
         requestUri: expect.stringMatching(
-          /^https:\/\/main\.hsm\.example\/keys\/used\/[0-9a-f]{32}$/,
+          /^https:\/\/main\.hsm\.example\/keys\/Used\/[0-9a-f]{32}$/,
         ),
         properties: { PoolType: 'M-HSM', sku_Family: 'B', sku_Name: 'Standard_B1' },
       }),

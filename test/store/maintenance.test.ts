@@ -344,7 +344,7 @@ describe('rotation', () => {
     await runAll();
     expect(await versionsOf(name)).toHaveLength(3);
     await one.rotation.putPolicy(name, { actions: [] }, newChange());
-    expect(await one.rotation.getPolicy(name)).toBeUndefined();
+    expect((await one.rotation.getPolicy(name)).policy).toBeUndefined();
     clock.advance(100 * DAY);
     await runAll();
     expect(await versionsOf(name)).toHaveLength(3);
