@@ -27,10 +27,11 @@ test('one of another pool, another list or another filter is refused', () => {
 
 test('one that was altered in any character is refused, and so is anything else', () => {
   const cursor = cursors.seal(LIST, 'a place');
-  const altered = [...cursor].flatMap((character, at) =>
-    ['A', 'B', '_', '=', '']
-      .filter((other) => other !== character)
-      .map((other) => cursor.slice(0, at) + other + cursor.slice(at + 1)),
+  const altered = Array.from(cursor, (character, at) => ({ character, at })).flatMap(
+    ({ character, at }) =>
+      ['A', 'B', '_', '=', '']
+        .filter((other) => other !== character)
+        .map((other) => cursor.slice(0, at) + other + cursor.slice(at + 1)),
   );
   for (const one of altered) expect(() => open(one)).toThrow(REFUSED);
   for (const garbage of ['', 'x', 'A'.repeat(22), `${cursor}=`, `${cursor}A`, cursor.toUpperCase()])
