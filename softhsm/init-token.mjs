@@ -6,6 +6,10 @@ import process from 'node:process';
 import graphene from 'graphene-pk11';
 
 const { module: path, label, pin, soPin } = JSON.parse(await text(process.stdin));
+// The words are for an operator: a stack of ours would only hide the module's answer.
+process.on('uncaughtException', ({ message }) => {
+  process.stderr.write(`${message}\n`, () => process.exit(1));
+});
 const module = graphene.Module.load(path, 'PKCS#11 module');
 module.initialize();
 try {

@@ -30,7 +30,6 @@ export interface AppliedRetention {
  * Takes away the months that ended more than `months` whole months before this one. The trail and the rows that it
  * witnesses are verified first; what only those months witness is put on record again; and a signed statement says how far
  * each chain went with them, so that what stays can be verified for ever.
->>>>>>> 9a7446b (Audit verify holds the tables against the signed records: a row that was changed, removed, inserted or put back beside the service is found, and named with its record)
  * @returns undefined where there is nothing to take away
  * @throws Error with a sentence for the operator, when nothing was taken away
  */

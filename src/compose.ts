@@ -221,11 +221,11 @@ export function openHsm(
 export async function openRootKeys(hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
   if (!hsm.openRootKeys(pool.id, pool.rootGeneration))
     throw new OperatorError(
-      `The token does not hold the root keys of the pool "${pool.name}": its keys can't be opened.`,
+      `The token (PKCS11_TOKEN_LABEL) does not hold the root keys of the pool "${pool.name}" (STRONGROOM_POOL): its keys can't be opened.`,
     );
   if (!Buffer.from(await hsm.rootCheck(pool.id)).equals(pool.rootCheck))
     throw new OperatorError(
-      `The token holds other root keys than those of the pool "${pool.name}".`,
+      `The token (PKCS11_TOKEN_LABEL) holds other root keys than those of the pool "${pool.name}" (STRONGROOM_POOL).`,
     );
 }
 

@@ -1,5 +1,6 @@
 import graphene, { type Session } from 'graphene-pk11';
 import { type ErrorCode, ServiceError } from '../core/errors.ts';
+import { OperatorError } from '../core/operator-error.ts';
 import { pkcs11Error, returnNumber } from './return-values.ts';
 
 /**
@@ -33,9 +34,10 @@ export function unpack(value: unknown, session: Session): unknown {
   );
 }
 
-/** An error on its way: what it is told by crosses with it, a ServiceError's code or the number of a module's answer. */
+/** An error on its way: what it is told by crosses with it, its kind, or the number of a module's answer. */
 export interface CrossedError {
   readonly code?: ErrorCode;
+  readonly isOperators?: true;
   readonly returned?: number;
   readonly message: string;
   readonly stack?: string;
@@ -49,6 +51,7 @@ export function packError(error: unknown): CrossedError {
     message: error.message,
     ...(returned !== undefined && { returned }),
     ...(error instanceof ServiceError && { code: error.code }),
+    ...(error instanceof OperatorError && { isOperators: true }),
     ...(error.stack !== undefined && { stack: error.stack }),
     ...(error.cause !== undefined && { cause: packError(error.cause) }),
   };
@@ -61,9 +64,10 @@ export function unpackError(crossed: CrossedError): Error {
   return error;
 }
 
-function made({ code, returned, message, cause }: CrossedError): Error {
+function made({ code, isOperators, returned, message, cause }: CrossedError): Error {
   if (returned !== undefined) return pkcs11Error(message, returned);
   const options = cause === undefined ? {} : { cause: unpackError(cause) };
+  if (isOperators === true) return new OperatorError(message, options);
   return code === undefined
     ? new Error(message, options)
     : new ServiceError(code, message, options);

@@ -1,6 +1,7 @@
 import { isMainThread } from 'node:worker_threads';
 import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
 import { type ModuleFacts } from '../core/key-inspection.ts';
+import { OperatorError } from '../core/operator-error.ts';
 import { describeModule } from './key-inspection.ts';
 import { clearAfterEachCall } from './openssl-errors.ts';
 import { type ReturnValue, returnValue } from './return-values.ts';
@@ -45,24 +46,39 @@ export interface Token {
 }
 
 const { SERIAL_SESSION, RW_SESSION } = graphene.SessionFlag;
+const { TOKEN_INITIALIZED } = graphene.TokenFlag;
 /** A set of flags: the binding's type knows single ones only. */
 export const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
 /** CK_UNAVAILABLE_INFORMATION and CK_EFFECTIVELY_INFINITE, as far as numbers of this size can tell. */
 const NO_LIMIT = 0xffff_ffff;
 
-/** In the thread that serves requests, nothing that the module leaves in OpenSSL's error queue outlives a call. */
+/**
+ * In the thread that serves requests, nothing that the module leaves in OpenSSL's error queue outlives a call.
+ * @throws OperatorError where there is no module at that path
+ */
 export function loadModule(path: string): Module {
-  const module = graphene.Module.load(path, 'PKCS#11 module');
+  const module = load(path);
   if (isMainThread) clearAfterEachCall(module.lib);
   return module;
 }
 
-/** @throws Error with a sentence for the operator when there is no such token, more than one, or the PIN is wrong */
+function load(path: string): Module {
+  try {
+    return graphene.Module.load(path, 'PKCS#11 module');
+  } catch (error) {
+    throw new OperatorError(
+      `PKCS11_MODULE: ${path} can't be loaded as a PKCS#11 module: ${oneLine(error)}.`,
+      { cause: error },
+    );
+  }
+}
+
+/** @throws OperatorError when there is no such module or token, more than one token, or the PIN is wrong */
 export function openToken(options: TokenOptions): Token {
   const module = loadModule(options.module);
-  const takesTurns = initialise(module);
+  const takesTurns = initialiseFor(options, module);
   try {
-    const slot = findSlot(module, options.tokenLabel);
+    const slot = findSlot(module, options);
     const keeper = slot.open(READ_WRITE);
     logIn(keeper, options);
     const { maxSessionCount } = slot.getToken();
@@ -169,42 +185,69 @@ function initialise(module: Module): boolean {
   }
 }
 
-function findSlot(module: Module, label: string): Slot {
+/** @throws OperatorError when the module refuses */
+function initialiseFor({ module: path }: TokenOptions, module: Module): boolean {
+  try {
+    return initialise(module);
+  } catch (error) {
+    throw new OperatorError(
+      `PKCS11_MODULE: ${path} does not start: ${oneLine(error)}. What it reads itself is missing or wrong, as the file that SOFTHSM2_CONF names is for SoftHSM.`,
+      { cause: error },
+    );
+  }
+}
+
+function findSlot(module: Module, { module: path, tokenLabel: label }: TokenOptions): Slot {
   const slots = module.getSlots(true);
+  const labels: string[] = [];
   const found: Slot[] = [];
   for (let index = 0; index < slots.length; index += 1) {
     const slot = slots.items(index);
+    const token = slot.getToken();
     // Labels are padded with blanks to 32 bytes (PKCS#11 v2.40 §3.2 CK_TOKEN_INFO).
-    if (slot.getToken().label.trimEnd() === label) found.push(slot);
+    const name = token.label.trimEnd();
+    if ((token.flags & TOKEN_INITIALIZED) !== 0) labels.push(`"${name}"`);
+    if (name === label) found.push(slot);
   }
   const [slot, ...others] = found;
   if (slot === undefined)
-    throw new Error(
-      `The PKCS#11 module has no token with the label "${label}" (PKCS11_TOKEN_LABEL).`,
+    throw new OperatorError(
+      `PKCS11_TOKEN_LABEL: ${path} (PKCS11_MODULE) has no token with the label "${label}": ${labels.length === 0 ? 'it has none at all' : `those that it has are ${labels.join(', ')}`}.`,
     );
   if (others.length > 0)
-    throw new Error(`The PKCS#11 module has ${found.length} tokens with the label "${label}".`);
+    throw new OperatorError(
+      `PKCS11_TOKEN_LABEL: ${path} (PKCS11_MODULE) has ${found.length} tokens with the label "${label}".`,
+    );
   return slot;
 }
 
 const LOGIN_FAULTS: Partial<Readonly<Record<ReturnValue | 'other', string>>> = {
-  CKR_PIN_INCORRECT: 'The PIN of the token is wrong (PKCS11_PIN or PKCS11_PIN_FILE).',
-  CKR_PIN_LOCKED: 'The PIN of the token is locked after too many wrong attempts.',
-  CKR_PIN_EXPIRED: 'The PIN of the token has expired.',
-  CKR_USER_PIN_NOT_INITIALIZED: 'The token has no user PIN yet.',
+  CKR_PIN_INCORRECT: 'is wrong',
+  CKR_PIN_LEN_RANGE: 'is wrong: it is too short or too long',
+  CKR_PIN_INVALID: 'is wrong: it has characters that no PIN of it has',
+  CKR_PIN_LOCKED: 'is locked after too many wrong attempts',
+  CKR_PIN_EXPIRED: 'has expired',
+  CKR_USER_PIN_NOT_INITIALIZED: 'has not been set yet',
 };
 
-function logIn(session: Session, { pin }: TokenOptions): void {
+function logIn(session: Session, { module: path, tokenLabel, pin }: TokenOptions): void {
   try {
     session.login(pin);
   } catch (error) {
     const name = returnValue(error) ?? 'other';
     if (name === 'CKR_USER_ALREADY_LOGGED_IN') return;
-    const words = error instanceof Error ? error.message : String(error);
-    throw new Error(LOGIN_FAULTS[name] ?? `The login to the token failed: ${words}.`, {
-      cause: error,
-    });
+    const words = LOGIN_FAULTS[name] ?? `is not taken: ${oneLine(error)}`;
+    throw new OperatorError(
+      `The PIN of the token "${tokenLabel}" of ${path} ${words} (PKCS11_PIN or PKCS11_PIN_FILE; pkcs11-pin in STRONGROOM_DATA_DIR for a token that is made there).`,
+      { cause: error },
+    );
   }
+}
+
+/** The binding's own words may go on for lines: a stack. */
+function oneLine(error: unknown): string {
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return line.replace(/^Error: |\.$/g, '');
 }
 
 function attempt(action: () => void): void {

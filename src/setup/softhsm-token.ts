@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   makePrivateFolder,
@@ -12,6 +12,7 @@ import {
 } from './private-file.ts';
 import { SetupError } from './setup-error.ts';
 import { findSoftHsmLibrary } from './softhsm-library.ts';
+import { softHsmPathOf } from './softhsm-path.ts';
 
 export interface SoftHsmToken {
   /** Path of the PKCS#11 library. */
@@ -37,6 +38,7 @@ export async function prepareSoftHsmToken(folder: string): Promise<SoftHsmToken>
   const tokens = join(folder, 'tokens');
   const configFile = join(folder, 'softhsm2.conf');
   const pinFile = join(folder, 'pkcs11-pin');
+  const path = await softHsmPathOf(folder, folderIn(await readIfPresent(configFile)));
   let pin = (await readIfPresent(pinFile))?.trim();
   if (await exists(tokens)) {
     if (pin === undefined)
@@ -46,27 +48,34 @@ export async function prepareSoftHsmToken(folder: string): Promise<SoftHsmToken>
       pin = randomSecret();
       await writeFileAtomically(pinFile, `${pin}\n`);
     }
-    await makeTokens(folder, tokens, module, pin);
+    await makeTokens(folder, path, module, pin);
   }
-  await writeConfiguration(configFile, tokens);
+  await writeConfiguration(configFile, join(path, 'tokens'));
   return { module, tokenLabel: LABEL, pin, configFile };
 }
 
+/** @param path of the folder, as SoftHSM2 can take it */
 async function makeTokens(
   folder: string,
-  tokens: string,
+  path: string,
   module: string,
   pin: string,
 ): Promise<void> {
-  const temporary = `${tokens}.new`;
+  const temporary = join(folder, 'tokens.new');
   const configFile = join(folder, 'softhsm2.new.conf');
   await rm(temporary, { recursive: true, force: true });
   await makePrivateFolder(temporary);
-  await writeConfiguration(configFile, temporary);
+  await writeConfiguration(configFile, join(path, 'tokens.new'));
   await initialiseToken({ module, tokenLabel: LABEL, pin, configFile });
   await rm(configFile);
-  await rename(temporary, tokens);
+  await rename(temporary, join(folder, 'tokens'));
   await syncFolder(folder);
+}
+
+/** The folder whose tokens a configuration names. */
+function folderIn(configuration: string | undefined): string | undefined {
+  const tokens = /^directories\.tokendir = (?<tokens>.+)$/m.exec(configuration ?? '')?.groups;
+  return tokens?.['tokens'] === undefined ? undefined : dirname(tokens['tokens']);
 }
 
 /** Writes the configuration of a SoftHSM2 whose tokens are in the folder. */

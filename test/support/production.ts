@@ -28,13 +28,26 @@ export interface ProductionService {
   stop(): Promise<void>;
 }
 
-export async function startProduction(
+/** All that a production start is given, and a pool with its first administrator; nothing runs yet. */
+export interface PreparedProduction {
+  /** For files. */
+  readonly place: string;
+  readonly database: TestDatabase;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly caFile: string;
+  readonly credentials: {
+    readonly clientId: string;
+    readonly clientSecret: string;
+    readonly principalId: string;
+  };
+  remove(): Promise<void>;
+}
+
+export async function prepareProduction(
   environment: Readonly<Record<string, string>> = {},
   /** The way by which the service comes to the database, where it isn't the straight one. */
   wayTo: (databaseUrl: string) => Promise<string> = (url) => Promise.resolve(url),
-  /** Gives that way up, once the service has ended: its connections would keep the database from being removed. */
-  closeWay: () => Promise<void> = () => Promise.resolve(),
-): Promise<ProductionService> {
+): Promise<PreparedProduction> {
   const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
   const database = await createTestDatabase();
   const token = testToken();
@@ -61,11 +74,29 @@ export async function startProduction(
   await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
     env: { ...settings, DATABASE_URL: database.serviceUrl },
   });
-  const credentials = JSON.parse(await readFile(credentialsFile, 'utf8')) as {
-    clientId: string;
-    clientSecret: string;
-    principalId: string;
+  return {
+    place,
+    database,
+    settings,
+    caFile,
+    credentials: JSON.parse(
+      await readFile(credentialsFile, 'utf8'),
+    ) as PreparedProduction['credentials'],
+    async remove() {
+      await database.drop();
+      await rm(place, { recursive: true, force: true });
+    },
   };
+}
+
+export async function startProduction(
+  environment: Readonly<Record<string, string>> = {},
+  wayTo?: (databaseUrl: string) => Promise<string>,
+  /** Gives that way up, once the service has ended: its connections would keep the database from being removed. */
+  closeWay: () => Promise<void> = () => Promise.resolve(),
+): Promise<ProductionService> {
+  const prepared = await prepareProduction(environment, wayTo);
+  const { place, database, settings, caFile, credentials } = prepared;
   const service = await startService(join(place, 'unused'), settings, {
     isProduction: true,
     caFile,
@@ -87,8 +118,7 @@ export async function startProduction(
       admin.close();
       await service.stop();
       await closeWay();
-      await database.drop();
-      await rm(place, { recursive: true, force: true });
+      await prepared.remove();
     },
   };
 }
