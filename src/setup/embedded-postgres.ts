@@ -25,6 +25,8 @@ export interface EmbeddedPostgresOptions {
   readonly settings?: Settings;
   /** Lets the owner make databases; for tests, counts when the cluster is made. */
   readonly ownerMakesDatabases?: boolean;
+  /** How long it may take until it takes connections. */
+  readonly startLimitMs?: number;
 }
 
 const RESTART_AFTER_MS = 1_000;
@@ -60,7 +62,8 @@ export async function startEmbeddedPostgres(
   }
 
   function start(): Promise<ChildProcess> {
-    return startPostmaster(place, socketFolder, options.settings ?? {}).then((child) => {
+    const { settings = {}, startLimitMs } = options;
+    return startPostmaster(place, socketFolder, settings, startLimitMs).then((child) => {
       child.once('exit', (status, signal) => {
         if (isStopping) return;
         log.error({ status, signal }, 'the embedded PostgreSQL ended: it is started again');

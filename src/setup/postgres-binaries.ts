@@ -25,15 +25,27 @@ export async function findPostgresBinaries(): Promise<PostgresBinaries> {
   }
 }
 
+/** What means something to a shell between the double quotes into which initdb puts its own path (its find_other_exec). */
+const SHELL_CHARACTER = /["$`\\]/;
+
+/** @throws SetupError where initdb would not find its own programs */
+export function requirePlainPath({ initdb }: PostgresBinaries): void {
+  if (SHELL_CHARACTER.test(initdb))
+    throw new SetupError(
+      `The embedded PostgreSQL can't make a database from a folder whose path has a double quote, "$", a backquote or a backslash: ${initdb}. Move Strongroom, or set DATABASE_URL to a PostgreSQL 14 or newer.`,
+    );
+}
+
 /**
- * The binaries where every user can reach them: in place, or else copied into the folder, once for each version.
+ * The binaries where every user can reach them, and initdb finds its own: in place, or else copied into the folder, once for
+ * each version.
  */
 export async function makeReachable(
   binaries: PostgresBinaries,
   folder: string,
 ): Promise<PostgresBinaries> {
   const source = dirname(dirname(binaries.postgres));
-  if (await isReachableByAll(source)) return binaries;
+  if (!SHELL_CHARACTER.test(source) && (await isReachableByAll(source))) return binaries;
   const copy = join(folder, `postgres-${await packageVersion()}`);
   if (!(await exists(copy))) await copyWhole(source, copy);
   return { initdb: join(copy, 'bin/initdb'), postgres: join(copy, 'bin/postgres') };

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { requirePlainPath } from './postgres-binaries.ts';
 import { makeFolderFor, type PostgresPlace } from './postgres-place.ts';
 import { syncFolder, writeFileAtomically } from './private-file.ts';
 import { SetupError } from './setup-error.ts';
@@ -40,6 +41,7 @@ export async function ensureCluster(
   // No superuser can log in: it has no password.
   await writeFileAtomically(hbaFileOf(place), 'local all all scram-sha-256\n', 0o644);
   if (await exists(join(data, 'PG_VERSION'))) return;
+  requirePlainPath(place.binaries);
   const temporary = `${data}.new`;
   await rm(temporary, { recursive: true, force: true });
   await makeFolderFor(place.user, temporary);

@@ -56,11 +56,12 @@ export async function startPostmaster(
   place: PostgresPlace,
   socketFolder: string,
   settings: Settings,
+  limitMs = START_LIMIT_MS,
 ): Promise<ChildProcess> {
-  const deadline = performance.now() + START_LIMIT_MS;
+  const deadline = performance.now() + limitMs;
   for (;;) {
     const child = launch(place, socketFolder, settings);
-    const failure = await waitUntilReady(child, place, deadline);
+    const failure = await waitUntilReady(child, place, { limitMs, deadline });
     if (failure === undefined) return child;
     // Processes of a postmaster that was killed hold its memory until they have noticed.
     const isPassing = failure.includes('still in use') && performance.now() < deadline;
@@ -162,7 +163,7 @@ function launch(place: PostgresPlace, socketFolder: string, settings: Settings):
 async function waitUntilReady(
   child: ChildProcess,
   place: PostgresPlace,
-  deadline: number,
+  { limitMs, deadline }: { readonly limitMs: number; readonly deadline: number },
 ): Promise<string | undefined> {
   let seen = 'its postmaster.pid';
   while (performance.now() < deadline) {
@@ -177,7 +178,7 @@ async function waitUntilReady(
   }
   await stopPostmaster(child);
   const words = (await readFile(startLogOf(place), 'utf8')).trim();
-  return `it was waited for ${START_LIMIT_MS / 1000} s for ${seen}${words === '' ? '' : `; its own words: ${words}`}`;
+  return `it was waited for ${limitMs / 1000} s for ${seen}${words === '' ? '' : `; its own words: ${words}`}`;
 }
 
 function hasEnded(child: ChildProcess): boolean {

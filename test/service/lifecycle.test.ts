@@ -1,7 +1,7 @@
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts';
 import { prepareSoftHsmToken } from '../../src/setup/softhsm-token.ts';
 import { type Caller, createCaller, fetchToken } from '../support/client.ts';
+import { homeOf, postmasterOf } from '../support/cluster.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import {
   makeDataFolder,
@@ -50,6 +51,21 @@ async function until(condition: () => Promise<boolean>, limitMs: number): Promis
     await delay(100);
   }
   return false;
+}
+
+const isRoot = process.getuid?.() === 0;
+/** An answer of the service on the lasting key, by which it is seen to serve. */
+async function keyOf(running: RunningService): Promise<unknown> {
+  const call = await signIn(running);
+  const answer = (await call('GET', '/keys/lasting')).json();
+  call.close();
+  return answer;
+}
+
+async function copyOf(original: string): Promise<string> {
+  const copy = `${original}-copy`;
+  await run('cp', ['-a', original, copy]);
+  return copy;
 }
 
 describe('a development start', () => {
@@ -94,6 +110,22 @@ describe('a development start', () => {
       key: { n: (made as { key: { n: string } }).key.n },
     });
     again.close();
+  });
+
+  test('on a copy of a data folder in use is refused, and the service there serves on as it did', async () => {
+    const running = service ?? (await startService(folder));
+    const before = [await keyOf(running), await postmasterOf(folder)];
+    const copy = await copyOf(folder);
+    try {
+      await expect(startService(copy)).rejects.toThrow(
+        isRoot
+          ? `names the database of the data folder ${folder}, of which ${copy} is a copy`
+          : `was copied from ${folder}/postgres/data while that was running`,
+      );
+      expect([await keyOf(running), await postmasterOf(folder)]).toEqual(before);
+    } finally {
+      await rm(copy, { recursive: true });
+    }
   });
 
   test('offers TLS 1.2 and 1.3 with forward secrecy, and nothing else', async () => {
@@ -147,6 +179,66 @@ describe('worker processes', () => {
     },
     60_000,
   );
+});
+
+describe('what an earlier start has left', () => {
+  const start = async () => {
+    const failure = await run(process.execPath, [MAIN, 'serve'], {
+      env: { PATH: process.env['PATH'], STRONGROOM_DATA_DIR: folder },
+    }).catch((error: unknown) => error as { code: number; stdout: string; stderr: string });
+    return 'code' in failure ? [failure.code, failure.stdout + failure.stderr] : [];
+  };
+
+  beforeAll(async () => {
+    service ??= await startService(folder);
+    await service.stop();
+    service = undefined;
+  });
+
+  test.each([
+    ['the token', 'tokens', 'HSM token of this data folder is lost: '],
+    ['its PIN', 'pkcs11-pin', 'its PIN is not in '],
+    ['the certificate authority', 'ca.pem', 'certificate of the development CA is lost: '],
+    ["the database's password", 'postgres-owner-password', 'its password is not: '],
+    ['the database', '', 'The database is lost: '],
+  ])(
+    'is asked for %s: without it a start says what is lost, and touches nothing',
+    async (_what, name, words) => {
+      const path = name === '' ? await homeOf(folder) : join(folder, name);
+      const away = `${path}.away`;
+      await rename(path, away);
+      try {
+        const before = await readdir(folder, { recursive: true });
+        const [status, said] = await start();
+        expect(said).toMatch(/^strongroom: [^\n]+\n$/);
+        expect(said).toContain(words);
+        expect(said).toContain(folder);
+        expect(status).toBe(1);
+        expect(await readdir(folder, { recursive: true })).toEqual(before);
+      } finally {
+        await rename(away, path);
+      }
+    },
+  );
+
+  test('when copied whole has a database of its own, or a sentence says that it has none', async () => {
+    const copy = await copyOf(folder);
+    const outcome = await startService(copy).then(
+      async (own) => {
+        const key = await keyOf(own);
+        await own.stop();
+        return key;
+      },
+      (error: unknown) => ({ key: String(error).includes(`of which ${copy} is a copy`) }),
+    );
+    await rm(copy, { recursive: true });
+    expect(outcome).toMatchObject({ key: isRoot ? true : { kty: 'RSA-HSM' } });
+  });
+
+  test('serves again once it is whole', async () => {
+    service = await startService(folder);
+    expect(await keyOf(service)).toMatchObject({ key: { kty: 'RSA-HSM' } });
+  });
 });
 
 describe('a production start', () => {

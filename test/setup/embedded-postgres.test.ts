@@ -7,7 +7,11 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { pino } from 'pino';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/setup/embedded-postgres.ts';
-import { findPostgresBinaries, makeReachable } from '../../src/setup/postgres-binaries.ts';
+import {
+  findPostgresBinaries,
+  makeReachable,
+  requirePlainPath,
+} from '../../src/setup/postgres-binaries.ts';
 import { ensureSystemUser } from '../../src/setup/system-user.ts';
 import { identify } from '../../src/setup/postmaster-file.ts';
 import { killAndWait, startScript } from '../support/child-script.ts';
@@ -68,6 +72,27 @@ describe('the embedded PostgreSQL', () => {
     const tookMs = performance.now() - begin;
     expect(await query(second.ownerUrl, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
     expect(tookMs).toBeLessThan(1_200);
+  });
+
+  test('that does not come up is ended, and a sentence says what was waited for, and how long', async () => {
+    await (await start()).stop();
+    // A standby that gets nothing to apply never says that it is ready.
+    const signal = join(await home(), 'data', 'standby.signal');
+    await writeFile(signal, '');
+    await expect(
+      startEmbeddedPostgres(folder, log, {
+        settings: { hot_standby: 'off', restore_command: 'false' },
+        startLimitMs: 2_000,
+      }),
+    ).rejects.toMatchObject({
+      name: 'SetupError',
+      message: expect.stringMatching(
+        /^The embedded PostgreSQL doesn't start: it was waited for 2 s for (the word "ready" in )?its postmaster\.pid/,
+      ),
+    });
+    expect(await postmasterPid().catch(() => 'none')).toBe('none');
+    await rm(signal);
+    expect(await query((await start()).ownerUrl, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
   test('gives the service no rights but those of its group', async () => {
@@ -220,6 +245,26 @@ describe('the embedded PostgreSQL', () => {
     const binaries = { initdb: '/usr/bin/initdb', postgres: '/usr/bin/postgres' };
     expect(await makeReachable(binaries, parent)).toBe(binaries);
   });
+
+  test.each(['"', '$', '`', '\\'])(
+    'uses its programs elsewhere where their path has %s, which initdb hands to a shell',
+    async (character) => {
+      const source = join(parent, `a${character}b`);
+      await mkdir(join(source, 'bin'), { recursive: true });
+      await chmod(parent, 0o755);
+      const binaries = {
+        initdb: join(source, 'bin/initdb'),
+        postgres: join(source, 'bin/postgres'),
+      };
+      for (const file of Object.values(binaries)) await writeFile(file, '');
+      const copy = await makeReachable(binaries, parent);
+      expect(dirname(dirname(dirname(copy.initdb)))).toBe(parent);
+      expect(dirname(dirname(copy.initdb))).not.toBe(source);
+      expect(() => {
+        requirePlainPath(binaries);
+      }).toThrow('Move Strongroom, or set DATABASE_URL');
+    },
+  );
 });
 
 const describeForRoot = process.getuid?.() === 0 ? describe : describe.skip;

@@ -33,7 +33,8 @@ const PRODUCTION = {
 let project: string;
 
 beforeEach(async () => {
-  project = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+  // What a path may hold, and a URL, a shell's word or a pattern takes for something else.
+  project = await mkdtemp(join(tmpdir(), "strongroom test é%20#?'-"));
   await cp(join(ROOT, 'src'), join(project, 'src'), {
     recursive: true,
     filter: (path) => !path.endsWith('.ts'),

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { prepareSoftHsmToken, type SoftHsmToken } from '../../src/setup/softhsm-token.ts';
@@ -55,6 +55,35 @@ describe('the SoftHSM2 token of a data folder', () => {
     const first = await prepareSoftHsmToken(folder);
     expect(await prepareSoftHsmToken(folder)).toEqual(first);
     expect(await readdir(join(folder, 'tokens'))).toHaveLength(1);
+  });
+
+  test.each([
+    ['a sign for a comment', 'my #1 folder'],
+    ['a sign that ends a value', 'a=b'],
+    ['the end of a line', 'two\nlines'],
+    ['quotes and what URLs escape', `it's "é" 100%20?`],
+    [
+      'more than SoftHSM2 reads of a line',
+      Array.from({ length: 5 }, () => 'x'.repeat(200)).join('/'),
+    ],
+  ])('opens in a folder whose path has %s, at later starts too', async (_what, name) => {
+    const odd = join(folder, name);
+    await mkdir(odd, { recursive: true, mode: 0o700 });
+    const token = await prepareSoftHsmToken(odd);
+    expect(logIn(token)).toBe('in');
+    expect((await readdir(odd)).sort()).toEqual(['pkcs11-pin', 'softhsm2.conf', 'tokens']);
+    const configuration = await readFile(token.configFile, 'utf8');
+    await prepareSoftHsmToken(odd);
+    expect(await readFile(token.configFile, 'utf8')).toBe(configuration);
+    const path = /tokendir = (?<path>.+)\/tokens$/m.exec(configuration)?.groups?.['path'] ?? '';
+    if (path === odd) return;
+    // A machine that starts anew has lost what was in its folder for temporary files.
+    await rm(dirname(path), { recursive: true });
+    expect(logIn(await prepareSoftHsmToken(odd))).toBe('in');
+    const again = /tokendir = (?<path>.+)\/data\/tokens$/m.exec(
+      await readFile(token.configFile, 'utf8'),
+    )?.groups?.['path'];
+    await rm(again ?? '', { recursive: true });
   });
 
   test('lets nobody else read its PIN or its files', async () => {

@@ -10,7 +10,8 @@ export async function postmasterOf(folder: string): Promise<number> {
   );
 }
 
-async function homeOf(folder: string): Promise<string> {
+/** Where the cluster of a data folder is: elsewhere for root. */
+export async function homeOf(folder: string): Promise<string> {
   const location = await readFile(join(folder, 'postgres-location'), 'utf8').catch(() => undefined);
   return location?.trim() ?? join(folder, 'postgres');
 }
