@@ -3,14 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { makeClientCertificate } from '../support/client-certificates.ts';
-import {
-  assignRole,
-  created,
-  makeClient,
-  ROLE,
-  signInAdministrator,
-} from '../support/directory.ts';
+import { replaceCertificate } from '../support/client-certificates.ts';
+import { assignRole, makeClient, ROLE, signInAdministrator } from '../support/directory.ts';
 import { ensureResolves } from '../support/hosts-file.ts';
 import {
   makeDataFolder,
@@ -79,13 +73,7 @@ function expectToWork(name: string, environment: Readonly<Record<string, string>
     const admin = await signInAdministrator(service);
     const client = await makeClient(admin, 'go');
     await assignRole(admin, ROLE.user, client.principalId);
-    const { certificate, privateKey } = await makeClientCertificate();
-    const key = Buffer.from(certificate).toString('base64');
-    await created(
-      admin('PATCH', `/v1.0/applications/${client.applicationId}`, {
-        keyCredentials: [{ type: 'AsymmetricX509Cert', usage: 'Verify', key }],
-      }),
-    );
+    const { certificate, privateKey } = await replaceCertificate(admin, client);
     admin.close();
     const file = join(service.dataFolder, 'client.pem');
     await writeFile(file, privateKey + certificate);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { makeClientCertificate } from '../support/client-certificates.ts';
+import { replaceCertificate } from '../support/client-certificates.ts';
 import {
   addSecret,
   assignRole,
@@ -146,13 +146,7 @@ async function makeIdentity() {
   const client = await makeClient(admin, 'python');
   await assignRole(admin, ROLE.encryptionUser, client.principalId);
   const secret = await addSecret(admin, client);
-  const { certificate, privateKey } = await makeClientCertificate();
-  const key = Buffer.from(certificate).toString('base64');
-  await created(
-    admin('PATCH', `/v1.0/applications/${client.applicationId}`, {
-      keyCredentials: [{ type: 'AsymmetricX509Cert', usage: 'Verify', key }],
-    }),
-  );
+  const { certificate, privateKey } = await replaceCertificate(admin, client);
   const subject = 'system:serviceaccount:shop:checkout';
   const audience = 'api://AzureADTokenExchange';
   await created(

@@ -2,6 +2,8 @@
 import 'reflect-metadata';
 import { cryptoProvider, X509CertificateGenerator } from '@peculiar/x509';
 import { KeyObject, webcrypto } from 'node:crypto';
+import { type Caller } from './client.ts';
+import { type Client, created } from './directory.ts';
 
 cryptoProvider.set(webcrypto);
 
@@ -37,4 +39,19 @@ export async function makeClientCertificate(
     certificate: certificate.toString('pem'),
     privateKey: KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString(),
   };
+}
+
+/** Gives an application a new certificate to sign in with, in place of those that it had. */
+export async function replaceCertificate(
+  admin: Caller,
+  client: Client,
+): Promise<ClientCertificate> {
+  const made = await makeClientCertificate();
+  const key = Buffer.from(made.certificate).toString('base64');
+  await created(
+    admin('PATCH', `/v1.0/applications/${client.applicationId}`, {
+      keyCredentials: [{ type: 'AsymmetricX509Cert', usage: 'Verify', key }],
+    }),
+  );
+  return made;
 }
