@@ -14,11 +14,22 @@ export function createAssigneeCheck(
   directory: Pick<DirectoryStore, 'findApplication' | 'findServicePrincipal'>,
 ): RequireAssignee {
   return async (principalId) => {
-    if (!isGuid(principalId)) return;
+    const guid = guidOf(principalId);
+    if (guid === undefined) return;
     const application =
-      (await directory.findApplication({ appId: principalId })) ??
-      (await directory.findApplication({ id: principalId }));
-    if (application === undefined) return;
+      (await directory.findApplication({ appId: guid })) ??
+      (await directory.findApplication({ id: guid }));
+    if (application === undefined) {
+      if (
+        guid !== principalId &&
+        (await directory.findServicePrincipal({ id: guid })) !== undefined
+      )
+        throw new ServiceError(
+          'BadParameter',
+          `Property principalId spells the id of a service principal in another way than ${guid}.`,
+        );
+      return;
+    }
     const { appId } = application;
     const principal = await directory.findServicePrincipal({ appId });
     throw new ServiceError(
@@ -30,4 +41,12 @@ export function createAssigneeCheck(
       }`,
     );
   };
+}
+
+const OTHER_GUID =
+  /^(?:urn:uuid:)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})$/;
+
+/** The GUID in any spelling that Python's uuid, and so az, takes for one, as far as the rules of principal ids let it in. */
+function guidOf(principalId: string): string | undefined {
+  return isGuid(principalId) ? principalId : OTHER_GUID.exec(principalId)?.slice(1).join('-');
 }

@@ -18,16 +18,23 @@ export interface PeopleStore {
   findUser(id: string): Promise<User | undefined>;
   findUserIdByName(userPrincipalName: string): Promise<string | undefined>;
   listUsers(filter: DirectoryFilter, page: PageRequest): Promise<Page<User>>;
-  /** Replaces all of it. @throws ServiceError DirectoryObjectExists */
-  updateUser(user: User, change: AuthoredChange): Promise<boolean>;
+  /**
+   * @param edit all of it anew, from what it is at this moment: nobody else changes it meanwhile
+   * @throws ServiceError DirectoryObjectExists
+   */
+  updateUser(id: string, edit: (present: User) => User, change: AuthoredChange): Promise<boolean>;
   /** With its memberships and role assignments. @throws ServiceError LastAdministrator */
   deleteUser(id: string, change: AuthoredChange): Promise<boolean>;
 
   insertGroup(group: Group, change: AuthoredChange): Promise<void>;
   findGroup(id: string): Promise<Group | undefined>;
   listGroups(filter: DirectoryFilter, page: PageRequest): Promise<Page<Group>>;
-  /** Replaces all of it. */
-  updateGroup(group: Group, change: AuthoredChange): Promise<boolean>;
+  /** @param edit all of it anew, from what it is at this moment: nobody else changes it meanwhile */
+  updateGroup(
+    id: string,
+    edit: (present: Group) => Group,
+    change: AuthoredChange,
+  ): Promise<boolean>;
   /** With its members' membership and its role assignments. @throws ServiceError LastAdministrator */
   deleteGroup(id: string, change: AuthoredChange): Promise<boolean>;
   /** @throws ServiceError DirectoryObjectNotFound for a group or a member that isn't there, DirectoryObjectExists */

@@ -50,11 +50,18 @@ export function createPeopleService(parts: {
 
     /** A disabled user's tokens are refused from then on. @throws ServiceError DirectoryObjectNotFound, DirectoryObjectExists */
     async updateUser(id: string, edited: Edit<User>, change: AuthoredChange): Promise<void> {
-      const before = await getUser(id);
+      await getUser(id);
       if (isEmpty(edited)) return;
-      const after = edit(before, edited);
-      change.note({ change: { before, after } });
-      if (!(await store.updateUser(after, change))) missing('user', id);
+      const isThere = await store.updateUser(
+        id,
+        (before) => {
+          const after = edit(before, edited);
+          change.note({ change: { before, after } });
+          return after;
+        },
+        change,
+      );
+      if (!isThere) missing('user', id);
     },
 
     /** @throws ServiceError DirectoryObjectNotFound, LastAdministrator */
@@ -75,11 +82,18 @@ export function createPeopleService(parts: {
 
     /** @throws ServiceError DirectoryObjectNotFound */
     async updateGroup(id: string, edited: Edit<Group>, change: AuthoredChange): Promise<void> {
-      const before = await getGroup(id);
+      await getGroup(id);
       if (isEmpty(edited)) return;
-      const after = edit(before, edited);
-      change.note({ change: { before, after } });
-      if (!(await store.updateGroup(after, change))) missing('group', id);
+      const isThere = await store.updateGroup(
+        id,
+        (before) => {
+          const after = edit(before, edited);
+          change.note({ change: { before, after } });
+          return after;
+        },
+        change,
+      );
+      if (!isThere) missing('group', id);
     },
 
     /** @throws ServiceError DirectoryObjectNotFound, LastAdministrator */

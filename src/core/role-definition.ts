@@ -19,6 +19,8 @@ export interface RequestedDefinition {
 }
 
 const LIMITS = { name: 512, description: 1024, permissions: 20, actions: 200, scopes: 100 };
+/** Also NEXT LINE, and the Braille pattern without a dot. */
+const BLANKS = /[\s\u0085\u2800]+/gu;
 const CUSTOM = /^(CustomRole)?$/i;
 
 /**
@@ -50,17 +52,20 @@ export function parseRoleDefinition(id: string, requested: RequestedDefinition):
 }
 
 /**
- * What names of roles are compared by, since people and tools name roles by them: without regard to case, to width and
- * other compatible forms (Unicode NFKC), to spaces around and between words, and to characters that nobody sees.
+ * What names of roles are compared by, since people and tools name roles by them: without regard to case (also that of
+ * the Turkish i, with its dot or without), to width and other compatible forms (Unicode NFKC), to blanks around and
+ * between words, and to characters that nobody sees: controls, formats and such as no character has been assigned to.
  */
 export function roleKey(name: string): string {
   return name
     .normalize('NFKC')
-    .replaceAll(/\p{Default_Ignorable_Code_Point}/gu, '')
+    .replaceAll(BLANKS, ' ')
+    .replaceAll(/[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cn}]/gu, '')
+    .replaceAll(/ +/g, ' ')
     .trim()
-    .split(/\s+/u)
-    .join(' ')
-    .toLowerCase();
+    .toUpperCase()
+    .toLowerCase()
+    .replaceAll('i\u0307', 'i');
 }
 
 type RequestedPermission = NonNullable<RequestedDefinition['permissions']>[number];

@@ -123,13 +123,13 @@ export function createApp(parts: AppParts): App {
   const signIn = routerFor(app, ({ path }) => SIGN_IN.test(path));
   addIdentityRoutes(signIn, trail, parts.refusals, parts.identity);
 
-  app.use('/v1.0', authentication(authenticate, 'directory', throttle, tracing));
+  app.use(GRAPH, authentication(authenticate, 'directory', throttle, tracing));
   const directory = routerFor(app, ({ path }) => DIRECTORY.test(path));
   addDirectoryRoutes(directory, services, parts.directory, parts.credentials);
   addCredentialRoutes(directory, services, parts.credentials);
   addPeopleRoutes(directory, services, parts.people);
   addMembershipRoutes(directory, services, parts.people);
-  app.use('/v1.0', noOperation);
+  app.use(GRAPH, noOperation);
 
   app.use(authentication(authenticate, 'pool', throttle, tracing));
   addCryptoRoutes(
@@ -162,6 +162,8 @@ export function createApp(parts: AppParts): App {
 
 const SIGN_IN =
   /\/(?:\.well-known|discovery|oauth2)\/|^\/(?:metadata\/endpoints|subscriptions)\/?$/i;
+/** A token for Graph is good at its beta as well, where there is nothing. */
+const GRAPH = ['/v1.0', '/beta'];
 const DIRECTORY = /^\/v1\.0\//i;
 
 /** Gives the request its id, its clock and the draft of its audit record. */

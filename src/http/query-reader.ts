@@ -10,8 +10,26 @@ export function createQueryReader(): (text: string | null) => Readonly<ParsedUrl
   return (text) => {
     const before = known.get(text ?? '');
     if (before !== undefined) return before;
-    const query = Object.freeze(parse(text ?? ''));
+    const query = Object.freeze(withPlainNames(parse(text ?? '')));
     if (text !== null && text.length <= TEXT_LIMIT) known.set(text, query);
     return query;
   };
+}
+
+/** Options of the protocol itself, OData's and Azure's; others have the case that they are written in here. */
+const OPTION = /^(?:\$|api-version$)/i;
+
+/**
+ * Options are named without regard to case (OData 4.01 §11.2.1): a `$Filter` that is passed over would answer more than
+ * was asked for. One that comes in two spellings is there twice.
+ */
+function withPlainNames(query: ParsedUrlQuery): ParsedUrlQuery {
+  for (const name of Object.keys(query)) {
+    const plain = name.toLowerCase();
+    if (plain === name || !OPTION.test(name)) continue;
+    const values = [query[plain] ?? [], query[name] ?? []].flat();
+    query[plain] = values.length === 1 ? values[0] : values;
+    delete query[name];
+  }
+  return query;
 }

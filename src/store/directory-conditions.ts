@@ -6,8 +6,8 @@ import {
 } from '../core/directory.ts';
 import { UUID } from './cursors.ts';
 
-/** How a property is compared; `caseless` without regard to upper and lower case, as Graph compares names of accounts. */
-type Comparison = 'uuid' | 'text' | 'caseless' | 'boolean';
+/** How a property is compared; `caseless` without regard to upper and lower case, as Graph compares names. */
+type Comparison = 'uuid' | 'caseless' | 'boolean';
 
 /** What a table has of the properties: an expression over its row, and how it is compared. */
 export type ComparableProperties = Partial<
@@ -46,7 +46,5 @@ function meetsOne(
   // Whether letters are upper or lower case never matters to a beginning, as in Graph.
   if (operator === 'startsWith')
     return sql<boolean>`starts_with(lower(${column}), lower(${value}::text))`;
-  return comparison === 'text'
-    ? sql<boolean>`${column} = ${value}`
-    : sql<boolean>`lower(${column}) = lower(${value}::text)`;
+  return sql<boolean>`lower(${column}) = lower(${value}::text)`;
 }

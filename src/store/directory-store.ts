@@ -24,7 +24,7 @@ const isUuid = (text: string) => UUID.test(text);
 const APPLICATION: ComparableProperties = {
   id: [sql.ref('id'), 'uuid'],
   appId: [sql.ref('app_id'), 'uuid'],
-  displayName: [sql.ref('display_name'), 'text'],
+  displayName: [sql.ref('display_name'), 'caseless'],
 };
 const SERVICE_PRINCIPAL: ComparableProperties = {
   ...APPLICATION,

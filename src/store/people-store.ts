@@ -21,7 +21,7 @@ const EVERYONE: StateChange = { topic: 'directory', id: '*' };
 
 const USER: ComparableProperties = {
   id: [sql.ref('id'), 'uuid'],
-  displayName: [sql.ref('display_name'), 'text'],
+  displayName: [sql.ref('display_name'), 'caseless'],
   userPrincipalName: [sql.ref('user_principal_name'), 'caseless'],
   mailNickname: [sql.ref('mail_nickname'), 'caseless'],
   accountEnabled: [sql.ref('enabled'), 'boolean'],
@@ -29,7 +29,7 @@ const USER: ComparableProperties = {
 /** Groups have no mailbox, and every one of them gives its members what it holds. */
 const GROUP: ComparableProperties = {
   id: [sql.ref('id'), 'uuid'],
-  displayName: [sql.ref('display_name'), 'text'],
+  displayName: [sql.ref('display_name'), 'caseless'],
   mailNickname: [sql.ref('mail_nickname'), 'caseless'],
   mailEnabled: [sql`false`, 'boolean'],
   securityEnabled: [sql`true`, 'boolean'],
@@ -128,15 +128,16 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
         return { ...page, items: await withIdentities(db, page.items) };
       }),
 
-    async updateUser(user, change) {
+    async updateUser(id, edit, change) {
       const updated = await orExplained('user', () =>
         changing(context, change, EVERYONE, (trx) =>
           keepingAdministrators(trx, context, change.author, async () => {
             const [present] = await withIdentities(
               trx,
-              await users(trx, poolId).where('id', '=', user.id).forUpdate().execute(),
+              await users(trx, poolId).where('id', '=', id).forUpdate().execute(),
             );
             if (present === undefined) return undefined;
+            const user = edit(present);
             const lacks = (identities: readonly UserIdentity[]) => (one: UserIdentity) =>
               !identities.some((it) => it.issuer === one.issuer && it.subject === one.subject);
             await requireMayMove(trx, change, user, {
@@ -144,15 +145,15 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
               removed: present.identities.filter(lacks(user.identities)),
             });
             if (present.enabled !== user.enabled) {
-              const held = await readHoldings(trx, poolId, [user.id]);
+              const held = await readHoldings(trx, poolId, [id]);
               if (user.enabled) change.author.requireMayEmpower(held);
-              else change.author.requireMayDisempower(held, user.id);
+              else change.author.requireMayDisempower(held, id);
             }
             await trx
               .updateTable('directory_user')
               .set(userColumns(user))
               .where('pool_id', '=', poolId)
-              .where('id', '=', user.id)
+              .where('id', '=', id)
               .execute();
             await writeIdentities(trx, user);
             return present;
@@ -174,16 +175,21 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
       });
     },
 
-    async updateGroup(group, change) {
-      const updated = await changing(context, change, EVERYONE, (trx) =>
-        trx
+    async updateGroup(id, edit, change) {
+      const updated = await changing(context, change, EVERYONE, async (trx) => {
+        const present = await groups(trx, poolId)
+          .where('id', '=', id)
+          .forUpdate()
+          .executeTakeFirst();
+        if (present === undefined) return undefined;
+        await trx
           .updateTable('directory_group')
-          .set(groupColumns(group))
+          .set(groupColumns(edit(toGroup(present))))
           .where('pool_id', '=', poolId)
-          .where('id', '=', group.id)
-          .returning('id')
-          .executeTakeFirst(),
-      );
+          .where('id', '=', id)
+          .execute();
+        return present;
+      });
       return updated !== undefined;
     },
 

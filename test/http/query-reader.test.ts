@@ -26,3 +26,14 @@ test('what one request is given no other can have changed', () => {
   }).toThrow(TypeError);
   expect(read('api-version=7.6')['api-version']).toBe('7.6');
 });
+
+test.each([
+  ['$Filter=a', { $filter: 'a' }],
+  ['%24FILTER=a&API-Version=7.6', { $filter: 'a', 'api-version': '7.6' }],
+  ['$filter=a&$FILTER=b&$Filter=c', { $filter: ['a', 'b', 'c'] }],
+  ['Api-Version=7.6&Api-Version=7.5', { 'api-version': ['7.6', '7.5'] }],
+  ['principalId=a&$__PROTO__=b', { principalId: 'a', $__proto__: 'b' }],
+])('the options in %s are named without regard to case', (text, expected) => {
+  const read = createQueryReader();
+  for (let time = 0; time < 2; time += 1) expect({ ...read(text) }).toEqual(expected);
+});

@@ -221,6 +221,12 @@ describe('a custom role', () => {
     'Managed\u00a0HSM Crypto Auditor',
     'Ｍａｎａｇｅｄ HSM Crypto Auditor',
     'Managed HSM Crypto\u200b Auditor',
+    'MANAGED HSM CRYPTO AUD\u0130TOR',
+    'Managed HSM Crypto Aud\u0131tor',
+    'Managed \u200b HSM \u200e\u200f Crypto Auditor',
+    'Managed\u0085HSM\u2800Crypto Auditor',
+    'Managed HSM Crypto Auditor\u007f',
+    '\u0008Managed HSM Crypto \ufff9Auditor\u0378',
     'A role of ours',
     'a ROLE of  ours',
   ])('never has the name of another role: %j', async (roleName) => {

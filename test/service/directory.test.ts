@@ -201,8 +201,13 @@ describe('users', () => {
       admin('POST', '/v1.0/users', { displayName: 'Someone', userPrincipalName, identities }),
     );
     expect(user).toMatchObject({ accountEnabled: true, userPrincipalName, identities });
-    const found = await admin('GET', "/v1.0/users?$filter=displayName%20eq%20'Someone'");
-    expect(found.json<{ value: object[] }>().value).toEqual([user]);
+    for (const query of [
+      "$filter=displayName%20eq%20'Someone'",
+      "%24Filter=displayName%20eq%20'SOMEONE'",
+    ]) {
+      const found = await admin('GET', `/v1.0/users?${query}`);
+      expect(found.json<{ value: object[] }>().value).toEqual([user]);
+    }
     await created(admin('PATCH', `/v1.0/users/${user.id}`, { accountEnabled: false }));
     expect((await admin('GET', `/v1.0/users/${user.id}`)).json()).toEqual({
       ...user,
@@ -395,6 +400,24 @@ describe('a change of an entry', () => {
   );
 
   test.each([
+    [
+      'users',
+      [{ accountEnabled: false }, { displayName: 'x' }, { mailNickname: 'x' }, { identities: [] }],
+    ],
+    ['groups', [{ description: 'x' }, { displayName: 'x' }, { mailNickname: 'x' }]],
+    ['servicePrincipals', [{ accountEnabled: false }, { displayName: 'x' }]],
+  ] as const)('of %s takes back nothing of another at the same moment', async (kind, bodies) => {
+    for (let round = 0; round < 5; round += 1) {
+      const path = `/v1.0/${kind}/${await makers[kind]()}`;
+      const before = await created<object>(admin('GET', path));
+      const answers = await Promise.all(bodies.map((body) => admin('PATCH', path, body)));
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([204]));
+      const after = await created(admin('GET', path));
+      expect(after).toEqual(Object.assign({}, before, ...bodies));
+    }
+  });
+
+  test.each([
     ['applications', { displayName: null }],
     ['applications', { displayName: 7 }],
     ['applications', { displayName: '' }],
@@ -574,6 +597,23 @@ describe('a path of the directory that there is none', () => {
     expect([...new Set(many.map(({ status }) => status))]).toEqual([404]);
   });
 
+  test("is not found with a token for Graph either, be it of Graph's beta", async () => {
+    const client = await makeClient(admin, 'reader of Graph');
+    const graph = createCaller(
+      service,
+      await fetchToken(
+        service,
+        { clientId: client.appId, clientSecret: await addSecret(admin, client) },
+        'https://graph.microsoft.com',
+      ),
+    );
+    callers.push(graph);
+    for (const path of ['/v1.0/devices', '/v1.0', '/beta/users', '/Beta/devices', '/%62eta'])
+      expect([path, (await graph('GET', path)).status]).toEqual([path, 404]);
+    for (const path of ['/keys', '/betas'])
+      expect([path, (await graph('GET', path)).status]).toEqual([path, 401]);
+  });
+
   test('is not told of to strangers', async () => {
     for (const token of [undefined, 'a.b.c']) {
       const stranger = createCaller(service, token);
@@ -624,7 +664,12 @@ describe('a role', () => {
 
   test("is not given to an application's own ids, and the refusal names its service principal", async () => {
     const client = await makeClient(admin, 'confused');
-    for (const id of [client.appId, client.appId.toUpperCase(), client.applicationId]) {
+    const undashed = client.appId.replaceAll('-', '');
+    for (const id of [
+      ...[client.appId, client.appId.toUpperCase(), client.applicationId],
+      // As Python's uuid, and so az, takes a GUID.
+      ...[undashed, undashed.toUpperCase(), `urn:uuid:${client.appId}`],
+    ]) {
       const asked = { principalId: id, action: 'Microsoft.KeyVault/managedHsm/keys/sign/action' };
       for (const answer of [
         await give(id),
@@ -641,6 +686,15 @@ describe('a role', () => {
       expect(await assignedTo(id, '')).toEqual([]);
     }
     expect((await give(client.principalId)).status).toBe(201);
+  });
+
+  test('is not given to the id of a service principal that is spelled as it never is again', async () => {
+    const { principalId } = await makeClient(admin, 'misspelled');
+    for (const id of [principalId.replaceAll('-', ''), `URN:UUID:${principalId}`]) {
+      const answer = await give(id);
+      expect([answer.status, message(answer)]).toEqual([400, expect.stringContaining(principalId)]);
+    }
+    expect((await give(randomUUID().replaceAll('-', ''))).status).toBe(201);
   });
 
   test('is not given to an application that has no service principal, and the refusal says so', async () => {
