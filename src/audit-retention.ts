@@ -22,14 +22,10 @@ export interface AppliedRetention {
 }
 
 /**
-<<<<<<< HEAD
- * Takes away the months that ended more than `months` whole months before this one. They are verified first, and a signed
- * statement says how far each chain went with them, so that what stays can be verified for ever.
- * @param storeClock by which the months are counted
-=======
  * Takes away the months that ended more than `months` whole months before this one. The trail and the rows that it
  * witnesses are verified first; what only those months witness is put on record again; and a signed statement says how far
  * each chain went with them, so that what stays can be verified for ever.
+ * @param storeClock by which the months are counted
  * @returns undefined where there is nothing to take away
  * @throws Error with a sentence for the operator, when nothing was taken away
  */
