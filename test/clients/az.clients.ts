@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { makeClientCertificate } from '../support/client-certificates.ts';
 import { type Caller } from '../support/client.ts';
@@ -12,11 +13,15 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
+import { makeVirtualEnvironment } from '../support/virtual-environment.ts';
 
-/** The `az` command, where the machine has one (`pip install azure-cli`), with this service as its cloud. */
+/**
+ * The `az` command with this service as its cloud: the machine's own, else one in a virtual environment below node_modules
+ * as az-requirements.txt pins it; a machine that can have neither skips with the reason.
+ */
 
-const missing = spawnSync('az', ['version'], { timeout: 120_000 }).status !== 0;
-if (missing) console.warn('skipped: there is no az command');
+const { path, missing } = findAz();
+if (missing !== undefined) console.warn(`skipped: ${missing}`);
 
 /** A command takes seconds, and more on a busy machine. */
 const COMMAND_MS = 240_000;
@@ -27,7 +32,7 @@ let service: RunningService;
 let home: string;
 let admin: Caller & { close(): void };
 beforeAll(async () => {
-  if (missing) return;
+  if (missing !== undefined) return;
   home = await mkdtemp(join(tmpdir(), 'strongroom-az-'));
   service = await startService(await makeDataFolder());
   await symlink(service.dataFolder, join(home, '.strongroom'));
@@ -35,12 +40,22 @@ beforeAll(async () => {
   run('bash', ['-euo', 'pipefail', '-c', await readRecipe()]);
 }, TEST_MS);
 afterAll(async () => {
-  if (missing) return;
+  if (missing !== undefined) return;
   admin.close();
   await service.stop();
   await removeDataFolder(service.dataFolder);
   await rm(home, { recursive: true, force: true });
 });
+
+/** The PATH by which there is an az; or why there is none. */
+function findAz(): { readonly path: string; readonly missing?: string } {
+  const path = process.env['PATH'] ?? '';
+  if (spawnSync('az', ['version'], { timeout: 120_000 }).status === 0) return { path };
+  const requirements = fileURLToPath(new URL('az-requirements.txt', import.meta.url));
+  const made = makeVirtualEnvironment('az', requirements);
+  const extended = [made.bin, path].join(delimiter);
+  return { path: extended, ...(made.missing !== undefined && { missing: made.missing }) };
+}
 
 /** The commands that the README gives for az, as they stand there but for the port. */
 async function readRecipe(): Promise<string> {
@@ -55,7 +70,7 @@ function run(command: string, args: readonly string[]): string {
     cwd: home,
     encoding: 'utf8',
     env: {
-      PATH: process.env['PATH'],
+      PATH: path,
       HOME: home,
       AZURE_CONFIG_DIR: home,
       REQUESTS_CA_BUNDLE: join(service.dataFolder, 'ca.pem'),
@@ -78,7 +93,7 @@ const principalOf = (appId: string) => az<{ id: string }>('ad', 'sp', 'show', '-
 const certificatesOf = (appId: string) =>
   az<{ keyId: string }[]>('ad', 'app', 'credential', 'list', '--id', appId, '--cert');
 
-(missing ? describe.skip : describe)('az', () => {
+(missing === undefined ? describe : describe.skip)('az', () => {
   test(
     "does what the README says: the service that it made holds its role, and az's keys work",
     () => {

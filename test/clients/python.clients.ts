@@ -1,5 +1,4 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +21,7 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
+import { makeVirtualEnvironment } from '../support/virtual-environment.ts';
 
 /**
  * Microsoft's libraries for Python against the service, and Prometheus' against its metrics: `npm run test:clients`. The
@@ -31,29 +31,10 @@ import {
  */
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const ENVIRONMENT = fileURLToPath(new URL('../../node_modules/.cache/python', import.meta.url));
-const PYTHON = join(ENVIRONMENT, 'bin', 'python');
 const run = promisify(execFile);
-const INSTALL_LIMIT_MS = 300_000;
 
-/** Why there is no Python with the libraries; undefined where there is one. */
-function prepare(): string | undefined {
-  const steps = [
-    ...(existsSync(PYTHON) ? [] : [['python3', '-m', 'venv', ENVIRONMENT]]),
-    [PYTHON, '-m', 'pip', 'install', '--quiet', '-r', join(HERE, 'requirements.txt')],
-  ];
-  for (const [command = '', ...args] of steps) {
-    const { status, stderr, error } = spawnSync(command, args, {
-      encoding: 'utf8',
-      timeout: INSTALL_LIMIT_MS,
-    });
-    if (status !== 0)
-      return `${command} ${args.join(' ')}: ${error?.message ?? stderr.trim().split('\n').at(-1) ?? ''}`;
-  }
-  return undefined;
-}
-
-const missing = prepare();
+const { bin, missing } = makeVirtualEnvironment('python', join(HERE, 'requirements.txt'));
+const PYTHON = join(bin, 'python');
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
 
 let folder: string;
