@@ -2,6 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, hostname, totalmem } from 'node:os';
+import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { addAuditCommands } from './audit-commands.ts';
 import { bootstrap } from './bootstrap.ts';
@@ -14,6 +15,7 @@ import { createLog } from './observability/log.ts';
 import { readAttestation, readCertificate, readIssuers, readPin } from './setting-files.ts';
 import { sentenceFor } from './operator-sentence.ts';
 import { quoteForShell, writeClientEnvironment } from './setup/client-env.ts';
+import { writeClientTrust } from './setup/client-trust.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { startSupervisor, type Supervisor } from './supervisor.ts';
 
@@ -176,13 +178,20 @@ async function announce(
   const { port, identityPort } = supervisor;
   const suffix = port === 443 ? '' : `:${port}`;
   const host = `${config.pool}.${config.domain}`;
+  const identityEndpoint =
+    config.identityListen === undefined || identityPort === undefined
+      ? undefined
+      : `http://${hostInUrl(config.identityListen.host)}:${identityPort}/msi/token`;
   if (development !== undefined) {
     const { administrator, caFile, folder } = development;
+    const trusted = resolve(caFile ?? config.tls?.certificateFile ?? '');
     const file = await writeClientEnvironment(folder.path, {
       ...administrator,
       managedHsmUrl: `https://${host}${suffix}`,
       authorityHost: `https://localhost${suffix}`,
-      caFile: caFile ?? config.tls?.certificateFile ?? '',
+      caFile: trusted,
+      trust: await writeClientTrust(folder.path, trusted),
+      ...(identityEndpoint !== undefined && { identityEndpoint }),
     });
     print(`Client settings of the first administrator: set -a; . ${quoteForShell(file)}`);
     if (!(await resolves(host)))
@@ -191,9 +200,9 @@ async function announce(
           `Without it https://localhost${suffix} works with the client option that switches off challenge resource verification.`,
       );
   }
-  if (config.identityListen !== undefined && identityPort !== undefined)
+  if (identityEndpoint !== undefined)
     print(
-      `Managed identities: IDENTITY_ENDPOINT=http://${hostInUrl(config.identityListen.host)}:${identityPort}/msi/token`,
+      `Managed identities: IDENTITY_ENDPOINT=${identityEndpoint} IDENTITY_HEADER={appId}.{client secret}`,
     );
   const { parts, reason } = await supervisor.endStart();
   const away = Object.keys(parts).filter((name) => parts[name] === false);

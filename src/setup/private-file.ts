@@ -25,10 +25,14 @@ async function makeFolders(path: string): Promise<void> {
 }
 
 /**
- * Replaces a file as a whole: a reader, or a start after a crash, finds the old text or the new one. Durable when
+ * Replaces a file as a whole: a reader, or a start after a crash, finds the old contents or the new. Durable when
  * this resolves.
  */
-export async function writeFileAtomically(path: string, text: string, mode = 0o600): Promise<void> {
+export async function writeFileAtomically(
+  path: string,
+  contents: string | Uint8Array,
+  mode = 0o600,
+): Promise<void> {
   const folder = dirname(path);
   const temporary = join(folder, `.new-${randomBytes(6).toString('hex')}`);
   try {
@@ -36,7 +40,7 @@ export async function writeFileAtomically(path: string, text: string, mode = 0o6
     try {
       // The umask may have taken bits away from a mode that is meant to be public.
       await file.chmod(mode);
-      await file.writeFile(text);
+      await file.writeFile(contents);
       await file.sync();
     } finally {
       await file.close();

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -12,6 +12,11 @@ const VALUES = {
   authorityHost: 'https://main.strongroom.localhost:8443',
   principalId: 'c3a1b6f0-58a4-4f2e-8f0b-2f2d5b1c9e77',
   caFile: "/home/o'neil/my project/.strongroom/ca.pem",
+  trust: {
+    bundleFile: "/home/o'neil/my project/.strongroom/ca-bundle.pem",
+    trustStoreFile: "/home/o'neil/my project/.strongroom/ca.p12",
+    trustStorePassword: 'changeit',
+  },
 };
 
 let folder: string;
@@ -23,6 +28,14 @@ beforeEach(async () => {
 afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
+
+/** By a shell that has sourced the file. */
+function printedBy(file: string, words: string): string {
+  return execFileSync('sh', ['-c', `set -a; . "$0"; printf %s "${words}"`, file], {
+    env: { PATH: process.env['PATH'] },
+    encoding: 'utf8',
+  });
+}
 
 describe('client.env', () => {
   test('gives a shell that sources it every value as it was, in its order', async () => {
@@ -58,9 +71,36 @@ describe('client.env', () => {
       VALUES.authorityHost,
       VALUES.principalId,
       VALUES.caFile,
-      VALUES.caFile,
-      VALUES.caFile,
+      VALUES.trust.bundleFile,
+      VALUES.trust.bundleFile,
     ]);
+  });
+
+  test('says in comments what Java and a workload with a managed identity need', async () => {
+    const endpoint = 'http://127.0.0.1:8444/msi/token';
+    const without = await readFile(await writeClientEnvironment(folder, VALUES), 'utf8');
+    expect(without).not.toContain('IDENTITY');
+    const file = await writeClientEnvironment(folder, {
+      ...VALUES,
+      clientSecret: 'secret',
+      identityEndpoint: endpoint,
+    });
+    expect(printedBy(file, '$IDENTITY_ENDPOINT|$JAVA_TOOL_OPTIONS')).toBe('|');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace(/^# (?=[A-Z_]+=)/gm, ''));
+    expect(printedBy(file, '$IDENTITY_ENDPOINT $IDENTITY_HEADER')).toBe(
+      `${endpoint} ${VALUES.clientId}.secret`,
+    );
+    expect(printedBy(file, '$JAVA_TOOL_OPTIONS')).toBe(
+      `-Djavax.net.ssl.trustStore="/home/o'neil/my project/.strongroom/ca.p12" -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=changeit`,
+    );
+  });
+
+  test('has nothing run that a path says, even one of several lines', async () => {
+    const trustStoreFile = "/home/a\nb'; echo run; '/ca.p12";
+    const trust = { ...VALUES.trust, trustStoreFile };
+    const file = await writeClientEnvironment(folder, { ...VALUES, trust });
+    expect(printedBy(file, 'done')).toBe('done');
   });
 
   test('is readable by its owner only, and replaced as a whole', async () => {
