@@ -59,7 +59,7 @@ interface SealedKey {
   readonly rootGeneration: number;
   /** RFC 5649 (AES key wrap with padding) under `root-wrap`; PKCS #8 for RSA and EC, the bare key for AES. */
   readonly blob: PackedBytes;
-  /** For oct-HSM: the secret of HS256, HS384 and HS512, wrapped likewise (see hsm/README in the map of the source). */
+  /** For oct-HSM: the secret of HS256, HS384 and HS512, wrapped likewise: its type in the HSM is another. */
   readonly macBlob?: PackedBytes;
   /** HMAC-SHA256 under `root-seal` over identity, spec, public half, generation and blobs. */
   readonly seal: PackedBytes;

@@ -1,17 +1,30 @@
 // Microsoft's own, unmodified libraries against Strongroom. First: set -a; . .strongroom/client.env
 import { createHash, randomBytes } from 'node:crypto';
-import { argv, env } from 'node:process';
+import { lookup } from 'node:dns/promises';
+import { argv, env, exit } from 'node:process';
 import { DefaultAzureCredential } from '@azure/identity';
 import { CryptographyClient, KeyClient } from '@azure/keyvault-keys';
 
+const { error, log } = globalThis.console;
 const url = argv[2] ?? env.AZURE_MANAGEDHSM_URL;
+if (!URL.canParse(url)) {
+  error('AZURE_MANAGEDHSM_URL is missing: first set -a; . .strongroom/client.env');
+  exit(1);
+}
+const { hostname, port } = new URL(url);
+await lookup(hostname.replace(/^\[|\]$/g, '')).catch(() => {
+  const other = `https://localhost${port === '' ? '' : `:${port}`}`;
+  error(
+    `${hostname} does not resolve on this machine: add the line "127.0.0.1 ${hostname}" to /etc/hosts, or run node test/clients/tour.mjs ${other}`,
+  );
+  exit(1);
+});
 // A bare localhost can't be below the challenge's resource: there the client's check is switched off.
 const options = { disableChallengeResourceVerification: url.includes('//localhost') };
 const identity = new DefaultAzureCredential();
 const keys = new KeyClient(url, identity, options);
 const use = (key) => new CryptographyClient(key, identity, options);
 const compare = (a, b) => (a.equals(b) ? 'the same' : 'NOT THE SAME');
-const { log } = globalThis.console;
 const run = randomBytes(4).toString('hex');
 
 const rsa = await keys.createRsaKey(`tour-rsa-${run}`, { keySize: 2048, hsm: true });

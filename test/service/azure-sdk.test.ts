@@ -57,6 +57,34 @@ describe('the unmodified Azure libraries for JavaScript', () => {
   });
 });
 
+describe('the tour', () => {
+  test.each([
+    ['the URL of client.env', [], { AZURE_MANAGEDHSM_URL: 'https://main.strongroom.invalid:8443' }],
+    ['a URL that it is given', ['https://main.strongroom.invalid:8443'], {}],
+  ])(
+    'where %s does not resolve, says both ways out in one line and fails',
+    async (_which, args, env) => {
+      const tour = run(process.execPath, [TOUR, ...args], {
+        env: { PATH: process.env['PATH'], ...service.client, ...env },
+      });
+      await expect(tour).rejects.toMatchObject({
+        code: 1,
+        stdout: '',
+        stderr:
+          'main.strongroom.invalid does not resolve on this machine: add the line "127.0.0.1 main.strongroom.invalid" to /etc/hosts, or run node test/clients/tour.mjs https://localhost:8443\n',
+      });
+    },
+  );
+
+  test('without a URL says where it comes from', async () => {
+    const tour = run(process.execPath, [TOUR], { env: { PATH: process.env['PATH'] } });
+    await expect(tour).rejects.toMatchObject({
+      code: 1,
+      stderr: 'AZURE_MANAGEDHSM_URL is missing: first set -a; . .strongroom/client.env\n',
+    });
+  });
+});
+
 describeNamed('the same libraries, as their owner finds them', () => {
   test("use keys of every type through the pool's own name, with no option at all", async () => {
     const output = await takeTour(service.url);

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { get as getPlainly } from 'node:http';
+import { get as getSecurely } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,7 +13,8 @@ import { promisify } from 'node:util';
 import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts';
 import { prepareSoftHsmToken } from '../../src/setup/softhsm-token.ts';
 import { type Caller, createCaller, fetchToken } from '../support/client.ts';
-import { homeOf, postmasterOf } from '../support/cluster.ts';
+import { homeOf, postmasterOf, removeCluster } from '../support/cluster.ts';
+import { freePort } from '../support/free-port.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import {
   makeDataFolder,
@@ -68,6 +71,26 @@ async function copyOf(original: string): Promise<string> {
   return copy;
 }
 
+/** 0 where nobody answers yet. */
+function statusOf(url: string): Promise<number> {
+  const get = url.startsWith('https:') ? getSecurely : getPlainly;
+  return new Promise((resolve) => {
+    get(url, { rejectUnauthorized: false, agent: false }, (res) => {
+      res.resume().once('end', () => {
+        resolve(res.statusCode ?? 0);
+      });
+    }).on('error', () => {
+      setImmediate(resolve, 0);
+    });
+  });
+}
+
+/** At this very moment; undefined where there are none. */
+function clientSettingsIn(dataFolder: string): string | undefined {
+  const file = join(dataFolder, 'client.env');
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
+
 describe('a development start', () => {
   test('leaves what belongs to it readable by its owner only, and a second one says that it is in use', async () => {
     service = await startService(folder);
@@ -82,6 +105,38 @@ describe('a development start', () => {
     await expect(startService(folder)).rejects.toThrow(
       'Another Strongroom is running on the data folder',
     );
+  });
+
+  test('is ready once a client can begin, by the line that it prints, whatever its folder is called', async () => {
+    const parent = await makeDataFolder();
+    const named = join(parent, `o'neil's "own" $HOME data`);
+    const ports = [await freePort(), await freePort()];
+    const probes = [`https://localhost:${ports[0]}/readyz`, `http://localhost:${ports[1]}/readyz`];
+    const starting = startService(named, {
+      STRONGROOM_LISTEN: `127.0.0.1:${ports[0]}`,
+      STRONGROOM_METRICS_LISTEN: `127.0.0.1:${ports[1]}`,
+    });
+    let isOver = false;
+    const over = starting.finally(() => (isOver = true));
+    const [running, ...found] = await Promise.all([
+      over,
+      ...probes.map(async (url) => {
+        while (!isOver) if ((await statusOf(url)) === 200) return clientSettingsIn(named);
+        return undefined;
+      }),
+    ]);
+    // What was there when each of the two was first ready is all that there is.
+    expect(found).toEqual([clientSettingsIn(named), clientSettingsIn(named)]);
+    expect(found[0]).toMatch(/^AZURE_MANAGEDHSM_URL=.*\n[^]*\n$/);
+    const line = /^Client settings of .*?: (?<words>set -a; \. .+)$/m.exec(running.output());
+    const script = `${line?.groups?.['words'] ?? 'exit 1'}; exec "$0" -e 'fetch(process.env.PROBE).then(async (answer) => console.log(answer.status, process.env.AZURE_CLIENT_ID))'`;
+    const { stdout } = await run('sh', ['-c', script, process.execPath], {
+      env: { PATH: process.env['PATH'], PROBE: probes[0] },
+    });
+    expect(stdout).toBe(`200 ${running.client['AZURE_CLIENT_ID'] ?? ''}\n`);
+    await running.stop();
+    await removeCluster(named);
+    await removeDataFolder(parent);
   });
 
   test('twice at once on a new data folder: one serves, the other says so', async () => {
