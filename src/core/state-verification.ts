@@ -70,6 +70,11 @@ export function createStateVerifier({ state, trail }: StateVerifierParts) {
     return entry.after === undefined ? 'row inserted' : 'row changed';
   }
 
+  /** Where a verification begins later than the trail does, only this tells of what was put into the index before. */
+  function checkOnRecord(entry: StateEntry): RowProblem | undefined {
+    return entry.isOnRecord ? undefined : insertedProblem(entry);
+  }
+
   /** Whether a change has found the row as the record before had left it. */
   async function checkHistory(
     entry: StateEntry,
@@ -132,7 +137,7 @@ export function createStateVerifier({ state, trail }: StateVerifierParts) {
      */
     async verifyRows(after: string | undefined, limit: number): Promise<RowsVerification> {
       const stray = await state.findStray();
-      if (stray !== undefined) return { rows: 0, problem: strayProblem(stray) };
+      if (stray !== undefined) return { rows: 0, problem: insertedProblem(stray) };
       const start = after === undefined ? undefined : readPlace(after, state);
       const work = { rows: 0, left: limit };
       for (const table of tables.slice(Math.max(0, tables.indexOf(start?.table ?? '')))) {
@@ -162,6 +167,7 @@ export function createStateVerifier({ state, trail }: StateVerifierParts) {
         if (!isSameRow && work.left <= 0)
           return { next: presentPlace({ table, list: 'witnessed', row: entry.row }) };
         const problem =
+          checkOnRecord(entry) ??
           (await checkHistory(entry, isSameRow ? before : undefined)) ??
           (entry.isNewest ? await checkPresent(entry) : undefined);
         if (problem !== undefined) return { problem };
@@ -201,7 +207,7 @@ interface Work {
 
 type Ended = Omit<RowsVerification, 'rows'>;
 
-function strayProblem({ table, row, chain, sequence }: WitnessEntry): RowProblem {
+function insertedProblem({ table, row, chain, sequence }: WitnessEntry): RowProblem {
   return { kind: 'witness inserted', table, row, record: { chain, sequence } };
 }
 

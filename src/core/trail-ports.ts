@@ -41,6 +41,8 @@ export interface TrailReader {
   lastMention(chain: string, number: number): Promise<Checkpoint | undefined>;
   /** Every chain of which there are records, whether it was announced or not. */
   listChains(): Promise<readonly string[]>;
+  /** A record that claims a place before the first of its chain. */
+  findBeforeStart(): Promise<LinkedRecord | undefined>;
   /** The sequence of the chain's last record; 0 where there is none. */
   chainEnd(chain: string): Promise<number>;
   /** In order, those with `after` < sequence <= `upTo`; `limit` at most. */
@@ -84,6 +86,8 @@ export interface StateEntry extends WitnessEntry {
   readonly isNewest: boolean;
   /** The digest of the row as it is, where the entry is the newest; absent where there is no row. */
   readonly present?: string;
+  /** A record of the place that it names says the same. */
+  readonly isOnRecord: boolean;
   /** Of a row that an upgrade has found: it is the one upgrade from a version without witnesses. */
   readonly isFirst: boolean;
 }

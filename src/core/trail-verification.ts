@@ -193,6 +193,11 @@ export function createTrailVerifier(parts: TrailVerifierParts) {
     }
 
     async function followTails(number: number): Promise<void> {
+      const early = await trail.findBeforeStart();
+      if (early !== undefined) {
+        const { chain, sequence } = early;
+        throw new Found({ kind: 'inserted', chain, sequence, ...nameOf(early) });
+      }
       for (const chain of await trail.listChains()) {
         const own = reached.get(chain) ?? (await startOf(chain, number));
         const from = own.ends ? own : { ...furthest(own, found.get(chain)), ends: false };

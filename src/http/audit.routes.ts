@@ -5,6 +5,7 @@ import { ServiceError } from '../core/errors.ts';
 import { type AuditReader } from '../core/ports.ts';
 import { type TrailReader } from '../core/trail-ports.ts';
 import { type TrailVerifier } from '../core/trail-verification.ts';
+import { dateTime } from './date-time.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteServices } from './route.ts';
 import { Lines } from './send.ts';
@@ -13,10 +14,7 @@ import { oneOf, text } from './text.ts';
 /** Events on a page, at most; fewer with maxresults. */
 const PAGE_LIMIT = 1000;
 
-const date = z.iso
-  .datetime({ offset: true })
-  .transform((text) => new Date(text))
-  .optional();
+const date = dateTime.optional();
 
 const EventsQuery = z
   .object({

@@ -1,25 +1,25 @@
 import { type Router } from 'express';
 import { z } from 'zod';
 import { type UsageReader } from '../core/usage.ts';
+import { dateTime } from './date-time.ts';
 import { pageQuery, presentPage } from './paging.ts';
 import { route, type RouteServices } from './route.ts';
 import { oneOf, text } from './text.ts';
 
 const PAGE_LIMIT = 1000;
-const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
 
 const UsageQuery = z
   .object({
     period: oneOf(['hour', 'day']).default('day'),
-    from: time.optional(),
-    to: time.optional(),
+    from: dateTime.optional(),
+    to: dateTime.optional(),
     keyName: text(127).optional(),
     principalId: text(128).optional(),
     operation: text(64).optional(),
   })
   .and(pageQuery(PAGE_LIMIT));
-const SinceQuery = z.object({ since: time }).and(pageQuery(PAGE_LIMIT));
-const BeforeQuery = z.object({ before: time }).and(pageQuery(PAGE_LIMIT));
+const SinceQuery = z.object({ since: dateTime }).and(pageQuery(PAGE_LIMIT));
+const BeforeQuery = z.object({ before: dateTime }).and(pageQuery(PAGE_LIMIT));
 
 /** How keys are used: counts by hour or day (UTC), keys that nobody uses, and keys that are about to expire. */
 export function addUsageRoutes(router: Router, services: RouteServices, usage: UsageReader): void {

@@ -161,6 +161,19 @@ export function createTrailReader(context: CheckpointContext): TrailReader {
         return rows.map(({ chain }) => chain);
       }),
 
+    findBeforeStart: () =>
+      reading(context, async (db) => {
+        // Where the table has its constraint, Postgres knows without looking; who owns the table can take that away.
+        const row = await db
+          .selectFrom('audit_event')
+          .selectAll()
+          .where('pool_id', '=', poolId)
+          .where(sql<boolean>`sequence <= 0`)
+          .limit(1)
+          .executeTakeFirst();
+        return row && toLinkedRecord(row);
+      }),
+
     chainEnd: (chain) =>
       reading(context, async (db) => {
         const row = await db

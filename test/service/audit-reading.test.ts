@@ -324,6 +324,24 @@ describe('the stream', () => {
   });
 });
 
+test.each([
+  '/audit/events?from',
+  '/audit/events?to',
+  '/audit/usage?from',
+  '/audit/usage?to',
+  '/audit/unused-keys?since',
+  '/audit/expiring-keys?before',
+])('%s takes no time that a link to the next page could not repeat', async (query) => {
+  for (const time of [
+    '9999-12-31T23:59:59-23:59',
+    '0000-01-01T00:00:00Z',
+    '0001-01-01T00:00:00%2B23:59',
+  ])
+    expect(await production.admin('GET', `${query}=${time}`)).toMatchObject({ status: 400 });
+  for (const time of ['9999-12-31T23:59:59.999Z', '0001-01-01T00:00:00Z'])
+    expect(await production.admin('GET', `${query}=${time}`)).toMatchObject({ status: 200 });
+});
+
 describe('a cursor', () => {
   const LISTS = [
     '/keys',

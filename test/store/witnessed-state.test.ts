@@ -202,6 +202,12 @@ describe('whoever owns the tables is found who', () => {
       'witness inserted',
     ],
     [
+      'adds one of a place before the first of a chain',
+      `insert into audit_witness select pool_id, 'key', '["x"]', 1, null, 'x', null, chain, 0, time
+       from audit_witness where source = 'key'`,
+      'witness inserted',
+    ],
+    [
       'adds one that is no row',
       `insert into audit_witness select pool_id, 'role_definition', 'x', 1, null, 'x', null, chain, 1000000, time
        from audit_witness where source = 'key'`,
@@ -219,6 +225,40 @@ describe('whoever owns the tables is found who', () => {
     await asOwner(statement);
     expect(await verify()).toMatchObject({ verified: false, problem: { kind } });
   });
+});
+
+test('whoever plants a row and an entry for it is found, wherever the verification begins and the entry points', async () => {
+  const signed = await openWitnessedPool();
+  await signed.sign();
+  for (const place of ['chain, sequence', 'chain, 0', 'chain, -1']) {
+    await signed.asOwner(`insert into setting select pool_id, 'planted', value from setting limit 1;
+      set timezone = 'UTC';
+      insert into audit_witness
+      select s.pool_id, 'setting', s.row_key, 99999999, null, s.digest, null, ${place}, w.time
+      from setting r cross join lateral witness_state(to_jsonb(r), array['name'], array[]::text[]) s
+      cross join (select * from audit_witness where source = 'key' limit 1) w
+      where r.name = 'planted'`);
+    for (const after of [0, 1])
+      expect(await signed.verify({ after })).toMatchObject({
+        verified: false,
+        problem: { kind: 'witness inserted', table: 'setting', row: '["planted"]' },
+      });
+    await signed.asOwner(`delete from setting where name = 'planted';
+      delete from audit_witness where row_key = '["planted"]'`);
+    expect(await signed.verify({ after: 1 })).toMatchObject({ verified: true });
+  }
+  await signed.close();
+});
+
+test('whoever puts a record before the first of a chain is found', async () => {
+  await asOwner(`alter table audit_event drop constraint audit_event_sequence_check;
+    create temporary table early as select * from audit_event limit 1;
+    update early set sequence = 0; insert into audit_event select * from early; drop table early`);
+  expect(await verify()).toMatchObject({ problem: { kind: 'inserted', sequence: 0 } });
+  await restore();
+  await asOwner(
+    'alter table audit_event add constraint audit_event_sequence_check check (sequence > 0)',
+  );
 });
 
 describe('what a verification does not find, as the threat model says:', () => {

@@ -3,12 +3,13 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { createCertificates } from '../../src/attestation/certificates.ts';
 import { newVersionId, systemClock } from '../../src/compose.ts';
+import { createCheckpointService } from '../../src/core/checkpoint-service.ts';
 import { createStatementKeys } from '../../src/core/statement-keys.ts';
 import {
   createTrailVerifier,
   type VerificationRequest,
 } from '../../src/core/trail-verification.ts';
-import { createTrailReader } from '../../src/store/checkpoint-store.ts';
+import { createCheckpointStore, createTrailReader } from '../../src/store/checkpoint-store.ts';
 import { changing } from '../../src/store/database.ts';
 import { createPool } from '../../src/store/pool-store.ts';
 import { createStatementKeyStore } from '../../src/store/statement-key-store.ts';
@@ -92,18 +93,19 @@ export async function openWitnessedPool({
         return true;
       },
     );
+  const statements = createStatementKeys({
+    hsm: createRsaHsm(),
+    store: createStatementKeyStore(context),
+    certificates: createCertificates(),
+    pool,
+    newVersionId,
+    newGuid: randomUUID,
+    clock: systemClock,
+  });
   const verifier = createTrailVerifier({
     trail: createTrailReader(context),
     state: createStateReader(context),
-    statements: createStatementKeys({
-      hsm: createRsaHsm(),
-      store: createStatementKeyStore(context),
-      certificates: createCertificates(),
-      pool,
-      newVersionId,
-      newGuid: randomUUID,
-      clock: systemClock,
-    }),
+    statements,
     poolId: pool.id,
     clock: systemClock,
   });
@@ -121,6 +123,16 @@ export async function openWitnessedPool({
     change,
     /** As whoever owns the tables can, beside the service. */
     asOwner,
+    /** Signs what is on record, as a process does every few seconds. */
+    sign: () =>
+      createCheckpointService({
+        chains: [context.chain],
+        store: createCheckpointStore(context),
+        statements,
+        poolId: pool.id,
+        clock: systemClock,
+        onLoss: () => undefined,
+      }).sign(),
     verify: (request: Partial<VerificationRequest> = {}) =>
       verifier.verify({ after: 0, recordLimit: 1e6, ...request }),
     close: async () => {

@@ -102,7 +102,9 @@ export function createStateReader(context: Pick<StoreContext, 'db' | 'poolId'>):
                   > (${after.row}, ${after.revision}, ${after.found ?? ''}, ${after.chain}, ${after.sequence})`
             : sql<boolean>`row_key >= ${after.row}`;
         // There is one upgrade, and nothing of the pool is on record before it: what looks like a second one was forged.
-        const { rows } = await sql<EntryRow & { is_newest: boolean; is_first: boolean }>`
+        const { rows } = await sql<
+          EntryRow & { is_newest: boolean; is_first: boolean; is_on_record: boolean }
+        >`
           with own as materialized (
             select * from audit_witness
             where pool_id = ${poolId} and source = 'pool' and row_key = '[]'
@@ -111,7 +113,7 @@ export function createStateReader(context: Pick<StoreContext, 'db' | 'poolId'>):
             where found = 'upgrade' and not exists (
               select from own o where o.found is null and o.revision < u.revision
                 or o.found = 'retention' and o.time < u.time))
-          select w.*, not exists (
+          select w.*, ${onRecord()} as is_on_record, not exists (
               select from audit_witness n where n.pool_id = w.pool_id and n.source = w.source
                 and n.row_key = w.row_key and n.revision > w.revision) as is_newest,
             found = 'upgrade' and exists (
@@ -124,12 +126,13 @@ export function createStateReader(context: Pick<StoreContext, 'db' | 'poolId'>):
           limit ${limit}`.execute(trx);
         const newest = rows.filter((row) => row.is_newest).map((row) => row.row_key);
         const digests = await readDigests(trx, table, [...new Set(newest)]);
-        return rows.map(({ is_newest, is_first, ...row }) => {
+        return rows.map(({ is_newest, is_first, is_on_record, ...row }) => {
           const present = is_newest ? digests.get(row.row_key) : undefined;
           return {
             ...toEntry(row),
             isNewest: is_newest,
             isFirst: is_first,
+            isOnRecord: is_on_record,
             ...(present !== undefined && { present }),
           };
         });
@@ -220,6 +223,16 @@ function ofPool({ keys }: WitnessedTable, poolId: string): RawBuilder<boolean> {
 
 function rowKey({ keys }: WitnessedTable): RawBuilder<string> {
   return sql`jsonb_build_array(${sql.join(keys.map(([column]) => sql`r.${sql.ref(column)}`))})::text`;
+}
+
+/** Whether the record of the entry's place, where there can be one, has the entry among what it witnesses. */
+function onRecord(): RawBuilder<boolean> {
+  return sql`w.sequence > 0 and exists (
+    select from audit_event e cross join lateral jsonb_array_elements(
+      case jsonb_typeof(e.witnessed) when 'array' then e.witnessed end) said
+    where e.pool_id = w.pool_id and e.chain = w.chain and e.sequence = w.sequence and e.time = w.time
+      and said = jsonb_strip_nulls(jsonb_build_object('table', w.source, 'row', w.row_key,
+        'revision', w.revision, 'before', w.before, 'after', w.after, 'found', w.found)))`;
 }
 
 /** As witness_state in sql/0070_witness.sql has it. */
