@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs
 import { get as getPlainly } from 'node:http';
 import { get as getSecurely } from 'node:https';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -25,6 +25,7 @@ import {
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const DIST = new URL('../../dist/', import.meta.url).href;
 const folder = await makeDataFolder();
 let service: RunningService | undefined;
 
@@ -206,7 +207,50 @@ describe('a development start', () => {
   });
 });
 
+/**
+ * A supervisor over one worker that can't start, since its database has no pool of that name: prints the reason. Its loop
+ * has little time, so that what the worker says last takes long to be read.
+ */
+const STARTED_IN_VAIN = `
+  const { startSupervisor } = await import(process.argv[2] + 'supervisor.js');
+  const { createLog } = await import(process.argv[2] + 'observability/log.js');
+  const pool = 'p'.repeat(Number(process.argv[3]));
+  const settings = {
+    listen: { host: '127.0.0.1', port: 0 }, domain: 'strongroom.localhost', pool, logLevel: 'silent',
+    databaseUrl: process.argv[4], pkcs11: { module: '', tokenLabel: '', pin: '' },
+    tls: { certificate: '', privateKey: '' }, limits: {}, attestation: {}, issuers: [],
+    loadedKeys: 1, signingKeyDays: 1,
+  };
+  const busy = setInterval(() => { for (const end = Date.now() + 200; Date.now() < end; ); }, 1);
+  await startSupervisor({
+    workers: 1, memoryLimit: 1e9, nodeOptions: '', environment: {}, log: createLog('silent'), settings,
+  }).catch((error) => { console.log(error.message); });
+  clearInterval(busy);
+  process.exitCode = 0;
+`;
+
 describe('worker processes', () => {
+  test('one that fails is heard out, however much it says and however busy its supervisor is', async () => {
+    const database = await createTestDatabase();
+    const length = 1_000_000;
+    // In a file, since a supervisor hands Node's own options on to its workers.
+    const script = join(await mkdtemp(join(tmpdir(), 'strongroom-test-')), 'supervisor.mjs');
+    await writeFile(script, STARTED_IN_VAIN);
+    const { stdout } = await run(
+      process.execPath,
+      [script, DIST, String(length), database.serviceUrl],
+      { env: { PATH: process.env['PATH'] }, maxBuffer: 2 * length },
+    );
+    const [before = '', pool, after] = stdout.split('"');
+    expect([before, pool?.length, after]).toEqual([
+      'The pool ',
+      length,
+      ' has not been made yet: run `strongroom bootstrap`, or set STRONGROOM_POOL to one that is there.\n',
+    ]);
+    await rm(dirname(script), { recursive: true });
+    await database.drop();
+  });
+
   test.each([
     ['killed', 'SIGKILL'],
     ['hung', 'SIGSTOP'],
