@@ -30,7 +30,7 @@ export interface Author {
   ): void;
   /**
    * Before somebody may come to be, or to belong to, what holds this: a credential, an identity, a member is added, or
-   * what was disabled is enabled.
+   * what was disabled is enabled, or the name by which roles are given changes.
    */
   requireMayEmpower(held: HeldPolicy): void;
   /**

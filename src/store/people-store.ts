@@ -144,10 +144,13 @@ export function createPeopleStore(context: StoreContext): PeopleStore {
               added: user.identities.filter(lacks(present.identities)),
               removed: present.identities.filter(lacks(user.identities)),
             });
-            if (present.enabled !== user.enabled) {
+            const isRenamed = present.userPrincipalName !== user.userPrincipalName;
+            if (present.enabled !== user.enabled || isRenamed) {
               const held = await readHoldings(trx, poolId, [id]);
-              if (user.enabled) change.author.requireMayEmpower(held);
-              else change.author.requireMayDisempower(held, id);
+              const isDisabled = present.enabled && !user.enabled;
+              if (isDisabled) change.author.requireMayDisempower(held, id);
+              // Roles are given by that name: whoever takes it from one user can give it to another.
+              if (!isDisabled || isRenamed) change.author.requireMayEmpower(held);
             }
             await trx
               .updateTable('directory_user')

@@ -231,6 +231,14 @@ const WAYS_UP: readonly Way[] = [
   },
   {
     route: 'PATCH /v1.0/users/:',
+    what: 'another name, so that its own is free for others',
+    ask: (by, { user }) =>
+      by('PATCH', `/v1.0/users/${user}`, {
+        userPrincipalName: `${randomUUID()}@example.org`,
+      }),
+  },
+  {
+    route: 'PATCH /v1.0/users/:',
     what: 'being enabled',
     ask: (by, { disabledUser }) =>
       by('PATCH', `/v1.0/users/${disabledUser}`, { accountEnabled: true }),
