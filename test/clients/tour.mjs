@@ -5,6 +5,7 @@ import { argv, env, exit } from 'node:process';
 import { DefaultAzureCredential } from '@azure/identity';
 import { CryptographyClient, KeyClient } from '@azure/keyvault-keys';
 
+const { URL } = globalThis;
 const { error, log } = globalThis.console;
 const url = argv[2] ?? env.AZURE_MANAGEDHSM_URL;
 if (!URL.canParse(url)) {

@@ -232,7 +232,8 @@ const STARTED_IN_VAIN = `
 describe('worker processes', () => {
   test('one that fails is heard out, however much it says and however busy its supervisor is', async () => {
     const database = await createTestDatabase();
-    const length = 1_000_000;
+    // Beyond what a channel and one turn of a loop take at once.
+    const length = 4_000_000;
     // In a file, since a supervisor hands Node's own options on to its workers.
     const script = join(await mkdtemp(join(tmpdir(), 'strongroom-test-')), 'supervisor.mjs');
     await writeFile(script, STARTED_IN_VAIN);
