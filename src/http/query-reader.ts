@@ -24,12 +24,18 @@ const OPTION = /^(?:\$|api-version$)/i;
  * was asked for. One that comes in two spellings is there twice.
  */
 function withPlainNames(query: ParsedUrlQuery): ParsedUrlQuery {
-  for (const name of Object.keys(query)) {
-    const plain = name.toLowerCase();
-    if (plain === name || !OPTION.test(name)) continue;
-    const values = [query[plain] ?? [], query[name] ?? []].flat();
-    query[plain] = values.length === 1 ? values[0] : values;
-    delete query[name];
+  const names = Object.keys(query);
+  if (names.every((name) => plainNameOf(name) === name)) return query;
+  const values = new Map<string, string[]>();
+  for (const name of names) {
+    const plain = plainNameOf(name);
+    values.set(plain, [...(values.get(plain) ?? []), ...[query[name] ?? []].flat()]);
   }
-  return query;
+  return Object.fromEntries(
+    [...values].map(([name, all]) => [name, all.length === 1 ? all[0] : all]),
+  );
+}
+
+function plainNameOf(name: string): string {
+  return OPTION.test(name) ? name.toLowerCase() : name;
 }
