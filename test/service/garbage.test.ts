@@ -94,6 +94,8 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
       );
       const seen = await victimOf(garbage);
       expect(Object.keys(seen)).toEqual(['200']);
+      // Of random bytes one in 256 ends as a padding does.
+      refused.get('A256CBCPAD')?.delete(200);
       for (const [name] of GARBAGE)
         expect([name, ...(refused.get(name) ?? [])]).toEqual([name, 400]);
       const digest = text(32);

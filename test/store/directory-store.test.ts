@@ -78,15 +78,16 @@ describe('an application', () => {
       await expect(directory.findApplication(by)).resolves.toBeUndefined();
   });
 
-  test('is listed by client id, by name exactly, or by how its name begins', async () => {
+  test('is listed by client id, by name in any case, or by how its name begins', async () => {
     const [one, other] = [await addApplication('one'), await addApplication('One')];
     const list = async (filter: DirectoryFilter) =>
       (await directory.listApplications(filter, page)).items;
     expect(await list([is('appId', one.appId)])).toEqual([one]);
-    expect(await list([is('displayName', 'One')])).toEqual([other]);
+    expect(await list([is('displayName', 'One')])).toEqual(expect.arrayContaining([one, other]));
     expect(await list([is('displayName', 'on%')])).toEqual([]);
     expect(await list([begins('oN')])).toHaveLength(2);
-    expect(await list([begins('oN'), is('displayName', 'One')])).toEqual([other]);
+    expect(await list([begins('oN'), is('displayName', 'One')])).toHaveLength(2);
+    expect(await list([begins('oN'), is('displayName', 'on')])).toEqual([]);
     expect(await list([begins('o_')])).toEqual([]);
     expect(await list([is('appId', 'no GUID')])).toEqual([]);
     expect(await list([is('appId', one.appId.toUpperCase())])).toEqual([one]);
@@ -144,9 +145,14 @@ describe('a service principal', () => {
     await expect(directory.findServicePrincipal({ id })).resolves.toEqual(made);
     await expect(directory.findServicePrincipal({ appId })).resolves.toEqual(made);
     await expect(directory.findServicePrincipal({ id: 'no GUID' })).resolves.toBeUndefined();
-    for (const filter of [[is('appId', appId)], [is('displayName', 'client')], []])
+    for (const filter of [
+      [is('appId', appId)],
+      [is('displayName', 'client')],
+      [is('displayName', 'Client')],
+      [],
+    ])
       expect((await directory.listServicePrincipals(filter, page)).items).toEqual([made]);
-    for (const filter of [is('appId', id), is('displayName', 'Client'), is('appId', 'no GUID')])
+    for (const filter of [is('appId', id), is('displayName', 'Clien'), is('appId', 'no GUID')])
       expect((await directory.listServicePrincipals([filter], page)).items).toEqual([]);
   });
 
