@@ -26,17 +26,17 @@ module.exports = {
       name: 'nobody-imports-the-root',
       severity: 'error',
       from: {
-        pathNot:
-          '^src/(main|worker|bootstrap|development|operator|audit-commands|audit-retention|identity-agent)\\.ts$',
+        path: '^src/',
+        pathNot: '^src/(main\\.ts$|cli/|process/)',
       },
-      to: { path: '^src/(main|worker|compose|bootstrap|development|supervisor)\\.ts$' },
+      to: { path: '^src/(main\\.ts$|cli/|process/|compose/)' },
     },
     {
       name: 'the-store-never-asks-the-hsm',
       comment: 'An HSM call inside a transaction holds a connection for as long as it takes.',
       severity: 'error',
       from: { path: '^src/store/' },
-      to: { path: '^src/core/(hsm|key-egress)\\.ts$' },
+      to: { path: '^src/core/(keys/hsm|release/key-release)\\.ts$' },
     },
     owns('only-hsm-speaks-pkcs11', 'hsm/', 'graphene-pk11|pkcs11js'),
     owns('only-store-speaks-sql', 'store/', 'kysely|pg'),

@@ -4,20 +4,26 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { addAuditCommands } from './audit-commands.ts';
-import { bootstrap } from './bootstrap.ts';
-import { type Config, ConfigError, isProduction, readConfig, type Secrets } from './config.ts';
-import { prepareDevelopment, type Surroundings } from './development.ts';
-import { deriveObjectId } from './identity/external-issuer.ts';
-import { addIdentityAgent } from './identity-agent.ts';
+import { addAuditCommands } from './cli/audit.ts';
+import { bootstrap } from './cli/bootstrap.ts';
+import {
+  type Config,
+  ConfigError,
+  isProduction,
+  readConfig,
+  type Secrets,
+} from './config/config.ts';
+import { prepareDevelopment, type Surroundings } from './cli/development.ts';
+import { deriveObjectId } from './identity/issuers/external-issuer.ts';
+import { addIdentityAgent } from './cli/identity-agent.ts';
 import { every } from './core/repeating.ts';
 import { createLog } from './observability/log.ts';
-import { readAttestation, readCertificate, readIssuers, readPin } from './setting-files.ts';
-import { sentenceFor } from './operator-sentence.ts';
+import { readAttestation, readCertificate, readIssuers, readPin } from './config/setting-files.ts';
+import { sentenceFor } from './process/operator-message.ts';
 import { quoteForShell, writeClientEnvironment } from './setup/client-env.ts';
-import { writeClientTrust } from './setup/client-trust.ts';
+import { writeClientTrust } from './setup/trust/client-trust.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
-import { startSupervisor, type Supervisor } from './supervisor.ts';
+import { startSupervisor, type Supervisor } from './process/supervisor.ts';
 
 /** The process: reads the environment once, does what the command says, and ends with a status that tells. */
 

@@ -2,7 +2,7 @@ import { type JSONWebKeySet } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
-import { isSameAuthority } from '../core/release-policy.ts';
+import { isSameAuthority } from '../core/release/release-policy.ts';
 import { trimEnd } from '../core/trim-end.ts';
 import { readPublishedKeys } from '../network/published-keys.ts';
 

@@ -1,9 +1,9 @@
-import { type AuditRecord } from '../core/audit.ts';
+import { type AuditRecord } from '../core/audit/record.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type AuditTrail } from '../core/ports.ts';
-import { toStandIn } from '../core/storable-record.ts';
+import { type AuditLog } from '../core/audit/ports.ts';
+import { toStandIn } from '../core/audit/storable-record.ts';
 
-export interface AuditTrailOptions {
+export interface AuditLogOptions {
   /**
    * Resolves once all of the records are durable. Where it rejects none is, except that with a ServiceError (the
    * connection went away meanwhile) they may be.
@@ -19,7 +19,7 @@ export interface AuditTrailOptions {
   readonly requestsUnderWay?: () => number;
 }
 
-export interface OpenAuditTrail extends AuditTrail {
+export interface OpenAuditLog extends AuditLog {
   readonly waiting: number;
   /** Later records that were given up since there were too many: only where the store takes nothing for long. */
   readonly lost: number;
@@ -46,10 +46,10 @@ const RETRY_MS = 1_000;
  * PostgreSQL's commit_delay and commit_siblings do), a longer one where writes take longer. One write at a time keeps the
  * records in order.
  */
-export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
+export function createAuditLog(options: AuditLogOptions): OpenAuditLog {
   for (const limit of [options.queueLimit, options.batchLimit, options.deadlineMs])
     if (!Number.isInteger(limit) || limit < 1)
-      throw new RangeError('the limits of an audit trail are whole numbers above zero');
+      throw new RangeError('the limits of an audit log are whole numbers above zero');
   const underWay = options.requestsUnderWay ?? (() => 0);
   const queue: Waiting[] = [];
   const later: AuditRecord[] = [];
@@ -149,7 +149,7 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
       lastWriteMs = performance.now() - started;
     } catch (error) {
       // One record that the store can't take must not refuse the others: it is found by halving, or the search itself
-      // would hold up the trail. An unreachable store refuses them all, and none is tried again: it might stand twice.
+      // would hold up the audit log. An unreachable store refuses them all, and none is tried again: it might stand twice.
       if (batch.length > 1 && !(error instanceof ServiceError)) {
         const middle = batch.length >> 1;
         await writeBatch(batch.slice(0, middle));
@@ -167,15 +167,13 @@ export function createAuditTrail(options: AuditTrailOptions): OpenAuditTrail {
   return {
     append(record) {
       if (queue.length >= options.queueLimit)
-        return Promise.reject(
-          new ServiceError('AuditUnavailable', 'The audit trail is overloaded.'),
-        );
+        return Promise.reject(new ServiceError('AuditUnavailable', 'The audit log is overloaded.'));
       return new Promise((resolve, reject) => {
         queue.push({
           record,
           resolve,
           reject,
-          // The record may still become durable afterwards: then the trail shows an operation whose answer was withheld.
+          // The record may still become durable afterwards: then the audit log shows an operation whose answer was withheld.
           deadline: setTimeout(() => {
             reject(unavailable());
           }, options.deadlineMs),
@@ -220,5 +218,5 @@ function settle({ deadline }: Waiting, how: () => void): void {
 }
 
 function unavailable(cause?: unknown): ServiceError {
-  return new ServiceError('AuditUnavailable', 'The audit trail cannot be written.', { cause });
+  return new ServiceError('AuditUnavailable', 'The audit log cannot be written.', { cause });
 }

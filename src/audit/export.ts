@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AuditEvent, type AuditFilter } from '../core/audit.ts';
-import { type AuditReader } from '../core/ports.ts';
+import { type AuditEvent, type AuditFilter } from '../core/audit/record.ts';
+import { type AuditReader } from '../core/audit/ports.ts';
 
 const PAGE = 1_000;
 
@@ -9,7 +9,7 @@ const PAGE = 1_000;
  * Writes records to files, oldest first: `audit-2026-01-31.ndjson` for each day (UTC) that has any, one record a line. A
  * file has its name once it is complete, and is for its owner only.
  */
-export async function exportTrail(
+export async function exportLog(
   reader: AuditReader,
   filter: AuditFilter,
   directory: string,

@@ -1,7 +1,8 @@
 import { placeOf } from '../core/address-place.ts';
-import { type AuditRecord } from '../core/audit.ts';
-import { AuditDraft } from '../core/audit-draft.ts';
-import { type AuditTrail, type Clock } from '../core/ports.ts';
+import { type AuditRecord } from '../core/audit/record.ts';
+import { AuditDraft } from '../core/audit/draft.ts';
+import { type AuditLog } from '../core/audit/ports.ts';
+import { type Clock } from '../core/clock.ts';
 import { every } from '../core/repeating.ts';
 
 /** Of one window, in each process. */
@@ -52,12 +53,12 @@ const ELSEWHERE = 'other addresses';
 export function createRefusalLimit(
   limits: RefusalLimits,
   {
-    trail,
+    auditLog,
     clock,
     newGuid,
     onError,
   }: {
-    readonly trail: Pick<AuditTrail, 'appendLater'>;
+    readonly auditLog: Pick<AuditLog, 'appendLater'>;
     readonly clock: Clock;
     readonly newGuid: () => string;
     readonly onError: (error: unknown) => void;
@@ -90,7 +91,9 @@ export function createRefusalLimit(
           change: { after: { operation, count, from, to: last.time } },
         });
         const { status, errorCode } = last;
-        trail.appendLater(draft.finish({ status, ...(errorCode !== undefined && { errorCode }) }));
+        auditLog.appendLater(
+          draft.finish({ status, ...(errorCode !== undefined && { errorCode }) }),
+        );
       }
   }
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { ACTIONS } from '../core/actions.ts';
-import { isGuid, type RoleDefinition } from '../core/role.ts';
+import { ACTIONS } from '../core/access/actions.ts';
+import { isGuid, type RoleDefinition } from '../core/access/role.ts';
 
 /** policies/ at the top of the package, from src/authz as from dist/authz. */
 const FILE = new URL('../../policies/roles.csv', import.meta.url);

@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { type Enforcer, newEnforcer, newModelFromString } from 'casbin';
-import { type Action } from '../core/actions.ts';
+import { type Action } from '../core/access/actions.ts';
 import { CoherentCache } from '../core/coherent-cache.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type Authorizer, type ChangeFeed, type Clock, type PolicyReader } from '../core/ports.ts';
-import { type Principal } from '../core/principal.ts';
-import { coveringScopes, type Scope } from '../core/role.ts';
+import { type Authorizer, type PolicyReader } from '../core/access/ports.ts';
+import { type ChangeFeed } from '../core/state-change.ts';
+import { type Clock } from '../core/clock.ts';
+import { type Principal } from '../core/access/principal.ts';
+import { coveringScopes, type Scope } from '../core/access/role.ts';
 import { CALLER, createPolicyAdapter, readLines } from './policy-adapter.ts';
 import { sharePolicies } from './shared-policies.ts';
 

@@ -1,6 +1,6 @@
 import { Piscina } from 'piscina';
 import { ServiceError } from '../core/errors.ts';
-import { type BackupContents, type BlobProtector } from '../core/ports.ts';
+import { type BackupContents, type BlobProtector } from '../core/recovery/ports.ts';
 import { BLOB_BEGINNING } from './backup-blob.ts';
 import { type BlobTask } from './blob-thread.ts';
 

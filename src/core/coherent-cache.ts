@@ -1,5 +1,5 @@
 import { FreshReads } from './fresh-reads.ts';
-import { type ChangeFeed, type StateChange } from './ports.ts';
+import { type ChangeFeed, type StateChange } from './state-change.ts';
 import { SieveCache } from './sieve-cache.ts';
 
 interface Load {

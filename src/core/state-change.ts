@@ -16,3 +16,11 @@ export interface StateChange {
   readonly topic: (typeof STATE_TOPICS)[number];
   readonly id: string;
 }
+
+/** Tells what other processes and this one have changed. */
+export interface ChangeFeed {
+  /** Whether every change committed more than a second ago has been told: if not, caches must not be believed. */
+  isCoherent(): boolean;
+  /** Called at once for this process's own changes, and with 'everything' after a gap in the feed. */
+  subscribe(listener: (change: StateChange | 'everything') => void): void;
+}

@@ -1,39 +1,44 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Key } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
-import { type Hsm, type HsmFeatures, type KeyImporter, type RootSecrets } from '../core/hsm.ts';
-import { type KeyEgress } from '../core/key-egress.ts';
-import { type KeyInspector } from '../core/key-inspection.ts';
+import {
+  type Hsm,
+  type HsmFeatures,
+  type KeyImporter,
+  type RootSecrets,
+} from '../core/keys/hsm.ts';
+import { type KeyRelease } from '../core/release/key-release.ts';
+import { type KeyInspector } from '../core/release/key-inspection.ts';
 import {
   type KeyIdentity,
   type KeyMaterial,
   type KeySpec,
   type VerifiedMaterial,
-} from '../core/key.ts';
-import { packBytes } from '../core/packed-bytes.ts';
-import { type SecureWrapper } from '../core/secure-wrap.ts';
-import { type Capabilities } from './capabilities.ts';
-import { partFor } from './ciphers.ts';
+} from '../core/keys/key.ts';
+import { packBytes } from '../core/keys/packed-bytes.ts';
+import { type SecureWrapper } from '../core/release/secure-wrap.ts';
+import { type Capabilities } from './module/capabilities.ts';
+import { partFor } from './operations/ciphers.ts';
 import {
   type Connection,
   type ConnectionOptions,
   openConnection,
   openConnectionApart,
   requireRootKeys,
-} from './connection.ts';
-import { faultOf, fromPkcs11, hsmUnavailable } from './errors.ts';
-import { GenerationQueue } from './generation-queue.ts';
-import { KeyGenerator } from './key-generator.ts';
-import { type GeneratedKey } from './key-generation.ts';
-import { type ImportedKey, modulusBytesOf } from './key-import.ts';
-import { publicHalfMatches } from './key-inspection.ts';
-import { type KeyPart } from './loaded-keys.ts';
-import { SIGNING } from './mechanisms.ts';
-import { type Roots } from './opening.ts';
-import { createRootKeys, findRootKeys } from './root-keys.ts';
-import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes, sealedBytes } from './seal.ts';
-import { signatureFits } from './signatures.ts';
-import { type Lane } from './work.ts';
+} from './module/connection.ts';
+import { faultOf, fromPkcs11, hsmUnavailable } from './module/errors.ts';
+import { GenerationQueue } from './keys/generation-queue.ts';
+import { KeyGenerator } from './keys/key-generator.ts';
+import { type GeneratedKey } from './keys/key-generation.ts';
+import { type ImportedKey, modulusBytesOf } from './keys/key-import.ts';
+import { publicHalfMatches } from './keys/key-inspection.ts';
+import { type KeyPart } from './keys/loaded-keys.ts';
+import { SIGNING } from './operations/mechanisms.ts';
+import { type Roots } from './module/opening.ts';
+import { createRootKeys, findRootKeys } from './keys/root-keys.ts';
+import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes, sealedBytes } from './keys/seal.ts';
+import { signatureFits } from './operations/signatures.ts';
+import { type Lane } from './operations/work.ts';
 
 type Log = (level: 'info' | 'warn' | 'error', message: string, details?: object) => void;
 
@@ -42,7 +47,7 @@ export interface Pkcs11Options extends ConnectionOptions {
 }
 
 export interface Pkcs11Hsm
-  extends Hsm, HsmFeatures, KeyImporter, KeyEgress, KeyInspector, RootSecrets, SecureWrapper {
+  extends Hsm, HsmFeatures, KeyImporter, KeyRelease, KeyInspector, RootSecrets, SecureWrapper {
   readonly capabilities: Capabilities;
   /** Manufacturer and library. */
   readonly description: string;

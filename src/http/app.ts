@@ -1,53 +1,55 @@
 import { randomUUID } from 'node:crypto';
 import express, { type Express, type Request, type RequestHandler } from 'express';
-import { type BackupService } from '../core/backup-service.ts';
-import { type AccessService } from '../core/access-service.ts';
-import { type Ascent } from '../core/ascent.ts';
-import { AuditDraft } from '../core/audit-draft.ts';
-import { type CredentialService } from '../core/credential-service.ts';
-import { type CryptoService } from '../core/crypto-service.ts';
-import { type DirectoryService } from '../core/directory-service.ts';
+import { type BackupService } from '../core/recovery/backup-service.ts';
+import { type AccessService } from '../core/access/access-service.ts';
+import { type EscalationRules } from '../core/access/escalation-rules.ts';
+import { AuditDraft } from '../core/audit/draft.ts';
+import { type CredentialService } from '../core/directory/credential-service.ts';
+import { type CryptoService } from '../core/operations/crypto-service.ts';
+import { type DirectoryService } from '../core/directory/directory-service.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type Hsm } from '../core/hsm.ts';
-import { type KeyService } from '../core/key-service.ts';
-import { type PoolRules } from '../core/new-version.ts';
-import { type PeopleService } from '../core/people-service.ts';
-import { type AuditTrail, type Authorizer, type Clock } from '../core/ports.ts';
-import { type RotationService } from '../core/rotation-service.ts';
-import { type RoleService } from '../core/role-service.ts';
-import { type SettingService } from '../core/setting-service.ts';
+import { type Hsm } from '../core/keys/hsm.ts';
+import { type KeyService } from '../core/keys/key-service.ts';
+import { type PoolRules } from '../core/keys/new-version.ts';
+import { type UsersAndGroups } from '../core/directory/users-and-groups.ts';
+import { type AuditLog } from '../core/audit/ports.ts';
+import { type Authorizer } from '../core/access/ports.ts';
+import { type Clock } from '../core/clock.ts';
+import { type RotationService } from '../core/keys/rotation-service.ts';
+import { type RoleService } from '../core/access/role-service.ts';
+import { type SettingService } from '../core/pool/setting-service.ts';
 import { type Tracing } from '../core/tracing.ts';
-import { type UsageReader } from '../core/usage.ts';
-import { addAccessRoutes } from './access.routes.ts';
-import { addAuditStreamRoute, type AuditStreamParts } from './audit-stream.routes.ts';
-import { addAuditRoutes, type AuditParts } from './audit.routes.ts';
-import { type Authenticate, authentication } from './authentication.ts';
+import { type UsageReader } from '../core/audit/usage.ts';
+import { addAccessRoutes } from './access/access.routes.ts';
+import { addAuditStreamRoute, type AuditStreamParts } from './audit/audit-stream.routes.ts';
+import { addAuditRoutes, type AuditParts } from './audit/audit.routes.ts';
+import { type Authenticate, authentication } from './identity/authentication.ts';
 import { callerAnew, contextOf, type RequestContext, setContext } from './context.ts';
-import { addCredentialRoutes } from './credentials.routes.ts';
-import { addCryptoRoutes } from './crypto.routes.ts';
-import { createCursors } from './cursors.ts';
-import { addDirectoryRoutes } from './directory.routes.ts';
+import { addCredentialRoutes } from './directory/credentials.routes.ts';
+import { addCryptoRoutes } from './operations/crypto.routes.ts';
+import { createCursors } from './values/cursors.ts';
+import { addDirectoryRoutes } from './directory/directory.routes.ts';
 import { createErrorHandler, type Refusals } from './error-handler.ts';
-import { addHealthRoutes, type Readiness } from './health.routes.ts';
-import { type HostRules } from './hosts.ts';
-import { addIdentityRoutes, type IdentityEndpoints } from './identity.routes.ts';
-import { addKeyRoutes } from './keys.routes.ts';
-import { createKeyPresenter } from './keys.schema.ts';
+import { addHealthRoutes, type Readiness } from './pool/health.routes.ts';
+import { type HostRules } from './server/hosts.ts';
+import { addIdentityRoutes, type IdentityEndpoints } from './identity/identity.routes.ts';
+import { addKeyRoutes } from './keys/keys.routes.ts';
+import { createKeyPresenter } from './keys/keys.schema.ts';
 import { type Log } from './log.ts';
-import { addMembershipRoutes } from './memberships.routes.ts';
-import { normalisePath } from './normalise-path.ts';
-import { createQueryReader } from './query-reader.ts';
-import { createTargetReader } from './request-target.ts';
-import { addReleaseRoutes, type ReleaseParts } from './release.routes.ts';
-import { addPeopleRoutes } from './people.routes.ts';
-import { addRandomRoutes } from './random.routes.ts';
-import { addRotationRoutes } from './rotation.routes.ts';
-import { addRoleRoutes } from './roles.routes.ts';
+import { addMembershipRoutes } from './directory/memberships.routes.ts';
+import { normalisePath } from './server/normalise-path.ts';
+import { createQueryReader } from './values/query-reader.ts';
+import { createTargetReader } from './server/request-target.ts';
+import { addReleaseRoutes, type ReleaseParts } from './release/release.routes.ts';
+import { addUsersAndGroupsRoutes } from './directory/users-and-groups.routes.ts';
+import { addRandomRoutes } from './operations/random.routes.ts';
+import { addRotationRoutes } from './keys/rotation.routes.ts';
+import { addRoleRoutes } from './access/roles.routes.ts';
 import { routerFor } from './router-for.ts';
-import { addSettingRoutes } from './settings.routes.ts';
-import { standardHeaders } from './standard-headers.ts';
-import type { Throttle } from './throttle.ts';
-import { addUsageRoutes } from './usage.routes.ts';
+import { addSettingRoutes } from './pool/settings.routes.ts';
+import { standardHeaders } from './server/standard-headers.ts';
+import type { Throttle } from './server/throttle.ts';
+import { addUsageRoutes } from './audit/usage.routes.ts';
 
 export interface AppParts {
   readonly hosts: HostRules;
@@ -60,14 +62,14 @@ export interface AppParts {
   readonly release: ReleaseParts;
   readonly hsm: Pick<Hsm, 'random'>;
   readonly roles: RoleService;
-  readonly ascent: Ascent;
+  readonly escalation: EscalationRules;
   readonly access: AccessService;
   readonly directory: DirectoryService;
   readonly credentials: CredentialService;
-  readonly people: PeopleService;
+  readonly usersAndGroups: UsersAndGroups;
   readonly audit: AuditParts & Omit<AuditStreamParts, 'authenticate'>;
   readonly usage: UsageReader;
-  readonly trail: AuditTrail;
+  readonly auditLog: AuditLog;
   readonly refusals: Refusals;
   readonly authorizer: Authorizer;
   readonly authenticate: Authenticate;
@@ -86,7 +88,7 @@ export interface AppParts {
 
 /** What is known of a request when it is over. */
 interface Answer {
-  /** As the audit trail names it: KeyWrap. */
+  /** As the audit log names it: KeyWrap. */
   readonly operation: string;
   /** HTTP's. */
   readonly status: number;
@@ -98,17 +100,17 @@ export type App = Express;
 
 /** The REST surface: what a request passes, in this order. */
 export function createApp(parts: AppParts): App {
-  const { trail, authorizer, authenticate, throttle, tracing, log } = parts;
+  const { auditLog, authorizer, authenticate, throttle, tracing, log } = parts;
   const cursors = createCursors(parts.cursorKey);
   const services = {
-    trail,
+    auditLog,
     authorizer,
     tracing,
     cursors,
     authored: async (context: RequestContext) =>
-      parts.ascent.authored(await callerAnew(context), context.audit),
+      parts.escalation.authored(await callerAnew(context), context.audit),
   };
-  const presenting = createKeyPresenter(parts.pool);
+  const serializer = createKeyPresenter(parts.pool);
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -121,14 +123,14 @@ export function createApp(parts: AppParts): App {
   // Sign-in and directory are the pool's own, like its keys.
   app.use(requirePool(throttle));
   const signIn = routerFor(app, ({ path }) => SIGN_IN.test(path));
-  addIdentityRoutes(signIn, trail, parts.refusals, parts.identity);
+  addIdentityRoutes(signIn, auditLog, parts.refusals, parts.identity);
 
   app.use(GRAPH, authentication(authenticate, 'directory', throttle, tracing));
   const directory = routerFor(app, ({ path }) => DIRECTORY.test(path));
   addDirectoryRoutes(directory, services, parts.directory, parts.credentials);
   addCredentialRoutes(directory, services, parts.credentials);
-  addPeopleRoutes(directory, services, parts.people);
-  addMembershipRoutes(directory, services, parts.people);
+  addUsersAndGroupsRoutes(directory, services, parts.usersAndGroups);
+  addMembershipRoutes(directory, services, parts.usersAndGroups);
   app.use(GRAPH, noOperation);
 
   app.use(authentication(authenticate, 'pool', throttle, tracing));
@@ -138,9 +140,9 @@ export function createApp(parts: AppParts): App {
     parts.crypto,
   );
   // Before the keys, whose /keys/:name/:version would take their paths for versions.
-  addRotationRoutes(app, services, parts.rotation, presenting);
-  addReleaseRoutes(app, services, parts.release, presenting);
-  addKeyRoutes(app, services, parts.keys, parts.backups, presenting);
+  addRotationRoutes(app, services, parts.rotation, serializer);
+  addReleaseRoutes(app, services, parts.release, serializer);
+  addKeyRoutes(app, services, parts.keys, parts.backups, serializer);
   addSettingRoutes(app, services, parts.settings);
   addRandomRoutes(app, services, parts.hsm);
   addRoleRoutes(app, services, parts.roles);
@@ -156,7 +158,7 @@ export function createApp(parts: AppParts): App {
     );
   });
   app.use(noOperation);
-  app.use(createErrorHandler(trail, parts.refusals, log));
+  app.use(createErrorHandler(auditLog, parts.refusals, log));
   return app;
 }
 

@@ -1,7 +1,7 @@
 import { type ErrorRequestHandler } from 'express';
-import { ANSWER_WITHHELD, type AuditRecord } from '../core/audit.ts';
+import { ANSWER_WITHHELD, type AuditRecord } from '../core/audit/record.ts';
 import { type ErrorCode, ServiceError } from '../core/errors.ts';
-import { type AuditTrail } from '../core/ports.ts';
+import { type AuditLog } from '../core/audit/ports.ts';
 import { contextOf, type RequestContext } from './context.ts';
 import { type Log } from './log.ts';
 import { send, sendText } from './send.ts';
@@ -73,7 +73,7 @@ const INTERNAL: WireError = { status: 500, code: 'InternalServerError' };
 
 /** Everything thrown on a request's way ends here: it is recorded, logged where it is our fault, and answered. */
 export function createErrorHandler(
-  trail: AuditTrail,
+  auditLog: AuditLog,
   refusals: Refusals,
   log: Log,
 ): ErrorRequestHandler {
@@ -87,9 +87,9 @@ export function createErrorHandler(
     let wire = error === undefined ? INTERNAL : WIRE[error.code];
     if (context.audited)
       try {
-        await recordFailure(trail, refusals, context, wire, error);
+        await recordFailure(auditLog, refusals, context, wire, error);
       } catch (cause) {
-        error = new ServiceError('AuditUnavailable', 'The audit trail cannot be written.', {
+        error = new ServiceError('AuditUnavailable', 'The audit log cannot be written.', {
           cause,
         });
         wire = WIRE.AuditUnavailable;
@@ -114,11 +114,11 @@ export function createErrorHandler(
 }
 
 /**
- * The record of a refusal. Where the trail or the store is away it is written later, and says that the answer was withheld:
+ * The record of a refusal. Where the audit log or the store is away it is written later, and says that the answer was withheld:
  * the operation may have had its effect, and a record of its success may stand besides.
  */
 async function recordFailure(
-  trail: AuditTrail,
+  auditLog: AuditLog,
   refusals: Refusals,
   { audit, principal }: RequestContext,
   { status, code, innerCode }: WireError,
@@ -132,16 +132,16 @@ async function recordFailure(
     });
   if (principal === undefined && !refusals.admit(record())) return;
   if (error?.code === 'AuditUnavailable' || error?.code === 'StoreUnavailable') {
-    trail.appendLater({ ...record(), errorCode: ANSWER_WITHHELD });
+    auditLog.appendLater({ ...record(), errorCode: ANSWER_WITHHELD });
     return;
   }
   // What the change has committed stands; that its answer failed afterwards is told besides.
-  if (audit.isCommitted) trail.appendLater(record());
+  if (audit.isCommitted) auditLog.appendLater(record());
   else
     try {
-      await trail.append(record());
+      await auditLog.append(record());
     } catch (cause) {
-      trail.appendLater({ ...record(), status: 503, errorCode: ANSWER_WITHHELD });
+      auditLog.appendLater({ ...record(), status: 503, errorCode: ANSWER_WITHHELD });
       throw cause;
     }
 }

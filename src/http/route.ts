@@ -1,24 +1,25 @@
 import { type RequestHandler, type Router } from 'express';
 import { type z } from 'zod';
-import { type Action } from '../core/actions.ts';
-import { type AuthoredChange } from '../core/authored-change.ts';
+import { type Action } from '../core/access/actions.ts';
+import { type AuthoredChange } from '../core/access/authored-change.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type Authorizer, type AuditTrail } from '../core/ports.ts';
-import { type Scope } from '../core/role.ts';
+import { type Authorizer } from '../core/access/ports.ts';
+import { type AuditLog } from '../core/audit/ports.ts';
+import { type Scope } from '../core/access/role.ts';
 import { isStorable, NOT_STORABLE } from '../core/storable-text.ts';
 import { type Tracing } from '../core/tracing.ts';
 import { parseApiVersion } from './api-version.ts';
-import { requireAllowed } from './authorisation.ts';
+import { requireAllowed } from './access/authorisation.ts';
 import { contextOf, type RequestContext } from './context.ts';
-import { type Cursors } from './cursors.ts';
-import { type BodyReader, createJsonReader } from './json-body.ts';
-import { NextLink } from './paging.ts';
+import { type Cursors } from './values/cursors.ts';
+import { type BodyReader, createJsonReader } from './values/json-body.ts';
+import { NextLink } from './values/paging.ts';
 import { send } from './send.ts';
 
 /** What every route needs, the same for all of them. */
 export interface RouteServices {
   readonly authorizer: Authorizer;
-  readonly trail: AuditTrail;
+  readonly auditLog: AuditLog;
   readonly tracing: Tracing;
   /** The request's change of roles or of the directory: stores take none without its author. */
   readonly authored: (context: RequestContext) => Promise<AuthoredChange>;
@@ -32,11 +33,11 @@ export interface RouteServices {
 export interface RouteDefinition<Params, Query, Body> {
   readonly method: 'get' | 'put' | 'post' | 'patch' | 'delete';
   readonly path: string | readonly string[];
-  /** Its name in the audit trail. */
+  /** Its name in the audit log. */
   readonly operation: string;
   readonly action: Action;
   readonly scope: (params: Params) => Scope;
-  /** The name of the key that it is about, for the trail and the counts of use; null where it is about none. */
+  /** The name of the key that it is about, for the audit log and the counts of use; null where it is about none. */
   readonly key: ((params: Params) => string) | null;
   /** Reads the path; throws ServiceError. */
   readonly params: (raw: Readonly<Record<string, string | undefined>>) => Params;
@@ -100,7 +101,7 @@ export function route<Params, Query = undefined, Body = undefined>(
     if (list !== undefined) sealLinks(services.cursors, list, answer);
     // Nothing leaves before its record is durable; a change of state has committed with it already.
     if (!audit.isCommitted)
-      await tracing.step('audit', () => services.trail.append(audit.finish({ status })));
+      await tracing.step('audit', () => services.auditLog.append(audit.finish({ status })));
     send(res, status, answer);
   };
   // What was declared stays with it: who lists the routes finds what each takes.

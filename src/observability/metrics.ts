@@ -6,9 +6,9 @@ import {
   Histogram,
   Registry,
 } from 'prom-client';
-import { type Hsm, type KeyImporter } from '../core/hsm.ts';
-import { type KeyEgress } from '../core/key-egress.ts';
-import { type SecureWrapper } from '../core/secure-wrap.ts';
+import { type Hsm, type KeyImporter } from '../core/keys/hsm.ts';
+import { type KeyRelease } from '../core/release/key-release.ts';
+import { type SecureWrapper } from '../core/release/secure-wrap.ts';
 import { type Tracing } from '../core/tracing.ts';
 
 /** What is read of a process when somebody asks for its metrics. */
@@ -21,7 +21,7 @@ export interface ProcessState {
     readonly loaded: number;
     readonly loads: number;
   };
-  readonly trail: { readonly waiting: number; readonly lost: number; readonly unsigned: number };
+  readonly auditLog: { readonly waiting: number; readonly lost: number; readonly unsigned: number };
   readonly decisions: { readonly size: number; readonly hits: number; readonly misses: number };
   readonly database: {
     readonly total: number;
@@ -34,20 +34,20 @@ export interface ProcessState {
 }
 
 export interface Metrics {
-  /** A request was answered; `operation` is its name in the audit trail. */
+  /** A request was answered; `operation` is its name in the audit log. */
   request(operation: string, status: number, seconds: number): void;
   /** The same HSM, its operations timed and followed. */
   meterHsm<Meterable extends MeterableHsm>(hsm: Meterable, tracing: Tracing): Meterable;
   /** The same sink, its commits timed. */
   meterSink<Written>(sink: Sink<Written>): Sink<Written>;
-  /** Checkpoints of the trail that this process had seen are gone. */
+  /** Checkpoints of the audit log that this process had seen are gone. */
   checkpointsLost(): void;
   checkpointSigned(time: Date): void;
-  /** A stream of the trail has ended for a fault of ours. */
+  /** A stream of the audit log has ended for a fault of ours. */
   streamFailed(): void;
 }
 
-type MeterableHsm = Hsm & KeyImporter & Pick<KeyEgress, 'wrapForRelease'> & SecureWrapper;
+type MeterableHsm = Hsm & KeyImporter & Pick<KeyRelease, 'wrapForRelease'> & SecureWrapper;
 
 interface Sink<Written> {
   write(records: readonly Written[]): Promise<void>;
@@ -107,7 +107,7 @@ export function createMetrics(readState: () => ProcessState): Metrics {
   });
   const commitSeconds = new Histogram({
     name: 'strongroom_audit_commit_duration_seconds',
-    help: 'Commits of the audit trail, each of a group of records.',
+    help: 'Commits of the audit log, each of a group of records.',
     buckets: COMMIT_BUCKETS,
     registers,
   });
@@ -119,7 +119,7 @@ export function createMetrics(readState: () => ProcessState): Metrics {
   });
   const commitErrors = new Counter({
     name: 'strongroom_audit_commit_errors_total',
-    help: 'Commits of the audit trail that failed: their answers were withheld.',
+    help: 'Commits of the audit log that failed: their answers were withheld.',
     registers,
   });
   const lost = new Counter({
@@ -129,7 +129,7 @@ export function createMetrics(readState: () => ProcessState): Metrics {
   });
   const streamFaults = new Counter({
     name: 'strongroom_audit_stream_faults_total',
-    help: 'Streams of the audit trail that have ended for a fault of the service.',
+    help: 'Streams of the audit log that have ended for a fault of the service.',
     registers,
   });
   const signedAt = new Gauge({
@@ -259,16 +259,20 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
   gauge('hsm_sessions_waiting', 'Operations that wait for a session.', ({ hsm }) => hsm.waiting);
   gauge('hsm_keys_loaded', 'Keys that are loaded into the HSM.', ({ hsm }) => hsm.loaded);
   counter('hsm_key_loads_total', 'Keys loaded into the HSM.', ({ hsm }) => hsm.loads);
-  gauge('audit_queue_records', 'Records that wait for a commit.', ({ trail }) => trail.waiting);
+  gauge(
+    'audit_queue_records',
+    'Records that wait for a commit.',
+    ({ auditLog }) => auditLog.waiting,
+  );
   gauge(
     'audit_unsigned_records',
     'Records no checkpoint covers yet.',
-    ({ trail }) => trail.unsigned,
+    ({ auditLog }) => auditLog.unsigned,
   );
   counter(
     'audit_records_lost_total',
     'Records of answers withheld that could not be kept until the store was back.',
-    ({ trail }) => trail.lost,
+    ({ auditLog }) => auditLog.lost,
   );
   gauge(
     'decision_cache_callers',

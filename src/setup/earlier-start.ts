@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readAdministrator } from './administrator-file.ts';
-import { hasCluster } from './postgres-place.ts';
+import { hasCluster } from './postgres/place.ts';
 import { SetupError } from './setup-error.ts';
 
 export interface Wanted {

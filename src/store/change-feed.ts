@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { type ChangeFeed, type StateChange } from '../core/ports.ts';
+import { type ChangeFeed, type StateChange } from '../core/state-change.ts';
 import { STATE_TOPICS } from '../core/state-change.ts';
 import { connectFeed, DeafFeedError, type FeedConnection } from './feed-connection.ts';
 
@@ -22,7 +22,7 @@ export interface OpenChangeFeed extends ChangeFeed {
   /** A sentence for the operator, where the feed can't work however long one waits. */
   fault(): string | undefined;
   /** A change that this process has just committed. */
-  tell(change: StateChange): void;
+  publish(change: StateChange): void;
   close(): Promise<void>;
 }
 
@@ -95,7 +95,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
     subscribe: (listener) => {
       listeners.push(listener);
     },
-    tell,
+    publish: tell,
     async close() {
       isClosed = true;
       provenAt = Number.NEGATIVE_INFINITY;

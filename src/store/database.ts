@@ -1,11 +1,11 @@
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import pg from 'pg';
-import { type AuditedChange } from '../core/audit.ts';
-import { type AuditChain, type ChainTurn } from '../core/audit-chain.ts';
+import { type AuditedChange } from '../core/audit/record.ts';
+import { type AuditChain, type ChainTurn } from '../core/audit/chain.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type StateChange } from '../core/ports.ts';
-import { withWitnesses } from '../core/witness-records.ts';
-import { insertAuditRecords } from './audit-rows.ts';
+import { type StateChange } from '../core/state-change.ts';
+import { withWitnesses } from '../core/audit/witness-records.ts';
+import { insertAuditRecords } from './audit/audit-rows.ts';
 import { CHANNEL } from './feed-connection.ts';
 import { fromDriver, fromPostgres } from './errors.ts';
 import { POOLS } from './prepared-query.ts';
@@ -108,7 +108,7 @@ export interface StoreContext {
   /** The chain to which this process links what it records of changes. */
   readonly chain: AuditChain;
   /** Tells this process's own caches, after the commit. */
-  readonly tell: (change: StateChange) => void;
+  readonly publish: (change: StateChange) => void;
   /** Issuers besides the built-in directory whose tokens this service takes: users of the directory can sign in by them. */
   readonly trustedIssuers?: readonly string[];
 }
@@ -137,7 +137,7 @@ export async function changing<T>(
   changed: StateChange | ((result: T) => readonly StateChange[]),
   change: (trx: Trx) => Promise<T | undefined>,
 ): Promise<T | undefined> {
-  const { db, poolId, chain, tell } = context;
+  const { db, poolId, chain, publish: tell } = context;
   let turn: ChainTurn | undefined;
   try {
     let told: readonly StateChange[] = [];
@@ -153,7 +153,7 @@ export async function changing<T>(
         turn.link(withWitnesses(audited.toRecord(), witnesses)),
       );
       told = typeof changed === 'function' ? changed(done) : [changed];
-      await announce(trx, poolId, told);
+      await notify(trx, poolId, told);
       return done;
     });
     turn?.settle('written');
@@ -173,7 +173,7 @@ export function outcomeOf(error: unknown): 'refused' | 'unknown' {
 }
 
 /** Tells every process, this one too, when the transaction commits. */
-export async function announce(
+export async function notify(
   trx: Trx,
   poolId: string,
   changes: readonly StateChange[],

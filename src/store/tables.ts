@@ -1,5 +1,5 @@
 import { type ColumnType, type Generated, type Selectable } from 'kysely';
-import { type StatementKeyPurpose } from '../core/statement-keys.ts';
+import { type CertifiedKeyPurpose } from '../core/audit/certified-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
 type Count = ColumnType<string, number, number>;
@@ -99,9 +99,9 @@ interface GcmUseTable {
   reserved: Count;
 }
 
-interface StatementKeyTable {
+interface CertifiedKeyTable {
   pool_id: string;
-  purpose: StatementKeyPurpose;
+  purpose: CertifiedKeyPurpose;
   version: string;
   ordinal: Generated<string>;
   bits: number;
@@ -320,7 +320,7 @@ export interface Tables {
   rotation_policy: RotationPolicyTable;
   setting: SettingTable;
   gcm_use: GcmUseTable;
-  statement_key: StatementKeyTable;
+  statement_key: CertifiedKeyTable;
   role_definition: RoleDefinitionTable;
   role_permission: RolePermissionTable;
   role_assignment: RoleAssignmentTable;
@@ -348,5 +348,5 @@ export type PoolRow = Selectable<PoolTable>;
 export type KeyVersionRow = Selectable<KeyVersionTable>;
 export type SigningKeyRow = Selectable<SigningKeyTable>;
 export type RotationPolicyRow = Selectable<RotationPolicyTable>;
-export type StatementKeyRow = Selectable<StatementKeyTable>;
+export type CertifiedKeyRow = Selectable<CertifiedKeyTable>;
 export type AuditEventRow = Selectable<AuditEventTable>;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createAuditTrail } from '../../src/audit/audit-log.ts';
-import { type AuditRecord } from '../../src/core/audit.ts';
+import { createAuditLog } from '../../src/audit/audit-log.ts';
+import { type AuditRecord } from '../../src/core/audit/record.ts';
 import { ServiceError } from '../../src/core/errors.ts';
 import { FakeAuditSink } from '../support/fakes/audit-sink.ts';
 
@@ -17,16 +17,16 @@ const record = (requestId: string): AuditRecord => ({
 const records = (count: number) => Array.from({ length: count }, (_, index) => record(`${index}`));
 const ids = (written: readonly AuditRecord[]) => written.map(({ requestId }) => requestId);
 
-function open(limits: Partial<Parameters<typeof createAuditTrail>[0]> = {}) {
+function open(limits: Partial<Parameters<typeof createAuditLog>[0]> = {}) {
   const sink = new FakeAuditSink();
-  const trail = createAuditTrail({
+  const auditLog = createAuditLog({
     sink,
     queueLimit: 1000,
     batchLimit: 500,
     deadlineMs: 5_000,
     ...limits,
   });
-  return { sink, trail };
+  return { sink, auditLog };
 }
 
 const AUDIT_UNAVAILABLE = expect.objectContaining({ code: 'AuditUnavailable' });
@@ -34,18 +34,18 @@ const gone = () => new ServiceError('StoreUnavailable', 'The database cannot be 
 
 describe('a record', () => {
   test('that comes alone is written at once', async () => {
-    const { sink, trail } = open();
-    const appended = trail.append(record('only'));
+    const { sink, auditLog } = open();
+    const appended = auditLog.append(record('only'));
     expect(sink.writes).toEqual([1]);
     await appended;
     expect(ids(sink.durable)).toEqual(['only']);
   });
 
   test('is durable when its append resolves, and not a moment before', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     const release = sink.hold();
     let isResolved = false;
-    const appended = trail.append(record('only')).then(() => {
+    const appended = auditLog.append(record('only')).then(() => {
       isResolved = true;
       return ids(sink.durable);
     });
@@ -58,29 +58,29 @@ describe('a record', () => {
 
 describe('where other requests are under way', () => {
   test('a write waits for their records, and goes as soon as all are there', async () => {
-    const { sink, trail } = open({ requestsUnderWay: () => 6 });
-    const appended = records(6).map((one) => trail.append(one));
+    const { sink, auditLog } = open({ requestsUnderWay: () => 6 });
+    const appended = records(6).map((one) => auditLog.append(one));
     expect(sink.writes).toEqual([]);
     await Promise.all(appended);
     expect(sink.writes).toEqual([6]);
   });
 
   test('a write waits no longer than a moment for those that do not come', async () => {
-    const { sink, trail } = open({ requestsUnderWay: () => 1_000 });
-    await Promise.all(records(3).map((one) => trail.append(one)));
+    const { sink, auditLog } = open({ requestsUnderWay: () => 1_000 });
+    await Promise.all(records(3).map((one) => auditLog.append(one)));
     expect(sink.writes).toEqual([3]);
   });
 
   test('a write does not wait for a few', async () => {
-    const { sink, trail } = open({ requestsUnderWay: () => 4 });
-    const appended = trail.append(record('first'));
+    const { sink, auditLog } = open({ requestsUnderWay: () => 4 });
+    const appended = auditLog.append(record('first'));
     expect(sink.writes).toEqual([1]);
     await appended;
   });
 
   test('a batch that is full does not wait', async () => {
-    const { sink, trail } = open({ requestsUnderWay: () => 1_000, batchLimit: 1 });
-    const appended = trail.append(record('first'));
+    const { sink, auditLog } = open({ requestsUnderWay: () => 1_000, batchLimit: 1 });
+    const appended = auditLog.append(record('first'));
     expect(sink.writes).toEqual([1]);
     await appended;
   });
@@ -88,14 +88,14 @@ describe('where other requests are under way', () => {
 
 describe('records that come while one is written', () => {
   test('go together in the next write', async () => {
-    const { sink, trail } = open();
-    await Promise.all(records(500).map((one) => trail.append(one)));
+    const { sink, auditLog } = open();
+    await Promise.all(records(500).map((one) => auditLog.append(one)));
     expect(sink.writes).toEqual([1, 499]);
   });
 
   test('go in several writes when they are more than one may take', async () => {
-    const { sink, trail } = open();
-    await Promise.all(records(1000).map((one) => trail.append(one)));
+    const { sink, auditLog } = open();
+    await Promise.all(records(1000).map((one) => auditLog.append(one)));
     expect(sink.writes).toEqual([1, 500, 499]);
   });
 
@@ -105,10 +105,10 @@ describe('records that come while one is written', () => {
         fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 60 }),
         fc.integer({ min: 1, max: 7 }),
         async (pauses, batchLimit) => {
-          const { sink, trail } = open({ batchLimit });
+          const { sink, auditLog } = open({ batchLimit });
           const appended: Promise<void>[] = [];
           for (const [index, pause] of pauses.entries()) {
-            appended.push(trail.append(record(`${index}`)));
+            appended.push(auditLog.append(record(`${index}`)));
             for (let turn = 0; turn < pause; turn += 1) await Promise.resolve();
           }
           await Promise.all(appended);
@@ -123,48 +123,48 @@ describe('records that come while one is written', () => {
 
 describe('a full queue', () => {
   test('refuses the next record at once, and takes records again when there is room', async () => {
-    const { sink, trail } = open({ queueLimit: 3 });
+    const { sink, auditLog } = open({ queueLimit: 3 });
     const release = sink.hold();
-    const taken = records(4).map((one) => trail.append(one));
-    expect(trail.waiting).toBe(3);
-    await expect(trail.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
+    const taken = records(4).map((one) => auditLog.append(one));
+    expect(auditLog.waiting).toBe(3);
+    await expect(auditLog.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
     release();
     await Promise.all(taken);
-    await trail.append(record('later'));
+    await auditLog.append(record('later'));
     expect(ids(sink.durable)).toEqual(['0', '1', '2', '3', 'later']);
   });
 });
 
 describe('a sink that hangs', () => {
   test('holds no request for longer than the deadline', async () => {
-    const { sink, trail } = open({ deadlineMs: 50 });
+    const { sink, auditLog } = open({ deadlineMs: 50 });
     const release = sink.hold();
     const began = performance.now();
-    const outcomes = await Promise.allSettled(records(3).map((one) => trail.append(one)));
+    const outcomes = await Promise.allSettled(records(3).map((one) => auditLog.append(one)));
     expect(performance.now() - began).toBeLessThan(2_000);
     expect(outcomes).toEqual(
       Array.from({ length: 3 }, () => ({ status: 'rejected', reason: AUDIT_UNAVAILABLE })),
     );
     release();
-    await trail.close();
+    await auditLog.close();
   });
 
   test('and comes back still writes what was given up: the answer was withheld, the operation was not', async () => {
-    const { sink, trail } = open({ deadlineMs: 50 });
+    const { sink, auditLog } = open({ deadlineMs: 50 });
     const release = sink.hold();
-    await Promise.allSettled(records(3).map((one) => trail.append(one)));
+    await Promise.allSettled(records(3).map((one) => auditLog.append(one)));
     expect(sink.durable).toEqual([]);
     release();
-    await trail.append(record('later'));
+    await auditLog.append(record('later'));
     expect(ids(sink.durable)).toEqual(['0', '1', '2', 'later']);
   });
 
   test('does not hold up the end of the process', async () => {
-    const { sink, trail } = open({ deadlineMs: 50 });
+    const { sink, auditLog } = open({ deadlineMs: 50 });
     const release = sink.hold();
-    const appended = Promise.allSettled([trail.append(record('stuck'))]);
+    const appended = Promise.allSettled([auditLog.append(record('stuck'))]);
     const began = performance.now();
-    await trail.close();
+    await auditLog.close();
     expect(performance.now() - began).toBeLessThan(2_000);
     release();
     await appended;
@@ -173,43 +173,43 @@ describe('a sink that hangs', () => {
 
 describe('a store that cannot be reached', () => {
   test('refuses all records of the write, which is not tried again: it may stand already', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     sink.refusal = gone;
-    const outcomes = await Promise.allSettled(records(10).map((one) => trail.append(one)));
+    const outcomes = await Promise.allSettled(records(10).map((one) => auditLog.append(one)));
     expect(outcomes.map(({ status }) => status)).toEqual(Array(10).fill('rejected'));
     expect(sink.writes).toEqual([1, 9]);
   });
 
   test('is the cause of the error, which says nothing of it itself', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     const cause = gone();
     sink.refusal = () => cause;
-    await expect(trail.append(record('refused'))).rejects.toMatchObject({
+    await expect(auditLog.append(record('refused'))).rejects.toMatchObject({
       name: 'ServiceError',
       code: 'AuditUnavailable',
-      message: 'The audit trail cannot be written.',
+      message: 'The audit log cannot be written.',
       cause,
     });
   });
 
   test('is tried anew with the next record', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     sink.refusal = gone;
-    await expect(trail.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
+    await expect(auditLog.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
     sink.refusal = () => undefined;
-    await trail.append(record('taken'));
+    await auditLog.append(record('taken'));
     expect(ids(sink.durable)).toEqual(['taken']);
   });
 
   test('while a bad record is sought refuses the rest at once, and nothing stands twice', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     const release = sink.hold();
     // The write of all nine is refused as bad; of its halves the first is taken, and then the store is gone.
     sink.refusal = (written) => {
       if (written.length === 9) return new Error('bad record');
       return sink.writes.length > 3 ? gone() : undefined;
     };
-    const appended = Promise.allSettled(records(10).map((one) => trail.append(one)));
+    const appended = Promise.allSettled(records(10).map((one) => auditLog.append(one)));
     release();
     const outcomes = await appended;
     expect(sink.writes).toEqual([1, 9, 4, 5]);
@@ -227,55 +227,55 @@ describe('records that the store cannot take', () => {
   test('are replaced by such as say so, in order, and keep nobody waiting', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 64 }), async (areBad) => {
-        const { sink, trail } = open();
+        const { sink, auditLog } = open();
         sink.refusal = (written) =>
           written.some((one) => areBad[Number(one.requestId)] === true && !isStandIn(one))
             ? new Error('bad')
             : undefined;
-        await Promise.all(records(areBad.length).map((one) => trail.append(one)));
+        await Promise.all(records(areBad.length).map((one) => auditLog.append(one)));
         expect(ids(sink.durable)).toEqual(areBad.map((_isBad, index) => `${index}`));
         expect(sink.durable.map(isStandIn)).toEqual(areBad);
-        expect(trail.lost).toBe(0);
+        expect(auditLog.lost).toBe(0);
       }),
     );
   });
 
   test('cost the others few writes: one among 500 takes no more than 21', async () => {
     for (const bad of ['1', '250', '499']) {
-      const { sink, trail } = open();
+      const { sink, auditLog } = open();
       sink.refusal = (written) =>
         written.some((one) => one.requestId === bad && !isStandIn(one))
           ? new Error('bad')
           : undefined;
-      await Promise.all(records(500).map((one) => trail.append(one)));
+      await Promise.all(records(500).map((one) => auditLog.append(one)));
       expect(sink.durable).toHaveLength(500);
       expect(sink.writes.length).toBeLessThanOrEqual(21);
     }
   });
 
   test('are refused where the sink throws before it promises anything', async () => {
-    const { trail } = open({
+    const { auditLog } = open({
       sink: {
         write: () => {
           throw new Error('at once');
         },
       },
     });
-    await expect(trail.append(record('bad'))).rejects.toEqual(AUDIT_UNAVAILABLE);
+    await expect(auditLog.append(record('bad'))).rejects.toEqual(AUDIT_UNAVAILABLE);
   });
 });
 
 describe('closing', () => {
   test('waits for what was handed in', async () => {
-    const { sink, trail } = open({ batchLimit: 2 });
-    const appended = Promise.all(records(5).map((one) => trail.append(one)));
-    await trail.close();
+    const { sink, auditLog } = open({ batchLimit: 2 });
+    const appended = Promise.all(records(5).map((one) => auditLog.append(one)));
+    await auditLog.close();
     expect(sink.durable).toHaveLength(5);
     await appended;
   });
 
   test('is done at once where nothing waits', async () => {
-    await expect(open({ deadlineMs: 60_000 }).trail.close()).resolves.toBeUndefined();
+    await expect(open({ deadlineMs: 60_000 }).auditLog.close()).resolves.toBeUndefined();
   });
 });
 
@@ -290,62 +290,62 @@ describe('what is told after the fact', () => {
   };
 
   test('is written when the store is back, with nobody asking', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     sink.refusal = gone;
-    await expect(trail.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
-    trail.appendLater(record('first'));
-    trail.appendLater(record('second'));
+    await expect(auditLog.append(record('refused'))).rejects.toEqual(AUDIT_UNAVAILABLE);
+    auditLog.appendLater(record('first'));
+    auditLog.appendLater(record('second'));
     await delay(20);
     expect(sink.durable).toEqual([]);
     sink.refusal = () => undefined;
     await settled(sink, 2);
     expect(ids(sink.durable)).toEqual(['first', 'second']);
-    expect(trail.lost).toBe(0);
-    await trail.close();
+    expect(auditLog.lost).toBe(0);
+    await auditLog.close();
   });
 
   test('does not hold up what somebody waits for', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     sink.refusal = (written) => (ids(written).includes('later') ? gone() : undefined);
-    trail.appendLater(record('later'));
-    await trail.append(record('asked for'));
+    auditLog.appendLater(record('later'));
+    await auditLog.append(record('asked for'));
     expect(ids(sink.durable)).toEqual(['asked for']);
-    await trail.close();
+    await auditLog.close();
   });
 
   test('is bounded, and what is given up is counted', async () => {
-    const { sink, trail } = open({ queueLimit: 3 });
+    const { sink, auditLog } = open({ queueLimit: 3 });
     const release = sink.hold();
-    for (const one of records(5)) trail.appendLater(one);
-    expect(trail.lost).toBe(2);
+    for (const one of records(5)) auditLog.appendLater(one);
+    expect(auditLog.lost).toBe(2);
     release();
     await settled(sink, 3);
     expect(ids(sink.durable)).toEqual(['0', '1', '2']);
-    await trail.close();
+    await auditLog.close();
   });
 
   test('and cannot be written is replaced, and stands in the way of nothing', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     sink.refusal = (written) =>
       written.some(({ requestId, reason }) => requestId === '1' && reason === undefined)
         ? new Error('bad')
         : undefined;
-    for (const one of records(3)) trail.appendLater(one);
+    for (const one of records(3)) auditLog.appendLater(one);
     await settled(sink, 3);
     expect(ids(sink.durable)).toEqual(['0', '1', '2']);
-    expect(trail.lost).toBe(0);
-    await trail.close();
+    expect(auditLog.lost).toBe(0);
+    await auditLog.close();
   });
 
   test('waits where the store takes nothing at all, and is written once it does', async () => {
-    const { sink, trail } = open();
+    const { sink, auditLog } = open();
     sink.refusal = () => new Error('permission denied');
-    for (const one of records(3)) trail.appendLater(one);
+    for (const one of records(3)) auditLog.appendLater(one);
     while (sink.writes.length < 3) await delay(1);
     sink.refusal = () => undefined;
     await settled(sink, 3);
     expect(ids(sink.durable)).toEqual(['0', '1', '2']);
-    expect(trail.lost).toBe(0);
-    await trail.close();
+    expect(auditLog.lost).toBe(0);
+    await auditLog.close();
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { createRefusalLimit, type RefusalLimit } from '../../src/audit/refusal-limit.ts';
-import { type AuditRecord } from '../../src/core/audit.ts';
+import { type AuditRecord } from '../../src/core/audit/record.ts';
 import { FakeClock } from '../support/fakes/clock.ts';
 
 const LIMITS = { perAddress: 3, inAll: 10, addresses: 5, windowMs: 3_600_000 };
@@ -11,9 +11,9 @@ let refusals: RefusalLimit;
 beforeEach(() => {
   clock = new FakeClock('2026-05-01T12:00:00Z');
   written = [];
-  const trail = { appendLater: (record: AuditRecord) => void written.push(record) };
+  const auditLog = { appendLater: (record: AuditRecord) => void written.push(record) };
   refusals = createRefusalLimit(LIMITS, {
-    trail,
+    auditLog,
     clock,
     newGuid: randomUUID,
     onError: (error) => {

@@ -1,6 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { parseRoles, readBuiltInRoles } from '../../src/authz/built-in-roles.ts';
-import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../../src/core/role.ts';
+import {
+  ADMINISTRATOR_ROLE,
+  CRYPTO_OFFICER_ROLE,
+  CRYPTO_USER_ROLE,
+} from '../../src/core/access/role.ts';
 
 const SIGN = 'Microsoft.KeyVault/managedHsm/keys/sign/action';
 const ID = '00000000-0000-4000-8000-00000000000a';

@@ -11,7 +11,7 @@ test('policies are only ever loaded filtered', async () => {
   await expect(adapter.loadPolicy(model)).rejects.toThrow('never loaded as a whole');
 });
 
-describe('policies cannot be written through Casbin, past the audit trail:', () => {
+describe('policies cannot be written through Casbin, past the audit log:', () => {
   test.each([
     ['saving', () => adapter.savePolicy(model)],
     ['adding', () => adapter.addPolicy('p', 'p', ['role', 'action'])],

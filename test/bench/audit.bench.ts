@@ -3,15 +3,15 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { createUsageReader, countUsage } from '../../src/store/usage-store.ts';
-import { createAuditReader } from '../../src/store/audit-store.ts';
-import { findPool } from '../../src/store/pool-store.ts';
+import { createUsageReader, countUsage } from '../../src/store/audit/usage-store.ts';
+import { createAuditReader } from '../../src/store/audit/audit-store.ts';
+import { findPool } from '../../src/store/pool/pool-store.ts';
 import { type Caller, createCaller } from '../support/client.ts';
 import { type ProductionService, startProduction } from '../support/production.ts';
 import { openConnections, processOf, withClient } from '../support/store.ts';
 
 /**
- * What the audit trail costs: `npm run bench:audit` prints A256KW wraps with the trail on and off, as ratios of rounds that
+ * What the audit log costs: `npm run bench:audit` prints A256KW wraps with the audit log on and off, as ratios of rounds that
  * take turns, and the times of usage queries over many records (STRONGROOM_BENCH_RECORDS, a million where absent).
  */
 
@@ -88,7 +88,7 @@ async function round({ child, call }: Measured): Promise<{ perSecond: number; cp
 const median = (values: readonly number[]) =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
-test('A256KW wrap with the trail on and off', async () => {
+test('A256KW wrap with the audit log on and off', async () => {
   const [on, off] = [await start(true), await start(false)];
   await round(on);
   await round(off);

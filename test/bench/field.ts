@@ -1,4 +1,4 @@
-import { prepareSoftHsmToken } from '../../src/setup/softhsm-token.ts';
+import { prepareSoftHsmToken } from '../../src/setup/softhsm/token.ts';
 import { ownerUrl, serviceUrl } from '../support/cluster.ts';
 import { type Cleanup } from './cleanup.ts';
 import { type HelperProcess, startHelper } from './helper-process.ts';

@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { memoryLimitFor } from '../../src/worker-memory.ts';
-import { workerOptions } from '../../src/worker-options.ts';
+import { memoryLimitFor } from '../../src/config/worker-memory.ts';
+import { workerOptions } from '../../src/process/worker-options.ts';
 import { processCount } from './process-count.ts';
 
 /** A process of the bench's own, which does what it is asked for by name, one answer to each question. */

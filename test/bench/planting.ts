@@ -6,13 +6,13 @@ import {
   openRootKeys,
   SIGNING_KEY_DAYS,
   systemClock,
-} from '../../src/compose.ts';
-import { parseKeyName } from '../../src/core/key.ts';
-import { unpackBytes } from '../../src/core/packed-bytes.ts';
-import { createSigningKeys } from '../../src/core/signing-key-service.ts';
-import { createTokenIssuer } from '../../src/identity/tokens.ts';
-import { findPool } from '../../src/store/pool-store.ts';
-import { createSigningKeyStore } from '../../src/store/signing-key-store.ts';
+} from '../../src/compose/compose.ts';
+import { parseKeyName } from '../../src/core/keys/key.ts';
+import { unpackBytes } from '../../src/core/keys/packed-bytes.ts';
+import { createTokenSigningKeys } from '../../src/core/directory/token-signing-keys.ts';
+import { createTokenIssuer } from '../../src/identity/tokens/tokens.ts';
+import { findPool } from '../../src/store/pool/pool-store.ts';
+import { createSigningKeyStore } from '../../src/store/directory/token-signing-key-store.ts';
 import { ROLE } from '../support/directory.ts';
 import { openPlanter } from '../support/planter.ts';
 import { type TestToken } from '../support/softhsm.ts';
@@ -104,7 +104,7 @@ answer({
     const { db, pool } = await poolOf(place.serviceUrl);
     const hsm = openHsm({ pkcs11: place.token }, pino({ level: 'error' }, pino.destination(2)));
     await openRootKeys(hsm, pool);
-    const signingKeys = createSigningKeys({
+    const signingKeys = createTokenSigningKeys({
       hsm,
       store: createSigningKeyStore(processOf(db, pool)),
       poolId: pool.id,

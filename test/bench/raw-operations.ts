@@ -1,20 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import graphene, { type Key, type Session } from 'graphene-pk11';
-import { type SigningAlgorithm } from '../../src/core/algorithms.ts';
+import { type SigningAlgorithm } from '../../src/core/operations/algorithms.ts';
 import {
   type KeyIdentity,
   type KeySpec,
   parseKeyName,
   parseKeyVersionId,
-} from '../../src/core/key.ts';
-import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNING } from '../../src/hsm/mechanisms.ts';
-import { readBytes } from '../../src/hsm/read-bytes.ts';
+} from '../../src/core/keys/key.ts';
+import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNING } from '../../src/hsm/operations/mechanisms.ts';
+import { readBytes } from '../../src/hsm/keys/read-bytes.ts';
 import {
   dataKey,
   generatedMac,
   generatedPrivate,
   generatedPublic,
-} from '../../src/hsm/templates.ts';
+} from '../../src/hsm/keys/templates.ts';
 
 const { AesGcm240Params, KeyGenMechanism, MechanismEnum } = graphene;
 const KEY_WRAP = { name: MechanismEnum.AES_KEY_WRAP, params: null };

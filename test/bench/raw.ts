@@ -1,4 +1,4 @@
-import { openToken, type TokenOptions } from '../../src/hsm/token.ts';
+import { openToken, type TokenOptions } from '../../src/hsm/module/token.ts';
 import { answer } from './helper-process.ts';
 import { openRawOperations, type RawName } from './raw-operations.ts';
 

@@ -1,13 +1,13 @@
 // One process of the service, told its settings by its parent; with `audited: false` its records go nowhere.
 import process from 'node:process';
 import { pino } from 'pino';
-import { compose } from '../../dist/compose.js';
-import { createHttpsServer } from '../../dist/http/server.js';
+import { compose } from '../../dist/compose/compose.js';
+import { createHttpsServer } from '../../dist/http/server/server.js';
 
 process.once('message', async ({ settings, audited }) => {
-  const trail = { append: () => Promise.resolve(), appendLater: () => undefined };
+  const auditLog = { append: () => Promise.resolve(), appendLater: () => undefined };
   const { app } = await compose(settings, pino({ level: 'error' }, pino.destination(2)), {
-    ...(!audited && { trail }),
+    ...(!audited && { auditLog }),
   });
   const server = createHttpsServer(app, settings.tls);
   server.listen(0, '127.0.0.1', () => {

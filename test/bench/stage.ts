@@ -1,5 +1,5 @@
-import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts';
-import { prepareSoftHsmToken } from '../../src/setup/softhsm-token.ts';
+import { prepareDevelopmentCertificate } from '../../src/setup/trust/development-ca.ts';
+import { prepareSoftHsmToken } from '../../src/setup/softhsm/token.ts';
 import { fetchToken } from '../support/client.ts';
 import { postmasterOf } from '../support/cluster.ts';
 import {

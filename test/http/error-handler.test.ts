@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import express from 'express';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';
-import { AuditDraft } from '../../src/core/audit-draft.ts';
-import { type AuditRecord } from '../../src/core/audit.ts';
+import { AuditDraft } from '../../src/core/audit/draft.ts';
+import { type AuditRecord } from '../../src/core/audit/record.ts';
 import { ServiceError } from '../../src/core/errors.ts';
 import { setContext } from '../../src/http/context.ts';
 import { createErrorHandler } from '../../src/http/error-handler.ts';
@@ -34,7 +34,7 @@ beforeAll(async () => {
     });
     next(thrown);
   });
-  const trail = {
+  const auditLog = {
     append: (record: AuditRecord) => {
       if (isTrailBroken) return Promise.reject(new Error('the disk is full'));
       records.push(record);
@@ -51,7 +51,11 @@ beforeAll(async () => {
   };
   const refusals = { admit: () => true };
   app.use(
-    createErrorHandler(trail, refusals, log as unknown as Parameters<typeof createErrorHandler>[2]),
+    createErrorHandler(
+      auditLog,
+      refusals,
+      log as unknown as Parameters<typeof createErrorHandler>[2],
+    ),
   );
   server = createServer(app).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
@@ -134,7 +138,7 @@ describe('errors that no test can cause at will', () => {
 
 describe('an answer that is withheld', () => {
   test.each([['StoreUnavailable'], ['AuditUnavailable']] as const)(
-    'for %s is told to the trail as soon as that takes records again',
+    'for %s is told to the audit log as soon as that takes records again',
     async (kind) => {
       thrown = new ServiceError(kind, 'Away.');
       expect((await answer()).response.status).toBe(503);
@@ -153,7 +157,7 @@ describe('an answer that is withheld', () => {
   });
 });
 
-test('a refused credential leaves the reason in the trail', async () => {
+test('a refused credential leaves the reason in the audit log', async () => {
   thrown = new ServiceError('Unauthenticated', 'The token has expired.');
   expect((await fetch(base)).status).toBe(401);
   expect(records).toMatchObject([{ status: 401, reason: 'The token has expired.' }]);

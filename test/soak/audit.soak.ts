@@ -12,7 +12,7 @@ import {
   startService,
 } from '../support/service.ts';
 
-/** Faults under load, for minutes: `npm run test:soak`. What was answered must be in the trail, and the trail must verify. */
+/** Faults under load, for minutes: `npm run test:soak`. What was answered must be in the audit log, and the audit log must verify. */
 
 const KILLS = 20;
 const STOPPED_MS = 10_000;

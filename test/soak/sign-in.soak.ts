@@ -11,7 +11,7 @@ import {
   ROLE,
   signInAdministrator,
 } from '../support/directory.ts';
-import { guess, signIn } from '../support/guessing.ts';
+import { guess, signIn } from '../support/sign-in-attempts.ts';
 import {
   makeDataFolder,
   removeDataFolder,

@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { parseKeyName } from '../../src/core/key.ts';
-import { type StateChange } from '../../src/core/ports.ts';
-import { createAuditSink } from '../../src/store/audit-store.ts';
+import { parseKeyName } from '../../src/core/keys/key.ts';
+import { type StateChange } from '../../src/core/state-change.ts';
+import { createAuditSink } from '../../src/store/audit/audit-store.ts';
 import { openChangeFeed } from '../../src/store/change-feed.ts';
 import { changing, openDatabase } from '../../src/store/database.ts';
-import { createKeyReader } from '../../src/store/key-reader.ts';
-import { createKeyWriter } from '../../src/store/key-writer.ts';
-import { findPool } from '../../src/store/pool-store.ts';
-import { createRoleStore } from '../../src/store/role-store.ts';
+import { createKeyReader } from '../../src/store/keys/key-reader.ts';
+import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
+import { findPool } from '../../src/store/pool/pool-store.ts';
+import { createRoleStore } from '../../src/store/access/role-store.ts';
 import { openPostgresProxy, type PostgresProxy } from '../support/postgres-proxy.ts';
 import {
   type Db,
@@ -112,8 +112,8 @@ test('a grant that was taken away is told, though the answer to its COMMIT was l
   feed.subscribe((change) => told.push(change));
   const roles = createRoleStore({
     ...processOf(db, pool),
-    tell: (change) => {
-      feed.tell(change);
+    publish: (change) => {
+      feed.publish(change);
     },
   });
   const assignment = {

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { parseKeyName } from '../../src/core/key.ts';
-import { type StateChange } from '../../src/core/ports.ts';
+import { parseKeyName } from '../../src/core/keys/key.ts';
+import { type StateChange } from '../../src/core/state-change.ts';
 import { type OpenChangeFeed, openChangeFeed } from '../../src/store/change-feed.ts';
 import { STATE_TOPICS } from '../../src/core/state-change.ts';
-import { announce } from '../../src/store/database.ts';
-import { createKeyWriter } from '../../src/store/key-writer.ts';
-import { type Pool } from '../../src/store/pool-store.ts';
+import { notify } from '../../src/store/database.ts';
+import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
+import { type Pool } from '../../src/store/pool/pool-store.ts';
 import {
   makePool,
   newChange,
@@ -50,7 +50,7 @@ async function until(isSo: () => boolean, limitMs = 5_000): Promise<number> {
 const addElsewhere = (name: string, change = newChange(), of: { id: string } = pool) =>
   createKeyWriter(processOf(db, of)).insertVersion(newVersion(of.id, name), change);
 
-const notify = (payload: string) =>
+const send = (payload: string) =>
   withClient(serviceUrl, (client) =>
     client.query(`select pg_notify('strongroom_change', $1)`, [payload]),
   );
@@ -72,7 +72,7 @@ describe('a feed', () => {
     const context = {
       ...processOf(db, pool),
       tell: (change: StateChange) => {
-        feed.tell(change);
+        feed.publish(change);
       },
     };
     await createKeyWriter(context).insertVersion(newVersion(pool.id, 'mine'), newChange());
@@ -105,14 +105,14 @@ describe('a feed', () => {
   test.each(STATE_TOPICS)('tells a change of the topic %s as what it is', async (topic) => {
     await database.db
       .transaction()
-      .execute((trx) => announce(trx, pool.id, [{ topic, id: 'what changed' }]));
+      .execute((trx) => notify(trx, pool.id, [{ topic, id: 'what changed' }]));
     await until(() => told.length > 0);
     expect(told).toEqual([{ topic, id: 'what changed' }]);
   });
 
   test('takes a topic of a newer version for a change of everything, in its pool alone', async () => {
     const other = await makePool(db);
-    const ofNewer = (poolId: string) => notify(JSON.stringify({ poolId, topic: 'newer', id: 'x' }));
+    const ofNewer = (poolId: string) => send(JSON.stringify({ poolId, topic: 'newer', id: 'x' }));
     await ofNewer(other.id);
     await addElsewhere('mine');
     await until(() => told.length > 0);
@@ -125,7 +125,7 @@ describe('a feed', () => {
   test.each(['', 'null', 'no JSON', '{}', '{"topic":"key"}', '{"topic":"other","id":"x"}'])(
     'takes the message %j, which it does not understand, for a change of everything',
     async (payload) => {
-      await notify(payload);
+      await send(payload);
       await until(() => told.length > 0);
       expect(told).toEqual(['everything']);
     },

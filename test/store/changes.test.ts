@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type KeyVersion, parseKeyName } from '../../src/core/key.ts';
-import { type StateChange, type VersionEdit } from '../../src/core/ports.ts';
-import { CRYPTO_OFFICER_ROLE } from '../../src/core/role.ts';
-import { createDirectoryStore } from '../../src/store/directory-store.ts';
-import { createKeyReader } from '../../src/store/key-reader.ts';
-import { createKeyWriter } from '../../src/store/key-writer.ts';
-import { createRoleStore } from '../../src/store/role-store.ts';
+import { type KeyVersion, parseKeyName } from '../../src/core/keys/key.ts';
+import { type StateChange } from '../../src/core/state-change.ts';
+import { type VersionEdit } from '../../src/core/keys/ports.ts';
+import { CRYPTO_OFFICER_ROLE } from '../../src/core/access/role.ts';
+import { createDirectoryStore } from '../../src/store/directory/directory-store.ts';
+import { createKeyReader } from '../../src/store/keys/key-reader.ts';
+import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
+import { createRoleStore } from '../../src/store/access/role-store.ts';
 import {
   asItIs,
   eventsOf,
@@ -131,7 +132,7 @@ async function prepare(before: readonly StepName[]): Promise<void> {
   context.told.length = 0;
 }
 
-/** All that the pool has, but for the trail. */
+/** All that the pool has, but for the audit log. */
 async function stateOf(): Promise<unknown> {
   return Promise.all(
     TABLES.map(async (table) => {

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { ServiceError } from '../../src/core/errors.ts';
-import { parseKeyName } from '../../src/core/key.ts';
+import { parseKeyName } from '../../src/core/keys/key.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { fromPostgres } from '../../src/store/errors.ts';
-import { createKeyReader } from '../../src/store/key-reader.ts';
+import { createKeyReader } from '../../src/store/keys/key-reader.ts';
 import {
   makePool,
   openConnections,

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { parseKeyName } from '../../src/core/key.ts';
-import { type Page, type PageRequest } from '../../src/core/ports.ts';
-import { createAuditReader, createAuditSink } from '../../src/store/audit-store.ts';
-import { createDirectoryStore } from '../../src/store/directory-store.ts';
-import { createKeyReader } from '../../src/store/key-reader.ts';
-import { createKeyWriter } from '../../src/store/key-writer.ts';
-import { createRoleStore } from '../../src/store/role-store.ts';
+import { parseKeyName } from '../../src/core/keys/key.ts';
+import { type Page, type PageRequest } from '../../src/core/paging.ts';
+import { createAuditReader, createAuditSink } from '../../src/store/audit/audit-store.ts';
+import { createDirectoryStore } from '../../src/store/directory/directory-store.ts';
+import { createKeyReader } from '../../src/store/keys/key-reader.ts';
+import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
+import { createRoleStore } from '../../src/store/access/role-store.ts';
 import {
   makePool,
   nameOf,
@@ -214,7 +214,7 @@ describe('while rows go', () => {
     expect(made).toHaveLength(6);
   });
 
-  test('the trail, newest first, is not shifted by what is added at its head', async () => {
+  test('the audit log, newest first, is not shifted by what is added at its head', async () => {
     const record = (operation: string) => newChange(operation).toRecord();
     const names = Array.from({ length: 7 }, (_, index) => `Operation${index}`);
     for (const operation of names) await stores.sink.write([record(operation)]);

@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { createServer } from 'node:https';
 import { type AddressInfo } from 'node:net';
 import { SignJWT } from 'jose';
-import { makeAuthority, makeServerIdentity } from '../../src/setup/certificates.ts';
+import { makeAuthority, makeServerIdentity } from '../../src/setup/trust/certificates.ts';
 
 /** What stands in for a real attestation service: OpenID metadata and keys over HTTPS, by a private CA. */
 export interface AttestationAuthority {

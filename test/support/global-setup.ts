@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEmbeddedPostgres } from '../../src/setup/embedded-postgres.ts';
-import { findSoftHsmLibrary } from '../../src/setup/softhsm-library.ts';
-import { initialiseToken, writeConfiguration } from '../../src/setup/softhsm-token.ts';
+import { startEmbeddedPostgres } from '../../src/setup/postgres/embedded-postgres.ts';
+import { findSoftHsmLibrary } from '../../src/setup/softhsm/library.ts';
+import { initialiseToken, writeConfiguration } from '../../src/setup/softhsm/token.ts';
 import { removeRun } from './run-folder.ts';
 
 const PIN = 'the tests own this token';

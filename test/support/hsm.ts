@@ -4,7 +4,7 @@ import {
   type KeyOperation,
   parseKeyName,
   parseKeyVersionId,
-} from '../../src/core/key.ts';
+} from '../../src/core/keys/key.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm, type Pkcs11Options } from '../../src/hsm/pkcs11-hsm.ts';
 import { testToken } from './softhsm.ts';
 

@@ -1,28 +1,31 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { base64url, type JSONWebKeySet } from 'jose';
-import { byOperator } from '../../src/core/ascent.ts';
-import { AuditDraft } from '../../src/core/audit-draft.ts';
-import { createDirectoryService } from '../../src/core/directory-service.ts';
-import { parseKeyVersionId } from '../../src/core/key.ts';
-import { type SecretHasher } from '../../src/core/ports.ts';
-import { createSigningKeys, type SigningKeys } from '../../src/core/signing-key-service.ts';
-import { createAudienceCheck } from '../../src/identity/audiences.ts';
-import { createAuthenticator } from '../../src/identity/authenticate.ts';
-import { createSecretHasher, newClientSecret } from '../../src/identity/client-secret.ts';
-import { createClientAuthenticator } from '../../src/identity/clients.ts';
+import { byOperator } from '../../src/core/access/escalation-rules.ts';
+import { AuditDraft } from '../../src/core/audit/draft.ts';
+import { createDirectoryService } from '../../src/core/directory/directory-service.ts';
+import { parseKeyVersionId } from '../../src/core/keys/key.ts';
+import { type SecretHasher } from '../../src/core/directory/ports.ts';
 import {
-  createGuessLimit,
-  GUESS_LIMITS,
-  type GuessLimits,
-} from '../../src/identity/guess-limit.ts';
-import { createTenantCheck, toKeySet } from '../../src/identity/metadata.ts';
-import { createTokenEndpoint } from '../../src/identity/token-endpoint.ts';
-import { createTokenIssuer, issuerOf } from '../../src/identity/tokens.ts';
+  createTokenSigningKeys,
+  type TokenSigningKeys,
+} from '../../src/core/directory/token-signing-keys.ts';
+import { createAudienceCheck } from '../../src/identity/tokens/audiences.ts';
+import { createAuthenticator } from '../../src/identity/tokens/authenticate.ts';
+import { createSecretHasher, newClientSecret } from '../../src/identity/clients/client-secret.ts';
+import { createClientAuthenticator } from '../../src/identity/clients/clients.ts';
+import {
+  createSignInThrottle,
+  SIGN_IN_LIMITS,
+  type SignInLimits,
+} from '../../src/identity/clients/sign-in-throttle.ts';
+import { createTenantCheck, toKeySet } from '../../src/identity/endpoints/metadata.ts';
+import { createTokenEndpoint } from '../../src/identity/endpoints/token-endpoint.ts';
+import { createTokenIssuer, issuerOf } from '../../src/identity/tokens/tokens.ts';
 import { FakeChangeFeed } from './fakes/change-feed.ts';
 import { FakeClock } from './fakes/clock.ts';
 import { FakeDirectoryStore } from './fakes/directory-store.ts';
 import { createRsaHsm } from './fakes/rsa-hsm.ts';
-import { FakeSigningKeyStore } from './fakes/signing-key-store.ts';
+import { FakeSigningKeyStore } from './fakes/token-signing-key-store.ts';
 
 export const DOMAIN = 'strongroom.test';
 export const RESOURCE = `https://${DOMAIN}:8443`;
@@ -41,7 +44,7 @@ export const quickHasher: SecretHasher = {
 /** The built-in directory over fakes of its ports, with one client that may sign in. */
 export async function createIdentity(
   slow: SecretHasher = createSecretHasher(),
-  guessLimits: GuessLimits = GUESS_LIMITS,
+  guessLimits: SignInLimits = SIGN_IN_LIMITS,
 ) {
   const clock = new FakeClock('2026-05-01T12:00:00Z');
   const feed = new FakeChangeFeed();
@@ -103,7 +106,7 @@ export async function createIdentity(
         credentials: { listCertificates: () => Promise.resolve([]) },
         hasher,
         verifyAssertion: () => Promise.reject(new Error('no assertions here')),
-        guesses: createGuessLimit(guessLimits),
+        guesses: createSignInThrottle(guessLimits),
         clock,
       }),
       isAudience,
@@ -153,8 +156,8 @@ export async function createIdentity(
   };
 }
 
-async function makeSigningKeys(): Promise<SigningKeys> {
-  const keys = createSigningKeys({
+async function makeSigningKeys(): Promise<TokenSigningKeys> {
+  const keys = createTokenSigningKeys({
     hsm: createRsaHsm(),
     store: new FakeSigningKeyStore(),
     poolId: randomUUID(),

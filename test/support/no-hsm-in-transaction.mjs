@@ -7,7 +7,7 @@ import process from 'node:process';
  * holds one of few connections, and an HSM may take its time.
  */
 const { TransactionBuilder } = await import('kysely');
-const { SessionPool } = await import('../../dist/hsm/session-pool.js');
+const { SessionPool } = await import('../../dist/hsm/module/session-pool.js');
 const open = new AsyncLocalStorage();
 
 const { execute } = TransactionBuilder.prototype;

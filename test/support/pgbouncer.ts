@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ensureSystemUser } from '../../src/setup/system-user.ts';
+import { ensureSystemUser } from '../../src/setup/postgres/system-user.ts';
 import { freePort } from './free-port.ts';
 
 export type PoolMode = 'session' | 'transaction' | 'statement';

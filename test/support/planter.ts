@@ -1,11 +1,11 @@
 import { sql } from 'kysely';
-import { type KeyMaterial, type KeyVersion } from '../../src/core/key.ts';
-import { packBytes } from '../../src/core/packed-bytes.ts';
-import { openConnection } from '../../src/hsm/connection.ts';
-import { sealedBytes } from '../../src/hsm/seal.ts';
+import { type KeyMaterial, type KeyVersion } from '../../src/core/keys/key.ts';
+import { packBytes } from '../../src/core/keys/packed-bytes.ts';
+import { openConnection } from '../../src/hsm/module/connection.ts';
+import { sealedBytes } from '../../src/hsm/keys/seal.ts';
 import { openDatabase } from '../../src/store/database.ts';
-import { fromKeyVersion, toKeyVersion } from '../../src/store/key-rows.ts';
-import { findPool } from '../../src/store/pool-store.ts';
+import { fromKeyVersion, toKeyVersion } from '../../src/store/keys/key-rows.ts';
+import { findPool } from '../../src/store/pool/pool-store.ts';
 import { type TestToken, testToken } from './softhsm.ts';
 
 /** A key as it will stand in the store, but for its pool, its seal and its dates. */

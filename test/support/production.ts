@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { prepareDevelopmentCertificate } from '../../src/setup/development-ca.ts';
+import { prepareDevelopmentCertificate } from '../../src/setup/trust/development-ca.ts';
 import { type Caller, createCaller, fetchToken } from './client.ts';
 import { fromGlobalSetup } from './environment.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';

@@ -2,17 +2,20 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import pg from 'pg';
 import { createCertificates } from '../../src/attestation/certificates.ts';
-import { newVersionId, systemClock } from '../../src/compose.ts';
-import { createCheckpointService } from '../../src/core/checkpoint-service.ts';
-import { createStatementKeys } from '../../src/core/statement-keys.ts';
+import { newVersionId, systemClock } from '../../src/compose/compose.ts';
+import { createCheckpointService } from '../../src/core/audit/checkpoint-service.ts';
+import { createCertifiedKeys } from '../../src/core/audit/certified-keys.ts';
 import {
-  createTrailVerifier,
+  createLogVerifier,
   type VerificationRequest,
-} from '../../src/core/trail-verification.ts';
-import { createCheckpointStore, createTrailReader } from '../../src/store/checkpoint-store.ts';
+} from '../../src/core/audit/log-verification.ts';
+import {
+  createCheckpointStore,
+  createAuditLogReader,
+} from '../../src/store/audit/checkpoint-store.ts';
 import { changing } from '../../src/store/database.ts';
-import { createPool } from '../../src/store/pool-store.ts';
-import { createStatementKeyStore } from '../../src/store/statement-key-store.ts';
+import { createPool } from '../../src/store/pool/pool-store.ts';
+import { createCertifiedKeyStore } from '../../src/store/audit/certified-key-store.ts';
 import { createStateReader } from '../../src/store/witness/state-reader.ts';
 import { createRsaHsm } from './fakes/rsa-hsm.ts';
 import { newChange, openConnections, openStoreDatabase, processOf } from './store.ts';
@@ -93,17 +96,17 @@ export async function openWitnessedPool({
         return true;
       },
     );
-  const statements = createStatementKeys({
+  const statements = createCertifiedKeys({
     hsm: createRsaHsm(),
-    store: createStatementKeyStore(context),
+    store: createCertifiedKeyStore(context),
     certificates: createCertificates(),
     pool,
     newVersionId,
     newGuid: randomUUID,
     clock: systemClock,
   });
-  const verifier = createTrailVerifier({
-    trail: createTrailReader(context),
+  const verifier = createLogVerifier({
+    auditLog: createAuditLogReader(context),
     state: createStateReader(context),
     statements,
     poolId: pool.id,

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import { joinWitnesses } from '../../core/witness-records.ts';
-import { type Witness } from '../../core/witness.ts';
+import { joinWitnesses } from '../../core/audit/witness-records.ts';
+import { type Witness } from '../../core/audit/witness.ts';
 import { type Tables } from '../tables.ts';
 
 interface Note extends Pick<Witness, 'table' | 'row' | 'revision'> {
@@ -11,7 +11,7 @@ interface Note extends Pick<Witness, 'table' | 'row' | 'revision'> {
 
 /**
  * What this transaction has done to witnessed rows so far, as the tables' triggers have noted it (sql/0070_witness.sql).
- * @throws Error when it has changed rows of another pool, whose trail would not know of it
+ * @throws Error when it has changed rows of another pool, whose audit log would not know of it
  */
 export async function readNotedWitnesses(
   trx: Kysely<Tables>,

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
-import { type AuditRecord } from '../../core/audit.ts';
-import { stateRecords } from '../../core/witness-records.ts';
-import { type Witness } from '../../core/witness.ts';
-import { createAuditSink } from '../audit-store.ts';
+import { type AuditRecord } from '../../core/audit/record.ts';
+import { stateRecords } from '../../core/audit/witness-records.ts';
+import { type Witness } from '../../core/audit/witness.ts';
+import { createAuditSink } from '../audit/audit-store.ts';
 import { reading, type StoreContext } from '../database.ts';
 
 /** Rows of one commit. */

@@ -1,4 +1,4 @@
-/** A table whose rows are held against the trail. The triggers of sql/0070_witness.sql have the same lists. */
+/** A table whose rows are held against the audit log. The triggers of sql/0070_witness.sql have the same lists. */
 export interface WitnessedTable {
   readonly name: string;
   /** The primary key but for the pool: columns, and their types in Postgres. */

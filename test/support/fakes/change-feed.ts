@@ -1,4 +1,4 @@
-import { type ChangeFeed, type StateChange } from '../../../src/core/ports.ts';
+import { type ChangeFeed, type StateChange } from '../../../src/core/state-change.ts';
 
 type Change = StateChange | 'everything';
 

@@ -1,18 +1,15 @@
-import { type AuditedChange, type AuditRecord } from '../../../src/core/audit.ts';
+import { type AuditedChange, type AuditRecord } from '../../../src/core/audit/record.ts';
 import {
   type Application,
   type DirectoryFilter,
   type DirectoryPrincipal,
   type PasswordCredential,
   type ServicePrincipal,
-} from '../../../src/core/directory.ts';
+} from '../../../src/core/directory/directory.ts';
 import { ServiceError } from '../../../src/core/errors.ts';
-import {
-  type DirectoryStore,
-  type Page,
-  type PageRequest,
-  type StateChange,
-} from '../../../src/core/ports.ts';
+import { type DirectoryStore } from '../../../src/core/directory/ports.ts';
+import { type Page, type PageRequest } from '../../../src/core/paging.ts';
+import { type StateChange } from '../../../src/core/state-change.ts';
 
 /** A directory in memory: it keeps the records of its changes, and tells of them. */
 export class FakeDirectoryStore implements DirectoryStore {

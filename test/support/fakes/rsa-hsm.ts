@@ -10,14 +10,14 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { ServiceError } from '../../../src/core/errors.ts';
-import { type Hsm } from '../../../src/core/hsm.ts';
-import { type KeyEgress } from '../../../src/core/key-egress.ts';
+import { type Hsm } from '../../../src/core/keys/hsm.ts';
+import { type KeyRelease } from '../../../src/core/release/key-release.ts';
 import {
   type KeyIdentity,
   type KeyMaterial,
   type VerifiedMaterial,
-} from '../../../src/core/key.ts';
-import { packBytes, type PackedBytes } from '../../../src/core/packed-bytes.ts';
+} from '../../../src/core/keys/key.ts';
+import { packBytes, type PackedBytes } from '../../../src/core/keys/packed-bytes.ts';
 
 const generate = promisify(generateKeyPair);
 
@@ -25,7 +25,7 @@ const generate = promisify(generateKeyPair);
 const SHA256_PREFIX = Buffer.from('3031300d060960864801650304020105000420', 'hex');
 
 /** An HSM that can do RSA with RS256, for what signs tokens; private keys stay inside, found by the blob. */
-export function createRsaHsm(): Hsm & Pick<KeyEgress, 'requireIntact'> {
+export function createRsaHsm(): Hsm & Pick<KeyRelease, 'requireIntact'> {
   const inside = new Map<string, KeyObject>();
 
   function open({ identity, sealed }: KeyMaterial): KeyObject {

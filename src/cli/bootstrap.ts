@@ -1,0 +1,210 @@
+import { randomUUID } from 'node:crypto';
+import { type Logger } from 'pino';
+import { createCertificates } from '../attestation/certificates.ts';
+import { readBuiltInRoles } from '../authz/built-in-roles.ts';
+import {
+  newVersionId,
+  openHsm,
+  openRootKeys,
+  type ServiceSettings,
+  SIGNING_KEY_DAYS,
+  systemClock,
+} from '../compose/compose.ts';
+import { effectiveActions } from '../core/access/action-pattern.ts';
+import { byOperator } from '../core/access/escalation-rules.ts';
+import { type AuditRecord } from '../core/audit/record.ts';
+import { createAuditChain } from '../core/audit/chain.ts';
+import { AuditDraft } from '../core/audit/draft.ts';
+import { createCheckpointService } from '../core/audit/checkpoint-service.ts';
+import { createDirectoryService } from '../core/directory/directory-service.ts';
+import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../core/access/role.ts';
+import { createTokenSigningKeys } from '../core/directory/token-signing-keys.ts';
+import { createCertifiedKeys } from '../core/audit/certified-keys.ts';
+import { type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import { createSecretHasher, newClientSecret } from '../identity/clients/client-secret.ts';
+import { createCheckpointStore } from '../store/audit/checkpoint-store.ts';
+import { openDatabase, type StoreContext } from '../store/database.ts';
+import { createDirectoryStore } from '../store/directory/directory-store.ts';
+import {
+  createPool,
+  findPool,
+  type Pool,
+  protectFromPurge,
+  withPoolLock,
+} from '../store/pool/pool-store.ts';
+import { seedRoles } from '../store/access/role-definition-store.ts';
+import { createRoleStore } from '../store/access/role-store.ts';
+import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
+import { createCertifiedKeyStore } from '../store/audit/certified-key-store.ts';
+
+export interface BootstrapSettings extends Omit<ServiceSettings, 'limits'> {
+  readonly softDeleteDays: number;
+  readonly purgeProtection: boolean;
+  /**
+   * Whether to make an administrator: `none`; `administrator`, who holds Managed HSM Administrator; `developer`, who holds
+   * Crypto Officer and Crypto User besides.
+   */
+  readonly administrator: 'none' | 'administrator' | 'developer';
+}
+
+/** The secret is given here and never again. */
+export interface BootstrapAdministrator {
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly principalId: string;
+}
+
+const ROLES = {
+  none: [],
+  administrator: [ADMINISTRATOR_ROLE],
+  developer: [ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE],
+} as const;
+const ROOT_GENERATION = 1;
+
+/**
+ * Makes what a pool has once, as far as it isn't there: its root keys, its record, the built-in roles, the directory's
+ * signing key; and an administrator where one is asked for. Several processes at once take turns.
+ * @throws Error with a sentence for the operator
+ */
+export async function bootstrap(
+  settings: BootstrapSettings,
+  log: Logger,
+): Promise<BootstrapAdministrator | undefined> {
+  const db = openDatabase({
+    url: settings.databaseUrl,
+    connections: 3,
+    onIdleError: (error) => {
+      log.warn({ err: error }, 'an idle database connection broke');
+    },
+  });
+  let hsm: Pkcs11Hsm | undefined;
+  const opened = () => (hsm ??= openHsm(settings, log));
+  try {
+    return await withPoolLock(db, settings.pool, async () => {
+      const found = await findPool(db, settings.pool);
+      const pool = found ?? (await makePool(opened(), settings));
+      const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
+      const context: StoreContext = { db, poolId: pool.id, chain, publish: () => undefined };
+      if (found === undefined)
+        await createPool(context, pool, newChange('PoolCreate', { after: describe(pool) }));
+      if (settings.purgeProtection && !pool.purgeProtection)
+        await protectFromPurge(
+          context,
+          newChange('PoolPurgeProtect', { after: { purgeProtection: true } }),
+        );
+      await seedRoles(
+        context,
+        newChange('RoleDefinitionSeed'),
+        await readBuiltInRoles(),
+        effectiveActions,
+      );
+      const signingKeyStore = createSigningKeyStore(context);
+      if ((await signingKeyStore.listSigningKeys()).length === 0) {
+        await openRootKeys(opened(), pool);
+        const signingKeys = createTokenSigningKeys({
+          hsm: opened(),
+          store: signingKeyStore,
+          poolId: pool.id,
+          newVersionId,
+          rotateAfterDays: SIGNING_KEY_DAYS,
+          feed: { subscribe: () => undefined },
+          clock: systemClock,
+          steadyMs: () => performance.now(),
+          onBroken: () => undefined,
+        });
+        await signingKeys.ensure(newChange('SigningKeyCreate'));
+      }
+      const administrator =
+        settings.administrator === 'none'
+          ? undefined
+          : await makeAdministrator(context, ROLES[settings.administrator]);
+      if (chain.grown() > 0) {
+        await openRootKeys(opened(), pool);
+        await signAuditLog(context, opened(), pool);
+      }
+      return administrator;
+    });
+  } finally {
+    await hsm?.close();
+    await db.destroy();
+  }
+}
+
+/** By whoever may start the service. */
+function newChange(operation: string, change?: AuditRecord['change']): AuditDraft {
+  const draft = new AuditDraft(systemClock.now, { requestId: randomUUID(), operation });
+  draft.note({ change });
+  return draft;
+}
+
+function describe({ name, tenantId, softDeleteDays, purgeProtection, rootGeneration }: Pool) {
+  return { name, tenantId, softDeleteDays, purgeProtection, rootGeneration };
+}
+
+/** Makes the key that signs the audit log, too: no request waits for it then. */
+async function signAuditLog(context: StoreContext, hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
+  const statements = createCertifiedKeys({
+    hsm,
+    store: createCertifiedKeyStore(context),
+    certificates: createCertificates(),
+    pool: { id: pool.id, name: pool.name },
+    newVersionId,
+    newGuid: randomUUID,
+    clock: systemClock,
+  });
+  await statements.signer('audit');
+  context.chain.end();
+  await createCheckpointService({
+    chains: [context.chain],
+    store: createCheckpointStore(context),
+    statements,
+    poolId: pool.id,
+    clock: systemClock,
+    onLoss: () => undefined,
+  }).sign();
+}
+
+/** Its root keys; what it is to be recorded as. */
+async function makePool(hsm: Pkcs11Hsm, settings: BootstrapSettings): Promise<Pool> {
+  const id = randomUUID();
+  hsm.createRootKeys(id, ROOT_GENERATION);
+  return {
+    id,
+    name: settings.pool,
+    tenantId: randomUUID(),
+    softDeleteDays: settings.softDeleteDays,
+    purgeProtection: settings.purgeProtection,
+    rootGeneration: ROOT_GENERATION,
+    rootCheck: await hsm.rootCheck(id),
+  };
+}
+
+/** An application with a secret and a service principal that holds the roles at `/`. */
+async function makeAdministrator(
+  context: StoreContext,
+  roles: readonly string[],
+): Promise<BootstrapAdministrator> {
+  const directory = createDirectoryService({
+    store: createDirectoryStore(context),
+    hasher: createSecretHasher(),
+    newGuid: randomUUID,
+    newSecret: newClientSecret,
+    clock: systemClock,
+  });
+  const roleStore = createRoleStore(context);
+  const change = (content?: AuditRecord['change']) => byOperator(newChange('Bootstrap', content));
+  const application = await directory.createApplication('Bootstrap administrator', change());
+  const { secret } = await directory.addPassword(application.id, {}, change());
+  const principal = await directory.createServicePrincipal(application.appId, change());
+  const now = Math.floor(systemClock.now().getTime() / 1000);
+  for (const roleDefinitionId of roles) {
+    const assignment = {
+      id: randomUUID(),
+      principalId: principal.id,
+      roleDefinitionId,
+      scope: '/',
+    } as const;
+    await roleStore.putAssignment(assignment, now, change({ after: assignment }));
+  }
+  return { clientId: application.appId, clientSecret: secret, principalId: principal.id };
+}

@@ -1,0 +1,136 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { type Config, ConfigError, type Secrets } from './config.ts';
+import { inWords } from '../core/operator-error.ts';
+import { IssuersFileError, parseIssuers } from '../identity/issuers/issuers-file.ts';
+import { type ExternalIssuer } from '../identity/issuers/external-issuer.ts';
+
+/** What stands in the files that settings name. A file that can't be used stops the start. */
+
+export interface AttestationSettings {
+  /** The authorities that are believed; none where absent. */
+  readonly authorities?: readonly string[];
+  /** PEM of certificate authorities that theirs may come from, besides the public ones. */
+  readonly extraCa?: string;
+}
+
+/** The server's certificate, with those that lead to its authority, and its private key: PEM. */
+export interface TlsIdentity {
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
+/** @throws ConfigError without a PIN */
+export async function readPin(secrets: Secrets): Promise<string> {
+  if (secrets.pin !== undefined) return secrets.pin;
+  if (secrets.pinFile === undefined) throw new ConfigError('PKCS11_PIN is missing.');
+  const pin = (await readText('PKCS11_PIN_FILE', secrets.pinFile)).trim();
+  if (pin === '') throw new ConfigError(`PKCS11_PIN_FILE: ${secrets.pinFile} is empty.`);
+  return pin;
+}
+
+export async function readCertificate({ tls }: Config): Promise<TlsIdentity> {
+  if (tls === undefined) throw new TypeError('no certificate is configured');
+  const [certificate, privateKey] = await Promise.all([
+    readText('STRONGROOM_TLS_CERT_FILE', tls.certificateFile),
+    readText('STRONGROOM_TLS_KEY_FILE', tls.keyFile),
+  ]);
+  requirePair(tls, certificate, privateKey);
+  return { certificate, privateKey };
+}
+
+/** What TLS would refuse in every worker, or to every client. @throws ConfigError that names the file */
+function requirePair(
+  { certificateFile, keyFile }: NonNullable<Config['tls']>,
+  certificate: string,
+  privateKey: string,
+): void {
+  const usable = <T>(setting: string, file: string, what: string, read: () => T): T => {
+    try {
+      return read();
+    } catch (error) {
+      throw new ConfigError(`${setting}: ${file} holds no ${what} that can be used.`, {
+        cause: error,
+      });
+    }
+  };
+  const first = usable('STRONGROOM_TLS_CERT_FILE', certificateFile, 'certificate', () => {
+    createSecureContext({ cert: certificate });
+    return new X509Certificate(certificate);
+  });
+  const what = 'private key without a passphrase, as PEM,';
+  const key = usable('STRONGROOM_TLS_KEY_FILE', keyFile, what, () => createPrivateKey(privateKey));
+  if (!first.checkPrivateKey(key))
+    throw new ConfigError(
+      `STRONGROOM_TLS_KEY_FILE: ${keyFile} is not the key of the first certificate in ${certificateFile} (STRONGROOM_TLS_CERT_FILE).`,
+    );
+  usable('STRONGROOM_TLS_CERT_FILE', certificateFile, 'certificate', () =>
+    createSecureContext({ cert: certificate, key: privateKey }),
+  );
+}
+
+/** What the settings say of attestation authorities. @throws ConfigError */
+export async function readAttestation({
+  attestation: { authorities, caFile },
+}: Config): Promise<AttestationSettings> {
+  const extraCa =
+    caFile === undefined ? undefined : await readCa('STRONGROOM_ATTESTATION_CA_FILE', caFile);
+  return {
+    ...(authorities !== undefined && { authorities }),
+    ...(extraCa !== undefined && { extraCa }),
+  };
+}
+
+/** The issuers that are trusted besides the directory. @throws ConfigError that names the line */
+export async function readIssuers({
+  issuers: { file, caFile },
+}: Config): Promise<{ readonly issuers: readonly ExternalIssuer[]; readonly issuersCa?: string }> {
+  const issuersCa =
+    caFile === undefined ? undefined : await readCa('STRONGROOM_ISSUERS_CA_FILE', caFile);
+  return {
+    issuers: file === undefined ? [] : await readIssuersFile(file),
+    ...(issuersCa !== undefined && { issuersCa }),
+  };
+}
+
+async function readIssuersFile(file: string): Promise<readonly ExternalIssuer[]> {
+  const content = await readText('STRONGROOM_ISSUERS_FILE', file);
+  try {
+    return parseIssuers(content);
+  } catch (error) {
+    if (!(error instanceof IssuersFileError)) throw error;
+    throw new ConfigError(`STRONGROOM_ISSUERS_FILE: ${file}: ${error.message}`);
+  }
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
+/** What it lacks would make everything that needs it fail, one by one and much later. */
+async function readCa(setting: string, file: string): Promise<string> {
+  const pem = await readText(setting, file);
+  const certificates = pem.match(CERTIFICATE) ?? [];
+  if (certificates.length === 0)
+    throw new ConfigError(`${setting}: ${file} must hold certificates as PEM`);
+  for (const [index, certificate] of certificates.entries())
+    try {
+      new X509Certificate(certificate);
+    } catch (error) {
+      throw new ConfigError(
+        `${setting}: certificate ${index + 1} in ${file} can't be read as one.`,
+        { cause: error },
+      );
+    }
+  return pem;
+}
+
+async function readText(setting: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(
+      `${setting}: ${file} cannot be read: ${inWords(error) ?? String(error)}.`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,97 @@
+import {
+  type CipherAlgorithm,
+  type Curve,
+  type KeyType,
+  type SigningAlgorithm,
+} from '../operations/algorithms.ts';
+import { type KeyIdentity, type KeyMaterial, type KeySpec, type VerifiedMaterial } from './key.ts';
+import { type PlainKey } from './plain-key.ts';
+
+/** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
+export interface Ciphertext {
+  readonly value: Uint8Array;
+  /** 12 bytes for GCM (always made by the HSM), 16 for CBC (from the caller). */
+  readonly iv?: Uint8Array;
+  /** 16 bytes; GCM only. */
+  readonly tag?: Uint8Array;
+}
+
+export interface CipherParameters {
+  /** CBC only: 16 bytes from the caller. */
+  readonly iv?: Uint8Array;
+  /** GCM only: additional authenticated data. */
+  readonly aad?: Uint8Array;
+}
+
+/**
+ * The HSM as the domain sees it. Every method may fail with ServiceError `HsmBusy` (no session within the wait limit) or
+ * `HsmUnavailable`, and every one that takes a key with `KeyIntegrityViolation` when its seal does not verify.
+ * Whether an algorithm fits a key, and lengths that the key service can check, have been checked before.
+ */
+export interface Hsm {
+  /**
+   * Generates inside the HSM, wraps and seals. The only copy outside is the sealed one that is returned.
+   * @param by for whom, who then has his own line among those that wait; the service itself where absent
+   * @throws ServiceError Overloaded where too many are being made for him
+   */
+  generateKey(identity: KeyIdentity, spec: KeySpec, by?: string): Promise<VerifiedMaterial>;
+  /** The same material bound to another identity: the present seal is verified first. */
+  reseal(key: KeyMaterial, identity: KeyIdentity): Promise<VerifiedMaterial>;
+  /** Encrypt, and wrapkey: for RSA and AES-GCM, -CBC, -CBCPAD, -KW and CKM_AES_KEY_WRAP(_PAD). */
+  encrypt(
+    key: KeyMaterial,
+    algorithm: CipherAlgorithm,
+    plaintext: Uint8Array,
+    parameters: CipherParameters,
+  ): Promise<Ciphertext>;
+  /** Decrypt, and unwrapkey. @throws ServiceError DecryptionFailed, the same whatever was wrong with the ciphertext. */
+  decrypt(
+    key: KeyMaterial,
+    algorithm: CipherAlgorithm,
+    ciphertext: Ciphertext,
+    parameters: CipherParameters,
+  ): Promise<Uint8Array>;
+  /** Signs a digest (a whole message for HS256, HS384, HS512; at most k - 11 bytes for RSNULL). ECDSA gives r || s. */
+  sign(key: KeyMaterial, algorithm: SigningAlgorithm, digest: Uint8Array): Promise<Uint8Array>;
+  /** False for every signature that is not right, whatever its length or form. */
+  verify(
+    key: KeyMaterial,
+    algorithm: SigningAlgorithm,
+    digest: Uint8Array,
+    signature: Uint8Array,
+  ): Promise<boolean>;
+  /** Bytes from the HSM's own generator; `count` at least 1. */
+  random(count: number): Promise<Uint8Array>;
+}
+
+/** The ways in for keys that were made elsewhere. Each ends as a sealed key, like one that was generated here. */
+export interface KeyImporter {
+  /**
+   * Puts a key into the HSM, sees there that both halves belong together, wraps and seals it.
+   * @throws ServiceError BadParameter when the HSM does not take it
+   */
+  importKey(identity: KeyIdentity, key: PlainKey): Promise<VerifiedMaterial>;
+  /**
+   * Unwraps, inside the HSM, what was wrapped for `exchangeKey` with CKM_RSA_AES_KEY_WRAP (PKCS#11 v2.40 errata §2.1.18):
+   * PKCS #8 for RSA and EC, the bare key for AES.
+   * @throws ServiceError BadParameter when it can't be unwrapped, or is another key than expected
+   */
+  importTransferred(
+    identity: KeyIdentity,
+    exchangeKey: KeyMaterial,
+    wrapped: Uint8Array,
+    expected: { readonly keyType: KeyType; readonly curve?: Curve },
+  ): Promise<VerifiedMaterial>;
+}
+
+/** Secrets that follow from the pool's root keys: every HSM that holds them comes to the same. */
+export interface RootSecrets {
+  /** The key of backups, 64 bytes for A256CBC-HS512 (RFC 7518 §5.2.5). It opens nothing but sealed keys. */
+  backupKey(): Promise<Uint8Array>;
+}
+
+/** What an HSM may have or not, as far as it decides which keys there can be. */
+export interface HsmFeatures {
+  /** ML-DSA-44, ML-DSA-65 and ML-DSA-87 (FIPS 204). */
+  readonly hasMlDsa: boolean;
+}

@@ -1,0 +1,55 @@
+import { createECDH, ECDH } from 'node:crypto';
+import { type Key, type Session } from 'graphene-pk11';
+import { type Curve } from '../../core/operations/algorithms.ts';
+import { type PublicKey } from '../../core/keys/key.ts';
+import { ecdh } from '../operations/mechanisms.ts';
+import { readBytes } from './read-bytes.ts';
+import { CURVE, derivedCoordinate } from './templates.ts';
+
+/** Node's names for the curves (OpenSSL's). */
+const ECDH_NAME: Readonly<Record<Curve, string>> = {
+  'P-256': 'prime256v1',
+  'P-256K': 'secp256k1',
+  'P-384': 'secp384r1',
+  'P-521': 'secp521r1',
+};
+
+/**
+ * The public half of a private key that stays in the HSM. An EC private key object doesn't tell its point, but ECDH with
+ * the curve's base point gives the x coordinate of private key times base point (SP 800-56A rev. 3 §5.7.1.2), which is
+ * the public key's. Of the two points with that x, `isRight` tells which.
+ * @throws Error when neither is
+ */
+export function deriveEcPublicKey(
+  session: Session,
+  key: Key,
+  curve: Curve,
+  isRight: (candidate: PublicKey) => boolean,
+): PublicKey {
+  const { bytes } = CURVE[curve];
+  const shared = session.deriveKey(ecdh(basePoint(curve)), key, derivedCoordinate(bytes));
+  let x: Buffer;
+  try {
+    x = readBytes(shared, 'value');
+  } finally {
+    shared.destroy();
+  }
+  for (const sign of [2, 3]) {
+    const point = ECDH.convertKey(Buffer.concat([Buffer.of(sign), x]), ECDH_NAME[curve]);
+    const coordinates = (point as Buffer).subarray(1);
+    const candidate: PublicKey = {
+      keyType: 'EC-HSM',
+      x: coordinates.subarray(0, bytes),
+      y: coordinates.subarray(bytes),
+    };
+    if (isRight(candidate)) return candidate;
+  }
+  throw new Error('the HSM derived no coordinate of the public key');
+}
+
+/** 04 || x || y of the curve's generator: the public key of the private key 1. */
+function basePoint(curve: Curve): Buffer {
+  const one = createECDH(ECDH_NAME[curve]);
+  one.setPrivateKey(Buffer.of(1));
+  return one.getPublicKey();
+}

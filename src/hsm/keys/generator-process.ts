@@ -1,0 +1,50 @@
+import process from 'node:process';
+import { packError } from '../module/crossing.ts';
+import { type FromGenerator, type ToGenerator } from './generator-protocol.ts';
+import { generateWrapped, type GenerationContext } from './key-generation.ts';
+import { NativeCalls } from '../module/native-calls.ts';
+import { findRootKeys } from './root-keys.ts';
+import { openToken } from '../module/token.ts';
+
+/**
+ * A process that makes keys, one after the other, and wraps them by the root key of the token that it has opened for itself:
+ * see key-generator.ts, which starts it, watches the time and ends it.
+ */
+
+/** The longest that a timer takes: the time is watched from outside. */
+const NEVER_MS = 2 ** 31 - 1;
+
+let context: GenerationContext | undefined;
+
+function open({ open: options, roots }: Extract<ToGenerator, { readonly open: unknown }>): void {
+  const token = openToken(options);
+  const rootKeys = findRootKeys(token.keeper, roots.poolId, roots.generation);
+  if (rootKeys === undefined) throw new Error('the token has no root keys of this pool');
+  const calls = new NativeCalls({
+    takesTurns: true,
+    deadlineMs: NEVER_MS,
+    onHang: () => undefined,
+  });
+  context = { session: token.keeper, rootKeys, calls, deadlineMs: NEVER_MS };
+}
+
+async function perform(message: ToGenerator): Promise<FromGenerator> {
+  try {
+    if ('open' in message) {
+      open(message);
+      return 'open';
+    }
+    if (context === undefined) throw new Error('the token is not open');
+    return { made: await generateWrapped(context, message.identity, message.spec) };
+  } catch (error) {
+    return { failed: packError(error) };
+  }
+}
+
+process.on('message', (message: ToGenerator) => {
+  void perform(message).then((answer) => process.send?.(answer));
+});
+// Whoever started it is gone. A key may be in the making, which an orderly end would wait for.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+// A terminal's Ctrl-C reaches the whole group; the worker ends it in its own time.
+process.on('SIGINT', () => undefined);

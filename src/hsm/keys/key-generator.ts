@@ -1,0 +1,136 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { constants, setPriority } from 'node:os';
+import { ServiceError } from '../../core/errors.ts';
+import { type KeyIdentity, type KeySpec } from '../../core/keys/key.ts';
+import { unpackError } from '../module/crossing.ts';
+import { faultOf } from '../module/errors.ts';
+import { type FromGenerator, type ToGenerator } from './generator-protocol.ts';
+import { type GeneratedKey } from './key-generation.ts';
+import { type Roots } from '../module/opening.ts';
+import { type TokenOptions } from '../module/token.ts';
+
+export interface KeyGeneratorOptions extends TokenOptions {
+  /** For a key, and for opening the token. */
+  readonly deadlineMs: number;
+  /** The process ends when nothing was to be made for so long. */
+  readonly idleMs: number;
+  readonly onEnd: (reason: string) => void;
+}
+
+/** Opening a token fails at times while another process logs in to it (SoftHSM 2.6.1). */
+const TRIES = 3;
+
+/**
+ * Makes keys in a process of its own, for a module that bears one call at a time: there it would hold up every other call
+ * for seconds. The process starts with the first key and ends when none was wanted for a while; it is replaced when it has
+ * died, hangs, or its token fails. One key at a time; the caller keeps order.
+ */
+export class KeyGenerator {
+  readonly #options: KeyGeneratorOptions;
+  #child: { readonly process: ChildProcess; readonly roots: Roots } | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: KeyGeneratorOptions) {
+    this.#options = options;
+  }
+
+  /** Has no effect but its result, and so is tried again where the process was at fault. */
+  async generate(roots: Roots, identity: KeyIdentity, spec: KeySpec): Promise<GeneratedKey> {
+    clearTimeout(this.#idle);
+    try {
+      for (let tries = 1; ; tries += 1)
+        try {
+          const child = await this.#opened(roots);
+          const answer = await this.#ask(child, { identity, spec });
+          if (typeof answer === 'object' && 'made' in answer) return answer.made;
+          throw new Error('the process that makes keys said something else');
+        } catch (error) {
+          if (isFinal(error)) throw error;
+          this.#end();
+          if (this.#isClosed || tries >= TRIES) throw error;
+        }
+    } finally {
+      this.#idle = setTimeout(() => {
+        this.#end();
+      }, this.#options.idleMs).unref();
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#idle);
+    this.#end();
+  }
+
+  async #opened(roots: Roots): Promise<ChildProcess> {
+    const known = this.#child;
+    if (known?.roots === roots) return known.process;
+    this.#end();
+    const child = fork(new URL('./generator-process.js', import.meta.url), {
+      // Flags by which this process was started are about its own script.
+      execArgv: [],
+      serialization: 'advanced',
+    });
+    this.#child = { process: child, roots };
+    child.on('error', () => undefined);
+    child.once('exit', () => {
+      if (this.#child?.process === child) this.#child = undefined;
+    });
+    giveWay(child.pid);
+    const { module, tokenLabel, pin } = this.#options;
+    await this.#ask(child, { open: { module, tokenLabel, pin }, roots });
+    return child;
+  }
+
+  #ask(child: ChildProcess, message: ToGenerator): Promise<FromGenerator> {
+    return new Promise((resolve, reject) => {
+      const settle = (act: () => void) => {
+        clearTimeout(deadline);
+        child.off('message', onMessage).off('exit', onExit);
+        act();
+      };
+      const onMessage = (answer: FromGenerator) => {
+        settle(() => {
+          if (typeof answer === 'object' && 'failed' in answer) reject(unpackError(answer.failed));
+          else resolve(answer);
+        });
+      };
+      const onExit = () => {
+        settle(() => {
+          reject(new Error('the process that makes keys has ended'));
+        });
+      };
+      const deadline = setTimeout(() => {
+        this.#options.onEnd('hangs');
+        settle(() => {
+          this.#end();
+          reject(new ServiceError('HsmUnavailable', 'The HSM did not answer in time.'));
+        });
+      }, this.#options.deadlineMs);
+      child.on('message', onMessage).once('exit', onExit);
+      child.send(message, (error) => {
+        if (error !== null) onExit();
+      });
+    });
+  }
+
+  #end(): void {
+    this.#child?.process.kill('SIGKILL');
+    this.#child = undefined;
+  }
+}
+
+/** What another process would come to as well. */
+function isFinal(error: unknown): boolean {
+  return error instanceof ServiceError || faultOf(error) === 'input';
+}
+
+/** Making keys may take a processor whole: those who use keys go first. */
+function giveWay(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It has ended already, or the system doesn't allow it.
+  }
+}

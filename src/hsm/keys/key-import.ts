@@ -1,0 +1,270 @@
+import { type ITemplate, type Key, type Session } from 'graphene-pk11';
+import { AES_SIZES, type Curve, RSA_SIZES } from '../../core/operations/algorithms.ts';
+import { ServiceError } from '../../core/errors.ts';
+import {
+  type KeyIdentity,
+  type KeyMaterial,
+  type KeySpec,
+  type PublicKey,
+} from '../../core/keys/key.ts';
+import { parseImportedKey } from '../../core/keys/key-import.ts';
+import { parsePublicExponent } from '../../core/keys/key-spec.ts';
+import { type PlainKey, wipe } from '../../core/keys/plain-key.ts';
+import { deriveEcPublicKey } from './ec-public-key.ts';
+import { faultOf } from '../module/errors.ts';
+import {
+  type GeneratedKey,
+  type GenerationContext,
+  withoutLeadingZeros,
+  wrap,
+} from './key-generation.ts';
+import { AES_ECB, KEY_WRAP_PADDED, rsaOaep, SIGNING } from '../operations/mechanisms.ts';
+import { readPkcs8 } from './pkcs8.ts';
+import { readBytes } from './read-bytes.ts';
+import {
+  curveOf,
+  dataKey,
+  importedMac,
+  importedPrivate,
+  loadedPublic,
+  transferredPrivate,
+  transferKey,
+} from './templates.ts';
+
+const OAEP_SHA1 = rsaOaep('sha1');
+
+/** What an import comes to: the wrapped key, and what kind of key it has turned out to be. */
+export interface ImportedKey extends GeneratedKey {
+  readonly spec: KeySpec;
+}
+
+/** A key in the clear becomes an object in the HSM, is tried there, wrapped and destroyed. */
+export async function importPlain(
+  context: GenerationContext,
+  identity: KeyIdentity,
+  key: PlainKey,
+): Promise<ImportedKey> {
+  const { session } = context;
+  const spec = specOf(key);
+  const object = refusing(() => session.create(importedPrivate(identity, spec, key)).toType<Key>());
+  try {
+    if (key.keyType === 'oct-HSM') {
+      // HMAC pads its key with zeros to the hash's block (RFC 2104 §2): padded here, it is the same HMAC key.
+      const mac = session.create(importedMac(identity, key.k)).toType<Key>();
+      try {
+        return { spec, blob: await wrap(context, object), macBlob: await wrap(context, mac) };
+      } finally {
+        mac.destroy();
+      }
+    }
+    const publicKey: PublicKey =
+      key.keyType === 'RSA-HSM'
+        ? { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) }
+        : { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
+    requirePair(session, object, spec, publicKey);
+    return { spec, publicKey, blob: await wrap(context, object) };
+  } finally {
+    object.destroy();
+  }
+}
+
+/** The sizes of what CKM_RSA_AES_KEY_WRAP wraps: a PKCS #8 of RSA-4096 has about 2.4 KB. */
+const TRANSFER_LIMIT_BYTES = 16_384;
+
+/**
+ * The two steps of CKM_RSA_AES_KEY_WRAP, one after the other, since few modules have it whole: both results stay in the
+ * HSM, the AES key for good, the other until it is wrapped by the root key.
+ * @param exchangeKey the RSA private key for which it was wrapped; `modulusBytes` long
+ */
+export async function importTransferred(
+  context: GenerationContext & { readonly isSoftware: boolean },
+  identity: KeyIdentity,
+  exchangeKey: Key,
+  modulusBytes: number,
+  wrapped: Buffer,
+  expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
+): Promise<ImportedKey> {
+  const { session } = context;
+  if (wrapped.length < modulusBytes + 16 || wrapped.length > TRANSFER_LIMIT_BYTES) throw notOurs();
+  const aes = refusing(() =>
+    session.unwrapKey(OAEP_SHA1, exchangeKey, wrapped.subarray(0, modulusBytes), transferKey()),
+  );
+  const opened: Key[] = [aes];
+  const open = (template: ITemplate): Key => {
+    const key = refusing(() =>
+      session.unwrapKey(KEY_WRAP_PADDED, aes, wrapped.subarray(modulusBytes), template),
+    );
+    opened.push(key);
+    return key;
+  };
+  try {
+    const object = open(transferredPrivate(identity, expected.keyType));
+    if (expected.keyType === 'oct-HSM') {
+      const blob = await wrap(context, object);
+      const spec = requireExpected(aesSpec(session, object, blob), undefined);
+      return { spec, blob, macBlob: await wrap(context, open(importedMac(identity))) };
+    }
+    const spec = requireExpected(pairSpec(object, expected.keyType), expected.curve);
+    const publicKey: PublicKey =
+      spec.keyType === 'RSA-HSM'
+        ? {
+            keyType: 'RSA-HSM',
+            n: withoutLeadingZeros(readBytes(object, 'modulus')),
+            e: withoutLeadingZeros(readBytes(object, 'publicExponent')),
+          }
+        : deriveEcPublicKey(session, object, spec.curve, (candidate) =>
+            isPair(session, object, spec, candidate),
+          );
+    requirePair(session, object, spec, publicKey);
+    if (context.isSoftware) await requireConsistent(open(dataKey()), spec, publicKey);
+    return { spec, publicKey, blob: await wrap(context, object) };
+  } finally {
+    for (const key of opened) key.destroy();
+  }
+}
+
+/**
+ * A trial doesn't tell all of a key: RSA signs by the numbers of CRT, so that a private exponent that isn't theirs goes
+ * unnoticed. The numbers are checked as those of a JWK are, where the module keeps its keys in this process's memory anyway.
+ * @throws ServiceError BadParameter
+ */
+async function requireConsistent(
+  readable: Key,
+  spec: PairSpec,
+  publicKey: PublicKey,
+): Promise<void> {
+  const bytes = readBytes(readable, 'value');
+  try {
+    wipe(await parseImportedKey(readPkcs8(bytes, spec, publicKey)));
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+function specOf(key: PlainKey): KeySpec {
+  switch (key.keyType) {
+    case 'RSA-HSM':
+      return { keyType: 'RSA-HSM', bits: key.bits, publicExponent: unsigned(key.e) };
+    case 'EC-HSM':
+      return { keyType: 'EC-HSM', curve: key.curve };
+    case 'oct-HSM':
+      return { keyType: 'oct-HSM', bits: key.bits };
+  }
+}
+
+type PairSpec = Exclude<KeySpec, { keyType: 'oct-HSM' }>;
+
+/** What the HSM says of a key that it has unwrapped; undefined for sizes and curves that no key here has. */
+function pairSpec(key: Key, keyType: PairSpec['keyType']): PairSpec | undefined {
+  switch (keyType) {
+    case 'RSA-HSM': {
+      const modulus = withoutLeadingZeros(readBytes(key, 'modulus'));
+      const bits = RSA_SIZES.find(
+        (size) => size === modulus.length * 8 && (modulus[0] ?? 0) >= 0x80,
+      );
+      const publicExponent = unsigned(readBytes(key, 'publicExponent'));
+      return (
+        bits && {
+          keyType,
+          bits,
+          publicExponent: parsePublicExponent('key', publicExponent),
+        }
+      );
+    }
+    case 'EC-HSM': {
+      const curve = curveOf(readBytes(key, 'paramsECDSA'));
+      return curve === undefined ? undefined : { keyType, curve };
+    }
+  }
+}
+
+/**
+ * SoftHSM 2.6.1 doesn't say how long a key is that it has unwrapped (CKA_VALUE_LEN), but its wrapped form does, to 8 bytes
+ * (RFC 5649 adds 8); and a key of a length that AES doesn't have can't encrypt.
+ */
+function aesSpec(session: Session, key: Key, blob: Buffer): KeySpec | undefined {
+  const bits = AES_SIZES.find((size) => size / 8 === blob.length - 8);
+  if (bits === undefined) return undefined;
+  try {
+    session.createCipher(AES_ECB, key).once(Buffer.alloc(16), Buffer.alloc(16));
+    return { keyType: 'oct-HSM', bits };
+  } catch (error) {
+    if (faultOf(error) === 'input') return undefined;
+    throw refusal(error);
+  }
+}
+
+function requireExpected<Spec extends KeySpec>(
+  spec: Spec | undefined,
+  curve: Curve | undefined,
+): Spec {
+  if (spec === undefined)
+    throw new ServiceError(
+      'BadParameter',
+      'Property key has an invalid value: the transferred key has a size or a curve that keys here do not have.',
+    );
+  if (curve !== undefined && spec.keyType === 'EC-HSM' && spec.curve !== curve)
+    throw new ServiceError(
+      'BadParameter',
+      `Property key.crv has an invalid value: the transferred key is on the curve ${spec.curve}.`,
+    );
+  return spec;
+}
+
+/** Signs with one half and verifies with the other, inside the HSM (FIPS 140-3 IG 10.3.A, pairwise consistency). */
+function isPair(session: Session, key: Key, spec: KeySpec, publicKey: PublicKey): boolean {
+  const { mechanism, input } = SIGNING[spec.keyType === 'RSA-HSM' ? 'RS256' : 'ES256'];
+  const data = input(session.generateRandom(32));
+  const half = session.create(loadedPublic(spec, publicKey)).toType<Key>();
+  try {
+    const signature = session.createSign(mechanism, key).once(data);
+    return session.createVerify(mechanism, half).once(data, signature);
+  } catch (error) {
+    if (faultOf(error) === 'input') return false;
+    throw refusal(error);
+  } finally {
+    half.destroy();
+  }
+}
+
+function requirePair(session: Session, key: Key, spec: KeySpec, publicKey: PublicKey): void {
+  if (isPair(session, key, spec, publicKey)) return;
+  throw new ServiceError(
+    'BadParameter',
+    'Property key has an invalid value: the private key is no valid one, or the public key does not belong to it.',
+  );
+}
+
+/**
+ * The same words for all that can be wrong with a transfer blob, at whichever of its two layers. Such a call has nothing to
+ * fail for but what the caller gave, or a token that is lost: that is told by the cause, in pkcs11-hsm.ts.
+ */
+function refusing<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw refusal(error);
+  }
+}
+
+/** Of what the module has answered; what has come from elsewhere passes. */
+function refusal(error: unknown): unknown {
+  return faultOf(error) === undefined ? error : notOurs(error);
+}
+
+function notOurs(cause?: unknown): ServiceError {
+  return new ServiceError(
+    'BadParameter',
+    'Property key has an invalid value: the HSM does not take this key.',
+    { cause },
+  );
+}
+
+function unsigned(bytes: Uint8Array): number {
+  return Number(BigInt(`0x0${Buffer.from(bytes).toString('hex')}`));
+}
+
+export function modulusBytesOf({ spec }: KeyMaterial): number {
+  if (spec.keyType !== 'RSA-HSM') throw new TypeError('a key exchange key is an RSA key');
+  return spec.bits / 8;
+}

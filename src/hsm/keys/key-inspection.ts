@@ -1,0 +1,126 @@
+import graphene, { type ITemplate, type Key, type Module, type Slot } from 'graphene-pk11';
+import { type Curve, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import { type Hsm } from '../../core/keys/hsm.ts';
+import { type LoadedObject, type ModuleFacts } from '../../core/release/key-inspection.ts';
+import { type KeyMaterial } from '../../core/keys/key.ts';
+import { readBytes } from './read-bytes.ts';
+import { curveOf } from './templates.ts';
+
+const { KeyType, ObjectClass } = graphene;
+
+const FLAGS = [
+  'token',
+  'private',
+  'sensitive',
+  'extractable',
+  'alwaysSensitive',
+  'neverExtractable',
+  'local',
+] as const;
+const CLASSES: readonly (readonly [number, LoadedObject['class']])[] = [
+  [ObjectClass.PRIVATE_KEY, 'private'],
+  [ObjectClass.SECRET_KEY, 'secret'],
+];
+const KEY_TYPES: readonly (readonly [number, LoadedObject['keyType']])[] = [
+  [KeyType.RSA, 'RSA'],
+  [KeyType.EC, 'EC'],
+  [KeyType.AES, 'AES'],
+];
+
+/** Asks the module about a loaded private or secret key: nothing of the answer is taken from our own records. */
+export function describeObject(key: Key): LoadedObject {
+  const keyType = named(KEY_TYPES, key, 'keyType');
+  const bits = bitsOf(key, keyType);
+  const flags = FLAGS.flatMap((name) => {
+    const value = flagOf(key, name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return {
+    class: named(CLASSES, key, 'class'),
+    keyType,
+    ...(bits > 0 && { bits }),
+    ...Object.fromEntries(flags),
+  };
+}
+
+function named<Name>(
+  names: readonly (readonly [number, Name])[],
+  key: Key,
+  attribute: 'class' | 'keyType',
+): Name {
+  const value = key.getAttribute({ [attribute]: null })[attribute];
+  const name = names.find(([number]) => number === value)?.[1];
+  if (name === undefined) throw new Error(`the module gave no known value for ${attribute}`);
+  return name;
+}
+
+/** Asked one by one: a module that lacks one attribute refuses the whole question. */
+function flagOf(key: Key, name: (typeof FLAGS)[number]): boolean | undefined {
+  try {
+    const value: unknown = key.getAttribute({ [name]: null } satisfies ITemplate)[name];
+    return typeof value === 'boolean' ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const CURVE_BITS: Readonly<Record<Curve, number>> = {
+  'P-256': 256,
+  'P-256K': 256,
+  'P-384': 384,
+  'P-521': 521,
+};
+
+function bitsOf(key: Key, keyType: LoadedObject['keyType']): number {
+  switch (keyType) {
+    case 'RSA':
+      return BigInt(`0x${readBytes(key, 'modulus').toString('hex')}`).toString(2).length;
+    case 'EC': {
+      const curve = curveOf(readBytes(key, 'paramsECDSA'));
+      if (curve === undefined) throw new Error('the module gave no known curve');
+      return CURVE_BITS[curve];
+    }
+    case 'AES':
+      return 8 * (key.getAttribute({ valueLen: null }).valueLen ?? 0);
+  }
+}
+
+const PROBE: Readonly<Record<Curve | 'RSA', SigningAlgorithm>> = {
+  RSA: 'RS256',
+  'P-256': 'ES256',
+  'P-256K': 'ES256K',
+  'P-384': 'ES384',
+  'P-521': 'ES512',
+};
+const DIGEST_BYTES: Readonly<Partial<Record<SigningAlgorithm, number>>> = { ES384: 48, ES512: 64 };
+
+/** Signs random bytes with the private half, and verifies with the public one; the signature goes nowhere. */
+export async function publicHalfMatches(
+  hsm: Pick<Hsm, 'sign' | 'verify' | 'random'>,
+  key: KeyMaterial,
+): Promise<boolean> {
+  const algorithm = PROBE[key.spec.keyType === 'EC-HSM' ? key.spec.curve : 'RSA'];
+  const digest = await hsm.random(DIGEST_BYTES[algorithm] ?? 32);
+  return hsm.verify(key, algorithm, digest, await hsm.sign(key, algorithm, digest));
+}
+
+export function describeModule(module: Module, slot: Slot): ModuleFacts {
+  const token = slot.getToken();
+  return {
+    manufacturer: module.manufacturerID.trim(),
+    library: module.libraryDescription.trim(),
+    libraryVersion: versionText(module.libraryVersion),
+    cryptokiVersion: versionText(module.cryptokiVersion),
+    token: {
+      manufacturer: token.manufacturerID.trim(),
+      model: token.model.trim(),
+      serialNumber: token.serialNumber.trim(),
+      hardwareVersion: versionText(token.hardwareVersion),
+      firmwareVersion: versionText(token.firmwareVersion),
+    },
+  };
+}
+
+function versionText({ major, minor }: { major: number; minor: number }): string {
+  return `${major}.${minor}`;
+}

@@ -1,0 +1,221 @@
+import graphene, { type ITemplate } from 'graphene-pk11';
+import { type Curve, CURVES, type KeyType } from '../../core/operations/algorithms.ts';
+import { type KeyIdentity, type KeySpec, type PublicKey } from '../../core/keys/key.ts';
+import { type PlainKey } from '../../core/keys/plain-key.ts';
+import { toAttributes, VALUE } from '../module/direct-calls.ts';
+
+const { KeyType: KeyTypes, ObjectClass } = graphene;
+
+/** DER of each curve's object identifier (RFC 5480 §2.1.1.1, SEC 2), and the bytes of one coordinate. */
+export const CURVE: Readonly<Record<Curve, { oid: Buffer; bytes: number }>> = {
+  'P-256': { oid: Buffer.from('06082a8648ce3d030107', 'hex'), bytes: 32 },
+  'P-256K': { oid: Buffer.from('06052b8104000a', 'hex'), bytes: 32 },
+  'P-384': { oid: Buffer.from('06052b81040022', 'hex'), bytes: 48 },
+  'P-521': { oid: Buffer.from('06052b81040023', 'hex'), bytes: 66 },
+};
+
+/** The secret of HS256, HS384 and HS512 beside an AES key; at least as long as SHA-512's digest, as SoftHSM demands. */
+const MAC_KEY_BYTES = 64;
+
+function named(identity: KeyIdentity): ITemplate {
+  return {
+    label: `${identity.name}/${identity.version}`,
+    id: Buffer.from(identity.version, 'hex'),
+  };
+}
+
+/** A session object that is private and sensitive; extractable only between its generation and its wrapping. */
+function secret(identity: KeyIdentity, extractable: boolean): ITemplate {
+  return { ...named(identity), token: false, private: true, sensitive: true, extractable };
+}
+
+const SECRET_KEY = { class: ObjectClass.SECRET_KEY };
+const PRIVATE_KEY = { class: ObjectClass.PRIVATE_KEY };
+
+/** What a private or secret key is allowed in the HSM: what its type can do, and no more. */
+function usage(keyType: KeyType, { operations }: KeyIdentity): ITemplate {
+  switch (keyType) {
+    case 'RSA-HSM':
+      // A key exchange key unwraps other keys inside the HSM: what it opens must not come out by way of a decryption.
+      if (operations.includes('import'))
+        return { ...PRIVATE_KEY, keyType: KeyTypes.RSA, unwrap: true, decrypt: false, sign: false };
+      return { ...PRIVATE_KEY, keyType: KeyTypes.RSA, decrypt: true, sign: true };
+    case 'EC-HSM':
+      return { ...PRIVATE_KEY, keyType: KeyTypes.EC, sign: true };
+    case 'oct-HSM':
+      return {
+        ...SECRET_KEY,
+        keyType: KeyTypes.AES,
+        encrypt: true,
+        decrypt: true,
+        wrap: true,
+        unwrap: true,
+      };
+  }
+}
+
+const MAC_USAGE: ITemplate = {
+  ...SECRET_KEY,
+  keyType: KeyTypes.GENERIC_SECRET,
+  sign: true,
+  verify: true,
+};
+
+export function generatedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
+  const size = spec.keyType === 'oct-HSM' ? { valueLen: spec.bits / 8 } : {};
+  return { ...usage(spec.keyType, identity), ...size, ...secret(identity, true) };
+}
+
+export function generatedMac(identity: KeyIdentity): ITemplate {
+  return { ...MAC_USAGE, valueLen: MAC_KEY_BYTES, ...secret(identity, true) };
+}
+
+/** A key from outside as a session object, from its numbers. */
+export function importedPrivate(identity: KeyIdentity, spec: KeySpec, key: PlainKey): ITemplate {
+  const common = { ...usage(spec.keyType, identity), ...secret(identity, true) };
+  switch (key.keyType) {
+    case 'RSA-HSM':
+      return {
+        ...common,
+        // The halves are tried on each other before it is taken.
+        sign: true,
+        modulus: Buffer.from(key.n),
+        publicExponent: Buffer.from(key.e),
+        privateExponent: Buffer.from(key.d),
+        prime1: Buffer.from(key.p),
+        prime2: Buffer.from(key.q),
+        exp1: Buffer.from(key.dp),
+        exp2: Buffer.from(key.dq),
+        coefficient: Buffer.from(key.qi),
+      };
+    case 'EC-HSM':
+      return { ...common, paramsEC: CURVE[key.curve].oid, value: Buffer.from(key.d) };
+    case 'oct-HSM':
+      return { ...common, value: Buffer.from(key.k) };
+  }
+}
+
+/** The secret of HS256, HS384 and HS512 of an imported AES key: that key. Without a value: for C_UnwrapKey. */
+export function importedMac(identity: KeyIdentity, value?: Uint8Array): ITemplate {
+  const padded = Buffer.alloc(MAC_KEY_BYTES);
+  padded.set(value ?? []);
+  return { ...MAC_USAGE, ...secret(identity, true), ...(value !== undefined && { value: padded }) };
+}
+
+/** The AES key between the two steps of CKM_RSA_AES_KEY_WRAP. */
+export function transferKey(): ITemplate {
+  return {
+    ...SECRET_KEY,
+    keyType: KeyTypes.AES,
+    token: false,
+    private: true,
+    sensitive: true,
+    extractable: false,
+    encrypt: false,
+    decrypt: false,
+    wrap: false,
+    unwrap: true,
+  };
+}
+
+/** A key that comes out of a transfer blob; it is tried, and an EC key's public half derived, before it is wrapped. */
+export function transferredPrivate(identity: KeyIdentity, keyType: KeyType): ITemplate {
+  return {
+    ...usage(keyType, identity),
+    ...secret(identity, true),
+    ...(keyType !== 'oct-HSM' && { sign: true }),
+    ...(keyType === 'EC-HSM' && { derive: true }),
+  };
+}
+
+/** A coordinate of a public key, which is no secret. */
+export function derivedCoordinate(bytes: number): ITemplate {
+  return { ...dataKey(), valueLen: bytes };
+}
+
+/** The curve of CKA_EC_PARAMS; undefined for one that keys here don't have. */
+export function curveOf(parameters: Buffer): Curve | undefined {
+  return CURVES.find((curve) => CURVE[curve].oid.equals(parameters));
+}
+
+export function generatedPublic(identity: KeyIdentity, spec: KeySpec): ITemplate {
+  const common = { ...named(identity), token: false, private: false, verify: true };
+  if (spec.keyType === 'EC-HSM') return { ...common, paramsECDSA: CURVE[spec.curve].oid };
+  if (spec.keyType === 'oct-HSM') throw new TypeError('an AES key has no public half');
+  return {
+    ...common,
+    encrypt: true,
+    modulusBits: spec.bits,
+    publicExponent: unsignedBytes(spec.publicExponent),
+  };
+}
+
+export function loadedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
+  return { ...usage(spec.keyType, identity), ...secret(identity, false) };
+}
+
+/** Extractable: of a key that may be released, while it is wrapped for that. Good for nothing else. */
+export function releasedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
+  const nothing = Object.entries(usage(spec.keyType, identity)).map(([name, value]) => [
+    name,
+    value === true ? false : (value as unknown),
+  ]);
+  return { ...(Object.fromEntries(nothing) as ITemplate), ...secret(identity, true) };
+}
+
+export function loadedMac(identity: KeyIdentity): ITemplate {
+  return { ...MAC_USAGE, ...secret(identity, false) };
+}
+
+/** A public key as a session object: encrypting and verifying go through the HSM too. */
+export function loadedPublic(spec: KeySpec, publicKey: PublicKey): ITemplate {
+  const common = { class: ObjectClass.PUBLIC_KEY, token: false, private: false, verify: true };
+  if (publicKey.keyType === 'RSA-HSM')
+    return {
+      ...common,
+      keyType: KeyTypes.RSA,
+      encrypt: true,
+      modulus: Buffer.from(publicKey.n),
+      publicExponent: Buffer.from(publicKey.e),
+    };
+  if (spec.keyType !== 'EC-HSM') throw new TypeError('the public half is of another type');
+  return {
+    ...common,
+    keyType: KeyTypes.EC,
+    paramsECDSA: CURVE[spec.curve].oid,
+    pointEC: octetString(Buffer.concat([Buffer.from([4]), publicKey.x, publicKey.y])),
+  };
+}
+
+/** A caller's data key on its way through C_WrapKey or C_UnwrapKey; it belongs to the caller, so it comes out again. */
+export function dataKey(value?: Uint8Array): ITemplate {
+  return {
+    ...SECRET_KEY,
+    keyType: KeyTypes.GENERIC_SECRET,
+    token: false,
+    private: false,
+    sensitive: false,
+    extractable: true,
+    ...(value !== undefined && { value: Buffer.from(value) }),
+  };
+}
+
+/** The same as the binding takes it. */
+export const DATA_KEY_ATTRIBUTES = toAttributes(dataKey());
+
+export function dataKeyAttributes(value: Buffer) {
+  return [...DATA_KEY_ATTRIBUTES, { type: VALUE, value }];
+}
+
+/** DER OCTET STRING (X.690 §8.7), as CKA_EC_POINT wants it. */
+function octetString(bytes: Buffer): Buffer {
+  const length =
+    bytes.length < 0x80 ? Buffer.from([bytes.length]) : Buffer.from([0x81, bytes.length]);
+  return Buffer.concat([Buffer.from([4]), length, bytes]);
+}
+
+/** Big-endian without leading zero bytes. */
+function unsignedBytes(value: number): Buffer {
+  const hex = value.toString(16);
+  return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
+}

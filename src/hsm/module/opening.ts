@@ -1,0 +1,118 @@
+import { type Capabilities, probeCapabilities } from './capabilities.ts';
+import { type CrossedError, pack, unpack, unpackError } from './crossing.ts';
+import { isSlow } from './latency.ts';
+import { findRootKeys, type RootKeys } from '../keys/root-keys.ts';
+import { startThread } from './thread-lanes.ts';
+import {
+  adoptToken,
+  type CrossedToken,
+  crossToken,
+  openToken,
+  type Token,
+  type TokenOptions,
+} from './token.ts';
+
+/** The roots that are looked for again when a connection is made anew. */
+export interface Roots {
+  readonly poolId: string;
+  readonly generation: number;
+}
+
+/** What opening the module has come to. */
+export interface Opening {
+  readonly token: Token;
+  readonly capabilities: Capabilities;
+  readonly rootKeys: RootKeys | undefined;
+  /** Too slow for the event loop to wait for. */
+  readonly isSlow: boolean;
+}
+
+/** Opens the module, logs in and tries what it can; the event loop waits. @throws Error with a sentence for the operator */
+export function openModule(options: TokenOptions, roots: Roots | undefined): Opening {
+  const token = openToken(options);
+  try {
+    return {
+      token,
+      capabilities: probeCapabilities(token.keeper),
+      rootKeys: roots && findRootKeys(token.keeper, roots.poolId, roots.generation),
+      // Where calls take turns, threads would only wait for each other.
+      isSlow: !token.facts.takesTurns && isSlow(token.keeper),
+    };
+  } catch (error) {
+    token.close();
+    throw error;
+  }
+}
+
+export type TokenTask =
+  | { readonly do: 'open'; readonly options: TokenOptions; readonly roots?: Roots }
+  | { readonly do: 'close'; readonly token: CrossedToken };
+
+export interface CrossedOpening extends Omit<Opening, 'token' | 'rootKeys'> {
+  readonly token: CrossedToken;
+  readonly rootKeys: unknown;
+}
+
+export type TokenAnswer =
+  | { readonly opened: CrossedOpening }
+  | { readonly closed: true }
+  | { readonly failed: CrossedError };
+
+export interface Patience {
+  readonly limitMs: number;
+  readonly onHang: (operation: string) => void;
+}
+
+/** As openModule, in a thread of its own: for a module that is known to be slow, while requests are served. */
+export async function openModuleApart(
+  options: TokenOptions,
+  roots: Roots | undefined,
+  patience: Patience,
+): Promise<Opening> {
+  const { module, tokenLabel, pin } = options;
+  const answer = await ask(
+    { do: 'open', options: { module, tokenLabel, pin }, ...(roots !== undefined && { roots }) },
+    patience,
+  );
+  if (!('opened' in answer)) throw new Error('the module was not opened');
+  const { opened } = answer;
+  const token = adoptToken(opened.token);
+  return {
+    ...opened,
+    token,
+    rootKeys: unpack(opened.rootKeys, token.keeper) as RootKeys | undefined,
+  };
+}
+
+/** Logs out and gives the library up, in a thread of its own. One that hangs there is told of; more can't be done. */
+export async function closeModuleApart(
+  token: Token,
+  path: string,
+  patience: Patience,
+): Promise<void> {
+  await ask({ do: 'close', token: crossToken(token, path) }, patience).catch(() => undefined);
+}
+
+export function crossOpening({ token, rootKeys, ...rest }: Opening, path: string): CrossedOpening {
+  return { ...rest, token: crossToken(token, path), rootKeys: pack(rootKeys) };
+}
+
+/** One task, one thread. */
+function ask(task: TokenTask, { limitMs, onHang }: Patience): Promise<TokenAnswer> {
+  return new Promise((resolve, reject) => {
+    const thread = startThread('token-thread', task);
+    const limit = setTimeout(() => {
+      onHang(`${task.do} module`);
+      reject(new Error(`The PKCS#11 module did not ${task.do} in time.`));
+    }, limitMs);
+    thread.once('message', (answer: TokenAnswer) => {
+      if ('failed' in answer) reject(unpackError(answer.failed));
+      else resolve(answer);
+    });
+    thread.once('error', reject);
+    thread.once('exit', () => {
+      clearTimeout(limit);
+      reject(new Error('The thread that was to open the PKCS#11 module has ended.'));
+    });
+  });
+}

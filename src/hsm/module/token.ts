@@ -1,0 +1,259 @@
+import { isMainThread } from 'node:worker_threads';
+import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
+import { type ModuleFacts } from '../../core/release/key-inspection.ts';
+import { OperatorError } from '../../core/operator-error.ts';
+import { describeModule } from '../keys/key-inspection.ts';
+import { clearAfterEachCall } from './openssl-errors.ts';
+import { type ReturnValue, returnValue } from './return-values.ts';
+
+export interface TokenOptions {
+  /** Path of the PKCS#11 library. */
+  readonly module: string;
+  /** CKA label of the token; slots are told apart by it, since slot numbers move. */
+  readonly tokenLabel: string;
+  readonly pin: string;
+}
+
+/** What a token has said of itself. */
+interface TokenFacts {
+  /** Sessions that the token allows at most, or undefined where it doesn't say. */
+  readonly sessionLimit: number | undefined;
+  /**
+   * SoftHSM before 2.7 isn't safe with threads, whatever it says: calls that meet fail at random with CKR_GENERAL_ERROR
+   * (its issues 573 and 576; all threads share one unlocked cipher for the attributes of private objects), and creating
+   * and destroying objects meanwhile hangs or crashes the process. There calls take turns; processes work side by side.
+   */
+  readonly takesTurns: boolean;
+  /** SoftHSM: its keys are in this process's memory, whatever their attributes say. */
+  readonly isSoftware: boolean;
+  readonly module: ModuleFacts;
+  /** Manufacturer and library, for the log. */
+  readonly description: string;
+}
+
+/**
+ * A token that is logged in to. Login is the application's, not a session's: it is done once, on a session that stays
+ * open as long as this does (some modules log out with the last session), and no other session ever logs in or out.
+ */
+export interface Token {
+  readonly facts: TokenFacts;
+  readonly slot: Slot;
+  /** Keeps the login, and owns the loaded keys: session objects vanish with their session. */
+  readonly keeper: Session;
+  readonly openSession: () => Session;
+  /** Logs out, and gives the library up; errors of a library that is broken already are no news. */
+  close(): void;
+}
+
+const { SERIAL_SESSION, RW_SESSION } = graphene.SessionFlag;
+const { TOKEN_INITIALIZED } = graphene.TokenFlag;
+/** A set of flags: the binding's type knows single ones only. */
+export const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
+/** CK_UNAVAILABLE_INFORMATION and CK_EFFECTIVELY_INFINITE, as far as numbers of this size can tell. */
+const NO_LIMIT = 0xffff_ffff;
+
+/**
+ * In the thread that serves requests, nothing that the module leaves in OpenSSL's error queue outlives a call.
+ * @throws OperatorError where there is no module at that path
+ */
+export function loadModule(path: string): Module {
+  const module = load(path);
+  if (isMainThread) clearAfterEachCall(module.lib);
+  return module;
+}
+
+function load(path: string): Module {
+  try {
+    return graphene.Module.load(path, 'PKCS#11 module');
+  } catch (error) {
+    throw new OperatorError(
+      `PKCS11_MODULE: ${path} can't be loaded as a PKCS#11 module: ${oneLine(error)}.`,
+      { cause: error },
+    );
+  }
+}
+
+/** @throws OperatorError when there is no such module or token, more than one token, or the PIN is wrong */
+export function openToken(options: TokenOptions): Token {
+  const module = loadModule(options.module);
+  const takesTurns = initialiseFor(options, module);
+  try {
+    const slot = findSlot(module, options);
+    const keeper = slot.open(READ_WRITE);
+    logIn(keeper, options);
+    const { maxSessionCount } = slot.getToken();
+    const { major, minor } = module.libraryVersion;
+    return tokenOf(module, slot, keeper, {
+      sessionLimit: maxSessionCount > 0 && maxSessionCount < NO_LIMIT ? maxSessionCount : undefined,
+      takesTurns,
+      isSoftware: module.manufacturerID.trim() === 'SoftHSM',
+      module: describeModule(module, slot),
+      description: `${module.manufacturerID.trim()}, ${module.libraryDescription.trim()} ${major}.${minor}`,
+    });
+  } catch (error) {
+    attempt(() => {
+      module.finalize();
+    });
+    throw error;
+  }
+}
+
+/** A token as it crosses between threads: what a module has initialised and given handles for holds in all of a process. */
+export interface CrossedToken {
+  /** Path of the PKCS#11 library. */
+  readonly path: string;
+  readonly slot: Uint8Array;
+  readonly keeper: Uint8Array;
+  readonly facts: TokenFacts;
+}
+
+export function crossToken({ slot, keeper, facts }: Token, path: string): CrossedToken {
+  return {
+    path,
+    slot: Uint8Array.from(slot.handle),
+    keeper: Uint8Array.from(keeper.handle),
+    facts,
+  };
+}
+
+/** The token that another thread has opened. */
+export function adoptToken({ path, slot, keeper, facts }: CrossedToken): Token {
+  const module = loadModule(path);
+  const adopted = new graphene.Slot(Buffer.from(slot), module, module.lib);
+  const session = new graphene.Session(Buffer.from(keeper), adopted, module.lib);
+  return tokenOf(module, adopted, session, facts);
+}
+
+function tokenOf(module: Module, slot: Slot, keeper: Session, facts: TokenFacts): Token {
+  return {
+    facts,
+    slot,
+    keeper,
+    openSession: () => slot.open(READ_WRITE),
+    close: () => {
+      close(module, slot.handle, keeper.handle);
+    },
+  };
+}
+
+/** As the token's own close(), in another thread. */
+export function closeToken({ path, slot, keeper }: CrossedToken): void {
+  close(loadModule(path), Buffer.from(slot), Buffer.from(keeper));
+}
+
+function close(module: Module, slot: Buffer, keeper: Buffer): void {
+  attempt(() => {
+    module.lib.C_Logout(keeper);
+  });
+  attempt(() => {
+    module.lib.C_CloseAllSessions(slot);
+  });
+  attempt(() => {
+    module.finalize();
+  });
+}
+
+function isUnsafeWithThreads({ manufacturerID, libraryVersion }: Module): boolean {
+  const { major, minor } = libraryVersion;
+  return manufacturerID.trim() === 'SoftHSM' && (major < 2 || (major === 2 && minor < 7));
+}
+
+/** CKF_OS_LOCKING_OK (PKCS#11 v2.40 §5.4): calls come from several threads, and the library may lock as the system does. */
+const OS_LOCKING_OK = 2;
+
+/**
+ * Initialises the library, and says whether its calls must take turns. Which library it is it tells only then, and locks
+ * cost SoftHSM a twentieth of each call: so the ones that need them are initialised once more.
+ */
+function initialise(module: Module): boolean {
+  try {
+    module.initialize();
+  } catch (error) {
+    // Several users of one library in a process share its state; being initialised is what is wanted.
+    if (returnValue(error) !== 'CKR_CRYPTOKI_ALREADY_INITIALIZED') throw error;
+    return isUnsafeWithThreads(module);
+  }
+  if (isUnsafeWithThreads(module)) return true;
+  module.finalize();
+  try {
+    module.initialize({ flags: OS_LOCKING_OK });
+    return false;
+  } catch (error) {
+    if (returnValue(error) !== 'CKR_CANT_LOCK') throw error;
+    module.initialize();
+    return true;
+  }
+}
+
+/** @throws OperatorError when the module refuses */
+function initialiseFor({ module: path }: TokenOptions, module: Module): boolean {
+  try {
+    return initialise(module);
+  } catch (error) {
+    throw new OperatorError(
+      `PKCS11_MODULE: ${path} does not start: ${oneLine(error)}. What it reads itself is missing or wrong, as the file that SOFTHSM2_CONF names is for SoftHSM.`,
+      { cause: error },
+    );
+  }
+}
+
+function findSlot(module: Module, { module: path, tokenLabel: label }: TokenOptions): Slot {
+  const slots = module.getSlots(true);
+  const labels: string[] = [];
+  const found: Slot[] = [];
+  for (let index = 0; index < slots.length; index += 1) {
+    const slot = slots.items(index);
+    const token = slot.getToken();
+    // Labels are padded with blanks to 32 bytes (PKCS#11 v2.40 §3.2 CK_TOKEN_INFO).
+    const name = token.label.trimEnd();
+    if ((token.flags & TOKEN_INITIALIZED) !== 0) labels.push(`"${name}"`);
+    if (name === label) found.push(slot);
+  }
+  const [slot, ...others] = found;
+  if (slot === undefined)
+    throw new OperatorError(
+      `PKCS11_TOKEN_LABEL: ${path} (PKCS11_MODULE) has no token with the label "${label}": ${labels.length === 0 ? 'it has none at all' : `those that it has are ${labels.join(', ')}`}.`,
+    );
+  if (others.length > 0)
+    throw new OperatorError(
+      `PKCS11_TOKEN_LABEL: ${path} (PKCS11_MODULE) has ${found.length} tokens with the label "${label}".`,
+    );
+  return slot;
+}
+
+const LOGIN_FAULTS: Partial<Readonly<Record<ReturnValue | 'other', string>>> = {
+  CKR_PIN_INCORRECT: 'is wrong',
+  CKR_PIN_LEN_RANGE: 'is wrong: it is too short or too long',
+  CKR_PIN_INVALID: 'is wrong: it has characters that no PIN of it has',
+  CKR_PIN_LOCKED: 'is locked after too many wrong attempts',
+  CKR_PIN_EXPIRED: 'has expired',
+  CKR_USER_PIN_NOT_INITIALIZED: 'has not been set yet',
+};
+
+function logIn(session: Session, { module: path, tokenLabel, pin }: TokenOptions): void {
+  try {
+    session.login(pin);
+  } catch (error) {
+    const name = returnValue(error) ?? 'other';
+    if (name === 'CKR_USER_ALREADY_LOGGED_IN') return;
+    const words = LOGIN_FAULTS[name] ?? `is not taken: ${oneLine(error)}`;
+    throw new OperatorError(
+      `The PIN of the token "${tokenLabel}" of ${path} ${words} (PKCS11_PIN or PKCS11_PIN_FILE; pkcs11-pin in STRONGROOM_DATA_DIR for a token that is made there).`,
+      { cause: error },
+    );
+  }
+}
+
+/** The binding's own words may go on for lines: a stack. */
+function oneLine(error: unknown): string {
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return line.replace(/^Error: |\.$/g, '');
+}
+
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // Giving up something that is broken already.
+  }
+}

@@ -1,0 +1,360 @@
+import graphene, { type IAlgorithm, type Key, type Session } from 'graphene-pk11';
+import { type CipherAlgorithm } from '../../core/operations/algorithms.ts';
+import { ServiceError } from '../../core/errors.ts';
+import { type Ciphertext, type CipherParameters } from '../../core/keys/hsm.ts';
+import { type KeySpec } from '../../core/keys/key.ts';
+import { type Capabilities } from '../module/capabilities.ts';
+import * as direct from '../module/direct-calls.ts';
+import { emptyMessage } from './empty-message.ts';
+import { decryptionFailed, fromDecryption } from '../module/errors.ts';
+import { wrapPadded } from './key-wrap-padded.ts';
+import { type KeyPart } from '../keys/loaded-keys.ts';
+import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
+import { type NativeCalls } from '../module/native-calls.ts';
+import { oaepDecode, oaepEncode, type OaepHash, pkcs1Decode } from './rsa-padding.ts';
+import { DATA_KEY_ATTRIBUTES, dataKey, dataKeyAttributes } from '../keys/templates.ts';
+
+const { AesGcm240Params, MechanismEnum } = graphene;
+
+/** What a cipher works with: a leased session, and the handle of the key's part that it names. */
+interface CipherContext {
+  readonly session: Session;
+  readonly key: Key;
+  readonly spec: KeySpec;
+  readonly calls: NativeCalls;
+  readonly capabilities: Capabilities;
+}
+
+export interface Cipher {
+  /** The half of the key that encrypts; the other direction always takes `private`. */
+  readonly encryptsWith: KeyPart;
+  encrypt(
+    context: CipherContext,
+    plaintext: Buffer,
+    parameters: CipherParameters,
+  ): Promise<Ciphertext>;
+  decrypt(
+    context: CipherContext,
+    ciphertext: Ciphertext,
+    parameters: CipherParameters,
+  ): Promise<Buffer>;
+}
+
+const IV_BYTES = 12;
+const TAG_BYTES = 16;
+const BLOCK_BYTES = 16;
+
+/** One C_EncryptInit and C_Encrypt; `size` bytes of room for the output. */
+function encipher(
+  { session, key, calls }: CipherContext,
+  mechanism: IAlgorithm,
+  data: Buffer,
+  size: number,
+  label: string,
+): Promise<Buffer> {
+  const begin = () => session.createCipher(mechanism, key);
+  if (data.length === 0)
+    return calls.run(
+      `encrypt ${label}`,
+      'fast',
+      emptyMessage(() => begin().final()),
+    );
+  return calls.run(`encrypt ${label}`, 'fast', {
+    inline: () => direct.encrypt(session, mechanism, key, data, size),
+    offLoop: (done) => {
+      begin().once(data, Buffer.alloc(size), done);
+    },
+  });
+}
+
+async function decipher(
+  { session, key, calls }: CipherContext,
+  mechanism: IAlgorithm,
+  data: Buffer,
+  size: number,
+  label: string,
+  expected: 'fast' | 'brief',
+): Promise<Buffer> {
+  const reached = { final: false };
+  try {
+    return await calls.run(`decrypt ${label}`, expected, {
+      inline: () =>
+        direct.decrypt(session, mechanism, key, data, size, () => {
+          reached.final = true;
+        }),
+      offLoop: (done) => {
+        const cipher = session.createDecipher(mechanism, key);
+        reached.final = true;
+        cipher.once(data, Buffer.alloc(size), done);
+      },
+    });
+  } catch (error) {
+    throw reached.final ? fromDecryption(error) : error;
+  }
+}
+
+/** SP 800-38D with a 96-bit IV from the HSM's generator for each message, never from the caller, and a 128-bit tag. */
+const gcm: Cipher = {
+  encryptsWith: 'private',
+  async encrypt(context, plaintext, { aad }) {
+    const iv = context.session.generateRandom(IV_BYTES);
+    const sealed = await encipher(
+      context,
+      gcmMechanism(iv, aad),
+      plaintext,
+      plaintext.length + TAG_BYTES,
+      'AES_GCM',
+    );
+    return {
+      value: sealed.subarray(0, plaintext.length),
+      iv,
+      tag: sealed.subarray(plaintext.length),
+    };
+  },
+  decrypt(context, { value, iv, tag }, { aad }) {
+    const sealed = Buffer.concat([value, tag ?? Buffer.alloc(0)]);
+    const mechanism = gcmMechanism(Buffer.from(iv ?? []), aad);
+    return decipher(context, mechanism, sealed, sealed.length, 'AES_GCM', 'fast');
+  },
+};
+
+function gcmMechanism(iv: Buffer, aad: Uint8Array | undefined): IAlgorithm {
+  const params = new AesGcm240Params(iv, Buffer.from(aad ?? []), TAG_BYTES * 8);
+  return { name: MechanismEnum.AES_GCM, params };
+}
+
+function cbc(mechanism: number, isPadded: boolean): Cipher {
+  const algorithm = (iv: Uint8Array | undefined) => ({
+    name: mechanism,
+    params: Buffer.from(iv ?? []),
+  });
+  return {
+    encryptsWith: 'private',
+    async encrypt(context, plaintext, { iv }) {
+      if (!isPadded) requireBlocks(plaintext);
+      const size = plaintext.length + BLOCK_BYTES;
+      const value = await encipher(context, algorithm(iv), plaintext, size, 'AES_CBC');
+      return { value, ...(iv !== undefined && { iv }) };
+    },
+    async decrypt(context, { value, iv }) {
+      if (value.length === 0 || value.length % BLOCK_BYTES !== 0) throw decryptionFailed();
+      const data = Buffer.from(value);
+      return decipher(context, algorithm(iv), data, data.length, 'AES_CBC', 'fast');
+    },
+  };
+}
+
+function requireBlocks(plaintext: Buffer): void {
+  if (plaintext.length === 0 || plaintext.length % BLOCK_BYTES !== 0)
+    throw new ServiceError(
+      'BadParameter',
+      `Property value has an invalid length: it must be a multiple of ${BLOCK_BYTES} bytes.`,
+    );
+}
+
+/**
+ * RFC 3394 (`KW`) or RFC 5649 (`KWP`) over the caller's bytes. PKCS#11 wraps objects, so the data key becomes one for the
+ * length of the call; it is the caller's, and goes back to the caller by design.
+ */
+function keyWrap(algorithm: IAlgorithm, isPadded: boolean): Cipher {
+  return {
+    encryptsWith: 'private',
+    async encrypt({ session, key, calls, capabilities }, plaintext) {
+      requireWrappable(plaintext, isPadded);
+      if (plaintext.length % 8 !== 0 && capabilities.keyWrapPadded === 'blocks')
+        return { value: wrapInBlocks(session, key, plaintext) };
+      const size = BLOCK_BYTES + plaintext.length;
+      const value = await calls.run('wrap AES_KEY_WRAP', 'fast', {
+        inline: () => direct.wrapOnce(session, algorithm, key, dataKeyAttributes(plaintext), size),
+        offLoop: (done) => {
+          const object = session.create(dataKey(plaintext)).toType<Key>();
+          session.wrapKey(algorithm, key, object, (error, wrapped) => {
+            ending(done, () => {
+              object.destroy();
+              if (error !== null) throw error;
+              return wrapped;
+            });
+          });
+        },
+      });
+      return { value };
+    },
+    async decrypt({ session, key, calls }, { value }) {
+      const least = isPadded ? 16 : 24;
+      if (value.length < least || value.length % 8 !== 0) throw decryptionFailed();
+      const wrapped = Buffer.from(value);
+      return calls.run('unwrap AES_KEY_WRAP', 'fast', {
+        inline: () => direct.readOnce(session, unwrapInline(session, algorithm, key, wrapped)),
+        offLoop: (done) => {
+          session.unwrapKey(algorithm, key, wrapped, dataKey(), (error, object) => {
+            ending(done, () => {
+              if (object === null) throw fromDecryption(error);
+              return direct.readOnce(session, object.handle);
+            });
+          });
+        },
+      });
+    },
+  };
+}
+function unwrapInline(session: Session, algorithm: IAlgorithm, key: Key, wrapped: Buffer) {
+  try {
+    return direct.unwrap(session, algorithm, key, wrapped, DATA_KEY_ATTRIBUTES);
+  } catch (error) {
+    throw fromDecryption(error);
+  }
+}
+
+/** Ends a call with what `act` gives or throws: nothing may be thrown in a callback. */
+function ending<T>(
+  done: (error: Error | null, value: T | null) => void,
+  act: () => T | null,
+): void {
+  let value: T | null;
+  try {
+    value = act();
+  } catch (error) {
+    done(error instanceof Error ? error : new Error('the call failed', { cause: error }), null);
+    return;
+  }
+  done(null, value);
+}
+
+/** Built from six blocks for each 8 bytes, a value takes its time: so long as nothing else is held up. */
+const BLOCKWISE_LIMIT_BYTES = 4096;
+
+function wrapInBlocks(session: Session, key: Key, plaintext: Buffer): Buffer {
+  if (plaintext.length > BLOCKWISE_LIMIT_BYTES)
+    throw new ServiceError(
+      'BadParameter',
+      `Property value has an invalid length: the HSM of this pool wraps at most ${BLOCKWISE_LIMIT_BYTES} bytes where they are no multiple of 8.`,
+    );
+  return wrapPadded(session, key, plaintext);
+}
+
+function requireWrappable(plaintext: Buffer, isPadded: boolean): void {
+  if (isPadded ? plaintext.length > 0 : plaintext.length >= 16 && plaintext.length % 8 === 0)
+    return;
+  throw new ServiceError(
+    'BadParameter',
+    isPadded
+      ? 'Property value has an invalid length: it must have at least one byte.'
+      : 'Property value has an invalid length: it must be a multiple of 8 bytes, and at least 16.',
+  );
+}
+
+/** What an RSA padding needs besides the plaintext, and how it is taken off again. */
+interface RsaPadding {
+  /** Bytes of the modulus that the padding takes for itself. */
+  readonly overhead: number;
+  isNative(capabilities: Capabilities): boolean;
+  readonly native: IAlgorithm;
+  encode(context: CipherContext, plaintext: Buffer, k: number): Buffer;
+  decode(encoded: Buffer): Buffer | undefined;
+}
+
+const RAW: IAlgorithm = { name: MechanismEnum.RSA_X_509, params: null };
+
+function rsa(padding: RsaPadding): Cipher {
+  return {
+    encryptsWith: 'public',
+    async encrypt(context, plaintext) {
+      const k = modulusBytes(context.spec);
+      if (plaintext.length > k - padding.overhead)
+        throw new ServiceError(
+          'BadParameter',
+          `Property value has an invalid length: this key and algorithm take at most ${k - padding.overhead} bytes.`,
+        );
+      // RSA has no messages in parts, by which an empty one could be given.
+      if (plaintext.length > 0 && padding.isNative(context.capabilities))
+        return { value: await encipher(context, padding.native, plaintext, k, 'RSA') };
+      const encoded = padding.encode(context, plaintext, k);
+      const value = await encipher(context, RAW, encoded, k, 'RSA');
+      encoded.fill(0);
+      return { value };
+    },
+    async decrypt(context, { value }) {
+      const k = modulusBytes(context.spec);
+      if (value.length !== k) throw decryptionFailed();
+      const data = Buffer.from(value);
+      if (padding.isNative(context.capabilities))
+        return decipher(context, padding.native, data, k, `RSA ${k}`, 'brief');
+      const encoded = await decipher(context, RAW, data, k, `RSA ${k}`, 'brief');
+      const plaintext = padding.decode(leftPad(encoded, k));
+      encoded.fill(0);
+      if (plaintext === undefined) throw decryptionFailed();
+      return plaintext;
+    },
+  };
+}
+
+function oaep(hash: Exclude<OaepHash, 'sha384'>): RsaPadding {
+  const hashBytes = hash === 'sha1' ? 20 : 32;
+  return {
+    overhead: 2 * hashBytes + 2,
+    isNative: ({ oaepSha1, oaepSha256 }) => (hash === 'sha1' ? oaepSha1 : oaepSha256) === 'native',
+    native: rsaOaep(hash),
+    encode: ({ session }, plaintext, k) =>
+      oaepEncode(plaintext, k, hash, session.generateRandom(hashBytes)),
+    decode: (encoded) => oaepDecode(encoded, hash),
+  };
+}
+
+const pkcs1: RsaPadding = {
+  overhead: 11,
+  isNative: ({ pkcs1: padding }) => padding === 'native',
+  native: { name: MechanismEnum.RSA_PKCS, params: null },
+  encode: ({ session }, plaintext, k) => pkcs1Encode(session, plaintext, k),
+  decode: pkcs1Decode,
+};
+
+/** RFC 8017 §7.2.1: 0x00 0x02, non-zero random bytes, 0x00, the plaintext. */
+function pkcs1Encode(session: Session, plaintext: Buffer, k: number): Buffer {
+  const padding: number[] = [];
+  const wanted = k - plaintext.length - 3;
+  while (padding.length < wanted)
+    padding.push(...session.generateRandom(wanted).filter((byte) => byte !== 0));
+  return Buffer.concat([Buffer.from([0, 2, ...padding.slice(0, wanted), 0]), plaintext]);
+}
+
+function modulusBytes(spec: KeySpec): number {
+  if (spec.keyType !== 'RSA-HSM') throw new TypeError('an RSA operation on another key');
+  return spec.bits / 8;
+}
+
+/** Some modules give a raw result without its leading zeros. */
+function leftPad(bytes: Buffer, length: number): Buffer {
+  return bytes.length === length
+    ? bytes
+    : Buffer.concat([Buffer.alloc(length - bytes.length), bytes]);
+}
+
+const KW = keyWrap({ name: MechanismEnum.AES_KEY_WRAP, params: null }, false);
+const CBC = cbc(MechanismEnum.AES_CBC, false);
+const CBC_PAD = cbc(MechanismEnum.AES_CBC_PAD, true);
+
+/** A Record, so that an algorithm without a mechanism does not compile. */
+export const CIPHERS: Readonly<Record<CipherAlgorithm, Cipher>> = {
+  RSA1_5: rsa(pkcs1),
+  'RSA-OAEP': rsa(oaep('sha1')),
+  'RSA-OAEP-256': rsa(oaep('sha256')),
+  A128GCM: gcm,
+  A192GCM: gcm,
+  A256GCM: gcm,
+  A128CBC: CBC,
+  A192CBC: CBC,
+  A256CBC: CBC,
+  A128CBCPAD: CBC_PAD,
+  A192CBCPAD: CBC_PAD,
+  A256CBCPAD: CBC_PAD,
+  A128KW: KW,
+  A192KW: KW,
+  A256KW: KW,
+  CKM_AES_KEY_WRAP: KW,
+  CKM_AES_KEY_WRAP_PAD: keyWrap(KEY_WRAP_PADDED, true),
+};
+
+/** The part of a key version that an algorithm needs in a direction. */
+export function partFor(algorithm: CipherAlgorithm, direction: 'encrypt' | 'decrypt'): KeyPart {
+  return direction === 'encrypt' ? CIPHERS[algorithm].encryptsWith : 'private';
+}

@@ -1,0 +1,122 @@
+import graphene, { type IAlgorithm } from 'graphene-pk11';
+import { type Curve, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import { type Expected } from '../module/pace.ts';
+import { type OaepHash } from './rsa-padding.ts';
+
+const { EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
+
+/** RFC 5649: how every key is wrapped that is kept outside the HSM. */
+export const KEY_WRAP_PADDED: IAlgorithm = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
+/** Single blocks, for what is built from them. */
+export const AES_ECB: IAlgorithm = { name: MechanismEnum.AES_ECB, params: null };
+export const HMAC_SHA256: IAlgorithm = { name: MechanismEnum.SHA256_HMAC, params: null };
+
+/** ECDH whose result is the shared x coordinate itself; `publicPoint` is 04 || x || y. */
+export function ecdh(publicPoint: Buffer): IAlgorithm {
+  return {
+    name: MechanismEnum.ECDH1_DERIVE,
+    params: new EcdhParams(EcKdf.NULL, null, publicPoint),
+  };
+}
+
+type Hash = 'SHA256' | 'SHA384' | 'SHA512';
+
+/** DER of DigestInfo up to the digest (RFC 8017 §9.2, note 1): the caller hands in a digest, CKM_RSA_PKCS wants both. */
+const DIGEST_INFO: Readonly<Record<Hash, Buffer>> = {
+  SHA256: Buffer.from('3031300d060960864801650304020105000420', 'hex'),
+  SHA384: Buffer.from('3041300d060960864801650304020205000430', 'hex'),
+  SHA512: Buffer.from('3051300d060960864801650304020305000440', 'hex'),
+};
+
+const PSS: Readonly<Record<Hash, { hash: number; mgf: number; saltBytes: number }>> = {
+  SHA256: { hash: MechanismEnum.SHA256, mgf: RsaMgf.MGF1_SHA256, saltBytes: 32 },
+  SHA384: { hash: MechanismEnum.SHA384, mgf: RsaMgf.MGF1_SHA384, saltBytes: 48 },
+  SHA512: { hash: MechanismEnum.SHA512, mgf: RsaMgf.MGF1_SHA512, saltBytes: 64 },
+};
+
+/** How an algorithm is done in PKCS#11: which key of a version signs, with what mechanism, over what bytes. */
+export interface SigningMechanism {
+  readonly mechanism: IAlgorithm;
+  readonly key: 'private' | 'mac';
+  readonly input: (digest: Uint8Array) => Buffer;
+  /** Kind of call, for measuring its latency; RSA's depends on the key's size as well. */
+  readonly label: string;
+  readonly expected: Exclude<Expected, 'long'>;
+}
+
+const bare = (digest: Uint8Array) => Buffer.from(digest);
+
+function rsaPkcs1(hash?: Hash): SigningMechanism {
+  return {
+    mechanism: { name: MechanismEnum.RSA_PKCS, params: null },
+    key: 'private',
+    input: hash === undefined ? bare : (digest) => Buffer.concat([DIGEST_INFO[hash], digest]),
+    label: 'RSA_PKCS',
+    expected: 'brief',
+  };
+}
+
+/** Salt as long as the digest (RFC 7518 §3.5). */
+function rsaPss(hash: Hash): SigningMechanism {
+  const { hash: hashMechanism, mgf, saltBytes } = PSS[hash];
+  return {
+    mechanism: {
+      name: MechanismEnum.RSA_PKCS_PSS,
+      params: new RsaPssParams(hashMechanism, mgf, saltBytes),
+    },
+    key: 'private',
+    input: bare,
+    label: 'RSA_PKCS_PSS',
+    expected: 'brief',
+  };
+}
+
+/** C_Sign gives r || s, each as wide as the curve (PKCS#11 v2.40 curr. §2.3.1), which is what JWS wants: no DER here. */
+function ecdsa(curve: Curve, expected: SigningMechanism['expected']): SigningMechanism {
+  return {
+    mechanism: { name: MechanismEnum.ECDSA, params: null },
+    key: 'private',
+    input: bare,
+    label: `ECDSA ${curve}`,
+    expected,
+  };
+}
+
+function hmac(mechanism: number): SigningMechanism {
+  return {
+    mechanism: { name: mechanism, params: null },
+    key: 'mac',
+    input: bare,
+    label: 'HMAC',
+    expected: 'fast',
+  };
+}
+
+/** A Record, so that an algorithm without a mechanism does not compile. */
+export const SIGNING: Readonly<Record<SigningAlgorithm, SigningMechanism>> = {
+  RS256: rsaPkcs1('SHA256'),
+  RS384: rsaPkcs1('SHA384'),
+  RS512: rsaPkcs1('SHA512'),
+  RSNULL: rsaPkcs1(),
+  PS256: rsaPss('SHA256'),
+  PS384: rsaPss('SHA384'),
+  PS512: rsaPss('SHA512'),
+  ES256: ecdsa('P-256', 'fast'),
+  ES256K: ecdsa('P-256K', 'brief'),
+  ES384: ecdsa('P-384', 'brief'),
+  ES512: ecdsa('P-521', 'brief'),
+  HS256: hmac(MechanismEnum.SHA256_HMAC),
+  HS384: hmac(MechanismEnum.SHA384_HMAC),
+  HS512: hmac(MechanismEnum.SHA512_HMAC),
+};
+
+const OAEP: Readonly<Record<OaepHash, readonly [number, number]>> = {
+  sha1: [MechanismEnum.SHA1, RsaMgf.MGF1_SHA1],
+  sha256: [MechanismEnum.SHA256, RsaMgf.MGF1_SHA256],
+  sha384: [MechanismEnum.SHA384, RsaMgf.MGF1_SHA384],
+};
+
+/** OAEP with the same hash for the label and for MGF1, and an empty label. */
+export function rsaOaep(hash: OaepHash): IAlgorithm {
+  return { name: MechanismEnum.RSA_PKCS_OAEP, params: new RsaOaepParams(...OAEP[hash]) };
+}

@@ -1,0 +1,151 @@
+import { type Router } from 'express';
+import { z } from 'zod';
+import { type AuditFilter, type RecordFormats } from '../../core/audit/record.ts';
+import { ServiceError } from '../../core/errors.ts';
+import { type AuditReader } from '../../core/audit/ports.ts';
+import { type AuditLogReader } from '../../core/audit/ports.ts';
+import { type LogVerifier } from '../../core/audit/log-verification.ts';
+import { dateTime } from '../values/date-time.ts';
+import { pageQuery, presentPage } from '../values/paging.ts';
+import { route, type RouteServices } from '../route.ts';
+import { Lines } from '../send.ts';
+import { oneOf, text } from '../values/text.ts';
+
+/** Events on a page, at most; fewer with maxresults. */
+const PAGE_LIMIT = 1000;
+
+const date = dateTime.optional();
+
+const EventsQuery = z
+  .object({
+    from: date,
+    to: date,
+    principalId: text(128).optional(),
+    keyName: text(127).optional(),
+    operation: text(64).optional(),
+    action: text(128).optional(),
+    outcome: oneOf(['success', 'failure']).optional(),
+    format: oneOf(['strongroom', 'azure']).optional(),
+  })
+  .and(pageQuery(PAGE_LIMIT));
+
+export interface AuditParts {
+  readonly events: AuditReader;
+  readonly auditLog: Pick<AuditLogReader, 'listCheckpoints'>;
+  readonly verifier: LogVerifier;
+  readonly formats: RecordFormats;
+}
+
+const CheckpointsQuery = pageQuery(PAGE_LIMIT);
+/** A verification in one request ends early after so many records, and says where to go on. */
+const VERIFIED_AT_ONCE = 100_000;
+const VerifyBody = z.object({
+  after: z.int().min(0).optional(),
+  from: date,
+  to: date,
+  checkpoint: text(8192).optional(),
+  afterRow: text(8192).optional(),
+});
+
+/**
+ * Who used which key, and when: newest first; `from` (included) and `to` (excluded) are RFC 3339 times. `format=azure` gives
+ * records as Managed HSM's diagnostic logs have them; who accepts application/x-ndjson gets one a line.
+ */
+export function addAuditRoutes(
+  router: Router,
+  services: RouteServices,
+  { events, auditLog, verifier, formats }: AuditParts,
+): void {
+  route(router, services, {
+    method: 'get',
+    path: '/audit/events',
+    operation: 'AuditEventList',
+    action: 'Strongroom/audit/read/action',
+    params: () => ({}),
+    scope: () => '/',
+    key: null,
+    query: EventsQuery,
+    handler: async ({ query, context }) => {
+      const { limit, after, format, ...filter } = query;
+      const page = { limit, ...(after !== undefined && { after }) };
+      const { from, to, ...rest } = filter;
+      const { nextLink, value } = presentPage(
+        await events.listEvents(present(filter), page),
+        `https://${context.host.authority}/audit/events`,
+        {
+          ...rest,
+          from: from?.toISOString(),
+          to: to?.toISOString(),
+          format,
+          maxresults: limit,
+        },
+        formats[format ?? 'strongroom'],
+      );
+      return context.accept?.includes('application/x-ndjson') === true
+        ? new Lines(value, nextLink)
+        : { ...(nextLink !== undefined && { nextLink }), value };
+    },
+  });
+
+  // To be kept elsewhere: whoever can change the whole database can't change what others have kept.
+  route(router, services, {
+    method: 'get',
+    path: '/audit/checkpoints',
+    operation: 'AuditCheckpointList',
+    action: 'Strongroom/audit/read/action',
+    params: () => ({}),
+    scope: () => '/',
+    key: null,
+    query: CheckpointsQuery,
+    handler: async ({ query, context }) => {
+      const after = Number(query.after ?? 0);
+      const found = await auditLog.listCheckpoints({ after, limit: query.limit + 1 });
+      const items = found.slice(0, query.limit);
+      const last = items.at(-1);
+      const isMore = found.length > items.length && last !== undefined;
+      return presentPage(
+        { items, ...(isMore && { next: String(last.number) }) },
+        `https://${context.host.authority}/audit/checkpoints`,
+        { maxresults: query.limit },
+        ({ number, time, statement }) => ({ number, time: time.toISOString(), statement }),
+      );
+    },
+  });
+
+  // One at a time: it reads as much as it is let.
+  let isVerifying = false;
+  route(router, services, {
+    method: 'post',
+    path: '/audit/verify',
+    operation: 'AuditVerify',
+    action: 'Strongroom/audit/read/action',
+    params: () => ({}),
+    scope: () => '/',
+    key: null,
+    body: VerifyBody,
+    handler: async ({ body }) => {
+      const { from, to, checkpoint, afterRow } = body;
+      if (isVerifying) throw new ServiceError('Overloaded', 'A verification is under way.');
+      isVerifying = true;
+      try {
+        const after = body.after ?? (from === undefined ? 0 : await verifier.startAt(from));
+        return await verifier.verify({
+          after,
+          recordLimit: VERIFIED_AT_ONCE,
+          ...(to !== undefined && { to }),
+          ...(checkpoint !== undefined && { known: checkpoint }),
+          ...(afterRow !== undefined && { afterRow }),
+        });
+      } finally {
+        isVerifying = false;
+      }
+    },
+  });
+}
+
+/** exactOptionalPropertyTypes: absent, rather than there and undefined. */
+function present(filter: { [Name in keyof AuditFilter]?: AuditFilter[Name] | undefined }) {
+  return Object.fromEntries(
+    Object.entries(filter).filter(([, value]) => value !== undefined),
+  ) as AuditFilter;
+}

@@ -1,0 +1,258 @@
+import { type Router } from 'express';
+import { action } from '../../core/access/actions.ts';
+import { type BackupService } from '../../core/recovery/backup-service.ts';
+import { type KeyName } from '../../core/keys/key.ts';
+import { type KeyService } from '../../core/keys/key-service.ts';
+import { keyScope } from '../../core/access/role.ts';
+import { requireFeature } from '../api-version.ts';
+import { requireAllowed } from '../access/authorisation.ts';
+import { apiVersionOf, type RequestContext } from '../context.ts';
+import { keyNameOf, keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
+import {
+  CreateKeyRequest,
+  ImportKeyRequest,
+  presentDeletedKey,
+  presentDeletedKeyItem,
+  presentKey,
+  presentKeyItem,
+  type KeyPresenter,
+  RestoreKeyRequest,
+  UpdateKeyRequest,
+} from './keys.schema.ts';
+import { pageQuery, presentPage } from '../values/paging.ts';
+import { route, type RouteServices } from '../route.ts';
+import { createValueReader } from '../values/value-body.ts';
+
+/** Azure's page size, and the most that it gives. */
+const PAGE = pageQuery(25);
+
+/** A key of 1,000 versions of RSA-4096 comes to 6 MB. */
+const BACKUP_LIMIT = 16 * 1024 * 1024;
+
+const IMPORT = action('keys/import/action');
+
+const allKeys = { params: () => ({}), scope: () => '/keys' as const, key: null };
+
+/** Keys and deleted keys. A path with a literal after the name comes before the one with a version there. */
+export function addKeyRoutes(
+  router: Router,
+  services: RouteServices,
+  keys: KeyService,
+  backups: BackupService,
+  serializer: KeyPresenter,
+): void {
+  route(router, services, {
+    method: 'post',
+    path: '/keys/:name/create',
+    operation: 'KeyCreate',
+    action: action('keys/create'),
+    params: keyOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    body: CreateKeyRequest,
+    handler: async ({ params, body, context }) => {
+      requireKnownOperations(body, context);
+      return presentKey(await keys.create(params.name, body, context.audit), serializer(context));
+    },
+  });
+
+  route(router, services, {
+    method: 'put',
+    path: '/keys/:name',
+    operation: 'KeyImport',
+    action: IMPORT,
+    params: keyOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    body: ImportKeyRequest,
+    handler: async ({ params, body, context }) => {
+      requireKnownOperations(body, context);
+      const requireMayImportBy = (exchangeKey: KeyName) =>
+        requireAllowed(services.authorizer, context, IMPORT, keyScope(exchangeKey));
+      return presentKey(
+        await keys.import(params.name, body, requireMayImportBy, context.audit),
+        serializer(context),
+      );
+    },
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: '/keys',
+    operation: 'KeyList',
+    action: action('keys/read/action'),
+    ...allKeys,
+    query: PAGE,
+    handler: async ({ query, context }) =>
+      presentPage(
+        await keys.list(query),
+        `https://${context.host.authority}/keys`,
+        { maxresults: query.limit },
+        (version) => presentKeyItem(version, serializer(context), 'key'),
+      ),
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: '/keys/:name/versions',
+    operation: 'KeyListVersions',
+    action: action('keys/read/action'),
+    params: keyOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    query: PAGE,
+    handler: async ({ params, query, context }) => {
+      const page = await keys.listVersions(params.name, query);
+      const name = page.items[0]?.material.identity.name ?? params.name;
+      context.audit.note({ keyName: name });
+      return presentPage(
+        page,
+        `https://${context.host.authority}/keys/${name}/versions`,
+        { maxresults: query.limit },
+        (version) => presentKeyItem(version, serializer(context), 'version'),
+      );
+    },
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: ['/keys/:name', '/keys/:name/:version'],
+    operation: 'KeyGet',
+    action: action('keys/read/action'),
+    params: keyVersionOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    handler: async ({ params, context }) => {
+      const version = await keys.get(params.name, params.version);
+      const { identity } = version.material;
+      context.audit.note({ keyName: identity.name, keyVersion: identity.version });
+      return presentKey(version, serializer(context));
+    },
+  });
+
+  route(router, services, {
+    method: 'patch',
+    path: ['/keys/:name', '/keys/:name/:version'],
+    operation: 'KeyUpdate',
+    action: action('keys/write/action'),
+    params: keyVersionOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    body: UpdateKeyRequest,
+    handler: async ({ params, body, context }) => {
+      requireKnownOperations(body, context);
+      return presentKey(
+        await keys.update(params.name, params.version, body, context.audit),
+        serializer(context),
+      );
+    },
+  });
+
+  route(router, services, {
+    method: 'delete',
+    path: '/keys/:name',
+    operation: 'KeyDelete',
+    action: action('keys/delete'),
+    params: keyOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    handler: async ({ params, context }) => {
+      return presentDeletedKey(await keys.delete(params.name, context.audit), serializer(context));
+    },
+  });
+
+  route(router, services, {
+    method: 'post',
+    path: '/keys/:name/backup',
+    operation: 'KeyBackup',
+    action: action('keys/backup/action'),
+    params: keyOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    handler: async ({ params, context }) => ({
+      value: await backups.backup(params.name, (notes) => {
+        context.audit.note(notes);
+      }),
+    }),
+  });
+
+  route(router, services, {
+    method: 'post',
+    path: '/keys/restore',
+    operation: 'KeyRestore',
+    action: action('keys/restore/action'),
+    ...allKeys,
+    body: RestoreKeyRequest,
+    readBody: createValueReader(BACKUP_LIMIT),
+    handler: async ({ body, context }) =>
+      presentKey(await backups.restore(body.value, context.audit), serializer(context)),
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: '/deletedkeys',
+    operation: 'KeyListDeleted',
+    action: action('keys/deletedKeys/read/action'),
+    ...allKeys,
+    query: PAGE,
+    handler: async ({ query, context }) =>
+      presentPage(
+        await keys.listDeleted(query),
+        `https://${context.host.authority}/deletedkeys`,
+        { maxresults: query.limit },
+        (deleted) => presentDeletedKeyItem(deleted, serializer(context)),
+      ),
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: '/deletedkeys/:name',
+    operation: 'KeyGetDeleted',
+    action: action('keys/deletedKeys/read/action'),
+    params: keyOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    handler: async ({ params, context }) => {
+      const deleted = await keys.getDeleted(params.name);
+      context.audit.note({ keyName: deleted.current.material.identity.name });
+      return presentDeletedKey(deleted, serializer(context));
+    },
+  });
+
+  route(router, services, {
+    method: 'delete',
+    path: '/deletedkeys/:name',
+    operation: 'KeyPurge',
+    action: action('keys/deletedKeys/delete'),
+    params: keyOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    status: 204,
+    handler: async ({ params, context }) => {
+      await keys.purge(params.name, context.audit);
+    },
+  });
+
+  route(router, services, {
+    method: 'post',
+    path: '/deletedkeys/:name/recover',
+    operation: 'KeyRecover',
+    action: action('keys/deletedKeys/recover/action'),
+    params: keyOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
+    handler: async ({ params, context }) => {
+      return presentKey(await keys.recover(params.name, context.audit), serializer(context));
+    },
+  });
+}
+
+/** @throws ServiceError BadParameter for operations of a newer version than the request's */
+function requireKnownOperations(
+  { operations }: { readonly operations?: readonly string[] | undefined },
+  context: RequestContext,
+): void {
+  for (const name of ['secureWrapKey', 'secureUnwrapKey'])
+    if (operations?.includes(name) === true)
+      requireFeature(apiVersionOf(context), 'secureWrapOperations', `${name} among key_ops`);
+}

@@ -1,0 +1,54 @@
+import { type Router } from 'express';
+import { action } from '../../core/access/actions.ts';
+import { type RotationService } from '../../core/keys/rotation-service.ts';
+import { keyNameOf, keyOf, keyScopeOf } from './key-params.ts';
+import { type KeyPresenter, presentKey } from './keys.schema.ts';
+import { presentRotationPolicy, RotationPolicyRequest } from './rotation.schema.ts';
+import { route, type RouteServices } from '../route.ts';
+
+/** Rotation of keys, on demand and by policy. */
+export function addRotationRoutes(
+  router: Router,
+  services: RouteServices,
+  rotation: RotationService,
+  serializer: KeyPresenter,
+): void {
+  const common = { params: keyOf, scope: keyScopeOf, key: keyNameOf };
+  const policyId = (origin: string, name: string) => `${origin}/keys/${name}/rotationpolicy`;
+
+  route(router, services, {
+    ...common,
+    method: 'post',
+    path: '/keys/:name/rotate',
+    operation: 'KeyRotate',
+    action: action('keys/rotate/action'),
+    handler: async ({ params, context }) =>
+      presentKey(await rotation.rotate(params.name, context.audit), serializer(context)),
+  });
+
+  route(router, services, {
+    ...common,
+    method: 'get',
+    path: '/keys/:name/rotationpolicy',
+    operation: 'KeyRotationPolicyGet',
+    action: action('keys/read/action'),
+    handler: async ({ params, context }) => {
+      const { name, policy } = await rotation.getPolicy(params.name);
+      context.audit.note({ keyName: name });
+      return presentRotationPolicy(policyId(serializer(context).origin, name), policy);
+    },
+  });
+
+  route(router, services, {
+    ...common,
+    method: 'put',
+    path: '/keys/:name/rotationpolicy',
+    operation: 'KeyRotationPolicySet',
+    action: action('keys/write/action'),
+    body: RotationPolicyRequest,
+    handler: async ({ params, body, context }) => {
+      const { name, policy } = await rotation.putPolicy(params.name, body, context.audit);
+      return presentRotationPolicy(policyId(serializer(context).origin, name), policy);
+    },
+  });
+}

@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import { type RotationPolicy } from '../../core/keys/rotation.ts';
+import { optional } from '../values/optional.ts';
+import { text } from '../values/text.ts';
+
+const duration = optional(text(32));
+
+/** KeyRotationPolicy. */
+export const RotationPolicyRequest = z
+  .object({
+    lifetimeActions: optional(
+      z
+        .array(
+          z.object({
+            trigger: z.object({ timeAfterCreate: duration, timeBeforeExpiry: duration }),
+            action: z.object({ type: text(16) }),
+          }),
+        )
+        .max(2),
+    ),
+    attributes: optional(z.object({ expiryTime: duration })),
+  })
+  .transform(({ lifetimeActions, attributes }) => ({
+    actions: (lifetimeActions ?? []).map(({ trigger, action }) => ({
+      type: action.type,
+      ...trigger,
+    })),
+    expiryTime: attributes?.expiryTime,
+  }));
+
+/** A key without a policy has a blank one. */
+export function presentRotationPolicy(id: string, policy: RotationPolicy | undefined) {
+  return {
+    attributes: policy === undefined ? {} : presentAttributes(policy),
+    id,
+    lifetimeActions: (policy?.actions ?? []).map(({ type, trigger, time }) => ({
+      action: { type },
+      trigger: { [trigger]: time },
+    })),
+  };
+}
+
+function presentAttributes({ created, expiryTime, updated }: RotationPolicy) {
+  return { created, ...(expiryTime !== undefined && { expiryTime }), updated };
+}

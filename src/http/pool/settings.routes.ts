@@ -1,0 +1,57 @@
+import { type Router } from 'express';
+import { z } from 'zod';
+import { action } from '../../core/access/actions.ts';
+import { type Setting } from '../../core/pool/setting.ts';
+import { type SettingService } from '../../core/pool/setting-service.ts';
+import { route, type RouteServices } from '../route.ts';
+import { text } from '../values/text.ts';
+
+/** Azure sends a string, whatever the setting's type is. */
+const UpdateSettingRequest = z.object({ value: text(16) });
+
+const pool = { scope: () => '/' as const, key: null };
+const named = {
+  ...pool,
+  params: (raw: Readonly<Record<string, string | undefined>>) => ({ name: raw['name'] ?? '' }),
+};
+
+/** The pool's settings; all of them are switches. */
+export function addSettingRoutes(
+  router: Router,
+  services: RouteServices,
+  settings: SettingService,
+): void {
+  route(router, services, {
+    ...pool,
+    method: 'get',
+    path: '/settings',
+    operation: 'SettingList',
+    action: action('settings/read/action'),
+    params: () => ({}),
+    handler: async () => ({ settings: (await settings.list()).map(presentSetting) }),
+  });
+
+  route(router, services, {
+    ...named,
+    method: 'get',
+    path: '/settings/:name',
+    operation: 'SettingGet',
+    action: action('settings/read/action'),
+    handler: async ({ params }) => presentSetting(await settings.get(params.name)),
+  });
+
+  route(router, services, {
+    ...named,
+    method: 'patch',
+    path: '/settings/:name',
+    operation: 'SettingUpdate',
+    action: action('settings/write/action'),
+    body: UpdateSettingRequest,
+    handler: async ({ params, body, context }) =>
+      presentSetting(await settings.update(params.name, body.value, context.audit)),
+  });
+}
+
+function presentSetting({ name, isOn }: Setting) {
+  return { name, type: 'boolean', value: String(isOn) };
+}

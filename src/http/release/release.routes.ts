@@ -1,0 +1,168 @@
+import { type Router } from 'express';
+import { action } from '../../core/access/actions.ts';
+import {
+  ATTESTATION_VERSION,
+  type AttestationService,
+} from '../../core/release/attestation-service.ts';
+import { parseKeyName, parseKeyVersionId } from '../../core/keys/key.ts';
+import { type Done } from '../../core/operations/crypto-service.ts';
+import { ServiceError } from '../../core/errors.ts';
+import { type ReleaseService } from '../../core/release/release-service.ts';
+import { keyScope } from '../../core/access/role.ts';
+import { type SecureWrapService } from '../../core/release/secure-wrap-service.ts';
+import { type CertifiedKeys } from '../../core/audit/certified-keys.ts';
+import { requireFeature } from '../api-version.ts';
+import { toBase64url } from '../values/base64url.ts';
+import { apiVersionOf, type RequestContext } from '../context.ts';
+import { keyId, type KeyPresenter, presentKey } from '../keys/keys.schema.ts';
+import {
+  presentRelease,
+  ReleaseRequest,
+  SecureUnwrapRequest,
+  SecureWrapRequest,
+} from './release.schema.ts';
+import { route, type RouteServices } from '../route.ts';
+
+type RawParams = Readonly<Record<string, string | undefined>>;
+
+const versionOf = (raw: RawParams) => ({
+  name: parseKeyName(raw['name'] ?? ''),
+  version: raw['version'] === undefined ? undefined : parseKeyVersionId(raw['version']),
+});
+const scopeOf = ({ name }: ReturnType<typeof versionOf>) => keyScope(name);
+
+export interface ReleaseParts {
+  readonly release: ReleaseService;
+  readonly secureWrap: SecureWrapService;
+  readonly attestation: AttestationService;
+  readonly statements: CertifiedKeys;
+}
+
+/** A key's way out to an attested environment, and what the HSM attests of a key. Before the paths of keys. */
+export function addReleaseRoutes(
+  router: Router,
+  services: RouteServices,
+  { release, secureWrap, attestation, statements }: ReleaseParts,
+  serializer: KeyPresenter,
+): void {
+  route(router, services, {
+    method: 'post',
+    path: ['/keys/:name/release', '/keys/:name/:version/release'],
+    operation: 'KeyRelease',
+    action: action('keys/release/action'),
+    params: versionOf,
+    scope: scopeOf,
+    key: ({ name }) => name,
+    body: ReleaseRequest,
+    handler: async ({ params, body, context }) => {
+      const { target, nonce, enc } = body;
+      const released = await release.release(
+        params,
+        { token: target, wrap: enc },
+        recorder(context),
+      );
+      const signer = await statements.signer('release');
+      const payload = presentRelease(
+        released,
+        { apiVersion: apiVersionOf(context).name, nonce },
+        serializer(context),
+      );
+      return { value: await signer.sign(payload) };
+    },
+  });
+
+  const secure = { method: 'post', params: versionOf, scope: scopeOf } as const;
+
+  route(router, services, {
+    ...secure,
+    path: ['/keys/:name/securewrapkey', '/keys/:name/:version/securewrapkey'],
+    operation: 'KeySecureWrap',
+    action: action('keys/wrap/action'),
+    key: ({ name }) => name,
+    body: SecureWrapRequest,
+    handler: async ({ params, body, context }) => {
+      requireFeature(apiVersionOf(context), 'secureWrap', 'Operation securewrapkey');
+      return presentDone(await secureWrap.wrap(params, body.alg, recorder(context)), context);
+    },
+  });
+
+  route(router, services, {
+    ...secure,
+    path: ['/keys/:name/secureunwrapkey', '/keys/:name/:version/secureunwrapkey'],
+    operation: 'KeySecureUnwrap',
+    action: action('keys/unwrap/action'),
+    key: ({ name }) => name,
+    body: SecureUnwrapRequest,
+    handler: async ({ params, body, context }) => {
+      const version = apiVersionOf(context);
+      requireFeature(version, 'secureWrap', 'Operation secureunwrapkey');
+      const { alg, value, target, applicationTrustedIssuer: issuer } = body;
+      if (issuer === undefined && version.has('applicationTrustedIssuer'))
+        throw new ServiceError(
+          'BadParameter',
+          `Property applicationTrustedIssuer is missing: with api-version ${version.name} it must name the attestation authority that is trusted.`,
+        );
+      const request = { algorithm: alg, wrapped: value, token: target, issuer };
+      return presentDone(await secureWrap.unwrap(params, request, recorder(context)), context);
+    },
+  });
+
+  route(router, services, {
+    method: 'get',
+    path: ['/keys/:name/attestation', '/keys/:name/:version/attestation'],
+    operation: 'KeyAttestation',
+    action: action('keys/read/action'),
+    params: versionOf,
+    scope: scopeOf,
+    key: ({ name }) => name,
+    handler: async ({ params, context }) => {
+      const shown = serializer(context);
+      const attested = await attestation.attest(
+        params,
+        (material) => keyId(shown.origin, material),
+        recorder(context),
+      );
+      const bundle = presentKey(attested.key, shown);
+      return {
+        ...bundle,
+        attributes: { attestation: presentAttestation(attested), ...bundle.attributes },
+      };
+    },
+  });
+}
+
+function presentDone({ algorithm, key, result }: Done<Uint8Array>, { host }: RequestContext) {
+  return {
+    alg: algorithm,
+    kid: keyId(`https://${host.authority}`, key),
+    value: toBase64url(result),
+  };
+}
+
+function presentAttestation(
+  attested: Awaited<ReturnType<AttestationService['attest']>>,
+): Readonly<Record<string, string>> {
+  const { certificates, privateStatement, publicStatement } = attested;
+  const text = (value: string) => toBase64url(Buffer.from(value));
+  return {
+    certificatePemFile: text(certificates.map(toPem).join('')),
+    privateKeyAttestation: text(privateStatement),
+    ...(publicStatement !== undefined && { publicKeyAttestation: text(publicStatement) }),
+    version: ATTESTATION_VERSION,
+  };
+}
+
+/** RFC 7468 §5.1. */
+function toPem(der: Uint8Array): string {
+  const lines =
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+}
+
+function recorder({ audit }: RequestContext) {
+  return (notes: Parameters<typeof audit.note>[0]) => {
+    audit.note(notes);
+  };
+}

@@ -1,0 +1,44 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { ServiceError } from '../../core/errors.ts';
+
+/** Makes what a list gives as the place to go on from such that nobody else can make it. */
+export interface Cursors {
+  /** @param of the list, and what it is narrowed to */
+  seal(of: unknown, place: string): string;
+  /** @throws ServiceError BadParameter for what wasn't sealed for this, `what` in its sentence */
+  open(of: unknown, cursor: string, what: string): string;
+}
+
+/** 128 bits (RFC 2104 §5). */
+const MAC_BYTES = 16;
+
+/**
+ * Cursors are read by those who write queries: an altered one, or one of another list, would be a way around the checks of
+ * what callers write. So each carries a MAC over its place and what it is of. `key` is the same for all that serve a pool,
+ * so that one gives a cursor and another takes it.
+ */
+export function createCursors(key: Uint8Array): Cursors {
+  const macOf = (of: unknown, place: string) =>
+    createHmac('sha256', key)
+      .update(JSON.stringify([of, place]))
+      .digest()
+      .subarray(0, MAC_BYTES);
+
+  return {
+    seal: (of, place) =>
+      Buffer.concat([macOf(of, place), Buffer.from(place)]).toString('base64url'),
+    open(of, cursor, what) {
+      const bytes = Buffer.from(cursor, 'base64url');
+      const place = bytes.subarray(MAC_BYTES).toString();
+      const isOurs =
+        bytes.length > MAC_BYTES &&
+        bytes.toString('base64url') === cursor &&
+        timingSafeEqual(bytes.subarray(0, MAC_BYTES), macOf(of, place));
+      if (isOurs) return place;
+      throw new ServiceError(
+        'BadParameter',
+        `The ${what} has an invalid value: it must be one that this list gave for the same filter.`,
+      );
+    },
+  };
+}

@@ -1,0 +1,68 @@
+// The way in from a bare clone: `npm start`, `npm test`, `npm run bench` and `npm run build`. Plain JavaScript on Node's
+// own modules only, since it runs before anything is installed or compiled.
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { runForeground } from './child.mjs';
+import { fail, ROOT } from './common.mjs';
+import { build, ensureBuilt, ensureModules, isInPlace } from './project.mjs';
+import { ensureSoftHsm } from './softhsm.mjs';
+
+const PRODUCTION_SETTINGS = [
+  'DATABASE_URL',
+  'PKCS11_MODULE',
+  'STRONGROOM_TLS_CERT_FILE',
+  'STRONGROOM_TLS_KEY_FILE',
+];
+
+const commands = {
+  async start(args) {
+    const isProduction = PRODUCTION_SETTINGS.every((name) => process.env[name]);
+    if (!isProduction || !isInPlace()) {
+      await ensureBuilt();
+      if (!process.env.PKCS11_MODULE) ensureSoftHsm();
+    }
+    // In a session of its own, so that Ctrl-C reaches it once, through this process, and not from the terminal too.
+    return runForeground([join(ROOT, 'dist/main.js'), 'serve', '--stop-with-parent', ...args], {
+      isOwnSession: true,
+    });
+  },
+  async test(args) {
+    await ensureModules({ withDevelopment: true });
+    await ensureBuilt();
+    ensureSoftHsm();
+    const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules'];
+    // Suites mostly wait for services that start: two side by side, also on two cores.
+    const workers = `--maxWorkers=${Math.max(2, availableParallelism() - 1)}`;
+    return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), workers, ...args], {
+      environment: { NODE_OPTIONS: options.filter(Boolean).join(' ') },
+    });
+  },
+  async bench(args) {
+    await ensureModules({ withDevelopment: true });
+    await ensureBuilt();
+    ensureSoftHsm();
+    return runForeground([
+      '--import',
+      import.meta.resolve('tsx'),
+      join(ROOT, 'test/bench/main.ts'),
+      ...args,
+    ]);
+  },
+  async build() {
+    await ensureModules({ withDevelopment: true });
+    await build();
+  },
+};
+
+requireNode(20, 19);
+const [name = 'start', ...args] = process.argv.slice(2);
+if (!Object.hasOwn(commands, name))
+  fail(`there is no command "${name}": use start, test, bench or build.`);
+await commands[name](args);
+
+function requireNode(major, minor) {
+  const [ours = 0, ourMinor = 0] = process.versions.node.split('.').map(Number);
+  if (ours < major || (ours === major && ourMinor < minor))
+    fail(`Node.js ${major}.${minor} or newer is needed, and this is ${process.versions.node}.`);
+}

@@ -1,0 +1,59 @@
+import { type Patience } from '../http/server/drain.ts';
+import { type ReadinessReport } from '../http/pool/health.routes.ts';
+import { type RequestLimits } from '../http/server/throttle.ts';
+import { type AttestationSettings, type TlsIdentity } from '../config/setting-files.ts';
+import { type ExternalIssuer } from '../identity/issuers/external-issuer.ts';
+
+/** All that a worker process needs; it comes over the process channel, so that no secret stands in an environment. */
+export interface WorkerSettings {
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Of the managed identity endpoint, where there is one. */
+  readonly identityListen?: { readonly host: string; readonly port: number };
+  readonly domain: string;
+  readonly pool: string;
+  readonly databaseUrl: string;
+  readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
+  readonly sessions?: number;
+  readonly loadedKeys: number;
+  readonly tls: TlsIdentity;
+  /** By which any worker resumes the TLS sessions of any other: 48 bytes in base64. */
+  readonly ticketKeys: string;
+  readonly limits: RequestLimits;
+  readonly tracesUrl?: string;
+  readonly attestation: AttestationSettings;
+  readonly issuers: readonly ExternalIssuer[];
+  readonly issuersCa?: string;
+  readonly federatedIssuers: readonly string[];
+  readonly signingKeyDays: number;
+  readonly logLevel: string;
+  /** Whether the service has been told to be ready before this process began. */
+  readonly isStartOver: boolean;
+}
+
+export type ToWorker =
+  | { readonly kind: 'start'; readonly settings: WorkerSettings }
+  | { readonly kind: 'ticketKeys'; readonly ticketKeys: string }
+  /** All that a client needs is there: the process may call itself ready, and says how it is. */
+  | { readonly kind: 'startIsOver' }
+  /** Finish what is under way, take nothing new, end. Told again, with less patience. */
+  | { readonly kind: 'drain'; readonly patience: Patience };
+
+export type FromWorker =
+  /** It listens now: what is told to a process before that is lost. */
+  | { readonly kind: 'listening' }
+  | { readonly kind: 'ready'; readonly port: number; readonly identityPort?: number }
+  | {
+      readonly kind: 'failed';
+      readonly reason: string;
+      /** Absent where the reason is a sentence that an operator can act on. */
+      readonly stack?: string;
+    }
+  | {
+      readonly kind: 'alive';
+      /** Absent where it could not be read. */
+      readonly residentBytes?: number;
+      /** Which parts could serve; absent until they were asked. */
+      readonly report?: ReadinessReport;
+    }
+  | { readonly kind: 'settled'; readonly report: ReadinessReport }
+  | { readonly kind: 'hung'; readonly operation: string };

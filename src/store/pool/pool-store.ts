@@ -1,0 +1,128 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Insertable, type Kysely, sql } from 'kysely';
+import { type AuditedChange } from '../../core/audit/record.ts';
+import { OperatorError } from '../../core/operator-error.ts';
+import { changing, type StoreContext } from '../database.ts';
+import { fromPostgres } from '../errors.ts';
+import { type PoolRow, type Tables } from '../tables.ts';
+
+/** A pool as it is recorded: what was decided when it was made, and which root keys are its own. */
+export interface Pool {
+  readonly id: string;
+  readonly name: string;
+  /** The built-in directory's tenant. */
+  readonly tenantId: string;
+  readonly softDeleteDays: number;
+  readonly purgeProtection: boolean;
+  readonly rootGeneration: number;
+  readonly rootCheck: Uint8Array;
+}
+
+export async function findPool(db: Kysely<Tables>, name: string): Promise<Pool | undefined> {
+  try {
+    const row = await db.selectFrom('pool').selectAll().where('name', '=', name).executeTakeFirst();
+    return row && toPool(row);
+  } catch (error) {
+    throw fromPostgres(error);
+  }
+}
+
+export async function insertPool(db: Kysely<Tables>, pool: Pool): Promise<void> {
+  await db.insertInto('pool').values(fromPool(pool)).execute();
+}
+
+export async function createPool(
+  context: StoreContext,
+  pool: Pool,
+  change: AuditedChange,
+): Promise<void> {
+  await changing(
+    context,
+    change,
+    () => [],
+    async (trx) => {
+      await insertPool(trx, pool);
+      return true;
+    },
+  );
+}
+
+/** Switches purge protection on for good. */
+export async function protectFromPurge(
+  context: StoreContext,
+  change: AuditedChange,
+): Promise<void> {
+  await changing(
+    context,
+    change,
+    () => [],
+    async (trx) => {
+      await trx
+        .updateTable('pool')
+        .set({ purge_protection: true })
+        .where('id', '=', context.poolId)
+        .execute();
+      return true;
+    },
+  );
+}
+
+const LOCK_RETRY_MS = 100;
+/** Longer than the slowest HSM takes to make root keys, of several that start at once. */
+const LOCK_LIMIT_MS = 120_000;
+
+/**
+ * Lets one process at a time make what a pool has once: root keys, signing key, first administrator.
+ * @throws OperatorError where another has been at it for `limitMs`
+ */
+export async function withPoolLock<T>(
+  db: Kysely<Tables>,
+  name: string,
+  work: () => Promise<T>,
+  limitMs = LOCK_LIMIT_MS,
+): Promise<T> {
+  return db.connection().execute(async (connection) => {
+    const lock = sql`hashtextextended(${`pool ${name}`}, 0)`;
+    // Asked again and again: a statement that waits ends at the statement timeout, and making root keys may take longer.
+    const deadline = performance.now() + limitMs;
+    for (;;) {
+      const { rows } = await sql<{ isMine: boolean }>`
+        select pg_try_advisory_lock(${lock}) as "isMine"`.execute(connection);
+      if (rows[0]?.isMine === true) break;
+      if (performance.now() > deadline)
+        throw new OperatorError(
+          `Another process has been setting up the pool "${name}" for ${limitMs / 1000} s, and this one waits no longer: look at that process, or end its connection to the database.`,
+        );
+      await delay(LOCK_RETRY_MS);
+    }
+    try {
+      return await work();
+    } finally {
+      await sql`select pg_advisory_unlock(${lock})`.execute(connection);
+    }
+  });
+}
+
+function toPool(row: PoolRow): Pool {
+  return {
+    id: row.id,
+    name: row.name,
+    tenantId: row.tenant_id,
+    softDeleteDays: row.soft_delete_days,
+    purgeProtection: row.purge_protection,
+    rootGeneration: row.root_generation,
+    rootCheck: row.root_check,
+  };
+}
+
+function fromPool(pool: Pool): Insertable<Tables['pool']> {
+  return {
+    id: pool.id,
+    name: pool.name,
+    tenant_id: pool.tenantId,
+    soft_delete_days: pool.softDeleteDays,
+    purge_protection: pool.purgeProtection,
+    root_generation: pool.rootGeneration,
+    root_check: Buffer.from(pool.rootCheck),
+  };
+}

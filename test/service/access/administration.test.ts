@@ -1,0 +1,370 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../../support/service.ts';
+
+const ADMINISTRATOR = 'a290e904-7015-4bba-90c8-60543313cdb4';
+const OFFICER = '515eb02d-2335-4d2d-92f2-b1cbdf9c3778';
+const USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
+const ROLES = '/providers/Microsoft.Authorization';
+const NOBODY = '00000000-0000-4000-8000-000000000000';
+
+interface Failure {
+  error: { code: string; message: string };
+}
+interface Assignment {
+  name: string;
+  id: string;
+  properties: { principalId: string; roleDefinitionId: string; scope: string };
+}
+interface Event {
+  id: string;
+  operation: string;
+  outcome: string;
+  status: number;
+  time: string;
+  requestId: string;
+  keyName?: string;
+  principalId?: string;
+}
+type Client = Caller & { close(): void };
+
+let service: RunningService;
+let admin: Client;
+let administratorId: string;
+const clients: Client[] = [];
+
+beforeAll(async () => {
+  service = await startService(await makeDataFolder());
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
+  administratorId = service.client['AZURE_PRINCIPAL_ID'] ?? '';
+  admin = signedIn(await fetchToken(service, { clientId, clientSecret }));
+});
+afterAll(async () => {
+  for (const client of clients) client.close();
+  await service.stop();
+  await removeDataFolder(service.dataFolder);
+});
+
+function signedIn(token: string): Client {
+  const client = createCaller(service, token);
+  clients.push(client);
+  return client;
+}
+
+async function makePrincipal(displayName: string) {
+  const application = (await admin('POST', '/v1.0/applications', { displayName })).json<{
+    id: string;
+    appId: string;
+  }>();
+  const password = (
+    await admin('POST', `/v1.0/applications/${application.id}/addPassword`, {})
+  ).json<{ secretText: string; keyId: string }>();
+  const { id } = (
+    await admin('POST', '/v1.0/servicePrincipals', { appId: application.appId })
+  ).json<{ id: string }>();
+  const credentials = { clientId: application.appId, clientSecret: password.secretText };
+  return {
+    id,
+    application,
+    password,
+    credentials,
+    call: signedIn(await fetchToken(service, credentials)),
+  };
+}
+
+function assign(
+  by: Caller,
+  roleId: string,
+  principalId: string,
+  scope = '',
+  name: string = randomUUID(),
+) {
+  return by('PUT', `${scope}${ROLES}/roleAssignments/${name}`, {
+    properties: {
+      roleDefinitionId: `Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/${roleId}`,
+      principalId,
+    },
+  });
+}
+
+describe('role assignments', () => {
+  test('are made, read, listed and removed, at the scope of their path', async () => {
+    const name = randomUUID();
+    const made = await assign(admin, USER, NOBODY, '/keys/One', name);
+    expect([made.status, made.json<Assignment>()]).toEqual([
+      201,
+      {
+        id: `/keys/one/providers/Microsoft.Authorization/roleAssignments/${name}`,
+        name,
+        properties: {
+          principalId: NOBODY,
+          roleDefinitionId: `Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/${USER}`,
+          scope: '/keys/one',
+        },
+        type: 'Microsoft.Authorization/roleAssignments',
+      },
+    ]);
+    const one = `/keys/one${ROLES}/roleAssignments/${name}`;
+    expect((await admin('GET', one)).json()).toEqual(made.json());
+    expect((await admin('GET', `${ROLES}/roleAssignments/${name}`)).status).toBe(404);
+    const listed = async (path: string) =>
+      (await admin('GET', path)).json<{ value: Assignment[] }>().value.map((each) => each.name);
+    expect(await listed(`/keys/one${ROLES}/roleAssignments`)).toContain(name);
+    expect(await listed(`${ROLES}/roleAssignments`)).not.toContain(name);
+    expect(await listed(`${ROLES}/roleAssignments?$filter=principalId%20eq%20'${NOBODY}'`)).toEqual(
+      [name],
+    );
+    expect(await listed(`/keys/one${ROLES}/roleAssignments?$filter=atScope()`)).toContain(name);
+    expect((await admin('DELETE', one)).json()).toEqual(made.json());
+    const gone = await admin('DELETE', one);
+    expect([gone.status, gone.json<Failure>().error.code]).toEqual([404, 'RoleAssignmentNotFound']);
+  });
+
+  test('repeated with the same content are no error; another content under the name, or another name, is a conflict', async () => {
+    const name = randomUUID();
+    expect((await assign(admin, USER, NOBODY, '', name)).status).toBe(201);
+    expect((await assign(admin, USER, NOBODY, '', name)).status).toBe(201);
+    for (const again of [
+      await assign(admin, OFFICER, NOBODY, '', name),
+      await assign(admin, USER, NOBODY),
+    ])
+      expect([again.status, again.json<Failure>().error.code]).toEqual([
+        409,
+        'RoleAssignmentExists',
+      ]);
+  });
+
+  test.each([
+    ['no GUID', USER, NOBODY, 'not-a-guid', 400, 'BadParameter'],
+    ['an unknown role', NOBODY, NOBODY, randomUUID(), 404, 'RoleDefinitionNotFound'],
+    ['no principal', USER, '', randomUUID(), 400, 'BadParameter'],
+  ])('with %s are refused', async (_why, role, principalId, name, status, code) => {
+    const answer = await assign(admin, role, principalId, '', name);
+    expect([answer.status, answer.json<Failure>().error.code]).toEqual([status, code]);
+  });
+
+  test('take effect at once, and end at once', async () => {
+    const { id, call } = await makePrincipal('revoked');
+    const name = randomUUID();
+    for (let turn = 0; turn < 5; turn += 1) {
+      expect((await call('GET', '/keys')).status).toBe(403);
+      await assign(admin, USER, id, '', name);
+      expect((await call('GET', '/keys')).status).toBe(200);
+      await admin('DELETE', `${ROLES}/roleAssignments/${name}`);
+      // The two worker processes may each serve this: the one that didn't remove it has a second to hear of it.
+      await expectWithinASecond(async () => (await call('GET', '/keys')).status === 403);
+    }
+  });
+
+  async function expectWithinASecond(condition: () => Promise<boolean>): Promise<void> {
+    const end = Date.now() + 1_000;
+    let isTrue = await condition();
+    while (!isTrue && Date.now() < end) isTrue = await condition();
+    expect(isTrue).toBe(true);
+  }
+
+  test('never leave the pool without an Administrator', async () => {
+    const { value } = (
+      await admin('GET', `${ROLES}/roleAssignments?$filter=principalId%20eq%20'${administratorId}'`)
+    ).json<{ value: Assignment[] }>();
+    const last = value.find(({ properties }) =>
+      properties.roleDefinitionId.endsWith(ADMINISTRATOR),
+    );
+    const refused = await admin('DELETE', `${ROLES}/roleAssignments/${last?.name ?? ''}`);
+    expect([refused.status, refused.json<Failure>().error.code]).toEqual([409, 'Conflict']);
+    expect((await admin('DELETE', `/v1.0/servicePrincipals/${administratorId}`)).status).toBe(409);
+    expect((await admin('GET', `${ROLES}/roleAssignments`)).status).toBe(200);
+  });
+});
+
+describe('no way up', () => {
+  test('an Officer makes nobody Administrator or Officer, and gives itself nothing; others it may give the use of keys', async () => {
+    const officer = await makePrincipal('officer');
+    const other = await makePrincipal('other');
+    await assign(admin, OFFICER, officer.id);
+    const by = (role: string, principalId: string) => assign(officer.call, role, principalId);
+    for (const refused of [
+      await by(ADMINISTRATOR, officer.id),
+      await by(ADMINISTRATOR, other.id),
+      await by(OFFICER, other.id),
+      await by(USER, officer.id),
+    ])
+      expect([refused.status, refused.json<Failure>().error.code]).toEqual([403, 'AccessDenied']);
+    expect((await by(USER, other.id)).status).toBe(201);
+    expect((await officer.call('GET', '/keys')).status).toBe(403);
+    expect((await officer.call('POST', '/v1.0/applications', { displayName: 'x' })).status).toBe(
+      403,
+    );
+    expect((await officer.call('GET', '/audit/events')).status).toBe(403);
+  });
+
+  test('a caller without the role is refused before its body is looked at', async () => {
+    const { call } = await makePrincipal('nosy');
+    for (const body of ['{', '[]', 'x'.repeat(400_000)])
+      expect((await call('POST', '/keys/any/create', body)).status).toBe(403);
+  });
+
+  test('a holder at one key assigns at that key only', async () => {
+    const local = await makePrincipal('local officer');
+    await assign(admin, OFFICER, local.id, '/keys/theirs');
+    expect((await assign(local.call, USER, NOBODY, '/keys/theirs')).status).toBe(201);
+    for (const scope of ['', '/keys', '/keys/others'])
+      expect((await assign(local.call, USER, NOBODY, scope)).status).toBe(403);
+  });
+
+  test('a key made anew after a purge does not come with the old grants', async () => {
+    const { id, call } = await makePrincipal('former');
+    await admin('POST', '/keys/reborn/create', { kty: 'oct' });
+    await assign(admin, USER, id, '/keys/reborn');
+    expect((await call('GET', '/keys/reborn')).status).toBe(200);
+    await admin('DELETE', '/keys/reborn');
+    await admin('DELETE', '/deletedkeys/reborn');
+    await admin('POST', '/keys/reborn/create', { kty: 'oct' });
+    expect((await call('GET', '/keys/reborn')).status).toBe(403);
+  });
+});
+
+describe('the directory', () => {
+  test('shows a secret once, and never again', async () => {
+    const { application, password } = await makePrincipal('secretive');
+    const shown = await admin('GET', `/v1.0/applications/${application.id}`);
+    expect(shown.json()).toMatchObject({ passwordCredentials: [{ keyId: password.keyId }] });
+    expect(shown.text).not.toContain(password.secretText);
+    const found = await admin(
+      'GET',
+      `/v1.0/applications?$filter=appId%20eq%20'${application.appId}'`,
+    );
+    expect(found.json<{ value: unknown[] }>().value).toHaveLength(1);
+  });
+
+  test('a removed secret gets no token; a deleted principal’s tokens end at once', async () => {
+    const { id, application, password, credentials, call } = await makePrincipal('leaving');
+    await assign(admin, USER, id);
+    expect((await call('GET', '/keys')).status).toBe(200);
+    await admin('POST', `/v1.0/applications/${application.id}/removePassword`, {
+      keyId: password.keyId,
+    });
+    await expect(fetchToken(service, credentials)).rejects.toThrow('invalid_client');
+    await admin('DELETE', `/v1.0/servicePrincipals/${id}`);
+    let { status } = await call('GET', '/keys');
+    for (const end = Date.now() + 1_000; status === 200 && Date.now() < end;)
+      ({ status } = await call('GET', '/keys'));
+    expect(status).toBe(401);
+  });
+
+  test.each([{}, { displayName: '' }, { displayName: 'a\nb' }, { displayName: 'x'.repeat(257) }])(
+    'refuses an application of %j',
+    async (body) => {
+      expect((await admin('POST', '/v1.0/applications', body)).status).toBe(400);
+    },
+  );
+});
+
+describe('the audit log', () => {
+  test('says who did what to which key, refusals included, and is found by any of it', async () => {
+    const { id, call } = await makePrincipal('watched');
+    await admin('POST', '/keys/watched/create', { kty: 'oct' });
+    const before = new Date();
+    const refused = await call('POST', '/keys/watched/wrapkey', { alg: 'A256KW', value: 'AAAA' });
+    await assign(admin, USER, id, '/keys/watched');
+    const value = Buffer.alloc(32, 9).toString('base64url');
+    const allowed = await call('POST', '/keys/watched/wrapkey', { alg: 'A256KW', value });
+    const events = async (query: string) =>
+      (await admin('GET', `/audit/events?${query}`)).json<{ value: Event[] }>().value;
+
+    const ofPrincipal = await events(`principalId=${id}&operation=KeyWrap`);
+    expect(
+      ofPrincipal.map(({ requestId, operation, outcome, status, keyName }) => ({
+        requestId,
+        operation,
+        outcome,
+        status,
+        keyName,
+      })),
+    ).toEqual([
+      {
+        requestId: allowed.headers['x-ms-request-id'],
+        operation: 'KeyWrap',
+        outcome: 'success',
+        status: 200,
+        keyName: 'watched',
+      },
+      {
+        requestId: refused.headers['x-ms-request-id'],
+        operation: 'KeyWrap',
+        outcome: 'failure',
+        status: 403,
+        keyName: 'watched',
+      },
+    ]);
+    expect(ofPrincipal[0]).toMatchObject({
+      principalId: id,
+      principalName: 'watched',
+      action: 'Microsoft.KeyVault/managedHsm/keys/wrap/action',
+      scope: '/keys/watched',
+      algorithm: 'A256KW',
+      keyVersion: expect.stringMatching(/^[0-9a-f]{32}$/) as unknown,
+      clientAddress: '127.0.0.1',
+    });
+    expect(JSON.stringify(ofPrincipal)).not.toContain(value);
+    expect((await events(`principalId=${id}&outcome=failure`)).map(({ status }) => status)).toEqual(
+      [403],
+    );
+    expect((await events('keyName=WATCHED')).map(({ operation }) => operation)).toEqual([
+      'KeyWrap',
+      'KeyWrap',
+      'KeyCreate',
+    ]);
+    expect(
+      (await events(`keyName=watched&from=${before.toISOString()}`)).map(
+        ({ operation }) => operation,
+      ),
+    ).toEqual(['KeyWrap', 'KeyWrap']);
+    expect(await events(`keyName=watched&to=${new Date(0).toISOString()}`)).toEqual([]);
+    const grants = await events('operation=RoleAssignmentCreate&maxresults=1');
+    expect(grants[0]).toMatchObject({
+      change: { after: { principalId: id, roleDefinitionId: USER, scope: '/keys/watched' } },
+    });
+  });
+
+  test('is paged from the newest on, and nothing is there twice or missing while it grows', async () => {
+    const seen: Event[] = [];
+    let path: string | undefined = '/audit/events?maxresults=7&outcome=success';
+    while (path !== undefined) {
+      const page: { value: Event[]; nextLink?: string } = (await admin('GET', path)).json();
+      seen.push(...page.value);
+      path = page.nextLink?.replace(/^https:\/\/[^/]+/, '');
+    }
+    expect(seen.length).toBeGreaterThan(20);
+    expect(new Set(seen.map(({ id }) => id)).size).toBe(seen.length);
+    const times = seen.map(({ time }) => time);
+    expect(times).toEqual([...times].sort().reverse());
+  });
+
+  test.each([
+    'from=yesterday',
+    'outcome=maybe',
+    'maxresults=1001',
+    '$skiptoken=!!',
+    'operation=%00',
+  ])('refuses the query %s', async (query) => {
+    expect((await admin('GET', `/audit/events?${query}`)).status).toBe(400);
+  });
+
+  test('keeps what callers write about themselves on one line', async () => {
+    await admin('GET', '/keys/none', undefined, {
+      'User-Agent': `evil\u0085line${'x'.repeat(400)}`,
+    });
+    const [event] = (await admin('GET', '/audit/events?operation=KeyGet&maxresults=1')).json<{
+      value: { userAgent: string }[];
+    }>().value;
+    expect(event?.userAgent).toMatch(/^evil[^\p{Cc}]*$/u);
+    expect(event?.userAgent.length).toBeLessThanOrEqual(256);
+  });
+});

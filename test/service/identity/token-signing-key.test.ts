@@ -1,0 +1,114 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { decodeJwt, decodeProtectedHeader, type JSONWebKeySet, SignJWT } from 'jose';
+import pg from 'pg';
+import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import { ownerUrl } from '../../support/cluster.ts';
+import { created, signInAdministrator } from '../../support/directory.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../../support/service.ts';
+
+/** The key that signs the directory's tokens, in a service of two processes. */
+
+const A_MINUTE_MS = 60_000;
+
+let service: RunningService;
+let admin: Caller & { close(): void };
+let database: pg.Client;
+beforeAll(async () => {
+  service = await startService(await makeDataFolder());
+  admin = await signInAdministrator(service);
+  await created(admin('POST', '/keys/shared/create?api-version=7.4', { kty: 'EC-HSM' }));
+  database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
+  await database.connect();
+}, 90_000);
+afterAll(async () => {
+  admin.close();
+  await database.end();
+  await service.stop();
+  await removeDataFolder(service.dataFolder);
+});
+
+const signIn = () => {
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
+  return fetchToken(service, { clientId, clientSecret });
+};
+const publishedIds = async () => {
+  const { keys } = (await admin('GET', '/adfs/discovery/v2.0/keys')).json<JSONWebKeySet>();
+  return keys.map(({ kid }) => kid);
+};
+/** Statuses over several new connections, which reach every process. */
+async function everywhere(token: string): Promise<readonly number[]> {
+  const statuses: number[] = [];
+  for (let count = 0; count < 8; count += 1) {
+    const call = createCaller(service, token);
+    statuses.push((await call('GET', '/keys/shared?api-version=7.4')).status);
+    call.close();
+  }
+  return [...new Set(statuses)];
+}
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  const limit = Date.now() + 2 * A_MINUTE_MS;
+  while (!(await isSo())) {
+    if (Date.now() > limit) throw new Error('it did not come');
+    await delay(250);
+  }
+}
+
+describe('the key that signs tokens', () => {
+  test('gets a successor when it is old: published first, signing later, the old tokens good all the while', async () => {
+    const before = await signIn();
+    const first = decodeProtectedHeader(before).kid;
+    expect(await publishedIds()).toEqual([first]);
+
+    await database.query(`update signing_key set created_at = now() - interval '31 days'`);
+    await until(async () => {
+      const { rowCount } = await database.query('select from signing_key');
+      return rowCount === 2;
+    });
+    await until(async () => (await publishedIds()).length === 2);
+    const [second] = await publishedIds();
+    expect(await publishedIds()).toEqual([second, first]);
+    expect(decodeProtectedHeader(await signIn()).kid).toBe(first);
+
+    await database.query(`update signing_key set created_at = created_at - interval '11 minutes'`);
+    await until(async () => decodeProtectedHeader(await signIn()).kid === second);
+    const after = await signIn();
+    expect([await everywhere(before), await everywhere(after)]).toEqual([[200], [200]]);
+
+    const { value } = await created<{ value: object[] }>(
+      admin('GET', '/audit/events?operation=SigningKeyRotateScheduled'),
+    );
+    expect(value).toEqual([
+      expect.objectContaining({ change: { before: { keyId: first }, after: { keyId: second } } }),
+    ]);
+  }, 300_000);
+
+  test('cannot be planted in the database', async () => {
+    const genuine = await signIn();
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { n = '' } = publicKey.export({ format: 'jwk' });
+    const planted = randomBytes(16).toString('hex');
+    await database.query(
+      `insert into signing_key (pool_id, version, name, bits, public_exponent, operations, public_1, public_2,
+         root_generation, blob, seal, created_at)
+       select pool_id, $1, name, bits, public_exponent, operations, $2, public_2, root_generation, blob, seal,
+         now() - interval '1 day' from signing_key limit 1`,
+      [planted, Buffer.from(n, 'base64url')],
+    );
+    const forged = await new SignJWT(decodeJwt(genuine))
+      .setProtectedHeader({ ...decodeProtectedHeader(genuine), alg: 'RS256', kid: planted })
+      .sign(privateKey);
+    await delay(1_100);
+    expect(await everywhere(forged)).toEqual([401]);
+    expect(await everywhere(genuine)).toEqual([200]);
+    expect(service.output()).toContain(
+      'the seal of a signing key of the directory does not verify',
+    );
+  });
+});

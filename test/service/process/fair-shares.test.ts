@@ -1,0 +1,340 @@
+import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+import { get } from 'node:https';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { makePrincipal, signInAsAdministrator } from '../../support/administrator.ts';
+import { type Answer, type Caller, createCaller } from '../../support/client.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../../support/service.ts';
+
+/**
+ * The load that one caller makes is one caller's: each known way of taking more than one's share, with a victim beside it
+ * whose requests must all be answered. How fast is printed, not asserted.
+ */
+
+const OPEN_FILES = 1024;
+const PAUSE_MS = 20;
+/** Requests of the victim when the attack is over. */
+const AFTERWARDS = 10;
+const STREAMS = 60;
+/** How long connections are held. */
+const HELD_MS = 3_000;
+const ROLES = {
+  serviceEncryption: '33413926-3206-4cdd-b39a-83574fe37a17',
+  cryptoUser: '21dbd100-6940-42c2-9190-5d6cb909625b',
+  cryptoOfficer: '515eb02d-2335-4d2d-92f2-b1cbdf9c3778',
+  auditor: '2c18b078-7c48-4d3a-af88-5a3a1b3f82b3',
+  backup: '7b127d3c-77bd-4e3e-bbe0-dbb8971fa7f8',
+  restore: '6efe6056-5259-49d2-8b3d-d3d73544b20b',
+} as const;
+const VALUE = Buffer.alloc(32, 7).toString('base64url');
+
+let folder = '';
+let service: RunningService;
+let admin: Caller & { close(): void };
+let victim: Caller & { close(): void };
+const callers: { close(): void }[] = [];
+const figures: string[] = [];
+beforeAll(async () => {
+  folder = await makeDataFolder();
+  service = await startService(folder, {}, undefined, [], OPEN_FILES);
+  admin = await signInAsAdministrator(service);
+  await admin('POST', '/keys/victims/create', { kty: 'oct-HSM' });
+  victim = await callerWith(ROLES.serviceEncryption, '/keys/victims');
+}, 120_000);
+afterAll(async () => {
+  process.stdout.write(
+    `victim beside   requests  p50 ms  p99 ms  longest ms\n${figures.join('\n')}\n`,
+  );
+  for (const caller of callers) caller.close();
+  await service.stop();
+  await removeDataFolder(folder);
+});
+type Attacker = Caller & { readonly token: string; close(): void };
+
+/** A principal of its own with one role. */
+async function callerWith(role: string, scope = ''): Promise<Attacker> {
+  const { id, token, call } = await makePrincipal(admin, service);
+  callers.push(call);
+  const assignment = `${scope}/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`;
+  const answer = await admin('PUT', assignment, {
+    properties: { roleDefinitionId: role, principalId: id },
+  });
+  expect(answer.status).toBe(201);
+  return Object.assign(call, { token });
+}
+
+/** Wraps with the victim's key as long as `attack` goes on, and a while longer; every request must have been answered. */
+async function expectVictimServed<T>(name: string, attack: () => Promise<T>): Promise<T> {
+  let after = 0;
+  const progress = { isOver: false };
+  const under = attack().finally(() => {
+    progress.isOver = true;
+  });
+  under.catch(() => undefined);
+  const statuses: number[] = [];
+  const times: number[] = [];
+  while (!progress.isOver || after < AFTERWARDS) {
+    const began = performance.now();
+    const { status } = await victim('POST', '/keys/victims/wrapkey', {
+      alg: 'A256KW',
+      value: VALUE,
+    });
+    times.push(performance.now() - began);
+    statuses.push(status);
+    after = progress.isOver ? after + 1 : 0;
+    await delay(PAUSE_MS);
+  }
+  const result = await under;
+  times.sort((a, b) => a - b);
+  const at = (part: number) =>
+    (times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0).toFixed(0);
+  figures.push(
+    `${name.padEnd(44)} ${times.length}  ${at(0.5)}  ${at(0.99)}  ${(times.at(-1) ?? 0).toFixed(0)}`,
+  );
+  expect(statuses.filter((status) => status !== 200)).toEqual([]);
+  // None of it may cost a process.
+  expect(service.output()).not.toMatch(/worker process (?:ended|is silent)|driver call hangs/);
+  return result;
+}
+
+const statusesOf = (answers: readonly Answer[]) => [
+  ...new Set(answers.map(({ status }) => status)),
+];
+const times = <T>(count: number, make: (index: number) => T): T[] =>
+  Array.from({ length: count }, (_, index) => make(index));
+
+/** Connections of one client; `then` is done with each once it is there. They are closed at the end. */
+async function holding<T>(count: number, open: () => Socket, use: () => Promise<T>): Promise<T> {
+  const sockets = times(count, () => open().on('error', () => undefined));
+  try {
+    return await use();
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
+}
+
+test('restores of blobs that are eleven million dots', async () => {
+  const restorer = await callerWith(ROLES.restore);
+  const value = Buffer.from('.'.repeat(11_900_000)).toString('base64url');
+  const answers = await expectVictimServed('four restores of dots', () =>
+    Promise.all(times(4, () => restorer('POST', '/keys/restore', { value }))),
+  );
+  expect(statusesOf(answers)).toEqual([400]);
+});
+
+test('restores whose bodies are megabytes of JSON that is something else', async () => {
+  const restorer = await callerWith(ROLES.restore);
+  const body = `${'['.repeat(8_000_000)}${']'.repeat(8_000_000)}`;
+  const answers = await expectVictimServed('four restores of arrays in arrays', () =>
+    Promise.all(times(4, () => restorer('POST', '/keys/restore', body))),
+  );
+  expect(statusesOf(answers)).toEqual([400]);
+});
+
+test('restores of blobs that begin as ours do', async () => {
+  const restorer = await callerWith(ROLES.restore);
+  await admin('POST', '/keys/copied/create', { kty: 'EC-HSM' });
+  const { value: ours } = (await admin('POST', '/keys/copied/backup')).json<{ value: string }>();
+  const value = `${ours.slice(0, 160)}${'QUJD'.repeat(2_900_000)}`;
+  const answers = await expectVictimServed('twelve restores of long altered blobs', () =>
+    Promise.all(times(12, () => restorer('POST', '/keys/restore', { value }))),
+  );
+  // Those for whom there is no place are told to come again.
+  expect(answers.map(({ status }) => status).every((status) => [400, 429].includes(status))).toBe(
+    true,
+  );
+});
+
+test('filters of spaces', async () => {
+  const filter = encodeURIComponent(`x${' '.repeat(510)}'`);
+  const answers = await expectVictimServed('200 filters of spaces', async () => {
+    const all: Answer[] = [];
+    for (let round = 0; round < 20; round += 1)
+      all.push(
+        ...(await Promise.all(
+          times(10, () => admin('GET', `/v1.0/applications?$filter=${filter}`)),
+        )),
+      );
+    return all;
+  });
+  expect(statusesOf(answers)).toEqual([400]);
+});
+
+test('connections that never say anything, three times as many as files may be open', async () => {
+  await expectVictimServed('3,000 half-open connections', () =>
+    holding(
+      3_000,
+      () => connect(service.port, '127.0.0.1'),
+      () => delay(HELD_MS),
+    ),
+  );
+});
+
+test('connections that shake hands and ask nothing', async () => {
+  await expectVictimServed('2,000 silent TLS connections', () =>
+    holding(
+      2_000,
+      () => connectTls({ port: service.port, host: '127.0.0.1', rejectUnauthorized: false }),
+      () => delay(HELD_MS),
+    ),
+  );
+});
+
+test('connections that ask once and stay', async () => {
+  await expectVictimServed('2,000 idle connections', () =>
+    holding(
+      2_000,
+      () => {
+        const socket = connectTls({
+          port: service.port,
+          host: '127.0.0.1',
+          rejectUnauthorized: false,
+        });
+        socket.once('secureConnect', () => {
+          socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+        });
+        return socket;
+      },
+      () => delay(HELD_MS),
+    ),
+  );
+  // New clients find a place.
+  const stranger = createCaller(service);
+  expect((await stranger('GET', '/healthz')).status).toBe(200);
+  stranger.close();
+});
+
+test('requests that say half of what they announce', async () => {
+  const head = 'POST /keys/victims/wrapkey HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n';
+  await expectVictimServed('500 halves of requests', () =>
+    holding(
+      500,
+      () => {
+        const socket = connectTls({
+          port: service.port,
+          host: '127.0.0.1',
+          rejectUnauthorized: false,
+        });
+        socket.once('secureConnect', () => {
+          socket.write(`${head}\r\n{"alg":`);
+        });
+        return socket;
+      },
+      () => delay(HELD_MS),
+    ),
+  );
+});
+
+/** The status of a stream, which stays open until the signal. */
+function openStream(token: string, signal: AbortSignal): Promise<number> {
+  return new Promise((resolve, reject) => {
+    get(
+      {
+        ...{ host: 'localhost', port: service.port, ca: service.ca, agent: false, signal },
+        path: '/audit/stream',
+        headers: { Authorization: `Bearer ${token}` },
+      },
+      (incoming) => {
+        incoming.on('error', () => undefined).resume();
+        resolve(incoming.statusCode ?? 0);
+      },
+    ).on('error', reject);
+  });
+}
+
+test('streams of the audit log', async () => {
+  const auditor = await callerWith(ROLES.auditor);
+  const closing = new AbortController();
+  setMaxListeners(STREAMS, closing.signal);
+  const statuses = await expectVictimServed('60 streams of the audit log', () =>
+    Promise.all(times(STREAMS, () => openStream(auditor.token, closing.signal))),
+  );
+  closing.abort();
+  expect(new Set(statuses)).toEqual(new Set([200, 429]));
+});
+
+test('verifications of the audit log', async () => {
+  const auditor = await callerWith(ROLES.auditor);
+  const answers = await expectVictimServed('20 verifications at once', () =>
+    Promise.all(times(20, () => auditor('POST', '/audit/verify', {}))),
+  );
+  for (const { status } of answers) expect([200, 429]).toContain(status);
+});
+
+test('long reads of the audit log', async () => {
+  const auditor = await callerWith(ROLES.auditor);
+  const answers = await expectVictimServed('40 reads of 1,000 records', () =>
+    Promise.all(times(40, () => auditor('GET', '/audit/events?maxresults=1000&operation=KeyWrap'))),
+  );
+  for (const { status } of answers) expect([200, 429]).toContain(status);
+});
+
+test('the largest keys, two at a time', async () => {
+  await admin('POST', '/keys/theirs/create', { kty: 'EC-HSM' });
+  const user = await callerWith(ROLES.cryptoUser, '/keys/theirs');
+  const create = () => user('POST', '/keys/theirs/create', { kty: 'RSA-HSM', key_size: 4096 });
+  const answers = await expectVictimServed('RSA-4096 keys, two at a time', async () => [
+    ...(await Promise.all([create(), create()])),
+    ...(await Promise.all([create(), create()])),
+  ]);
+  for (const { status } of answers) expect([200, 429, 503]).toContain(status);
+  expect(answers.some(({ status }) => status === 200)).toBe(true);
+}, 180_000);
+
+test('changes of one key, twelve at once', async () => {
+  await admin('POST', '/keys/changed/create', { kty: 'RSA-HSM' });
+  const user = await callerWith(ROLES.cryptoUser, '/keys/changed');
+  const answers = await expectVictimServed('changes of key_ops, twelve at once', () =>
+    Promise.all(
+      times(12, (index) =>
+        user('PATCH', '/keys/changed', {
+          key_ops: index % 2 === 0 ? ['sign', 'verify'] : ['encrypt', 'decrypt'],
+        }),
+      ),
+    ),
+  );
+  for (const { status } of answers) expect([200, 409, 429]).toContain(status);
+});
+
+test('signatures of a large key, as many as one can ask for', async () => {
+  await admin('POST', '/keys/large/create', { kty: 'RSA-HSM', key_size: 4096 });
+  const user = await callerWith(ROLES.cryptoUser, '/keys/large');
+  const sign = () => user('POST', '/keys/large/sign', { alg: 'RS256', value: VALUE });
+  const answers = await expectVictimServed('RSA-4096 signatures, 32 at a time', () =>
+    Promise.all(times(300, sign)),
+  );
+  for (const { status } of answers) expect([200, 429]).toContain(status);
+}, 180_000);
+
+test('credentials that are refused', async () => {
+  const stranger = createCaller(service, 'a.b.c', { localAddress: '127.0.0.9' });
+  const answers = await expectVictimServed('2,000 bad tokens of one address', () =>
+    Promise.all(times(2_000, () => stranger('GET', '/keys'))),
+  );
+  stranger.close();
+  expect(new Set(statusesOf(answers))).toEqual(new Set([401, 429]));
+});
+
+test('secrets that are guessed', async () => {
+  const stranger = createCaller(service, undefined, { localAddress: '127.0.0.8' });
+  const body = `grant_type=client_credentials&client_id=${service.client['AZURE_CLIENT_ID'] ?? ''}&client_secret=wrong&resource=https://strongroom.localhost`;
+  const answers = await expectVictimServed('200 guesses of a secret', () =>
+    Promise.all(
+      times(200, () =>
+        stranger('POST', '/adfs/oauth2/token', body, {
+          'Content-Type': 'application/x-www-form-urlencoded',
+        }),
+      ),
+    ),
+  );
+  stranger.close();
+  for (const { status } of answers) expect([400, 401, 429]).toContain(status);
+}, 180_000);

@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { openChangeFeed } from '../../../src/store/change-feed.ts';
+import { type Answer, createCaller, fetchToken } from '../../support/client.ts';
+import {
+  type PgBouncer,
+  pgBouncerIsMissing,
+  type PoolMode,
+  startPgBouncer,
+} from '../../support/pgbouncer.ts';
+import { createTestDatabase } from '../../support/postgres.ts';
+import { type ProductionService, startProduction } from '../../support/production.ts';
+
+/** Poolers stand before PostgreSQL in many places: in transaction mode LISTEN's connection is lent to others at once. */
+
+const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
+const KNOWN_AFTER_MS = 1_000;
+
+if (pgBouncerIsMissing !== undefined) console.info(`skipped: ${pgBouncerIsMissing}`);
+const describeWithPooler = pgBouncerIsMissing === undefined ? describe : describe.skip;
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  const failed: unknown[] = [];
+  for (const close of closing.splice(0).reverse())
+    await close().catch((error: unknown) => failed.push(error));
+  if (failed.length > 0) throw new AggregateError(failed);
+});
+
+async function startBehind(mode: PoolMode): Promise<ProductionService> {
+  let pooler: PgBouncer | undefined;
+  const production = await startProduction(
+    { STRONGROOM_WORKERS: '2' },
+    async (url) => {
+      pooler = await startPgBouncer(url, mode);
+      return pooler.url;
+    },
+    async () => pooler?.close(),
+  ).catch(async (error: unknown) => {
+    await pooler?.close();
+    throw error;
+  });
+  closing.push(() => production.stop());
+  return production;
+}
+
+const readyz = async ({ admin }: ProductionService) => {
+  const answer = await admin('GET', '/readyz');
+  return [answer.status, answer.json()] as const;
+};
+
+/** A caller who may read a key, and whose one assignment is taken away; what it was answered since then, and when. */
+async function revokeAtWork(production: ProductionService) {
+  const { admin, service } = production;
+  const post = async <Shape>(path: string, body: object) =>
+    (await admin('POST', path, body)).json<Shape>();
+  await post('/keys/pooled/create', { kty: 'EC-HSM' });
+  const application = await post<{ id: string; appId: string }>('/v1.0/applications', {
+    displayName: 'revoked',
+  });
+  const { appId } = application;
+  const { secretText } = await post<{ secretText: string }>(
+    `/v1.0/applications/${application.id}/addPassword`,
+    {},
+  );
+  const principal = await post<{ id: string }>('/v1.0/servicePrincipals', { appId });
+  const assignment = `/keys/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`;
+  const put = await admin('PUT', assignment, {
+    properties: { principalId: principal.id, roleDefinitionId: CRYPTO_USER },
+  });
+  expect(put.status).toBe(201);
+  const token = await fetchToken(
+    service,
+    { clientId: appId, clientSecret: secretText },
+    'https://hsm.example',
+  );
+  const call = createCaller(service, token);
+  closing.push(() => {
+    call.close();
+    return Promise.resolve();
+  });
+  const ask = (): Promise<Answer[]> =>
+    Promise.all([1, 2, 3, 4].map(() => call('GET', '/keys/pooled')));
+  for (let round = 0; round < 5; round += 1)
+    expect((await ask()).map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+
+  expect((await admin('DELETE', assignment)).status).toBe(200);
+  const revokedAt = performance.now();
+  const seen: { readonly sinceMs: number; readonly status: number }[] = [];
+  while (performance.now() - revokedAt < 3 * KNOWN_AFTER_MS) {
+    const sinceMs = performance.now() - revokedAt;
+    for (const { status } of await ask()) seen.push({ sinceMs, status });
+    await delay(20);
+  }
+  return seen;
+}
+
+describeWithPooler('behind PgBouncer in transaction mode', () => {
+  test('the service says that it is not ready and why, believes no cache, and serves nobody who was revoked', async () => {
+    const production = await startBehind('transaction');
+    expect(production.service.output()).toMatch(
+      /^Strongroom is not ready: https:.* changeFeed\. DATABASE_URL: .*pooler.*session mode\.$/m,
+    );
+    const expected = [
+      503,
+      {
+        status: 'not ready',
+        parts: { hsm: true, store: true, audit: true, changeFeed: false },
+        reason: expect.stringMatching(/^DATABASE_URL: .*transaction or statement mode.*\.$/),
+      },
+    ];
+    expect(await readyz(production)).toEqual(expected);
+    const seen = await revokeAtWork(production);
+    expect(seen.length).toBeGreaterThan(20);
+    expect(seen.filter(({ status }) => status !== 403)).toEqual([]);
+    expect(await readyz(production)).toEqual(expected);
+  }, 120_000);
+});
+
+describeWithPooler('behind PgBouncer in session mode', () => {
+  test('the service is ready, and a revocation holds within a second', async () => {
+    const production = await startBehind('session');
+    expect(production.service.output()).toContain('Strongroom is ready: ');
+    expect(await readyz(production)).toEqual([
+      200,
+      { status: 'ready', parts: { hsm: true, store: true, audit: true, changeFeed: true } },
+    ]);
+    const seen = await revokeAtWork(production);
+    expect(
+      seen.filter(({ sinceMs, status }) => sinceMs > KNOWN_AFTER_MS && status !== 403),
+    ).toEqual([]);
+  }, 120_000);
+});
+
+describeWithPooler('a feed', () => {
+  test.each([
+    ['session', true],
+    ['transaction', false],
+    ['statement', false],
+  ] as const)('behind PgBouncer in %s mode is believed: %s', async (mode, isBelieved) => {
+    const database = await createTestDatabase();
+    closing.push(() => database.drop());
+    const pooler = await startPgBouncer(database.serviceUrl, mode);
+    closing.push(() => pooler.close());
+    const { url } = pooler;
+    const feed = await openChangeFeed({ url, poolId: randomUUID(), onError: () => undefined });
+    closing.push(() => feed.close());
+    const deadline = performance.now() + 10_000;
+    while (!feed.isCoherent() && feed.fault() === undefined && performance.now() < deadline)
+      await delay(10);
+    expect([feed.isCoherent(), feed.fault() === undefined]).toEqual([isBelieved, isBelieved]);
+  });
+});

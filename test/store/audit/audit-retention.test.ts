@@ -1,0 +1,263 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { sql } from 'kysely';
+import { createCertificates } from '../../../src/attestation/certificates.ts';
+import { applyRetention } from '../../../src/cli/audit-retention.ts';
+import { newVersionId } from '../../../src/compose/compose.ts';
+import { AuditDraft } from '../../../src/core/audit/draft.ts';
+import { type AuditRecord } from '../../../src/core/audit/record.ts';
+import { createAuditChain } from '../../../src/core/audit/chain.ts';
+import { createCheckpointService } from '../../../src/core/audit/checkpoint-service.ts';
+import { createCertifiedKeys } from '../../../src/core/audit/certified-keys.ts';
+import { type AgreedClock } from '../../../src/core/clock.ts';
+import { createLogVerifier } from '../../../src/core/audit/log-verification.ts';
+import { createAuditSink } from '../../../src/store/audit/audit-store.ts';
+import {
+  createCheckpointStore,
+  createAuditLogReader,
+} from '../../../src/store/audit/checkpoint-store.ts';
+import { changing, openDatabase } from '../../../src/store/database.ts';
+import { createPool } from '../../../src/store/pool/pool-store.ts';
+import { createCertifiedKeyStore } from '../../../src/store/audit/certified-key-store.ts';
+import { createStateReader } from '../../../src/store/witness/state-reader.ts';
+import { witnessAgain } from '../../../src/store/witness/witness-again.ts';
+import { createRsaHsm } from '../../support/fakes/rsa-hsm.ts';
+import { openStoreDatabase, withClient } from '../../support/store.ts';
+
+/** A pool whose life began in January 2025. */
+async function openOldPool() {
+  const database = await openStoreDatabase();
+  for (const [name, from, to] of [
+    ['2025_01', '2025-01-01', '2025-02-01'],
+    ['2025_02', '2025-02-01', '2025-03-01'],
+    ['2025_03', '2025-03-01', '2025-04-01'],
+  ])
+    await withClient(database.ownerUrl, (client) =>
+      client.query(
+        `create table audit_event_${String(name)} partition of audit_event
+         for values from ('${String(from)}T00:00Z') to ('${String(to)}T00:00Z')`,
+      ),
+    );
+  const db = openDatabase({ url: database.ownerUrl, connections: 5, onIdleError: () => undefined });
+  const pool = {
+    id: randomUUID(),
+    name: 'main',
+    tenantId: randomUUID(),
+    softDeleteDays: 90,
+    purgeProtection: false,
+    rootGeneration: 1,
+    rootCheck: randomBytes(32),
+  };
+  const time = { now: new Date('2025-01-31T23:59:00Z') };
+  const clock = { now: () => time.now };
+  const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
+  const chain = newChain();
+  const keysChain = newChain();
+  const context = { db, poolId: pool.id, chain, publish: () => undefined };
+  const statements = createCertifiedKeys({
+    hsm: createRsaHsm(),
+    store: createCertifiedKeyStore({ ...context, chain: keysChain }),
+    certificates: createCertificates(),
+    pool,
+    newVersionId,
+    newGuid: randomUUID,
+    clock,
+  });
+  const checkpoints = createCheckpointService({
+    chains: [chain, keysChain],
+    store: createCheckpointStore(context),
+    statements,
+    poolId: pool.id,
+    clock,
+    onLoss: () => undefined,
+  });
+  const verifier = createLogVerifier({
+    auditLog: createAuditLogReader(context),
+    state: createStateReader(context),
+    statements,
+    poolId: pool.id,
+    clock,
+  });
+  const newChange = () =>
+    new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'Change' });
+  const changes = { ...context, chain: keysChain };
+  await createPool(changes, pool, newChange());
+  const sink = createAuditSink(context);
+  const record = (): AuditRecord => ({
+    time: time.now,
+    requestId: randomUUID(),
+    operation: 'KeySign',
+    outcome: 'success',
+    status: 200,
+    durationMs: 1,
+  });
+  return {
+    database,
+    time,
+    pool,
+    context,
+    statements,
+    checkpoints,
+    chainId: chain.id(),
+    verify: () => verifier.verify({ after: 0, recordLimit: 1e6 }),
+    set: async (at: string, name: string, value: 'true' | 'false') => {
+      time.now = new Date(at);
+      await changing(
+        changes,
+        newChange(),
+        () => [],
+        async (trx) => {
+          await sql`insert into setting values (${pool.id}, ${name}, ${value})
+            on conflict (pool_id, name) do update set value = excluded.value`.execute(trx);
+          return true;
+        },
+      );
+    },
+    write: async (at: string, count: number) => {
+      time.now = new Date(at);
+      await sink.write(Array.from({ length: count }, record));
+    },
+    retain: (
+      months: number,
+      storeClock: AgreedClock = { agreedTime: () => Promise.resolve(time.now) },
+    ) =>
+      applyRetention(
+        { context: { ...context, chain: newChain() }, pool, statements },
+        months,
+        clock,
+        storeClock,
+      ),
+    close: async () => {
+      await db.destroy();
+      await database.close();
+    },
+  };
+}
+
+let old: Awaited<ReturnType<typeof openOldPool>>;
+const opened: (typeof old)[] = [];
+beforeEach(async () => {
+  old = await openOldPool();
+  opened.push(old);
+  // One chain from one month to the next, with heads signed in both.
+  await old.set('2025-01-31T23:58:59Z', 'old', 'true');
+  await old.set('2025-01-31T23:58:59Z', 'changed', 'true');
+  await old.write('2025-01-31T23:59:00Z', 5);
+  await old.checkpoints.sign();
+  await old.write('2025-01-31T23:59:58Z', 4);
+  await old.write('2025-02-01T00:00:02Z', 3);
+  await old.checkpoints.sign();
+  await old.set('2025-02-01T00:00:59Z', 'changed', 'false');
+  await old.write('2025-02-01T00:01:00Z', 2);
+  await old.checkpoints.sign();
+  old.time.now = new Date('2025-03-15T12:00:00Z');
+});
+afterAll(async () => {
+  for (const one of opened) await one.close();
+});
+const asOwner = (statement: string) =>
+  withClient(old.database.ownerUrl, (client) => client.query(statement));
+
+describe('retention', () => {
+  test('takes whole months away, and the rest verifies as before', async () => {
+    expect(await old.verify()).toMatchObject({ verified: true });
+    expect(await old.retain(1)).toEqual({ months: 1, before: new Date('2025-02-01T00:00:00Z') });
+    const { rows } = await asOwner(
+      `select min(sequence) as first from audit_event where chain = '${old.chainId}'`,
+    );
+    expect(rows).toEqual([{ first: '10' }]);
+    expect(await old.verify()).toMatchObject({
+      verified: true,
+      removedBefore: new Date('2025-02-01T00:00:00Z'),
+    });
+    expect(await old.retain(1)).toBeUndefined();
+    old.time.now = new Date('2025-04-02T00:00:00Z');
+    expect(await old.retain(1)).toEqual({ months: 1, before: new Date('2025-03-01T00:00:00Z') });
+    expect(await old.verify()).toMatchObject({ verified: true });
+  });
+
+  test('leaves a month that is not over for so long', async () => {
+    expect(await old.retain(2)).toBeUndefined();
+    expect(await old.verify()).toMatchObject({ verified: true });
+  });
+
+  test('takes nothing away while the clocks of this machine and of PostgreSQL disagree', async () => {
+    old.time.now = new Date('2027-06-15T00:00:00Z');
+    const attempt = old.retain(1, { agreedTime: () => Promise.resolve(undefined) });
+    await expect(attempt).rejects.toMatchObject({
+      name: 'OperatorError',
+      message: expect.stringMatching(/clock.*nothing was taken away/),
+    });
+    expect(await old.verify()).toMatchObject({ verified: true });
+  });
+
+  test('leaves a audit log alone that was tampered with', async () => {
+    await asOwner(`delete from audit_event where chain = '${old.chainId}' and sequence = 2`);
+    await expect(old.retain(1)).rejects.toThrow('The audit log is not what was written');
+    const { rows } = await asOwner(
+      `select count(*) from audit_event where chain = '${old.chainId}'`,
+    );
+    expect(rows).toEqual([{ count: '13' }]);
+  });
+
+  test('puts on record again what only those months witness: rows are held against it from then on', async () => {
+    const before = await old.verify();
+    await old.retain(1);
+    expect(await old.verify()).toMatchObject({ verified: true, rows: before.rows });
+    const { rows } = await asOwner(
+      `select count(*) from audit_witness where time < '2025-02-01T00:00Z'`,
+    );
+    expect(rows).toEqual([{ count: '0' }]);
+    await asOwner(`update setting set value = 'false' where name = 'old'`);
+    expect(await old.verify()).toMatchObject({
+      verified: false,
+      problem: {
+        kind: 'row changed',
+        table: 'setting',
+        row: '["old"]',
+        record: { operation: 'StateWitnessed' },
+      },
+    });
+  });
+
+  test('covers no row that was changed before it: nothing is taken away then', async () => {
+    await asOwner(`update setting set value = 'false' where name = 'old'`);
+    await expect(old.retain(1)).rejects.toThrow('The audit log is not what was written');
+    expect(await old.verify()).toMatchObject({ problem: { kind: 'row changed' } });
+  });
+
+  test('covers no row that was changed after it, though the service has changed it since', async () => {
+    await old.retain(1);
+    await asOwner(`update setting set value = 'false' where name = 'old'`);
+    await old.set('2025-03-15T12:00:00Z', 'old', 'true');
+    expect(await old.verify()).toMatchObject({
+      problem: { kind: 'row changed', table: 'setting', seenBy: { operation: 'Change' } },
+    });
+  });
+
+  test('that is cut off before anything is taken away does no harm', async () => {
+    const { context, time } = old;
+    await witnessAgain(context, new Date('2025-02-01T00:00:00Z'), {
+      time: time.now,
+      requestId: randomUUID(),
+    });
+    expect(await old.verify()).toMatchObject({ verified: true });
+    expect(await old.retain(1)).toMatchObject({ months: 1 });
+    expect(await old.verify()).toMatchObject({ verified: true });
+  });
+
+  test('hides nothing that is taken away afterwards', async () => {
+    await old.retain(1);
+    await asOwner(`delete from audit_event where chain = '${old.chainId}' and sequence = 10`);
+    expect(await old.verify()).toMatchObject({
+      verified: false,
+      problem: { kind: 'removed', chain: old.chainId, sequence: 10 },
+    });
+  });
+
+  test('is no excuse without its signed statement', async () => {
+    await old.retain(1);
+    await asOwner('delete from audit_checkpoint where is_retention');
+    expect(await old.verify()).toMatchObject({ verified: false });
+  });
+});
