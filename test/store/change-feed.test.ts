@@ -71,7 +71,7 @@ describe('a feed', () => {
   test('tells what this process has changed at once', async () => {
     const context = {
       ...processOf(db, pool),
-      tell: (change: StateChange) => {
+      publish: (change: StateChange) => {
         feed.publish(change);
       },
     };
