@@ -24,7 +24,7 @@ const RECORDS = Number(process.env['STRONGROOM_BENCH_RECORDS'] ?? 1_000_000);
 
 let production: ProductionService;
 beforeAll(async () => {
-  production = await startProduction({ STRONGROOM_WORKERS: '1' });
+  production = await startProduction({ STRONGROOM_WORKERS: '1' }, { isMeasured: true });
   await production.admin('POST', '/keys/wrapping/create', { kty: 'oct-HSM' });
 }, 60_000);
 afterAll(() => production.stop());

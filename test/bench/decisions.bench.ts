@@ -35,7 +35,7 @@ let db: Db;
 let poolId: string;
 let feed: OpenChangeFeed;
 beforeAll(async () => {
-  production = await startProduction({ STRONGROOM_WORKERS: '1' });
+  production = await startProduction({ STRONGROOM_WORKERS: '1' }, { isMeasured: true });
   const { serviceUrl } = production.database;
   db = openConnections(serviceUrl);
   poolId = (await findPool(db, 'main'))?.id ?? '';

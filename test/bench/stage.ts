@@ -52,7 +52,10 @@ export async function openService(
   const folder = await makeDataFolder();
   cleanup.add(() => removeDataFolder(folder));
   const environment = { STRONGROOM_WORKERS: String(processCount()), ...NO_LIMITS, ...settings };
-  const service = await startService(folder, environment, undefined, nodeOptions);
+  const service = await startService(folder, environment, {
+    nodeOptions,
+    isMeasured: true,
+  });
   cleanup.add(() => service.stop());
   const admin = await signInAdministrator(service);
   cleanup.add(() => {

@@ -34,8 +34,7 @@ beforeAll(async () => {
   service = await startService(
     folder,
     { STRONGROOM_WORKERS: '1', STRONGROOM_TEST_LOOP_FILE: loopFile },
-    undefined,
-    ['--import', watch],
+    { nodeOptions: ['--import', watch], isMeasured: true },
   );
   admin = await signInAsAdministrator(service);
   await holdEveryRole(admin, service);

@@ -91,16 +91,20 @@ export async function prepareProduction(
 
 export async function startProduction(
   environment: Readonly<Record<string, string>> = {},
-  wayTo?: (databaseUrl: string) => Promise<string>,
-  /** Gives that way up, once the service has ended: its connections would keep the database from being removed. */
-  closeWay: () => Promise<void> = () => Promise.resolve(),
+  {
+    wayTo,
+    closeWay = () => Promise.resolve(),
+    isMeasured = false,
+  }: {
+    readonly wayTo?: (databaseUrl: string) => Promise<string>;
+    /** Gives that way up, once the service has ended: its connections would keep the database from being removed. */
+    readonly closeWay?: () => Promise<void>;
+    readonly isMeasured?: boolean;
+  } = {},
 ): Promise<ProductionService> {
   const prepared = await prepareProduction(environment, wayTo);
   const { place, database, settings, caFile, credentials } = prepared;
-  const service = await startService(join(place, 'unused'), settings, {
-    isProduction: true,
-    caFile,
-  });
+  const service = await startService(join(place, 'unused'), settings, { caFile, isMeasured });
   const adminToken = await fetchToken(service, credentials, `https://${DOMAIN}`);
   const admin = createCaller(service, adminToken);
   for (const role of [CRYPTO_OFFICER, CRYPTO_USER])

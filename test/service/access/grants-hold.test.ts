@@ -36,7 +36,7 @@ beforeAll(async () => {
   second = await startService(
     'unused',
     { ...first.settings, DATABASE_URL: proxy.url, STRONGROOM_WORKERS: '1' },
-    { isProduction: true, caFile: first.settings['STRONGROOM_TLS_CERT_FILE'] ?? '' },
+    { caFile: first.settings['STRONGROOM_TLS_CERT_FILE'] ?? '' },
   );
   await created(first.admin('POST', '/keys/shared/create', { kty: 'EC-HSM' }));
 }, 120_000);

@@ -9,10 +9,15 @@ const VALUE = Buffer.alloc(32, 7).toString('base64url');
 let production: ProductionService;
 let proxy: PostgresProxy;
 beforeAll(async () => {
-  production = await startProduction({ STRONGROOM_WORKERS: '1' }, async (url) => {
-    proxy = await openPostgresProxy(url);
-    return proxy.url;
-  });
+  production = await startProduction(
+    { STRONGROOM_WORKERS: '1' },
+    {
+      wayTo: async (url) => {
+        proxy = await openPostgresProxy(url);
+        return proxy.url;
+      },
+    },
+  );
   await production.admin('POST', '/keys/one/create', { kty: 'oct-HSM' });
 }, 120_000);
 beforeEach(async () => {

@@ -44,7 +44,7 @@ const callers: { close(): void }[] = [];
 const figures: string[] = [];
 beforeAll(async () => {
   folder = await makeDataFolder();
-  service = await startService(folder, {}, undefined, [], OPEN_FILES);
+  service = await startService(folder, {}, { openFiles: OPEN_FILES });
   admin = await signInAsAdministrator(service);
   await admin('POST', '/keys/victims/create', { kty: 'oct-HSM' });
   victim = await callerWith(ROLES.serviceEncryption, '/keys/victims');

@@ -376,7 +376,6 @@ describe('a production start', () => {
       };
 
       const production = await startService(join(place, 'unused'), given, {
-        isProduction: true,
         caFile,
       });
       const call = createCaller(

@@ -32,11 +32,13 @@ async function startBehind(mode: PoolMode): Promise<ProductionService> {
   let pooler: PgBouncer | undefined;
   const production = await startProduction(
     { STRONGROOM_WORKERS: '2' },
-    async (url) => {
-      pooler = await startPgBouncer(url, mode);
-      return pooler.url;
+    {
+      wayTo: async (url) => {
+        pooler = await startPgBouncer(url, mode);
+        return pooler.url;
+      },
+      closeWay: async () => pooler?.close(),
     },
-    async () => pooler?.close(),
   ).catch(async (error: unknown) => {
     await pooler?.close();
     throw error;
