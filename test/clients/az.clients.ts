@@ -28,7 +28,7 @@ const COMMAND_MS = 240_000;
 const TEST_MS = 1_800_000;
 
 let service: RunningService;
-/** az's own folder, and where the README's commands run. */
+/** az's own folder, and where the recipe's commands run. */
 let home: string;
 let admin: Caller & { close(): void };
 beforeAll(async () => {
@@ -57,10 +57,10 @@ function findAz(): { readonly path: string; readonly missing?: string } {
   return { path: extended, ...(made.missing !== undefined && { missing: made.missing }) };
 }
 
-/** The commands that the README gives for az, as they stand there but for the port. */
+/** The commands that the page about callers gives for az, as they stand there but for the port. */
 async function readRecipe(): Promise<string> {
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-  const block = /### az\n+```sh\n(?<commands>[^`]*)```/.exec(readme)?.groups?.['commands'] ?? '';
+  const page = await readFile(new URL('../../src/identity/README.md', import.meta.url), 'utf8');
+  const block = /## az\n+```sh\n(?<commands>[^`]*)```/.exec(page)?.groups?.['commands'] ?? '';
   expect(block).toContain('az keyvault role assignment create');
   return block.replaceAll(':8443', `:${service.port}`);
 }
@@ -95,7 +95,7 @@ const certificatesOf = (appId: string) =>
 
 (missing === undefined ? describe : describe.skip)('az', () => {
   test(
-    "does what the README says: the service that it made holds its role, and az's keys work",
+    "does what its recipe says: the service that it made holds its role, and az's keys work",
     () => {
       const [billing] = az<{ id: string; appId: string }[]>(
         ...['ad', 'sp', 'list', '--display-name', 'billing'],

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 
 const ROOT = join(import.meta.dirname, '../..');
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const SECURITY = readFileSync(join(ROOT, 'SECURITY.md'), 'utf8');
 
 /** The rows of the threat model: who, what they get, what stops more, and the tests. */
-const rows = (README.split('## Threat model')[1]?.split('\n## ')[0] ?? '')
+const rows = (SECURITY.split('## Threat model')[1]?.split('\n## ')[0] ?? '')
   .split('\n')
   .filter((line) => line.startsWith('| '))
   .slice(2)
