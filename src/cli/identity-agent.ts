@@ -69,7 +69,7 @@ async function serveIdentity(
     clock: systemClock,
   });
   const server = createLoopbackServer(
-    createManagedIdentityApp({ answer: agent }, (error, requestId) => {
+    createManagedIdentityApp({ respond: agent }, (error, requestId) => {
       log.error({ err: error, requestId }, 'the workload got no token');
     }),
     CONNECTIONS,

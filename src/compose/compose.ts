@@ -66,7 +66,7 @@ import {
 } from '../identity/endpoints/metadata.ts';
 import { createManagedIdentityEndpoint } from '../identity/endpoints/managed-identity.ts';
 import { unknownTenant } from '../identity/refusal.ts';
-import { createTokenEndpoint, presentRefusal } from '../identity/endpoints/token-endpoint.ts';
+import { createTokenEndpoint, serializeRefusal } from '../identity/endpoints/token-endpoint.ts';
 import { createTokenIssuer, issuerOf } from '../identity/tokens/tokens.ts';
 import { createFetchJson } from '../network/fetch-json.ts';
 import { createMetrics } from '../observability/metrics.ts';
@@ -380,7 +380,7 @@ export async function compose(
       isOwnUrl: createOwnUrlCheck(settings.domain, isTenant),
       clock,
     }),
-    guesses: createSignInThrottle(SIGN_IN_LIMITS),
+    throttle: createSignInThrottle(SIGN_IN_LIMITS),
     clock,
   });
   const rules = {
@@ -632,7 +632,7 @@ export async function compose(
     identity: {
       isTenant,
       openidConfiguration,
-      unknownTenant: (requestId) => presentRefusal(unknownTenant(), { requestId }, clock.now()),
+      unknownTenant: (requestId) => serializeRefusal(unknownTenant(), { requestId }, clock.now()),
       keySet: () => keySet(),
       instanceDiscovery,
       cloudEndpoints: (origin) => cloudEndpoints(origin, settings.domain, pool.tenantId),
@@ -650,7 +650,7 @@ export async function compose(
     onRequest: () => {
       underWay += 1;
     },
-    onAnswer: ({ operation, status, seconds, requestId }) => {
+    onResponse: ({ operation, status, seconds, requestId }) => {
       underWay -= 1;
       metrics.request(operation, status, seconds);
       if (logsAnswers)
@@ -662,7 +662,7 @@ export async function compose(
 
   const identityApp = createManagedIdentityApp(
     auditIdentityCalls({
-      answer: createManagedIdentityEndpoint({
+      respond: createManagedIdentityEndpoint({
         authenticateClient,
         isAudience,
         issuer: tokenIssuer,

@@ -1,6 +1,6 @@
 import { ServiceError } from '../core/errors.ts';
 
-/** What versions differ in, as far as requests and answers here can tell. */
+/** What versions differ in, as far as requests and responses here can tell. */
 type ApiFeature =
   /** `attributes.key_size` of symmetric keys. */
   | 'symmetricKeySize'
@@ -65,13 +65,13 @@ const names = VERSIONS.map(({ name }) => name);
 const NEWEST = names.at(-1) ?? '';
 const NEWEST_STABLE = names.filter((name) => !name.includes('preview')).at(-1) ?? '';
 
-/** What shows in answers, or is demanded. */
+/** What shows in responses, or is demanded. */
 const CHANGES_FOR_OLD_CLIENTS = new Set<ApiFeature>([
   'symmetricKeySize',
   'applicationTrustedIssuer',
 ]);
 
-/** Some of Microsoft's own clients send no version: they may ask for everything, and get answers as they always were. */
+/** Some of Microsoft's own clients send no version: they may ask for everything, and get responses as they always were. */
 const NONE: ApiVersion = {
   name: NEWEST_STABLE,
   has: (feature) => !CHANGES_FOR_OLD_CLIENTS.has(feature),

@@ -24,7 +24,7 @@ import { addAccessRoutes } from './access/access.routes.ts';
 import { addAuditStreamRoute, type AuditStreamParts } from './audit/audit-stream.routes.ts';
 import { addAuditRoutes, type AuditParts } from './audit/audit.routes.ts';
 import { type Authenticate, authentication } from './identity/authentication.ts';
-import { callerAnew, contextOf, type RequestContext, setContext } from './context.ts';
+import { refreshPrincipal, contextOf, type RequestContext, setContext } from './context.ts';
 import { addCredentialRoutes } from './directory/credentials.routes.ts';
 import { addCryptoRoutes } from './operations/crypto.routes.ts';
 import { createCursors } from './values/cursors.ts';
@@ -34,7 +34,7 @@ import { addHealthRoutes, type Readiness } from './pool/health.routes.ts';
 import { type HostRules } from './server/hosts.ts';
 import { addIdentityRoutes, type IdentityEndpoints } from './identity/identity.routes.ts';
 import { addKeyRoutes } from './keys/keys.routes.ts';
-import { createKeyPresenter } from './keys/keys.schema.ts';
+import { createKeyFormat } from './keys/keys.schema.ts';
 import { type Log } from './log.ts';
 import { addMembershipRoutes } from './directory/memberships.routes.ts';
 import { normalisePath } from './server/normalise-path.ts';
@@ -78,8 +78,8 @@ export interface AppParts {
   readonly tracing: Tracing;
   readonly readiness: Readiness;
   readonly onRequest: () => void;
-  /** An answer has gone out, or its caller has: once for each request. */
-  readonly onAnswer: (answer: Answer) => void;
+  /** A response is complete, or its client has gone: called once for each request. */
+  readonly onResponse: (request: FinishedRequest) => void;
   /** Of the MAC of cursors: the same for all processes that serve the pool. */
   readonly cursorKey: Uint8Array;
   readonly clock: Clock;
@@ -87,7 +87,7 @@ export interface AppParts {
 }
 
 /** What is known of a request when it is over. */
-interface Answer {
+interface FinishedRequest {
   /** As the audit log names it: KeyWrap. */
   readonly operation: string;
   /** HTTP's. */
@@ -108,9 +108,9 @@ export function createApp(parts: AppParts): App {
     tracing,
     cursors,
     authored: async (context: RequestContext) =>
-      parts.escalation.authored(await callerAnew(context), context.audit),
+      parts.escalation.authored(await refreshPrincipal(context), context.audit),
   };
-  const serializer = createKeyPresenter(parts.pool);
+  const formatOf = createKeyFormat(parts.pool);
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -140,9 +140,9 @@ export function createApp(parts: AppParts): App {
     parts.crypto,
   );
   // Before the keys, whose /keys/:name/:version would take their paths for versions.
-  addRotationRoutes(app, services, parts.rotation, serializer);
-  addReleaseRoutes(app, services, parts.release, serializer);
-  addKeyRoutes(app, services, parts.keys, parts.backups, serializer);
+  addRotationRoutes(app, services, parts.rotation, formatOf);
+  addReleaseRoutes(app, services, parts.release, formatOf);
+  addKeyRoutes(app, services, parts.keys, parts.backups, formatOf);
   addSettingRoutes(app, services, parts.settings);
   addRandomRoutes(app, services, parts.hsm);
   addRoleRoutes(app, services, parts.roles);
@@ -169,7 +169,7 @@ const GRAPH = ['/v1.0', '/beta'];
 const DIRECTORY = /^\/v1\.0\//i;
 
 /** Gives the request its id, its clock and the draft of its audit record. */
-function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts): RequestHandler {
+function beginRequest({ hosts, clock, onRequest, onResponse, tracing }: AppParts): RequestHandler {
   const readTarget = createTargetReader(hosts);
   const now = () => clock.now();
   return (req, res, next) => {
@@ -202,7 +202,7 @@ function beginRequest({ hosts, clock, onRequest, onAnswer, tracing }: AppParts):
         const { operation } = audit;
         const status = res.statusCode;
         const seconds = (performance.now() - startedAt) / 1000;
-        onAnswer({ operation, status, seconds, requestId });
+        onResponse({ operation, status, seconds, requestId });
         span.end(operation, status, requestId);
       });
       setContext(res, { ...contextOf(res), host: readTarget(req) });

@@ -7,7 +7,7 @@ import { type RequestHost } from './server/hosts.ts';
 /** What is known of one request while it is served. */
 export interface RequestContext {
   readonly requestId: string;
-  /** What the head of its answer has in any case: names and values in turn. */
+  /** What the head of its response has in any case: names and values in turn. */
   readonly headers: readonly string[];
   readonly host: RequestHost;
   /** process.hrtime-like milliseconds at which the request's head was read. */
@@ -15,12 +15,12 @@ export interface RequestContext {
   readonly audit: AuditDraft;
   /** What the caller would have, as its Accept header says. */
   readonly accept?: string;
-  /** Whether an answer, even a refusal, leaves a record: not for strangers without a credential, nor for public routes. */
+  /** Whether a response, even a refusal, leaves a record: not for strangers without a credential, nor for public routes. */
   audited: boolean;
   principal?: Principal;
   apiVersion?: ApiVersion;
   /** Who the caller is by the directory as it is now, not as it is remembered. */
-  authenticateAnew?: () => Promise<Principal>;
+  authenticateAgain?: () => Promise<Principal>;
 }
 
 export function contextOf(res: Response): RequestContext {
@@ -32,13 +32,13 @@ export function setContext(res: Response, context: RequestContext): void {
 }
 
 /** The caller as it is now: its groups may have changed since they were remembered. */
-export async function callerAnew(context: RequestContext): Promise<Principal> {
-  context.principal = (await context.authenticateAnew?.()) ?? callerOf(context);
+export async function refreshPrincipal(context: RequestContext): Promise<Principal> {
+  context.principal = (await context.authenticateAgain?.()) ?? principalOf(context);
   return context.principal;
 }
 
 /** The caller that the authentication step has put there. */
-export function callerOf(context: RequestContext): Principal {
+export function principalOf(context: RequestContext): Principal {
   if (context.principal === undefined) throw new Error('a route ran before authentication');
   return context.principal;
 }

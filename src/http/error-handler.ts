@@ -114,7 +114,7 @@ export function createErrorHandler(
 }
 
 /**
- * The record of a refusal. Where the audit log or the store is away it is written later, and says that the answer was withheld:
+ * The record of a refusal. Where the audit log or the store is away it is written later, and says that the response was withheld:
  * the operation may have had its effect, and a record of its success may stand besides.
  */
 async function recordFailure(
@@ -135,7 +135,7 @@ async function recordFailure(
     auditLog.appendLater({ ...record(), errorCode: ANSWER_WITHHELD });
     return;
   }
-  // What the change has committed stands; that its answer failed afterwards is told besides.
+  // What the change has committed stands; that its response failed afterwards is told besides.
   if (audit.isCommitted) auditLog.appendLater(record());
   else
     try {

@@ -47,7 +47,7 @@ export interface RouteDefinition<Params, Query, Body> {
   readonly readBody?: BodyReader;
   /** Of a success; 200 where absent. */
   readonly status?: number;
-  /** The answer's body; undefined for none. */
+  /** The response's body; undefined for none. */
   readonly handler: (input: {
     readonly params: Params;
     readonly query: Query;
@@ -88,7 +88,7 @@ export function route<Params, Query = undefined, Body = undefined>(
       read(definition.body, await tracing.step('read body', () => readBody(req, res)), 'property');
     const status = definition.status ?? 200;
     audit.succeedsWith(status);
-    const answer = await tracing.step('operation', () =>
+    const response = await tracing.step('operation', () =>
       Promise.resolve(
         definition.handler({
           params,
@@ -98,11 +98,11 @@ export function route<Params, Query = undefined, Body = undefined>(
         }),
       ),
     );
-    if (list !== undefined) sealLinks(services.cursors, list, answer);
+    if (list !== undefined) sealLinks(services.cursors, list, response);
     // Nothing leaves before its record is durable; a change of state has committed with it already.
     if (!audit.isCommitted)
       await tracing.step('audit', () => services.auditLog.append(audit.finish({ status })));
-    send(res, status, answer);
+    send(res, status, response);
   };
   // What was declared stays with it: who lists the routes finds what each takes.
   router[method](definition.path as string[], Object.assign(handle, { definition }));
@@ -143,8 +143,8 @@ function openCursor(cursors: Cursors, { of, query }: List): object {
   return { ...query, after: cursors.open(of, after, 'query parameter $skiptoken') };
 }
 
-function sealLinks(cursors: Cursors, { of }: List, answer: unknown): void {
-  for (const part of Object.values(answer ?? {}))
+function sealLinks(cursors: Cursors, { of }: List, response: unknown): void {
+  for (const part of Object.values(response ?? {}))
     if (part instanceof NextLink) part.seal((place) => cursors.seal(of, place));
 }
 

@@ -2,7 +2,7 @@ import { type Response } from 'express';
 import { contextOf } from './context.ts';
 import { type NextLink } from './values/paging.ts';
 
-/** An answer of one JSON text a line (https://github.com/ndjson/ndjson-spec); `next` is where the rest is. */
+/** A response of one JSON text a line (https://github.com/ndjson/ndjson-spec); `next` is where the rest is. */
 export class Lines {
   readonly items: readonly object[];
   readonly next: NextLink | undefined;
@@ -15,7 +15,7 @@ export class Lines {
 /** Names and values, in turn. */
 type HeaderList = readonly string[];
 
-/** Sends a JSON answer, or an empty one where there is no body. */
+/** Sends a JSON response, or an empty one where there is no body. */
 export function send(res: Response, status: number, body: unknown, more: HeaderList = []): void {
   const latency = Math.max(0, Math.round(performance.now() - contextOf(res).startedAt));
   const headers = ['x-ms-server-latency', String(latency), ...more];
@@ -31,16 +31,16 @@ export function send(res: Response, status: number, body: unknown, more: HeaderL
   }
 }
 
-/** Sends what every answer has, `headers` (`Cache-Control: no-cache` where they say nothing of it), and a text. */
+/** Sends what every response has, `headers` (`Cache-Control: no-cache` where they say nothing of it), and a text. */
 export function sendText(res: Response, status: number, text: string, headers: HeaderList): void {
-  // RFC 9110 §8.6: an answer that can't have a body has no length.
+  // RFC 9110 §8.6: a response that can't have a body has no length.
   const length = status === 204 ? [] : ['Content-Length', String(Buffer.byteLength(text))];
   writeHead(res, status, [...headers, ...length]);
   res.end(text);
 }
 
 /**
- * The head of an answer. All in one go: Node then writes the lines as they are, where headers that are set one by one are
+ * The head of a response. All in one go: Node then writes the lines as they are, where headers that are set one by one are
  * looked up, kept in a map and put together again. A text rather than bytes after it goes out in the same write.
  */
 export function writeHead(res: Response, status: number, headers: HeaderList): void {

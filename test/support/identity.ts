@@ -106,7 +106,7 @@ export async function createIdentity(
         credentials: { listCertificates: () => Promise.resolve([]) },
         hasher,
         verifyAssertion: () => Promise.reject(new Error('no assertions here')),
-        guesses: createSignInThrottle(guessLimits),
+        throttle: createSignInThrottle(guessLimits),
         clock,
       }),
       isAudience,

@@ -156,15 +156,15 @@ export interface TokenSigningKey {
 /** Slow, salted hashing of client secrets. */
 export interface SecretHasher {
   hash(secret: string): Promise<string>;
-  verify(secret: string, hash: string, turn?: HashingTurn): Promise<boolean>;
+  verify(secret: string, hash: string, ticket?: HashingTicket): Promise<boolean>;
 }
 
-/** Hashing is slow and few are done at once: those who wait take turns. */
-export interface HashingTurn {
-  /** Who waits. Each has a turn before another has its second one. */
+/** A place in the fair queue before the hasher: hashing is slow, and only a few secrets are hashed at once. */
+export interface HashingTicket {
+  /** Who waits. Each of them is served once before anyone is served twice. */
   readonly of: string;
   /** Those who are known, since this secret of theirs was right before, go ahead of strangers. */
   readonly class: 'known' | 'stranger';
-  /** Asked when the turn has come; rejects where nothing is to be computed any more. */
+  /** Called when the work may begin; rejects where nothing is to be computed any more. */
   begin(): Promise<void>;
 }

@@ -2,7 +2,7 @@ import { type Router } from 'express';
 import { z } from 'zod';
 import { type AccessService, type ConsideredAssignment } from '../../core/access/access-service.ts';
 import { optional } from '../values/optional.ts';
-import { DefinitionProperties, presentAssignment, presentTime } from './roles.schema.ts';
+import { DefinitionProperties, serializeAssignment, serializeTime } from './roles.schema.ts';
 import { route, type RouteServices } from '../route.ts';
 import { text } from '../values/text.ts';
 
@@ -63,12 +63,12 @@ export function addAccessRoutes(
         action,
         allowed: isAllowed,
         otherAssignments: others.map((one) => ({
-          ...presentConsidered(one, body.principalId),
+          ...serializeConsidered(one, body.principalId),
           reason: one.verdict,
         })),
         principalId: body.principalId,
         scope,
-        through: allowing.map((one) => presentConsidered(one, body.principalId)),
+        through: allowing.map((one) => serializeConsidered(one, body.principalId)),
       };
     },
   });
@@ -85,14 +85,14 @@ export function addAccessRoutes(
   });
 }
 
-function presentConsidered({ assignment, role }: ConsideredAssignment, principalId: string) {
+function serializeConsidered({ assignment, role }: ConsideredAssignment, principalId: string) {
   const { id, expiresOn, principalId: holder, scope } = assignment;
   return {
-    roleAssignment: presentAssignment(assignment).id,
+    roleAssignment: serializeAssignment(assignment).id,
     name: id,
     scope,
     ...(holder.toLowerCase() !== principalId.toLowerCase() && { group: holder }),
     role: { name: assignment.roleDefinitionId, ...(role && { roleName: role.roleName }) },
-    ...(expiresOn !== undefined && { expiresOn: presentTime(expiresOn) }),
+    ...(expiresOn !== undefined && { expiresOn: serializeTime(expiresOn) }),
   };
 }

@@ -2,7 +2,7 @@ import { type Action } from '../../core/access/actions.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type Authorizer } from '../../core/access/ports.ts';
 import { type Scope } from '../../core/access/role.ts';
-import { callerAnew, callerOf, type RequestContext } from '../context.ts';
+import { refreshPrincipal, principalOf, type RequestContext } from '../context.ts';
 
 /**
  * Allowed by what is remembered, or by what is read anew: nobody is refused by memory alone. So a grant holds from its
@@ -14,8 +14,8 @@ export async function isAllowed(
   action: Action,
   scope: Scope,
 ): Promise<boolean> {
-  if (await authorizer.isAllowed(callerOf(context), action, scope)) return true;
-  return authorizer.isAllowedNow(await callerAnew(context), action, scope);
+  if (await authorizer.isAllowed(principalOf(context), action, scope)) return true;
+  return authorizer.isAllowedNow(await refreshPrincipal(context), action, scope);
 }
 
 /** @throws ServiceError AccessDenied */

@@ -5,12 +5,12 @@ import { parseKeyName } from '../../core/keys/key.ts';
 import { keyScope, type Scope } from '../../core/access/role.ts';
 import { type RoleService } from '../../core/access/role-service.ts';
 import { type RequestContext } from '../context.ts';
-import { pageQuery, presentPage } from '../values/paging.ts';
+import { pageQuery, serializePage } from '../values/paging.ts';
 import {
   parseAssignmentFilter,
   parseDefinitionFilter,
-  presentAssignment,
-  presentDefinition,
+  serializeAssignment,
+  serializeDefinition,
   PutAssignmentRequest,
   PutDefinitionRequest,
 } from './roles.schema.ts';
@@ -50,7 +50,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
         const { $filter, ...page } = query;
         const found = await roles.listDefinitions(read.scope, parseDefinitionFilter($filter), page);
         const url = listUrl(context, read.scope, 'roleDefinitions');
-        return presentPage(found, url, { $filter }, presentDefinition);
+        return serializePage(found, url, { $filter }, serializeDefinition);
       },
     });
 
@@ -62,7 +62,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       params,
       scope,
       key: null,
-      handler: async ({ params: { id } }) => presentDefinition(await roles.getDefinition(id)),
+      handler: async ({ params: { id } }) => serializeDefinition(await roles.getDefinition(id)),
     });
 
     route(router, services, {
@@ -76,7 +76,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       body: PutDefinitionRequest,
       status: 201,
       handler: async ({ params: { id, scope: at }, body, context }) =>
-        presentDefinition(
+        serializeDefinition(
           await roles.putDefinition(id, at, body.properties, await services.authored(context)),
         ),
     });
@@ -90,7 +90,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       scope,
       key: null,
       handler: async ({ params: { id, scope: at }, context }) =>
-        presentDefinition(await roles.deleteDefinition(id, at, await services.authored(context))),
+        serializeDefinition(await roles.deleteDefinition(id, at, await services.authored(context))),
     });
 
     route(router, services, {
@@ -106,7 +106,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
         const { $filter, ...page } = query;
         const found = await roles.listAssignments(read.scope, parseAssignmentFilter($filter), page);
         const url = listUrl(context, read.scope, 'roleAssignments');
-        return presentPage(found, url, { $filter }, presentAssignment);
+        return serializePage(found, url, { $filter }, serializeAssignment);
       },
     });
 
@@ -119,7 +119,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       scope,
       key: null,
       handler: async ({ params: read }) =>
-        presentAssignment(await roles.getAssignment(read.id, read.scope)),
+        serializeAssignment(await roles.getAssignment(read.id, read.scope)),
     });
 
     route(router, services, {
@@ -133,7 +133,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       body: PutAssignmentRequest,
       status: 201,
       handler: async ({ params: read, body, context }) =>
-        presentAssignment(
+        serializeAssignment(
           await roles.putAssignment(
             read.id,
             read.scope,
@@ -152,7 +152,7 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       scope,
       key: null,
       handler: async ({ params: read, context }) =>
-        presentAssignment(
+        serializeAssignment(
           await roles.deleteAssignment(read.id, read.scope, await services.authored(context)),
         ),
     });

@@ -65,7 +65,7 @@ export function parseAssignmentFilter(given: string | undefined): AssignmentFilt
 }
 
 /** As Azure writes it; the id has no leading slash. */
-export function presentDefinition(definition: RoleDefinition) {
+export function serializeDefinition(definition: RoleDefinition) {
   return {
     id: `${DEFINITIONS}/${definition.id}`,
     name: definition.id,
@@ -86,14 +86,14 @@ export function presentDefinition(definition: RoleDefinition) {
 }
 
 /** As Azure writes it; the id begins with the scope. */
-export function presentAssignment(assignment: RoleAssignment) {
+export function serializeAssignment(assignment: RoleAssignment) {
   const prefix = assignment.scope === '/' ? '' : assignment.scope;
   return {
     id: `${prefix}/providers/Microsoft.Authorization/roleAssignments/${assignment.id}`,
     name: assignment.id,
     properties: {
       ...(assignment.description !== undefined && { description: assignment.description }),
-      ...(assignment.expiresOn !== undefined && { expiresOn: presentTime(assignment.expiresOn) }),
+      ...(assignment.expiresOn !== undefined && { expiresOn: serializeTime(assignment.expiresOn) }),
       principalId: assignment.principalId,
       roleDefinitionId: `${DEFINITIONS}/${assignment.roleDefinitionId}`,
       scope: assignment.scope,
@@ -103,6 +103,6 @@ export function presentAssignment(assignment: RoleAssignment) {
 }
 
 /** RFC 3339, from seconds since 1970-01-01 UTC. */
-export function presentTime(seconds: number): string {
+export function serializeTime(seconds: number): string {
   return new Date(seconds * 1000).toISOString();
 }

@@ -5,7 +5,7 @@ import { type LogFollower, type LogPosition } from '../../core/audit/ports.ts';
 import { type Authenticate } from '../identity/authentication.ts';
 import { isAllowed, requireAllowed } from '../access/authorisation.ts';
 import { clientThumbprint } from '../identity/client-certificate.ts';
-import { callerOf, contextOf } from '../context.ts';
+import { principalOf, contextOf } from '../context.ts';
 import { type Cursors } from '../values/cursors.ts';
 import { type RouteServices } from '../route.ts';
 import { writeHead } from '../send.ts';
@@ -54,7 +54,7 @@ export function addAuditStreamRoute(
     const { audit, requestId } = context;
     audit.note({ operation: 'AuditStream', action: ACTION, scope: '/' });
     await requireAllowed(services.authorizer, context, ACTION, '/');
-    const { objectId } = callerOf(context);
+    const { objectId } = principalOf(context);
     const asked = req.get('last-event-id');
     const begun = asked === undefined ? undefined : positions.read(asked);
     if (req.method === 'HEAD') {

@@ -6,7 +6,7 @@ import { type AuditReader } from '../../core/audit/ports.ts';
 import { type AuditLogReader } from '../../core/audit/ports.ts';
 import { type LogVerifier } from '../../core/audit/log-verification.ts';
 import { dateTime } from '../values/date-time.ts';
-import { pageQuery, presentPage } from '../values/paging.ts';
+import { pageQuery, serializePage } from '../values/paging.ts';
 import { route, type RouteServices } from '../route.ts';
 import { Lines } from '../send.ts';
 import { oneOf, text } from '../values/text.ts';
@@ -69,7 +69,7 @@ export function addAuditRoutes(
       const { limit, after, format, ...filter } = query;
       const page = { limit, ...(after !== undefined && { after }) };
       const { from, to, ...rest } = filter;
-      const { nextLink, value } = presentPage(
+      const { nextLink, value } = serializePage(
         await events.listEvents(present(filter), page),
         `https://${context.host.authority}/audit/events`,
         {
@@ -103,7 +103,7 @@ export function addAuditRoutes(
       const items = found.slice(0, query.limit);
       const last = items.at(-1);
       const isMore = found.length > items.length && last !== undefined;
-      return presentPage(
+      return serializePage(
         { items, ...(isMore && { next: String(last.number) }) },
         `https://${context.host.authority}/audit/checkpoints`,
         { maxresults: query.limit },

@@ -2,7 +2,7 @@ import { type Router } from 'express';
 import { z } from 'zod';
 import { type UsageReader } from '../../core/audit/usage.ts';
 import { dateTime } from '../values/date-time.ts';
-import { pageQuery, presentPage } from '../values/paging.ts';
+import { pageQuery, serializePage } from '../values/paging.ts';
 import { route, type RouteServices } from '../route.ts';
 import { oneOf, text } from '../values/text.ts';
 
@@ -41,7 +41,7 @@ export function addUsageRoutes(router: Router, services: RouteServices, usage: U
       const filter = Object.fromEntries(
         Object.entries({ ...rest, from, to }).filter(([, value]) => value !== undefined),
       );
-      return presentPage(
+      return serializePage(
         await usage.listUsage({ period, ...filter }, page(limit, after)),
         `https://${context.host.authority}/audit/usage`,
         {
@@ -66,7 +66,7 @@ export function addUsageRoutes(router: Router, services: RouteServices, usage: U
     operation: 'AuditUnusedKeyList',
     query: SinceQuery,
     handler: async ({ query: { since, limit, after }, context }) =>
-      presentPage(
+      serializePage(
         await usage.listUnusedKeys(since, page(limit, after)),
         `https://${context.host.authority}/audit/unused-keys`,
         { since: since.toISOString(), maxresults: limit },
@@ -80,7 +80,7 @@ export function addUsageRoutes(router: Router, services: RouteServices, usage: U
     operation: 'AuditExpiringKeyList',
     query: BeforeQuery,
     handler: async ({ query: { before, limit, after }, context }) =>
-      presentPage(
+      serializePage(
         await usage.listExpiringKeys(before, page(limit, after)),
         `https://${context.host.authority}/audit/expiring-keys`,
         { before: before.toISOString(), maxresults: limit },

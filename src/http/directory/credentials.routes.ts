@@ -1,7 +1,7 @@
 import { type Router } from 'express';
 import { type CredentialService } from '../../core/directory/credential-service.ts';
 import { parseGuid } from '../../core/access/role.ts';
-import { CreateFederatedRequest, presentFederated } from './credentials.schema.ts';
+import { CreateFederatedRequest, serializeFederated } from './credentials.schema.ts';
 import { one, READ, WRITE } from './directory.routes.ts';
 import { UpdateApplicationRequest } from './directory.schema.ts';
 import { route, type RouteDefinition, type RouteServices } from '../route.ts';
@@ -49,7 +49,9 @@ export function addCredentialRoutes(
     body: CreateFederatedRequest,
     status: 201,
     handler: async ({ params: { id }, body, context }) =>
-      presentFederated(await credentials.addFederated(id, body, await services.authored(context))),
+      serializeFederated(
+        await credentials.addFederated(id, body, await services.authored(context)),
+      ),
   });
 
   add({
@@ -59,7 +61,7 @@ export function addCredentialRoutes(
     action: READ,
     ...one,
     handler: async ({ params: { id } }) => ({
-      value: (await credentials.listFederated(id)).map(presentFederated),
+      value: (await credentials.listFederated(id)).map(serializeFederated),
     }),
   });
 
@@ -70,7 +72,7 @@ export function addCredentialRoutes(
     action: READ,
     ...credentialOf,
     handler: async ({ params: { id, credentialId } }) =>
-      presentFederated(await credentials.getFederated(id, credentialId)),
+      serializeFederated(await credentials.getFederated(id, credentialId)),
   });
 
   add({

@@ -54,7 +54,7 @@ export const CreateFederatedRequest = z
     ...(description && { description }),
   }));
 
-export function presentCertificate(credential: CertificateCredential) {
+export function serializeCertificate(credential: CertificateCredential) {
   return {
     // As Graph and the portal have it: the SHA-1 thumbprint, a name and no proof of anything.
     customKeyIdentifier: createHash('sha1')
@@ -71,7 +71,7 @@ export function presentCertificate(credential: CertificateCredential) {
   };
 }
 
-export function presentFederated(credential: FederatedCredential) {
+export function serializeFederated(credential: FederatedCredential) {
   return {
     id: credential.id,
     audiences: [credential.audience],

@@ -9,12 +9,12 @@ import {
   AddPasswordRequest,
   CreateApplicationRequest,
   CreateServicePrincipalRequest,
-  presentApplication,
-  presentPassword,
-  presentServicePrincipal,
+  serializeApplication,
+  serializePassword,
+  serializeServicePrincipal,
   RemovePasswordRequest,
 } from './directory.schema.ts';
-import { type NextLink, pageQuery, presentPage } from '../values/paging.ts';
+import { type NextLink, pageQuery, serializePage } from '../values/paging.ts';
 import { route, type RouteDefinition, type RouteServices } from '../route.ts';
 import { text } from '../values/text.ts';
 
@@ -53,7 +53,7 @@ export function addDirectoryRoutes(
     status: 201,
     handler: async ({ body, context }) => {
       const certificates = credentials.newCertificates(body.keyCredentials);
-      return presentApplication(
+      return serializeApplication(
         await directory.createApplication(
           body.displayName,
           await services.authored(context),
@@ -74,11 +74,11 @@ export function addDirectoryRoutes(
     query: ListQuery,
     handler: async ({ query: { $filter, ...page }, context }) =>
       asOdata(
-        presentPage(
+        serializePage(
           await directory.listApplications(parseDirectoryFilter($filter, APPLICATIONS), page),
           `https://${context.host.authority}/v1.0/applications`,
           { $filter },
-          (application) => presentApplication(application, []),
+          (application) => serializeApplication(application, []),
         ),
       ),
   });
@@ -90,7 +90,7 @@ export function addDirectoryRoutes(
     action: READ,
     ...one,
     handler: async ({ params: { id } }) =>
-      presentApplication(
+      serializeApplication(
         await directory.getApplication(id),
         await directory.listPasswords(id),
         await credentials.listCertificates(id),
@@ -121,7 +121,7 @@ export function addDirectoryRoutes(
         body.passwordCredential,
         await services.authored(context),
       );
-      return { ...presentPassword(password), secretText: secret };
+      return { ...serializePassword(password), secretText: secret };
     },
   });
 
@@ -150,7 +150,7 @@ export function addDirectoryRoutes(
     body: CreateServicePrincipalRequest,
     status: 201,
     handler: async ({ body, context }) =>
-      presentServicePrincipal(
+      serializeServicePrincipal(
         await directory.createServicePrincipal(
           parseGuid('Property appId', body.appId),
           await services.authored(context),
@@ -168,14 +168,14 @@ export function addDirectoryRoutes(
     query: ListQuery,
     handler: async ({ query: { $filter, ...page }, context }) =>
       asOdata(
-        presentPage(
+        serializePage(
           await directory.listServicePrincipals(
             parseDirectoryFilter($filter, SERVICE_PRINCIPALS),
             page,
           ),
           `https://${context.host.authority}/v1.0/servicePrincipals`,
           { $filter },
-          presentServicePrincipal,
+          serializeServicePrincipal,
         ),
       ),
   });
@@ -187,7 +187,7 @@ export function addDirectoryRoutes(
     action: READ,
     ...one,
     handler: async ({ params: { id } }) =>
-      presentServicePrincipal(await directory.getServicePrincipal(id)),
+      serializeServicePrincipal(await directory.getServicePrincipal(id)),
   });
 
   add({

@@ -5,7 +5,7 @@ import {
   type PasswordCredential,
   type ServicePrincipal,
 } from '../../core/directory/directory.ts';
-import { keyCredentials, presentCertificate } from './credentials.schema.ts';
+import { keyCredentials, serializeCertificate } from './credentials.schema.ts';
 import { dateTime } from '../values/date-time.ts';
 import { displayName } from './display-name.ts';
 import { graphBody } from './graph-body.ts';
@@ -67,7 +67,7 @@ export const AddPasswordRequest = z.object({
     })),
 });
 
-export function presentApplication(
+export function serializeApplication(
   application: Application,
   passwords: readonly PasswordCredential[],
   certificates: readonly CertificateCredential[] = [],
@@ -79,13 +79,13 @@ export function presentApplication(
     displayName: application.displayName,
     // It has none, and az looks into the list.
     identifierUris: [],
-    keyCredentials: certificates.map(presentCertificate),
-    passwordCredentials: passwords.map(presentPassword),
+    keyCredentials: certificates.map(serializeCertificate),
+    passwordCredentials: passwords.map(serializePassword),
   };
 }
 
 /** Never the secret: that is given once, by addPassword. */
-export function presentPassword(password: PasswordCredential) {
+export function serializePassword(password: PasswordCredential) {
   return {
     displayName: password.displayName ?? null,
     endDateTime: password.endsAt.toISOString(),
@@ -95,7 +95,7 @@ export function presentPassword(password: PasswordCredential) {
   };
 }
 
-export function presentServicePrincipal(principal: ServicePrincipal) {
+export function serializeServicePrincipal(principal: ServicePrincipal) {
   return {
     id: principal.id,
     accountEnabled: principal.enabled,

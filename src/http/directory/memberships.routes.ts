@@ -33,7 +33,7 @@ export function addMembershipRoutes(
   usersAndGroups: UsersAndGroups,
 ): void {
   function add<Body>(name: string, operation: string, body: z.ZodType<Body>, choose: Choose<Body>) {
-    const answer = async (id: string, kinds: Kinds, asked: Body) => ({
+    const respond = async (id: string, kinds: Kinds, asked: Body) => ({
       value: choose(await usersAndGroups.listGroupIdsOf(id, kinds), asked),
     });
     for (const [list, kinds] of Object.entries(KINDS))
@@ -44,7 +44,7 @@ export function addMembershipRoutes(
         action: READ,
         ...one,
         body,
-        handler: ({ params: { id }, body: asked }) => answer(id, kinds, asked),
+        handler: ({ params: { id }, body: asked }) => respond(id, kinds, asked),
       });
     route(router, services, {
       method: 'post',
@@ -54,7 +54,7 @@ export function addMembershipRoutes(
       ...oneUser,
       body,
       handler: async ({ params: { user }, body: asked }) =>
-        answer(await usersAndGroups.findUserId(user), ['user'], asked),
+        respond(await usersAndGroups.findUserId(user), ['user'], asked),
     });
   }
 

@@ -6,21 +6,21 @@ import { GROUPS, parseDirectoryFilter, USERS } from './directory-filter.ts';
 import { asOdata, ListQuery, one, PAGE_LIMIT, READ, whole, WRITE } from './directory.routes.ts';
 import { UpdateServicePrincipalRequest } from './directory.schema.ts';
 import { displayName } from './display-name.ts';
-import { pageQuery, presentPage } from '../values/paging.ts';
+import { pageQuery, serializePage } from '../values/paging.ts';
 import {
   CreateGroupRequest,
   CreateUserRequest,
   GetByIdsRequest,
   MemberReference,
-  presentGroup,
-  presentMember,
-  presentUser,
+  serializeGroup,
+  serializeMember,
+  serializeUser,
   UpdateGroupRequest,
   UpdateUserRequest,
 } from './users-and-groups.schema.ts';
 import { route, type RouteDefinition, type RouteServices } from '../route.ts';
 
-/** Better refused than passed over: the answer would hold more than was asked for. */
+/** Better refused than passed over: the response would hold more than was asked for. */
 const unfiltered = z
   .custom<never>(() => false, { error: 'cannot be used with members' })
   .optional();
@@ -61,7 +61,7 @@ export function addUsersAndGroupsRoutes(
     body: CreateUserRequest,
     status: 201,
     handler: async ({ body, context }) =>
-      presentUser(await usersAndGroups.createUser(body, await services.authored(context))),
+      serializeUser(await usersAndGroups.createUser(body, await services.authored(context))),
   });
 
   add({
@@ -73,11 +73,11 @@ export function addUsersAndGroupsRoutes(
     query: ListQuery,
     handler: async ({ query: { $filter, ...page }, context }) =>
       asOdata(
-        presentPage(
+        serializePage(
           await usersAndGroups.listUsers(parseDirectoryFilter($filter, USERS), page),
           `https://${context.host.authority}/v1.0/users`,
           { $filter },
-          presentUser,
+          serializeUser,
         ),
       ),
   });
@@ -89,7 +89,7 @@ export function addUsersAndGroupsRoutes(
     action: READ,
     ...oneUser,
     handler: async ({ params: { user } }) =>
-      presentUser(await usersAndGroups.getUser(await usersAndGroups.findUserId(user))),
+      serializeUser(await usersAndGroups.getUser(await usersAndGroups.findUserId(user))),
   });
 
   add({
@@ -130,7 +130,7 @@ export function addUsersAndGroupsRoutes(
     ...whole,
     body: GetByIdsRequest,
     handler: async ({ body: { ids } }) => ({
-      value: (await usersAndGroups.findObjects(ids)).map(presentMember),
+      value: (await usersAndGroups.findObjects(ids)).map(serializeMember),
     }),
   });
 
@@ -155,7 +155,7 @@ export function addUsersAndGroupsRoutes(
     body: CreateGroupRequest,
     status: 201,
     handler: async ({ body, context }) =>
-      presentGroup(await usersAndGroups.createGroup(body, await services.authored(context))),
+      serializeGroup(await usersAndGroups.createGroup(body, await services.authored(context))),
   });
 
   add({
@@ -167,11 +167,11 @@ export function addUsersAndGroupsRoutes(
     query: ListQuery,
     handler: async ({ query: { $filter, ...page }, context }) =>
       asOdata(
-        presentPage(
+        serializePage(
           await usersAndGroups.listGroups(parseDirectoryFilter($filter, GROUPS), page),
           `https://${context.host.authority}/v1.0/groups`,
           { $filter },
-          presentGroup,
+          serializeGroup,
         ),
       ),
   });
@@ -182,7 +182,7 @@ export function addUsersAndGroupsRoutes(
     operation: 'GroupGet',
     action: READ,
     ...one,
-    handler: async ({ params: { id } }) => presentGroup(await usersAndGroups.getGroup(id)),
+    handler: async ({ params: { id } }) => serializeGroup(await usersAndGroups.getGroup(id)),
   });
 
   add({
@@ -217,11 +217,11 @@ export function addUsersAndGroupsRoutes(
     query: z.object({ $filter: unfiltered }).and(pageQuery(PAGE_LIMIT)),
     handler: async ({ params: { id }, query: page, context }) =>
       asOdata(
-        presentPage(
+        serializePage(
           await usersAndGroups.listMembers(id, page),
           `https://${context.host.authority}/v1.0/groups/${id}/members`,
           {},
-          presentMember,
+          serializeMember,
         ),
       ),
   });

@@ -120,7 +120,7 @@ export const CheckMemberObjectsRequest = z
   .object({ ids: z.array(guid).max(CHECKED) })
   .transform(({ ids }) => ids);
 
-export function presentUser(user: User) {
+export function serializeUser(user: User) {
   return {
     id: user.id,
     accountEnabled: user.enabled,
@@ -135,7 +135,7 @@ export function presentUser(user: User) {
   };
 }
 
-export function presentGroup(group: Group) {
+export function serializeGroup(group: Group) {
   return {
     id: group.id,
     description: group.description ?? null,
@@ -147,6 +147,6 @@ export function presentGroup(group: Group) {
   };
 }
 
-export function presentMember({ id, kind, displayName: name }: GroupMember) {
+export function serializeMember({ id, kind, displayName: name }: GroupMember) {
   return { '@odata.type': `#microsoft.graph.${kind}`, id, displayName: name };
 }

@@ -4,11 +4,11 @@ import { ServiceError } from '../../core/errors.ts';
 import { type AuditLog } from '../../core/audit/ports.ts';
 import { type Clock } from '../../core/clock.ts';
 import { type Refusals } from '../error-handler.ts';
-import { type IdentityAnswer, type IdentityCall } from './managed-identity.ts';
+import { type IdentityResponse, type IdentityCall } from './managed-identity.ts';
 
 export interface AuditedIdentityParts {
-  readonly answer: (call: IdentityCall) => Promise<
-    IdentityAnswer & {
+  readonly respond: (call: IdentityCall) => Promise<
+    IdentityResponse & {
       /** The client that was found, for the record. */
       readonly client?: { readonly applicationId: string; readonly principalId?: string };
       readonly errorCode?: string;
@@ -19,8 +19,8 @@ export interface AuditedIdentityParts {
   readonly clock: Clock;
 }
 
-/** What workloads ask of the identity endpoint, with a record of each before the answer. */
-export function auditIdentityCalls({ answer, auditLog, refusals, clock }: AuditedIdentityParts) {
+/** What workloads ask of the identity endpoint, with a record of each before the response. */
+export function auditIdentityCalls({ respond, auditLog, refusals, clock }: AuditedIdentityParts) {
   function begin({ requestId, address, userAgent }: IdentityCall): AuditDraft {
     return new AuditDraft(clock.now, {
       requestId,
@@ -42,10 +42,10 @@ export function auditIdentityCalls({ answer, auditLog, refusals, clock }: Audite
   }
 
   return {
-    /** @throws whatever kept it from an answer, once that is recorded or will be */
-    async answer(call: IdentityCall): Promise<IdentityAnswer> {
+    /** @throws whatever kept it from a response, once that is recorded or will be */
+    async respond(call: IdentityCall): Promise<IdentityResponse> {
       const audit = begin(call);
-      const { client, errorCode, ...given } = await answer(call).catch((error: unknown) => {
+      const { client, errorCode, ...given } = await respond(call).catch((error: unknown) => {
         const code = error instanceof ServiceError ? error.code : 'InternalServerError';
         auditLog.appendLater(audit.finish({ status: 503, errorCode: code }));
         throw error;

@@ -17,7 +17,7 @@ export type Authenticate = (
     /** Of the client certificate of the connection, where there is one: asked for when a token is bound to one. */
     readonly thumbprint: () => string | undefined;
     /** The directory is asked, and not what is remembered of it. */
-    readonly isAnew?: true;
+    readonly isFresh?: true;
   },
 ) => Promise<Principal>;
 
@@ -46,8 +46,8 @@ export function authentication(
       throw error;
     });
     context.principal = principal;
-    context.authenticateAnew = () =>
-      authenticate(credential, { audience, thumbprint, isAnew: true });
+    context.authenticateAgain = () =>
+      authenticate(credential, { audience, thumbprint, isFresh: true });
     context.audit.note({
       tenantId: principal.tenantId,
       principalId: principal.objectId,

@@ -30,10 +30,10 @@ export interface IdentityEndpoints {
     readonly address: string;
     readonly thumbprint: string | undefined;
     readonly requestId: string;
-  }): Promise<TokenAnswer>;
+  }): Promise<TokenResponse>;
 }
 
-interface TokenAnswer {
+interface TokenResponse {
   readonly status: number;
   readonly body: object;
   readonly headers?: Readonly<Record<string, string>>;
@@ -106,7 +106,7 @@ export function addIdentityRoutes(
   ] as const)
     router.post(ofTenant(path), audited, parseForm, async (req, res) => {
       const { audit, requestId } = contextOf(res);
-      const answer = await identity.token({
+      const response = await identity.token({
         form: (req.body ?? {}) as Record<string, unknown>,
         tenant: tenantOf(req),
         version,
@@ -115,9 +115,9 @@ export function addIdentityRoutes(
         thumbprint: clientThumbprint(req),
         requestId,
       });
-      audit.note({ ...answer.client });
-      const errorCode = 'error' in answer.body ? String(answer.body.error) : undefined;
-      const { status, reason } = answer;
+      audit.note({ ...response.client });
+      const errorCode = 'error' in response.body ? String(response.body.error) : undefined;
+      const { status, reason } = response;
       const record = audit.finish({
         status,
         ...(errorCode !== undefined && { errorCode }),
@@ -125,8 +125,8 @@ export function addIdentityRoutes(
       });
       if (status < 400 || refusals.admit(record)) await auditLog.append(record);
       // RFC 6749 §5.1: tokens must not be cached.
-      const headers = { ...answer.headers, 'Cache-Control': 'no-store' };
-      send(res, answer.status, answer.body, Object.entries(headers).flat());
+      const headers = { ...response.headers, 'Cache-Control': 'no-store' };
+      send(res, response.status, response.body, Object.entries(headers).flat());
     });
 }
 

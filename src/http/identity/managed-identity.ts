@@ -15,15 +15,15 @@ export interface IdentityCall {
   readonly userAgent: string | undefined;
 }
 
-export interface IdentityAnswer {
+export interface IdentityResponse {
   readonly status: number;
   readonly body: object;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface IdentityCalls {
-  /** Rejects where there can be no answer now: the workload is told to ask again. */
-  answer(call: IdentityCall): Promise<IdentityAnswer>;
+  /** Rejects where there can be no response now: the workload is told to ask again. */
+  respond(call: IdentityCall): Promise<IdentityResponse>;
   /** Hears of a call that wasn't made here by the workload itself. */
   passedOn?(call: IdentityCall): Promise<void>;
 }
@@ -62,7 +62,7 @@ export function createManagedIdentityApp(
           .json({ statusCode: 403, message: 'Only programs on this machine may ask.' });
         return;
       }
-      const { status, body, headers } = await calls.answer(call);
+      const { status, body, headers } = await calls.respond(call);
       res
         .status(status)
         .set(headers ?? {})

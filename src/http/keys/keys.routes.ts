@@ -11,15 +11,15 @@ import { keyNameOf, keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
 import {
   CreateKeyRequest,
   ImportKeyRequest,
-  presentDeletedKey,
-  presentDeletedKeyItem,
-  presentKey,
-  presentKeyItem,
-  type KeyPresenter,
+  serializeDeletedKey,
+  serializeDeletedKeyItem,
+  serializeKey,
+  serializeKeyItem,
+  type KeyFormatOf,
   RestoreKeyRequest,
   UpdateKeyRequest,
 } from './keys.schema.ts';
-import { pageQuery, presentPage } from '../values/paging.ts';
+import { pageQuery, serializePage } from '../values/paging.ts';
 import { route, type RouteServices } from '../route.ts';
 import { createValueReader } from '../values/value-body.ts';
 
@@ -39,7 +39,7 @@ export function addKeyRoutes(
   services: RouteServices,
   keys: KeyService,
   backups: BackupService,
-  serializer: KeyPresenter,
+  formatOf: KeyFormatOf,
 ): void {
   route(router, services, {
     method: 'post',
@@ -52,7 +52,7 @@ export function addKeyRoutes(
     body: CreateKeyRequest,
     handler: async ({ params, body, context }) => {
       requireKnownOperations(body, context);
-      return presentKey(await keys.create(params.name, body, context.audit), serializer(context));
+      return serializeKey(await keys.create(params.name, body, context.audit), formatOf(context));
     },
   });
 
@@ -69,9 +69,9 @@ export function addKeyRoutes(
       requireKnownOperations(body, context);
       const requireMayImportBy = (exchangeKey: KeyName) =>
         requireAllowed(services.authorizer, context, IMPORT, keyScope(exchangeKey));
-      return presentKey(
+      return serializeKey(
         await keys.import(params.name, body, requireMayImportBy, context.audit),
-        serializer(context),
+        formatOf(context),
       );
     },
   });
@@ -84,11 +84,11 @@ export function addKeyRoutes(
     ...allKeys,
     query: PAGE,
     handler: async ({ query, context }) =>
-      presentPage(
+      serializePage(
         await keys.list(query),
         `https://${context.host.authority}/keys`,
         { maxresults: query.limit },
-        (version) => presentKeyItem(version, serializer(context), 'key'),
+        (version) => serializeKeyItem(version, formatOf(context), 'key'),
       ),
   });
 
@@ -105,11 +105,11 @@ export function addKeyRoutes(
       const page = await keys.listVersions(params.name, query);
       const name = page.items[0]?.material.identity.name ?? params.name;
       context.audit.note({ keyName: name });
-      return presentPage(
+      return serializePage(
         page,
         `https://${context.host.authority}/keys/${name}/versions`,
         { maxresults: query.limit },
-        (version) => presentKeyItem(version, serializer(context), 'version'),
+        (version) => serializeKeyItem(version, formatOf(context), 'version'),
       );
     },
   });
@@ -126,7 +126,7 @@ export function addKeyRoutes(
       const version = await keys.get(params.name, params.version);
       const { identity } = version.material;
       context.audit.note({ keyName: identity.name, keyVersion: identity.version });
-      return presentKey(version, serializer(context));
+      return serializeKey(version, formatOf(context));
     },
   });
 
@@ -141,9 +141,9 @@ export function addKeyRoutes(
     body: UpdateKeyRequest,
     handler: async ({ params, body, context }) => {
       requireKnownOperations(body, context);
-      return presentKey(
+      return serializeKey(
         await keys.update(params.name, params.version, body, context.audit),
-        serializer(context),
+        formatOf(context),
       );
     },
   });
@@ -157,7 +157,7 @@ export function addKeyRoutes(
     scope: keyScopeOf,
     key: keyNameOf,
     handler: async ({ params, context }) => {
-      return presentDeletedKey(await keys.delete(params.name, context.audit), serializer(context));
+      return serializeDeletedKey(await keys.delete(params.name, context.audit), formatOf(context));
     },
   });
 
@@ -185,7 +185,7 @@ export function addKeyRoutes(
     body: RestoreKeyRequest,
     readBody: createValueReader(BACKUP_LIMIT),
     handler: async ({ body, context }) =>
-      presentKey(await backups.restore(body.value, context.audit), serializer(context)),
+      serializeKey(await backups.restore(body.value, context.audit), formatOf(context)),
   });
 
   route(router, services, {
@@ -196,11 +196,11 @@ export function addKeyRoutes(
     ...allKeys,
     query: PAGE,
     handler: async ({ query, context }) =>
-      presentPage(
+      serializePage(
         await keys.listDeleted(query),
         `https://${context.host.authority}/deletedkeys`,
         { maxresults: query.limit },
-        (deleted) => presentDeletedKeyItem(deleted, serializer(context)),
+        (deleted) => serializeDeletedKeyItem(deleted, formatOf(context)),
       ),
   });
 
@@ -215,7 +215,7 @@ export function addKeyRoutes(
     handler: async ({ params, context }) => {
       const deleted = await keys.getDeleted(params.name);
       context.audit.note({ keyName: deleted.current.material.identity.name });
-      return presentDeletedKey(deleted, serializer(context));
+      return serializeDeletedKey(deleted, formatOf(context));
     },
   });
 
@@ -242,7 +242,7 @@ export function addKeyRoutes(
     scope: keyScopeOf,
     key: keyNameOf,
     handler: async ({ params, context }) => {
-      return presentKey(await keys.recover(params.name, context.audit), serializer(context));
+      return serializeKey(await keys.recover(params.name, context.audit), formatOf(context));
     },
   });
 }

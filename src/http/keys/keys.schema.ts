@@ -151,8 +151,8 @@ export const UpdateKeyRequest = z
     releasePolicy: body.release_policy,
   }));
 
-/** How answers name things: `origin` is https://host[:port] as the caller wrote it. */
-export interface Serializer {
+/** How responses name things: `origin` is https://host[:port] as the caller wrote it. */
+export interface KeyFormat {
   readonly origin: string;
   readonly softDeleteDays: number;
   readonly recoveryLevel: string;
@@ -160,10 +160,10 @@ export interface Serializer {
   readonly showsKeySize: boolean;
 }
 
-export type KeyPresenter = (context: RequestContext) => Serializer;
+export type KeyFormatOf = (context: RequestContext) => KeyFormat;
 
-/** How a pool's answers name keys and their recovery. */
-export function createKeyPresenter(pool: PoolRules): KeyPresenter {
+/** How a pool's responses name keys and their recovery. */
+export function createKeyFormat(pool: PoolRules): KeyFormatOf {
   return (context) => ({
     origin: `https://${context.host.authority}`,
     softDeleteDays: pool.softDeleteDays,
@@ -183,45 +183,41 @@ export function keyId(origin: string, { identity }: KeyMaterial): string {
 }
 
 /** KeyBundle. Members in alphabetical order, as the live service sends them. */
-export function presentKey(version: VerifiedKey, serializer: Serializer) {
+export function serializeKey(version: VerifiedKey, format: KeyFormat) {
   return {
-    attributes: presentAttributes(version, serializer),
-    key: presentJsonWebKey(version.material, serializer.origin),
-    ...presentReleasePolicy(version.material),
-    ...presentTags(version),
+    attributes: serializeAttributes(version, format),
+    key: serializeJsonWebKey(version.material, format.origin),
+    ...serializeReleasePolicy(version.material),
+    ...serializeTags(version),
   };
 }
 
 /** KeyItem: without the key itself. `/keys` names the key, `/keys/{name}/versions` each version. */
-export function presentKeyItem(
-  version: KeyVersion,
-  serializer: Serializer,
-  names: 'key' | 'version',
-) {
+export function serializeKeyItem(version: KeyVersion, format: KeyFormat, names: 'key' | 'version') {
   return {
-    attributes: presentAttributes(version, serializer),
+    attributes: serializeAttributes(version, format),
     kid:
       names === 'version'
-        ? keyId(serializer.origin, version.material)
-        : `${serializer.origin}/keys/${version.material.identity.name}`,
-    ...presentTags(version),
+        ? keyId(format.origin, version.material)
+        : `${format.origin}/keys/${version.material.identity.name}`,
+    ...serializeTags(version),
   };
 }
 
 /** DeletedKeyBundle. */
-export function presentDeletedKey(deleted: DeletedKey<VerifiedKey>, serializer: Serializer) {
-  return { ...presentKey(deleted.current, serializer), ...presentDeletion(deleted, serializer) };
+export function serializeDeletedKey(deleted: DeletedKey<VerifiedKey>, format: KeyFormat) {
+  return { ...serializeKey(deleted.current, format), ...serializeDeletion(deleted, format) };
 }
 
 /** DeletedKeyItem. */
-export function presentDeletedKeyItem(deleted: DeletedKey, serializer: Serializer) {
+export function serializeDeletedKeyItem(deleted: DeletedKey, format: KeyFormat) {
   return {
-    ...presentKeyItem(deleted.current, serializer, 'key'),
-    ...presentDeletion(deleted, serializer),
+    ...serializeKeyItem(deleted.current, format, 'key'),
+    ...serializeDeletion(deleted, format),
   };
 }
 
-function presentDeletion({ current, deletedAt, purgeAt }: DeletedKey, { origin }: Serializer) {
+function serializeDeletion({ current, deletedAt, purgeAt }: DeletedKey, { origin }: KeyFormat) {
   return {
     deletedDate: deletedAt,
     recoveryId: `${origin}/deletedkeys/${current.material.identity.name}`,
@@ -229,9 +225,9 @@ function presentDeletion({ current, deletedAt, purgeAt }: DeletedKey, { origin }
   };
 }
 
-export function presentAttributes(
+export function serializeAttributes(
   { attributes, material }: KeyVersion,
-  { softDeleteDays, recoveryLevel, showsKeySize }: Serializer,
+  { softDeleteDays, recoveryLevel, showsKeySize }: KeyFormat,
 ) {
   const { created, enabled, expires, notBefore, updated } = attributes;
   return {
@@ -247,7 +243,7 @@ export function presentAttributes(
   };
 }
 
-export function presentReleasePolicy({ identity: { releasePolicy } }: KeyMaterial) {
+export function serializeReleasePolicy({ identity: { releasePolicy } }: KeyMaterial) {
   if (releasePolicy === undefined) return {};
   const { contentType, data, immutable } = releasePolicy;
   return {
@@ -255,11 +251,11 @@ export function presentReleasePolicy({ identity: { releasePolicy } }: KeyMateria
   };
 }
 
-function presentTags({ tags }: KeyVersion) {
+function serializeTags({ tags }: KeyVersion) {
   return Object.keys(tags).length === 0 ? {} : { tags };
 }
 
-export function presentJsonWebKey(material: VerifiedMaterial, origin: string) {
+export function serializeJsonWebKey(material: VerifiedMaterial, origin: string) {
   const { publicKey, spec, identity } = material;
   return {
     ...(spec.keyType === 'EC-HSM' && { crv: spec.curve }),

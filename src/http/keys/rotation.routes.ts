@@ -2,8 +2,8 @@ import { type Router } from 'express';
 import { action } from '../../core/access/actions.ts';
 import { type RotationService } from '../../core/keys/rotation-service.ts';
 import { keyNameOf, keyOf, keyScopeOf } from './key-params.ts';
-import { type KeyPresenter, presentKey } from './keys.schema.ts';
-import { presentRotationPolicy, RotationPolicyRequest } from './rotation.schema.ts';
+import { type KeyFormatOf, serializeKey } from './keys.schema.ts';
+import { serializeRotationPolicy, RotationPolicyRequest } from './rotation.schema.ts';
 import { route, type RouteServices } from '../route.ts';
 
 /** Rotation of keys, on demand and by policy. */
@@ -11,7 +11,7 @@ export function addRotationRoutes(
   router: Router,
   services: RouteServices,
   rotation: RotationService,
-  serializer: KeyPresenter,
+  formatOf: KeyFormatOf,
 ): void {
   const common = { params: keyOf, scope: keyScopeOf, key: keyNameOf };
   const policyId = (origin: string, name: string) => `${origin}/keys/${name}/rotationpolicy`;
@@ -23,7 +23,7 @@ export function addRotationRoutes(
     operation: 'KeyRotate',
     action: action('keys/rotate/action'),
     handler: async ({ params, context }) =>
-      presentKey(await rotation.rotate(params.name, context.audit), serializer(context)),
+      serializeKey(await rotation.rotate(params.name, context.audit), formatOf(context)),
   });
 
   route(router, services, {
@@ -35,7 +35,7 @@ export function addRotationRoutes(
     handler: async ({ params, context }) => {
       const { name, policy } = await rotation.getPolicy(params.name);
       context.audit.note({ keyName: name });
-      return presentRotationPolicy(policyId(serializer(context).origin, name), policy);
+      return serializeRotationPolicy(policyId(formatOf(context).origin, name), policy);
     },
   });
 
@@ -48,7 +48,7 @@ export function addRotationRoutes(
     body: RotationPolicyRequest,
     handler: async ({ params, body, context }) => {
       const { name, policy } = await rotation.putPolicy(params.name, body, context.audit);
-      return presentRotationPolicy(policyId(serializer(context).origin, name), policy);
+      return serializeRotationPolicy(policyId(formatOf(context).origin, name), policy);
     },
   });
 }

@@ -29,9 +29,9 @@ export const RotationPolicyRequest = z
   }));
 
 /** A key without a policy has a blank one. */
-export function presentRotationPolicy(id: string, policy: RotationPolicy | undefined) {
+export function serializeRotationPolicy(id: string, policy: RotationPolicy | undefined) {
   return {
-    attributes: policy === undefined ? {} : presentAttributes(policy),
+    attributes: policy === undefined ? {} : serializeAttributes(policy),
     id,
     lifetimeActions: (policy?.actions ?? []).map(({ type, trigger, time }) => ({
       action: { type },
@@ -40,6 +40,6 @@ export function presentRotationPolicy(id: string, policy: RotationPolicy | undef
   };
 }
 
-function presentAttributes({ created, expiryTime, updated }: RotationPolicy) {
+function serializeAttributes({ created, expiryTime, updated }: RotationPolicy) {
   return { created, ...(expiryTime !== undefined && { expiryTime }), updated };
 }

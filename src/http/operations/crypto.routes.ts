@@ -47,7 +47,7 @@ export function addCryptoRoutes(
       const done = await crypto.encipher(use, params, alg, value, parameters, note);
       const { iv, tag, value: ciphertext } = done.result;
       return {
-        ...present(done, context),
+        ...serializeDone(done, context),
         ...(iv !== undefined && { iv: toBase64url(iv) }),
         ...(tag !== undefined && { tag: toBase64url(tag) }),
         value: toBase64url(ciphertext),
@@ -69,19 +69,19 @@ export function addCryptoRoutes(
         parameters,
         recorder(context),
       );
-      return { ...present(done, context), value: toBase64url(done.result) };
+      return { ...serializeDone(done, context), value: toBase64url(done.result) };
     });
 
   operation('sign', 'KeySign', action('keys/sign/action'), SignRequest, async (input) => {
     const { params, body, context } = input;
     const done = await crypto.sign(params, body.alg, body.value, recorder(context));
-    return { ...present(done, context), value: toBase64url(done.result) };
+    return { ...serializeDone(done, context), value: toBase64url(done.result) };
   });
 
   operation('verify', 'KeyVerify', action('keys/verify/action'), VerifyRequest, async (input) => {
     const { params, body, context } = input;
     const done = await crypto.verify(params, body.alg, body.digest, body.value, recorder(context));
-    return { ...present(done, context), value: done.result };
+    return { ...serializeDone(done, context), value: done.result };
   });
 }
 
@@ -91,7 +91,7 @@ function recorder({ audit }: RequestContext) {
   };
 }
 
-function present({ algorithm, key }: Done<unknown>, { host }: RequestContext) {
+function serializeDone({ algorithm, key }: Done<unknown>, { host }: RequestContext) {
   return { alg: algorithm, kid: keyId(`https://${host.authority}`, key) };
 }
 

@@ -28,7 +28,7 @@ export function addSettingRoutes(
     operation: 'SettingList',
     action: action('settings/read/action'),
     params: () => ({}),
-    handler: async () => ({ settings: (await settings.list()).map(presentSetting) }),
+    handler: async () => ({ settings: (await settings.list()).map(serializeSetting) }),
   });
 
   route(router, services, {
@@ -37,7 +37,7 @@ export function addSettingRoutes(
     path: '/settings/:name',
     operation: 'SettingGet',
     action: action('settings/read/action'),
-    handler: async ({ params }) => presentSetting(await settings.get(params.name)),
+    handler: async ({ params }) => serializeSetting(await settings.get(params.name)),
   });
 
   route(router, services, {
@@ -48,10 +48,10 @@ export function addSettingRoutes(
     action: action('settings/write/action'),
     body: UpdateSettingRequest,
     handler: async ({ params, body, context }) =>
-      presentSetting(await settings.update(params.name, body.value, context.audit)),
+      serializeSetting(await settings.update(params.name, body.value, context.audit)),
   });
 }
 
-function presentSetting({ name, isOn }: Setting) {
+function serializeSetting({ name, isOn }: Setting) {
   return { name, type: 'boolean', value: String(isOn) };
 }

@@ -14,9 +14,9 @@ import { type CertifiedKeys } from '../../core/audit/certified-keys.ts';
 import { requireFeature } from '../api-version.ts';
 import { toBase64url } from '../values/base64url.ts';
 import { apiVersionOf, type RequestContext } from '../context.ts';
-import { keyId, type KeyPresenter, presentKey } from '../keys/keys.schema.ts';
+import { keyId, type KeyFormatOf, serializeKey } from '../keys/keys.schema.ts';
 import {
-  presentRelease,
+  serializeRelease,
   ReleaseRequest,
   SecureUnwrapRequest,
   SecureWrapRequest,
@@ -43,7 +43,7 @@ export function addReleaseRoutes(
   router: Router,
   services: RouteServices,
   { release, secureWrap, attestation, statements }: ReleaseParts,
-  serializer: KeyPresenter,
+  formatOf: KeyFormatOf,
 ): void {
   route(router, services, {
     method: 'post',
@@ -62,10 +62,10 @@ export function addReleaseRoutes(
         recorder(context),
       );
       const signer = await statements.signer('release');
-      const payload = presentRelease(
+      const payload = serializeRelease(
         released,
         { apiVersion: apiVersionOf(context).name, nonce },
-        serializer(context),
+        formatOf(context),
       );
       return { value: await signer.sign(payload) };
     },
@@ -82,7 +82,7 @@ export function addReleaseRoutes(
     body: SecureWrapRequest,
     handler: async ({ params, body, context }) => {
       requireFeature(apiVersionOf(context), 'secureWrap', 'Operation securewrapkey');
-      return presentDone(await secureWrap.wrap(params, body.alg, recorder(context)), context);
+      return serializeDone(await secureWrap.wrap(params, body.alg, recorder(context)), context);
     },
   });
 
@@ -103,7 +103,7 @@ export function addReleaseRoutes(
           `Property applicationTrustedIssuer is missing: with api-version ${version.name} it must name the attestation authority that is trusted.`,
         );
       const request = { algorithm: alg, wrapped: value, token: target, issuer };
-      return presentDone(await secureWrap.unwrap(params, request, recorder(context)), context);
+      return serializeDone(await secureWrap.unwrap(params, request, recorder(context)), context);
     },
   });
 
@@ -116,22 +116,22 @@ export function addReleaseRoutes(
     scope: scopeOf,
     key: ({ name }) => name,
     handler: async ({ params, context }) => {
-      const shown = serializer(context);
+      const format = formatOf(context);
       const attested = await attestation.attest(
         params,
-        (material) => keyId(shown.origin, material),
+        (material) => keyId(format.origin, material),
         recorder(context),
       );
-      const bundle = presentKey(attested.key, shown);
+      const bundle = serializeKey(attested.key, format);
       return {
         ...bundle,
-        attributes: { attestation: presentAttestation(attested), ...bundle.attributes },
+        attributes: { attestation: serializeAttestation(attested), ...bundle.attributes },
       };
     },
   });
 }
 
-function presentDone({ algorithm, key, result }: Done<Uint8Array>, { host }: RequestContext) {
+function serializeDone({ algorithm, key, result }: Done<Uint8Array>, { host }: RequestContext) {
   return {
     alg: algorithm,
     kid: keyId(`https://${host.authority}`, key),
@@ -139,7 +139,7 @@ function presentDone({ algorithm, key, result }: Done<Uint8Array>, { host }: Req
   };
 }
 
-function presentAttestation(
+function serializeAttestation(
   attested: Awaited<ReturnType<AttestationService['attest']>>,
 ): Readonly<Record<string, string>> {
   const { certificates, privateStatement, publicStatement } = attested;

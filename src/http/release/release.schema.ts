@@ -3,11 +3,11 @@ import { type Release } from '../../core/release/release-service.ts';
 import { base64urlBytes, toBase64url } from '../values/base64url.ts';
 import {
   keyId,
-  presentAttributes,
-  presentJsonWebKey,
-  presentReleasePolicy,
+  serializeAttributes,
+  serializeJsonWebKey,
+  serializeReleasePolicy,
 } from '../keys/keys.schema.ts';
-import { type Serializer } from '../keys/keys.schema.ts';
+import { type KeyFormat } from '../keys/keys.schema.ts';
 import { optional } from '../values/optional.ts';
 import { text } from '../values/text.ts';
 
@@ -37,12 +37,12 @@ export const SecureUnwrapRequest = z.object({
 });
 
 /** What the pool signs about a release: the request and the wrapped key, as the live service lays them out. */
-export function presentRelease(
+export function serializeRelease(
   { key, wrap, recipient, wrapped }: Release,
   request: { readonly apiVersion: string; readonly nonce: string | undefined },
-  serializer: Serializer,
+  format: KeyFormat,
 ) {
-  const { kty, ...rest } = presentJsonWebKey(key.material, serializer.origin);
+  const { kty, ...rest } = serializeJsonWebKey(key.material, format.origin);
   const keyHsm = {
     ciphertext: toBase64url(wrapped),
     header: {
@@ -56,19 +56,19 @@ export function presentRelease(
     request: {
       'api-version': request.apiVersion,
       enc: wrap,
-      kid: keyId(serializer.origin, key.material),
+      kid: keyId(format.origin, key.material),
       ...(request.nonce !== undefined && { nonce: request.nonce }),
     },
     response: {
       key: {
-        attributes: presentAttributes(key, serializer),
+        attributes: serializeAttributes(key, format),
         key: {
           ...rest,
           key_hsm: toBase64url(Buffer.from(JSON.stringify(keyHsm))),
           // It is a key of the HSM no longer.
           kty: kty.replace(/-HSM$/, ''),
         },
-        ...presentReleasePolicy(key.material),
+        ...serializeReleasePolicy(key.material),
       },
     },
   };

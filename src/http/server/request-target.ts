@@ -3,7 +3,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { parseTarget } from '../../network/authority.ts';
 import { createHostReader, type HostRules, type RequestHost } from './hosts.ts';
 
-/** Load balancers that check these in HTTP/1.0 name no host, and none is needed for the answer. */
+/** Load balancers that check these in HTTP/1.0 name no host, and none is needed for the response. */
 const PROBE = /^\/(?:healthz|readyz)\/?(?:\?|$)/i;
 const NO_HOST: RequestHost = { authority: '', challenge: '', servesPool: false };
 

@@ -94,7 +94,7 @@ function refuseTunnel(_req: IncomingMessage, socket: Duplex): void {
 }
 
 /**
- * Requests and answers that are born as Express's own. It makes them so anyway, by giving each another prototype, after
+ * Requests and responses that are born as Express's own. It makes them so anyway, by giving each another prototype, after
  * which the engine takes every property that is set on one for a surprise: that costs a fifth of what Express does.
  */
 export function messagesOf(app: Express) {

@@ -1,7 +1,7 @@
 import { type Request, type Response } from 'express';
 import helmet from 'helmet';
 
-/** As the live service sends them; the JSON answers need nothing else of helmet's. */
+/** As the live service sends them; the JSON responses need nothing else of helmet's. */
 const HELMET = helmet({
   contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'self'"] } },
   crossOriginEmbedderPolicy: false,
@@ -18,10 +18,10 @@ const HELMET = helmet({
   xXssProtection: false,
 });
 
-/** Names and values in turn: the same for every answer, so helmet is asked once. */
+/** Names and values in turn: the same for every response, so helmet is asked once. */
 const CONSTANT: readonly string[] = [...headersOf(HELMET), 'x-ms-keyvault-region', 'local'];
 
-/** What the head of every answer has, names and values in turn; the request id is a GUID. */
+/** What the head of every response has, names and values in turn; the request id is a GUID. */
 export function standardHeaders(
   requestId: string,
   clientAddress: string | undefined,

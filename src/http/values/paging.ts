@@ -18,8 +18,8 @@ export function pageQuery(limit: number) {
     }));
 }
 
-/** Azure's list answer. The link repeats the caller's own query; clients add the api-version themselves. */
-export function presentPage<T, Presented>(
+/** Azure's list response. The link repeats the caller's own query; clients add the api-version themselves. */
+export function serializePage<T, Presented>(
   page: Page<T>,
   url: string,
   query: Readonly<Record<string, string | number | undefined>>,

@@ -14,10 +14,10 @@ const MAX_MEMORY = 64 * 1024 ** 2;
 const FORMAT =
   /^\$scrypt\$ln=(?<ln>\d{1,2}),r=(?<r>\d{1,2}),p=(?<p>\d{1,2})\$(?<salt>[\w+/]+)\$(?<hash>[\w+/]+)$/;
 
-/** Guesses must not fill the memory or libuv's threads, which the HSM's calls need too. */
+/** Attempts to guess a secret must not fill the memory or libuv's threads, which the HSM's calls need too. */
 const AT_ONCE = 2;
 const WAITING_LIMIT = 64;
-/** Whose turn it is where nobody in particular waits: a secret is made for somebody who has signed in. */
+/** The place in the queue of work that no client waits for: a new secret is made for somebody who has signed in. */
 const OWN = { of: '', class: 'known' } as const;
 /** A client that asks for tokens again and again proves its secret the slow way once in a while only. */
 const REMEMBERED = { max: 10_000, ttl: 300_000 };
@@ -33,18 +33,18 @@ export function createSecretHasher(): SecretHasher {
   // What is remembered is a keyed digest under a key of this process: it says nothing about the secret.
   const processKey = randomBytes(32);
   const remembered = new LRUCache<string, true>(REMEMBERED);
-  const takeTurn = createFairQueue({ atOnce: AT_ONCE, waiting: WAITING_LIMIT });
+  const queue = createFairQueue({ atOnce: AT_ONCE, waiting: WAITING_LIMIT });
 
   return {
     hash: (secret) =>
-      takeTurn(OWN, async () => {
+      queue(OWN, async () => {
         const salt = randomBytes(16);
         const hash = await compute(secret, salt, COST);
         const { ln, r, p } = COST;
         return `$scrypt$ln=${ln},r=${r},p=${p}$${unpadded(salt)}$${unpadded(hash)}`;
       }),
 
-    async verify(secret, stored, turn) {
+    async verify(secret, stored, ticket) {
       const mark = createHmac('sha256', processKey)
         .update(stored)
         .update('\0')
@@ -55,8 +55,8 @@ export function createSecretHasher(): SecretHasher {
       if (parts === undefined) return false;
       const { ln, r, p, salt = '', hash = '' } = parts;
       const expected = Buffer.from(hash, 'base64');
-      const actual = await takeTurn(turn ?? OWN, async () => {
-        await turn?.begin();
+      const actual = await queue(ticket ?? OWN, async () => {
+        await ticket?.begin();
         const cost = { ln: Number(ln), r: Number(r), p: Number(p) };
         return compute(secret, Buffer.from(salt, 'base64'), cost);
       });

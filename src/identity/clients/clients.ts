@@ -10,7 +10,7 @@ import { type CredentialStore } from '../../core/directory/ports.ts';
 import { type Clock } from '../../core/clock.ts';
 import {
   type DirectoryStore,
-  type HashingTurn,
+  type HashingTicket,
   type SecretHasher,
 } from '../../core/directory/ports.ts';
 import { type VerifyAssertion } from './client-assertion.ts';
@@ -39,7 +39,7 @@ export interface ClientAuthenticatorParts {
   readonly credentials: Pick<CredentialStore, 'listCertificates'>;
   readonly hasher: SecretHasher;
   readonly verifyAssertion: VerifyAssertion;
-  readonly guesses: SignInThrottle;
+  readonly throttle: SignInThrottle;
   readonly clock: Clock;
 }
 
@@ -53,25 +53,25 @@ export type AuthenticateClient = (
   address: string,
 ) => Promise<TokenSubject>;
 
-/** Applications of the built-in directory, by a secret, an assertion or a client certificate. Those who guess are slowed down. */
+/** Applications of the built-in directory, by a secret, an assertion or a client certificate. Sign-ins that fail are throttled. */
 export function createClientAuthenticator(parts: ClientAuthenticatorParts): AuthenticateClient {
-  const { directory, credentials, hasher, verifyAssertion, guesses, clock } = parts;
+  const { directory, credentials, hasher, verifyAssertion, throttle, clock } = parts;
   // Checked in place of a secret that isn't there, so that unknown clients cost what known ones do.
   const decoy = hasher.hash('no client has this secret');
   decoy.catch(() => undefined);
-  // Secrets that were right, as keyed digests under a key of this process. Guesses of others don't keep out who has one:
-  // whoever has a right secret has nothing to guess. That it still is right is checked as ever.
+  // Secrets that were right, as keyed digests under a key of this process. The wrong secrets of others don't keep out a
+  // client that has one of these: it has nothing to guess. Whether its secret is still right is checked every time.
   const processKey = randomBytes(32);
   const proved = new LRUCache<string, true>(PROVED);
 
   async function checkSecret(
     application: Application | undefined,
     secret: string,
-    turn: HashingTurn,
+    ticket: HashingTicket,
   ) {
     const passwords =
       application === undefined ? [] : await directory.listPasswords(application.id);
-    const matching = await findMatching(passwords, secret, turn);
+    const matching = await findMatching(passwords, secret, ticket);
     if (matching === undefined) throw wrongClient();
     const now = clock.now();
     if (now < matching.startsAt || now >= matching.endsAt)
@@ -109,24 +109,24 @@ export function createClientAuthenticator(parts: ClientAuthenticatorParts): Auth
   async function findMatching(
     passwords: readonly PasswordCredential[],
     secret: string,
-    turn: HashingTurn,
+    ticket: HashingTicket,
   ): Promise<PasswordCredential | undefined> {
     // The hint rules out all but one of several secrets; where none is left, the decoy costs what one would have.
     const candidates = passwords.filter(({ hint }) => hintOf(secret) === hint);
-    if (candidates.length === 0) await hasher.verify(secret, await decoy, turn);
+    if (candidates.length === 0) await hasher.verify(secret, await decoy, ticket);
     for (const password of candidates)
-      if (await hasher.verify(secret, password.hash, turn)) return password;
+      if (await hasher.verify(secret, password.hash, ticket)) return password;
     return undefined;
   }
 
   async function prove(
     application: Application | undefined,
     proof: ClientProof,
-    turn: HashingTurn,
+    ticket: HashingTicket,
   ): Promise<TokenSubject['method']> {
     switch (proof.kind) {
       case 'secret':
-        return checkSecret(application, proof.secret, turn);
+        return checkSecret(application, proof.secret, ticket);
       case 'assertion':
         return checkAssertion(application, proof.assertion);
       case 'connection':
@@ -141,27 +141,27 @@ export function createClientAuthenticator(parts: ClientAuthenticatorParts): Auth
         ? createHmac('sha256', processKey).update(`${appId}\0${proof.secret}`).digest('base64')
         : undefined;
     const isProved = mark !== undefined && proved.has(mark);
-    const requireFew = () => (isProved ? Promise.resolve() : guesses.require(appId, address));
+    const requireFew = () => (isProved ? Promise.resolve() : throttle.require(appId, address));
     await requireFew();
     const application = await directory.findApplication({ appId });
     let method: TokenSubject['method'];
     try {
-      // Asked again when the turn has come: of many guesses sent at once the first few reach the limit.
-      const turn: HashingTurn = {
+      // Checked again once the queue reaches it: of many wrong secrets sent at once, the first few reach the limit.
+      const ticket: HashingTicket = {
         of: isProved ? appId : placeOf(address),
         class: isProved ? 'known' : 'stranger',
         begin: requireFew,
       };
-      method = await prove(application, proof, turn);
+      method = await prove(application, proof, ticket);
     } catch (error) {
       if (error instanceof Refusal && error.status !== 429) {
         if (mark !== undefined) proved.delete(mark);
-        await guesses.failed(appId, address);
+        await throttle.failed(appId, address);
       }
       throw error;
     }
     if (application === undefined) throw wrongClient();
-    guesses.succeeded(appId, address);
+    throttle.succeeded(appId, address);
     if (mark !== undefined) proved.set(mark, true);
     const principal = await directory.findServicePrincipal({ appId });
     if (principal?.enabled !== true)

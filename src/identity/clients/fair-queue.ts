@@ -1,6 +1,6 @@
 import { ServiceError } from '../../core/errors.ts';
 
-/** Whether whoever it is has been known to be honest: those go first. */
+/** Known parties, which have proved who they are before, go ahead of strangers. */
 type QueueClass = 'known' | 'stranger';
 
 export interface FairQueueLimits {
@@ -9,7 +9,7 @@ export interface FairQueueLimits {
   readonly waiting: number;
 }
 
-/** Does work, or has it wait until others are done. @throws ServiceError Overloaded, where too much waits already */
+/** Does the work, now or when its place in the queue is reached. @throws ServiceError Overloaded, where too much waits already */
 export type FairQueue = <T>(
   by: { readonly of: string; readonly class: QueueClass },
   work: () => Promise<T>,
@@ -21,8 +21,8 @@ interface Waiting {
 }
 
 /**
- * Bounded work in turns: who has much waiting doesn't keep others from theirs. One of each goes first, then the second of
- * each; where the queue is full, the last one of who has the most waiting gives way to who has less.
+ * A bounded queue in which whoever has much work waiting doesn't hold up the others: first comes one piece of work of each
+ * party, then the second of each. Where the queue is full, the last piece of the party with the most gives way to one with less.
  */
 export function createFairQueue(limits: FairQueueLimits): FairQueue {
   const lines = { known: createLine(limits.waiting), stranger: createLine(limits.waiting) };
@@ -40,9 +40,9 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
   };
 }
 
-/** Those of one class who wait. */
+/** The waiting work of one class. */
 function createLine(limit: number) {
-  /** By whose it is; whose turn is next stands first. */
+  /** By party; the one that is served next stands first. */
   const queues = new Map<string, Waiting[]>();
   let waiting = 0;
 

@@ -13,7 +13,7 @@ export interface SignInLimits {
   readonly perApplication: number;
 }
 
-/** Slows down who guesses credentials, without locking out the application that is guessed at. */
+/** Slows down clients that guess credentials, without locking out the application whose credentials they guess. */
 export interface SignInThrottle {
   /** @throws Refusal 429 with Retry-After, before anything is spent on the credential */
   require(appId: string, address: string): Promise<void>;

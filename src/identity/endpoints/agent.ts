@@ -3,8 +3,8 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { type Clock } from '../../core/clock.ts';
 import { ASSERTION_TYPE } from '../clients/client-assertion.ts';
-import { type ManagedIdentityAnswer, type ManagedIdentityRequest } from './managed-identity.ts';
-import { presentManagedRefusal } from './managed-identity.ts';
+import { type ManagedIdentityResponse, type ManagedIdentityRequest } from './managed-identity.ts';
+import { serializeManagedRefusal } from './managed-identity.ts';
 
 export interface AgentParts {
   /** https://host/{tenant}/oauth2/v2.0/token, of the directory that knows the application. */
@@ -23,11 +23,11 @@ const RESOURCES_LIMIT = 100;
 /** As long as Microsoft's libraries want a token to be good for, and as much again. */
 const LEAST_LEFT_SECONDS = 600;
 
-const TokenAnswer = z.object({
+const TokenResponse = z.object({
   access_token: z.string().min(1),
   expires_in: z.coerce.number().int().positive(),
 });
-const ErrorAnswer = z.object({ error: z.string(), error_description: z.string() });
+const ErrorResponse = z.object({ error: z.string(), error_description: z.string() });
 
 /**
  * App Service's identity endpoint beside a workload: it holds no secret but the header that the workload shows, and signs
@@ -40,7 +40,7 @@ export function createIdentityAgent(parts: AgentParts) {
     max: RESOURCES_LIMIT,
   });
 
-  async function signIn(resource: string): Promise<ManagedIdentityAnswer> {
+  async function signIn(resource: string): Promise<ManagedIdentityResponse> {
     const response = await fetch(tokenUrl, {
       method: 'POST',
       redirect: 'error',
@@ -57,24 +57,28 @@ export function createIdentityAgent(parts: AgentParts) {
     if (text.length > LIMIT_BYTES) throw new Error('the token endpoint answered too much');
     const body: unknown = JSON.parse(text);
     if (!response.ok) {
-      const refused = ErrorAnswer.safeParse(body);
+      const refused = ErrorResponse.safeParse(body);
       const retryAfter = response.headers.get('retry-after');
       return {
         status: response.status,
-        body: presentManagedRefusal(
+        body: serializeManagedRefusal(
           response.status,
           refused.success ? refused.data.error_description : 'The token endpoint refused.',
         ),
         ...(retryAfter !== null && { headers: { 'Retry-After': retryAfter } }),
       };
     }
-    const { access_token: token, expires_in: seconds } = TokenAnswer.parse(body);
+    const { access_token: token, expires_in: seconds } = TokenResponse.parse(body);
     const expiresOn = Math.floor(clock.now().getTime() / 1000) + seconds;
     tokens.set(resource, { token, expiresOn });
-    return present(token, resource, expiresOn);
+    return serializeToken(token, resource, expiresOn);
   }
 
-  function present(token: string, resource: string, expiresOn: number): ManagedIdentityAnswer {
+  function serializeToken(
+    token: string,
+    resource: string,
+    expiresOn: number,
+  ): ManagedIdentityResponse {
     return {
       status: 200,
       body: {
@@ -87,18 +91,18 @@ export function createIdentityAgent(parts: AgentParts) {
     };
   }
 
-  return async (request: ManagedIdentityRequest): Promise<ManagedIdentityAnswer> => {
+  return async (request: ManagedIdentityRequest): Promise<ManagedIdentityResponse> => {
     if (!timingSafeEqual(digestOf(request.header ?? ''), header))
-      return { status: 401, body: presentManagedRefusal(401, 'X-IDENTITY-HEADER is wrong.') };
+      return { status: 401, body: serializeManagedRefusal(401, 'X-IDENTITY-HEADER is wrong.') };
     if (request.clientId !== undefined && request.clientId.toLowerCase() !== clientId.toLowerCase())
-      return { status: 400, body: presentManagedRefusal(400, 'This is another identity.') };
+      return { status: 400, body: serializeManagedRefusal(400, 'This is another identity.') };
     const { resource } = request;
     if (resource === undefined)
-      return { status: 400, body: presentManagedRefusal(400, 'The field resource is missing.') };
+      return { status: 400, body: serializeManagedRefusal(400, 'The field resource is missing.') };
     const known = tokens.get(resource);
     const seconds = clock.now().getTime() / 1000;
     if (known !== undefined && known.expiresOn - seconds > LEAST_LEFT_SECONDS)
-      return present(known.token, resource, known.expiresOn);
+      return serializeToken(known.token, resource, known.expiresOn);
     return signIn(resource);
   };
 }

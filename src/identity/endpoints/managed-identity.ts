@@ -15,7 +15,7 @@ export interface ManagedIdentityRequest {
   readonly address: string;
 }
 
-export interface ManagedIdentityAnswer {
+export interface ManagedIdentityResponse {
   readonly status: number;
   readonly body: object;
   readonly headers?: Readonly<Record<string, string>>;
@@ -42,8 +42,8 @@ const HEADER =
 export function createManagedIdentityEndpoint(parts: ManagedIdentityParts) {
   const { authenticateClient, isAudience, issuer, clock } = parts;
 
-  return async (request: ManagedIdentityRequest): Promise<ManagedIdentityAnswer> => {
-    let client: ManagedIdentityAnswer['client'];
+  return async (request: ManagedIdentityRequest): Promise<ManagedIdentityResponse> => {
+    let client: ManagedIdentityResponse['client'];
     try {
       const { appId, secret } = HEADER.exec(request.header ?? '')?.groups ?? {};
       if (appId === undefined || secret === undefined)
@@ -65,12 +65,12 @@ export function createManagedIdentityEndpoint(parts: ManagedIdentityParts) {
       client = { applicationId: application.appId, principalId: principal.id };
       const now = clock.now();
       const token = await issuer.issue(subject, resource, now, LIFETIME_SECONDS);
-      return { status: 200, body: presentManagedToken(token, resource, appId, now), client };
+      return { status: 200, body: serializeManagedToken(token, resource, appId, now), client };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return {
         status: error.status,
-        body: presentManagedRefusal(error.status, error.message),
+        body: serializeManagedRefusal(error.status, error.message),
         headers: error.headers,
         ...(client !== undefined && { client }),
         errorCode: error.error,
@@ -79,7 +79,12 @@ export function createManagedIdentityEndpoint(parts: ManagedIdentityParts) {
   };
 }
 
-function presentManagedToken(token: string, resource: string, clientId: string, now: Date): object {
+function serializeManagedToken(
+  token: string,
+  resource: string,
+  clientId: string,
+  now: Date,
+): object {
   return {
     access_token: token,
     client_id: clientId,
@@ -91,6 +96,6 @@ function presentManagedToken(token: string, resource: string, clientId: string, 
 }
 
 /** As App Service words it. */
-export function presentManagedRefusal(statusCode: number, message: string): object {
+export function serializeManagedRefusal(statusCode: number, message: string): object {
   return { statusCode, message };
 }

@@ -22,7 +22,7 @@ export interface TokenRequest {
   readonly requestId: string;
 }
 
-export interface TokenAnswer {
+export interface TokenResponse {
   readonly status: number;
   readonly body: object;
   readonly headers?: Readonly<Record<string, string>>;
@@ -51,8 +51,8 @@ const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export function createTokenEndpoint(parts: TokenEndpointParts) {
   const { tenants, authenticateClient, isAudience, issuer, clock } = parts;
 
-  return async (request: TokenRequest): Promise<TokenAnswer> => {
-    let client: TokenAnswer['client'];
+  return async (request: TokenRequest): Promise<TokenResponse> => {
+    let client: TokenResponse['client'];
     try {
       if (!tenants(request.tenant)) throw unknownTenant('invalid_request');
       const form = readForm(request.form);
@@ -79,7 +79,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
       client = { applicationId: application.appId, principalId: principal.id };
       const now = clock.now();
       const token = await issuer.issue(subject, resource, now, LIFETIME_SECONDS);
-      return { status: 200, body: present(request, token, resource, now), client };
+      return { status: 200, body: serializeToken(request, token, resource, now), client };
     } catch (thrown) {
       const error = isOverload(thrown) ? throttled() : thrown;
       if (!(error instanceof Refusal)) throw error;
@@ -90,7 +90,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
           : {};
       return {
         status: error.status,
-        body: presentRefusal(error, request, clock.now()),
+        body: serializeRefusal(error, request, clock.now()),
         headers: { ...error.headers, ...challenge },
         reason: error.message,
         ...(client !== undefined && { client }),
@@ -192,7 +192,7 @@ function readResource(form: (name: string) => string | undefined): string {
   return readScope(scope);
 }
 
-function present(
+function serializeToken(
   { version, tenant }: TokenRequest,
   token: string,
   resource: string,
@@ -204,7 +204,7 @@ function present(
   const seconds = Math.floor(now.getTime() / 1000);
   return {
     ...common,
-    // Numbers in ADFS's answers, and `az` adds to them; text in those of Entra ID's first endpoint.
+    // Numbers in ADFS's responses, and `az` adds to them; text in those of Entra ID's first endpoint.
     ...(isAlias(tenant)
       ? lifetimes
       : { expires_in: String(LIFETIME_SECONDS), ext_expires_in: String(LIFETIME_SECONDS) }),
@@ -214,7 +214,7 @@ function present(
   };
 }
 
-export function presentRefusal(
+export function serializeRefusal(
   refusal: Refusal,
   { requestId }: Pick<TokenRequest, 'requestId'>,
   now: Date,

@@ -51,15 +51,15 @@ export function createExternalTokenChecks(
     ({ topic }) => (topic === 'directory' ? 'all' : undefined),
   );
 
-  async function findUser(issuer: string, subject: string, isAnew: boolean) {
+  async function findUser(issuer: string, subject: string, isFresh: boolean) {
     const key = `${issuer}\n${subject}`;
     const find = async () => {
       const user = await principals.findPrincipal({ issuer, subject });
       return user === undefined ? {} : { user };
     };
-    const found = isAnew ? undefined : await users.get(key, find);
+    const found = isFresh ? undefined : await users.get(key, find);
     // A user that is disabled may have been enabled a moment ago.
-    return (found?.user?.enabled ?? !isAnew) ? found?.user : (await users.renew(key, find))?.user;
+    return (found?.user?.enabled ?? !isFresh) ? found?.user : (await users.renew(key, find))?.user;
   }
 
   function createCheck(config: ExternalIssuer): TokenCheck {
@@ -85,8 +85,8 @@ export function createExternalTokenChecks(
         // Which audiences are this service has been said for the issuer as a whole.
         isFor: () => true,
         ...readBinding(payload),
-        async holder(isAnew) {
-          const user = await findUser(issuer, subject, isAnew);
+        async holder(isFresh) {
+          const user = await findUser(issuer, subject, isFresh);
           if (user === undefined) return principal;
           if (!user.enabled) throw unauthenticated('The user is disabled.');
           return {

@@ -24,7 +24,7 @@ interface AuthenticateOptions {
   /** Of the certificate of the connection (RFC 8705 §3.1), where the client has shown one. */
   readonly thumbprint: () => string | undefined;
   /** The directory is asked, and not what is remembered of it. */
-  readonly isAnew?: true;
+  readonly isFresh?: true;
 }
 
 const HEADER_LIMIT = 16_384;
@@ -82,7 +82,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
 
   const authenticate = async (
     authorizationHeader: string | undefined,
-    { audience, thumbprint, isAnew }: AuthenticateOptions,
+    { audience, thumbprint, isFresh }: AuthenticateOptions,
   ): Promise<Principal> => {
     const token = tokenOf(authorizationHeader);
     if (token === undefined)
@@ -94,7 +94,7 @@ export function createAuthenticator(parts: AuthenticatorParts) {
       throw unauthenticated(
         'The token is bound to a certificate that this connection has not shown.',
       );
-    return verified.holder(isAnew === true);
+    return verified.holder(isFresh === true);
   };
   return Object.assign(authenticate, { remembers });
 }

@@ -62,9 +62,9 @@ export function createOwnTokenCheck(parts: OwnTokensParts): TokenCheck {
       goodUntil: exp + CLOCK_TOLERANCE_SECONDS,
       isFor: (audience) => good[audience],
       ...readBinding(payload),
-      async holder(isAnew) {
+      async holder(isFresh) {
         const find = () => parts.principals.findPrincipal({ id: objectId });
-        let principal = isAnew ? undefined : await principals.get(objectId, find);
+        let principal = isFresh ? undefined : await principals.get(objectId, find);
         // It may have been enabled a moment ago.
         if (principal?.enabled !== true) principal = await principals.renew(objectId, find);
         if (principal?.enabled !== true)

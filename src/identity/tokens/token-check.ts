@@ -15,10 +15,10 @@ export interface VerifiedToken {
   readonly boundTo?: string;
   /**
    * Who holds it, as the directory has it now.
-   * @param isAnew whether the directory is asked, and not what is remembered of it
+   * @param isFresh whether the directory is asked, and not what is remembered of it
    * @throws ServiceError Unauthenticated, for one whose access has ended
    */
-  holder(isAnew: boolean): Promise<Principal>;
+  holder(isFresh: boolean): Promise<Principal>;
 }
 
 /** @throws ServiceError Unauthenticated */

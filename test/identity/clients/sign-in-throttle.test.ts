@@ -7,21 +7,21 @@ const LIMITS = { perPair: 3, perAddress: 6, perApplication: 9 };
 const HERE = '192.0.2.1';
 
 async function fail(
-  guesses: ReturnType<typeof createSignInThrottle>,
+  throttle: ReturnType<typeof createSignInThrottle>,
   times: number,
   appId: string,
   address = HERE,
 ): Promise<void> {
-  for (let tries = 0; tries < times; tries += 1) await guesses.failed(appId, address);
+  for (let tries = 0; tries < times; tries += 1) await throttle.failed(appId, address);
 }
 
 describe('refused credentials', () => {
   test('of one application from one address are looked at up to the limit', async () => {
-    const guesses = createSignInThrottle(LIMITS);
-    await fail(guesses, 2, 'a');
-    await expect(guesses.require('a', HERE)).resolves.toBeUndefined();
-    await fail(guesses, 1, 'a');
-    const refused = await guesses.require('a', HERE).catch((error: unknown) => error);
+    const throttle = createSignInThrottle(LIMITS);
+    await fail(throttle, 2, 'a');
+    await expect(throttle.require('a', HERE)).resolves.toBeUndefined();
+    await fail(throttle, 1, 'a');
+    const refused = await throttle.require('a', HERE).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(Refusal);
     expect(refused).toMatchObject({ status: 429, error: 'temporarily_unavailable' });
     const { 'Retry-After': seconds } = (refused as Refusal).headers;
@@ -30,43 +30,43 @@ describe('refused credentials', () => {
   });
 
   test('do not keep out the same application elsewhere, nor another one there', async () => {
-    const guesses = createSignInThrottle(LIMITS);
-    await fail(guesses, 3, 'a');
-    await expect(guesses.require('a', '192.0.2.2')).resolves.toBeUndefined();
-    await expect(guesses.require('b', HERE)).resolves.toBeUndefined();
+    const throttle = createSignInThrottle(LIMITS);
+    await fail(throttle, 3, 'a');
+    await expect(throttle.require('a', '192.0.2.2')).resolves.toBeUndefined();
+    await expect(throttle.require('b', HERE)).resolves.toBeUndefined();
   });
 
   test('of many applications are counted by address', async () => {
-    const guesses = createSignInThrottle(LIMITS);
-    for (let tries = 0; tries < 6; tries += 1) await fail(guesses, 1, `app ${tries}`);
-    await expect(guesses.require('another', HERE)).rejects.toMatchObject({ status: 429 });
-    await expect(guesses.require('another', '192.0.2.2')).resolves.toBeUndefined();
+    const throttle = createSignInThrottle(LIMITS);
+    for (let tries = 0; tries < 6; tries += 1) await fail(throttle, 1, `app ${tries}`);
+    await expect(throttle.require('another', HERE)).rejects.toMatchObject({ status: 429 });
+    await expect(throttle.require('another', '192.0.2.2')).resolves.toBeUndefined();
   });
 
   test('from many addresses are counted by application', async () => {
-    const guesses = createSignInThrottle(LIMITS);
-    for (let tries = 0; tries < 9; tries += 1) await fail(guesses, 1, 'a', `192.0.2.${tries}`);
-    await expect(guesses.require('a', '198.51.100.1')).rejects.toMatchObject({ status: 429 });
-    await expect(guesses.require('b', '198.51.100.1')).resolves.toBeUndefined();
+    const throttle = createSignInThrottle(LIMITS);
+    for (let tries = 0; tries < 9; tries += 1) await fail(throttle, 1, 'a', `192.0.2.${tries}`);
+    await expect(throttle.require('a', '198.51.100.1')).rejects.toMatchObject({ status: 429 });
+    await expect(throttle.require('b', '198.51.100.1')).resolves.toBeUndefined();
   });
 
   test('of others do not keep out an application where it has signed in before', async () => {
-    const guesses = createSignInThrottle(LIMITS);
-    guesses.succeeded('a', HERE);
-    for (let tries = 0; tries < 9; tries += 1) await fail(guesses, 1, 'a', `198.51.100.${tries}`);
-    for (let tries = 0; tries < 6; tries += 1) await fail(guesses, 1, `app ${tries}`);
-    await expect(guesses.require('a', HERE)).resolves.toBeUndefined();
-    await expect(guesses.require('b', HERE)).rejects.toMatchObject({ status: 429 });
+    const throttle = createSignInThrottle(LIMITS);
+    throttle.succeeded('a', HERE);
+    for (let tries = 0; tries < 9; tries += 1) await fail(throttle, 1, 'a', `198.51.100.${tries}`);
+    for (let tries = 0; tries < 6; tries += 1) await fail(throttle, 1, `app ${tries}`);
+    await expect(throttle.require('a', HERE)).resolves.toBeUndefined();
+    await expect(throttle.require('b', HERE)).rejects.toMatchObject({ status: 429 });
   });
 
   test.each([
     ['an IPv6 network of 64 bits', '2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff'],
     ['an IPv4 address and its IPv6 form', '192.0.2.7', '::ffff:192.0.2.7'],
   ])('are counted together for %s', async (_what, one, same) => {
-    const guesses = createSignInThrottle(LIMITS);
-    await fail(guesses, 3, 'a', one);
-    await expect(guesses.require('a', same)).rejects.toMatchObject({ status: 429 });
-    await expect(guesses.require('a', '2001:db8:1:3::1')).resolves.toBeUndefined();
+    const throttle = createSignInThrottle(LIMITS);
+    await fail(throttle, 3, 'a', one);
+    await expect(throttle.require('a', same)).rejects.toMatchObject({ status: 429 });
+    await expect(throttle.require('a', '2001:db8:1:3::1')).resolves.toBeUndefined();
   });
 });
 
