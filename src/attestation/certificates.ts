@@ -20,7 +20,7 @@ import {
   X509Certificate as ParsedCertificate,
 } from 'node:crypto';
 import { type PublicKey as HsmPublicKey } from '../core/keys/key.ts';
-import { type CertificateRequest, type Certificates } from '../core/audit/certified-keys.ts';
+import { type CertificateRequest, type Certificates } from '../core/pool/certified-keys.ts';
 
 cryptoProvider.set(webcrypto);
 

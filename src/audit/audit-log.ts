@@ -8,7 +8,7 @@ export interface AuditLogOptions {
    * Resolves once all of the records are durable. Where it rejects none is, except that with a ServiceError (the
    * connection went away meanwhile) they may be.
    */
-  readonly sink: { write(records: readonly AuditRecord[]): Promise<void> };
+  readonly writer: { write(records: readonly AuditRecord[]): Promise<void> };
   /** Records that may wait; more are refused at once, so that a flood can't fill the memory. */
   readonly queueLimit: number;
   /** Records written together, at most. */
@@ -101,7 +101,7 @@ export function createAuditLog(options: AuditLogOptions): OpenAuditLog {
   async function writeLater(): Promise<void> {
     const batch = later.slice(0, options.batchLimit);
     try {
-      await options.sink.write(batch);
+      await options.writer.write(batch);
       later.splice(0, batch.length);
     } catch (error) {
       if (error instanceof ServiceError || !(await writeEach(batch.length)))
@@ -133,10 +133,10 @@ export function createAuditLog(options: AuditLogOptions): OpenAuditLog {
   /** Where the store refuses the record for what it says, another one stands in its place: no record is dropped. */
   async function writeOne(record: AuditRecord): Promise<void> {
     try {
-      await options.sink.write([record]);
+      await options.writer.write([record]);
     } catch (error) {
       if (error instanceof ServiceError) throw error;
-      await options.sink.write([toStandIn(record)]);
+      await options.writer.write([toStandIn(record)]);
     }
   }
 
@@ -145,7 +145,7 @@ export function createAuditLog(options: AuditLogOptions): OpenAuditLog {
     const [first] = batch;
     try {
       if (batch.length === 1 && first !== undefined) await writeOne(first.record);
-      else await options.sink.write(batch.map(({ record }) => record));
+      else await options.writer.write(batch.map(({ record }) => record));
       lastWriteMs = performance.now() - started;
     } catch (error) {
       // One record that the store can't take must not refuse the others: it is found by halving, or the search itself

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { SieveCache } from '../core/sieve-cache.ts';
+import { SieveCache } from '../core/caching/sieve-cache.ts';
 import { type PolicyLines } from './policy-adapter.ts';
 
 /** Longer ones are few, and to compare them would take its time. */

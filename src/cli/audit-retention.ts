@@ -3,7 +3,7 @@ import { ConfigError } from '../config/config.ts';
 import { createCheckpointService } from '../core/audit/checkpoint-service.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import { type AgreedClock, type Clock } from '../core/clock.ts';
-import { createLogVerifier } from '../core/audit/log-verification.ts';
+import { createLogVerifier } from '../core/audit/verification/log-verification.ts';
 import { type OpenPool } from './cli-context.ts';
 import {
   describeRemoval,
@@ -49,7 +49,13 @@ export async function applyRetention(
 
   const auditLog = createAuditLogReader(context);
   const state = createStateReader(context);
-  const verifier = createLogVerifier({ auditLog, state, statements, poolId: pool.id, clock });
+  const verifier = createLogVerifier({
+    auditLog,
+    state,
+    certifiedKeys: statements,
+    poolId: pool.id,
+    clock,
+  });
   const report = await verifier.verify({ after: 0, recordLimit: Infinity });
   if (!report.verified)
     throw new ConfigError(
@@ -60,7 +66,7 @@ export async function applyRetention(
   await createCheckpointService({
     chains: [context.chain],
     store: createCheckpointStore(context),
-    statements,
+    certifiedKeys: statements,
     poolId: pool.id,
     clock,
     onLoss: () => undefined,

@@ -5,12 +5,15 @@ import { createRecordFormats } from '../audit/record-formats.ts';
 import { systemClock } from '../compose/compose.ts';
 import { type RecordFormats } from '../core/audit/record.ts';
 import { createClockWatch } from '../core/pool/clock-watch.ts';
-import { type RecordReference, type RowProblem } from '../core/audit/state-verification.ts';
+import {
+  type RecordReference,
+  type RowProblem,
+} from '../core/audit/verification/state-verification.ts';
 import {
   createLogVerifier,
   type LogProblem,
   type VerificationReport,
-} from '../core/audit/log-verification.ts';
+} from '../core/audit/verification/log-verification.ts';
 import { applyRetention } from './audit-retention.ts';
 import { createLog } from '../observability/log.ts';
 import { databaseUrlOf, openPool, openStore, type OperatorSettings } from './cli-context.ts';
@@ -134,7 +137,7 @@ async function verify(options: VerifyOptions, settings: CommandSettings): Promis
     const verifier = createLogVerifier({
       auditLog: createAuditLogReader(context),
       state: createStateReader(context),
-      statements,
+      certifiedKeys: statements,
       poolId: pool.id,
       clock: systemClock,
     });

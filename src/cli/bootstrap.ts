@@ -19,7 +19,7 @@ import { createCheckpointService } from '../core/audit/checkpoint-service.ts';
 import { createDirectoryService } from '../core/directory/directory-service.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../core/access/role.ts';
 import { createTokenSigningKeys } from '../core/directory/token-signing-keys.ts';
-import { createCertifiedKeys } from '../core/audit/certified-keys.ts';
+import { createCertifiedKeys } from '../core/pool/certified-keys.ts';
 import { type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import { createSecretHasher, newClientSecret } from '../identity/clients/client-secret.ts';
 import { createCheckpointStore } from '../store/audit/checkpoint-store.ts';
@@ -35,7 +35,7 @@ import {
 import { seedRoles } from '../store/access/role-definition-store.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
-import { createCertifiedKeyStore } from '../store/audit/certified-key-store.ts';
+import { createCertifiedKeyStore } from '../store/pool/certified-key-store.ts';
 
 export interface BootstrapSettings extends Omit<ServiceSettings, 'limits'> {
   readonly softDeleteDays: number;
@@ -157,7 +157,7 @@ async function signAuditLog(context: StoreContext, hsm: Pkcs11Hsm, pool: Pool): 
   await createCheckpointService({
     chains: [context.chain],
     store: createCheckpointStore(context),
-    statements,
+    certifiedKeys: statements,
     poolId: pool.id,
     clock: systemClock,
     onLoss: () => undefined,

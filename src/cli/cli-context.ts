@@ -5,14 +5,14 @@ import { createCertificates } from '../attestation/certificates.ts';
 import { newVersionId, openHsm, openRootKeys, systemClock } from '../compose/compose.ts';
 import { type Config, ConfigError, type Secrets } from '../config/config.ts';
 import { createAuditChain } from '../core/audit/chain.ts';
-import { createCertifiedKeys, type CertifiedKeys } from '../core/audit/certified-keys.ts';
+import { createCertifiedKeys, type CertifiedKeys } from '../core/pool/certified-keys.ts';
 import { readPin } from '../config/setting-files.ts';
 import { findRunningPostgres } from '../setup/postgres/embedded-postgres.ts';
 import { prepareSoftHsmToken } from '../setup/softhsm/token.ts';
 import { openDatabase, type StoreContext } from '../store/database.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import { findPool, type Pool } from '../store/pool/pool-store.ts';
-import { createCertifiedKeyStore } from '../store/audit/certified-key-store.ts';
+import { createCertifiedKeyStore } from '../store/pool/certified-key-store.ts';
 
 export interface OperatorSettings {
   readonly config: Config;

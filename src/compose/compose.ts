@@ -7,7 +7,7 @@ import { openAttestationVerifier } from '../attestation/open-verifier.ts';
 import { createAuditLog } from '../audit/audit-log.ts';
 import { createRecordFormats } from '../audit/record-formats.ts';
 import { createRefusalLimit, REFUSAL_LIMITS } from '../audit/refusal-limit.ts';
-import { watchSink } from '../audit/sink-watch.ts';
+import { watchWriter } from '../audit/writer-watch.ts';
 import { createBlobThreads } from '../backup/blob-threads.ts';
 import { createAuthorizer } from '../authz/enforcer.ts';
 import { createAttestationService } from '../core/release/attestation-service.ts';
@@ -32,16 +32,16 @@ import { type AuditLog } from '../core/audit/ports.ts';
 import { type Clock } from '../core/clock.ts';
 import { repeat } from '../core/repeating.ts';
 import { createUsersAndGroups } from '../core/directory/users-and-groups.ts';
-import { createRotationService } from '../core/keys/rotation-service.ts';
+import { createRotationService } from '../core/keys/rotation/rotation-service.ts';
 import { createReleaseService } from '../core/release/release-service.ts';
 import { createSecureWrapService } from '../core/release/secure-wrap-service.ts';
 import { createRoleService } from '../core/access/role-service.ts';
 import { createSettingService } from '../core/pool/setting-service.ts';
 import { createTokenSigningKeys } from '../core/directory/token-signing-keys.ts';
-import { createCertifiedKeys } from '../core/audit/certified-keys.ts';
+import { createCertifiedKeys } from '../core/pool/certified-keys.ts';
 import { NO_TRACING } from '../core/tracing.ts';
 import { verifyKeys } from '../core/keys/verified-keys.ts';
-import { createLogVerifier } from '../core/audit/log-verification.ts';
+import { createLogVerifier } from '../core/audit/verification/log-verification.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import { type App, createApp } from '../http/app.ts';
 import { auditIdentityCalls } from '../http/identity/audited-identity.ts';
@@ -71,7 +71,7 @@ import { createTokenIssuer, issuerOf } from '../identity/tokens/tokens.ts';
 import { createFetchJson } from '../network/fetch-json.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { openTracing } from '../observability/tracing.ts';
-import { createAuditReader, createAuditSink } from '../store/audit/audit-store.ts';
+import { createAuditReader, createAuditWriter } from '../store/audit/audit-store.ts';
 import { cacheKeys } from '../store/keys/cached-key-reader.ts';
 import { openChangeFeed } from '../store/change-feed.ts';
 import {
@@ -93,7 +93,7 @@ import { createRotationStore } from '../store/keys/rotation-store.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createSettingStore } from '../store/pool/setting-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
-import { createCertifiedKeyStore } from '../store/audit/certified-key-store.ts';
+import { createCertifiedKeyStore } from '../store/pool/certified-key-store.ts';
 import { createStoreCheck } from '../store/pool/store-check.ts';
 import { readStoreTime } from '../store/pool/store-time.ts';
 import { createLogFollower } from '../store/audit/log-follower.ts';
@@ -293,12 +293,12 @@ export async function compose(
   const hsm = metrics.meterHsm(module, tracing);
 
   let underWay = 0;
-  const sink = watchSink(
-    metrics.meterSink(createAuditSink({ db: auditDb, poolId: pool.id, chain: chains.auditLog })),
+  const sink = watchWriter(
+    metrics.meterSink(createAuditWriter({ db: auditDb, poolId: pool.id, chain: chains.auditLog })),
     () => performance.now(),
   );
   const auditLog = createAuditLog({
-    sink,
+    writer: sink,
     queueLimit: LIMITS.auditQueue,
     batchLimit: LIMITS.auditBatch,
     deadlineMs: LIMITS.auditDeadlineMs,
@@ -401,7 +401,7 @@ export async function compose(
   const checkpoints = createCheckpointService({
     chains: Object.values(chains),
     store: createCheckpointStore(context),
-    statements,
+    certifiedKeys: statements,
     poolId: pool.id,
     clock,
     onSigned: (time) => {
@@ -569,7 +569,7 @@ export async function compose(
       attestation: createAttestationService({
         hsm,
         keys: keyReader,
-        statements,
+        certifiedKeys: statements,
         pool: { id: pool.id, name: pool.name },
         clock,
       }),
@@ -619,7 +619,7 @@ export async function compose(
       verifier: createLogVerifier({
         auditLog: logReader,
         state: createStateReader(context),
-        statements,
+        certifiedKeys: statements,
         poolId: pool.id,
         clock,
       }),

@@ -15,7 +15,7 @@ import { type UsersAndGroups } from '../core/directory/users-and-groups.ts';
 import { type AuditLog } from '../core/audit/ports.ts';
 import { type Authorizer } from '../core/access/ports.ts';
 import { type Clock } from '../core/clock.ts';
-import { type RotationService } from '../core/keys/rotation-service.ts';
+import { type RotationService } from '../core/keys/rotation/rotation-service.ts';
 import { type RoleService } from '../core/access/role-service.ts';
 import { type SettingService } from '../core/pool/setting-service.ts';
 import { type Tracing } from '../core/tracing.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { type ChangeFeed, type StateChange } from '../core/state-change.ts';
-import { STATE_TOPICS } from '../core/state-change.ts';
+import { type ChangeFeed, type StateChange } from '../core/caching/change-feed.ts';
+import { STATE_TOPICS } from '../core/caching/change-feed.ts';
 import { connectFeed, DeafFeedError, type FeedConnection } from './feed-connection.ts';
 
 const HEARTBEAT_EVERY_MS = 250;
@@ -27,7 +27,7 @@ export interface OpenChangeFeed extends ChangeFeed {
 }
 
 /**
- * This process's own changes come back too, and are told again: where the answer to its COMMIT was lost, that is the only
+ * This process's own changes come back too, and are published again: where the answer to its COMMIT was lost, that is the only
  * word of them.
  *
  * LISTEN on a connection of its own. A notification that another connection sent less than a second ago and that has come
@@ -35,7 +35,7 @@ export interface OpenChangeFeed extends ChangeFeed {
  * any server answers.
  */
 export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenChangeFeed> {
-  const listeners: ((change: StateChange | 'everything') => void)[] = [];
+  const listeners: ((change: StateChange | 'reset') => void)[] = [];
   let provenAt = Number.NEGATIVE_INFINITY;
   let connection: FeedConnection | undefined;
   let fault: string | undefined;
@@ -43,7 +43,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
   // Asked anew each time: it may have been closed while something was waited for.
   const isOpen = () => !isClosed;
 
-  const tell = (change: StateChange | 'everything') => {
+  const publish = (change: StateChange | 'reset') => {
     for (const listener of listeners) listener(change);
   };
 
@@ -53,7 +53,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
       limitMs: BELIEVED_FOR_MS,
       onChange: (payload) => {
         const change = read(payload, options.poolId);
-        if (change !== undefined) tell(change);
+        if (change !== undefined) publish(change);
       },
       onError: options.onError,
     });
@@ -64,8 +64,8 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
       try {
         if (connection === undefined) {
           connection = await connect();
-          // Whatever was told while nobody listened is unknown.
-          tell('everything');
+          // Whatever was published while nobody listened is unknown.
+          publish('reset');
         }
         const began = performance.now();
         await connection.prove();
@@ -95,7 +95,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
     subscribe: (listener) => {
       listeners.push(listener);
     },
-    publish: tell,
+    publish,
     async close() {
       isClosed = true;
       provenAt = Number.NEGATIVE_INFINITY;
@@ -111,12 +111,12 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
  * What a notification says to this pool; undefined where it is another's. What can't be understood, such as a topic of a
  * newer version, may be anything.
  */
-function read(text: string, poolId: string): StateChange | 'everything' | undefined {
+function read(text: string, poolId: string): StateChange | 'reset' | undefined {
   const json = parseJson(text);
   const addressed = Addressed.safeParse(json);
   if (addressed.success && addressed.data.poolId !== poolId) return undefined;
   const payload = Payload.safeParse(json);
-  return addressed.success && payload.success ? payload.data : 'everything';
+  return addressed.success && payload.success ? payload.data : 'reset';
 }
 
 function parseJson(text: string): unknown {

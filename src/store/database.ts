@@ -1,9 +1,9 @@
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import { type AuditedChange } from '../core/audit/record.ts';
-import { type AuditChain, type ChainTurn } from '../core/audit/chain.ts';
+import { type AuditChain, type ChainLock } from '../core/audit/chain.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type StateChange } from '../core/state-change.ts';
+import { type StateChange } from '../core/caching/change-feed.ts';
 import { withWitnesses } from '../core/audit/witness-records.ts';
 import { insertAuditRecords } from './audit/audit-rows.ts';
 import { CHANNEL } from './feed-connection.ts';
@@ -107,7 +107,7 @@ export interface StoreContext {
   readonly poolId: string;
   /** The chain to which this process links what it records of changes. */
   readonly chain: AuditChain;
-  /** Tells this process's own caches, after the commit. */
+  /** Notifies this process's own caches, after the commit. */
   readonly publish: (change: StateChange) => void;
   /** Issuers besides the built-in directory whose tokens this service takes: users of the directory can sign in by them. */
   readonly trustedIssuers?: readonly string[];
@@ -128,7 +128,7 @@ export async function reading<T>(
 }
 
 /**
- * A change of state: it, its audit record, which witnesses the rows that it touched, and the word to the other processes
+ * A change of state: it, its audit record, which witnesses the rows that it touched, and the notification of the other processes
  * commit together, or not at all. `change` gives back what was changed, or undefined where there was nothing to change: then nothing is written.
  */
 export async function changing<T>(
@@ -137,32 +137,32 @@ export async function changing<T>(
   changed: StateChange | ((result: T) => readonly StateChange[]),
   change: (trx: Trx) => Promise<T | undefined>,
 ): Promise<T | undefined> {
-  const { db, poolId, chain, publish: tell } = context;
-  let turn: ChainTurn | undefined;
+  const { db, poolId, chain, publish } = context;
+  let lock: ChainLock | undefined;
   try {
-    let told: readonly StateChange[] = [];
+    let published: readonly StateChange[] = [];
     const result = await db.transaction().execute(async (trx) => {
       const done = await change(trx);
       if (done === undefined) return undefined;
       const witnesses = await readNotedWitnesses(trx, poolId);
-      // Last, since whoever has the turn holds up the others until the commit.
-      turn = await chain.turn();
+      // Last, since whoever holds the lock holds up the others until the commit.
+      lock = await chain.lock();
       await insertAuditRecords(
         trx,
         poolId,
-        turn.link(withWitnesses(audited.toRecord(), witnesses)),
+        lock.link(withWitnesses(audited.toRecord(), witnesses)),
       );
-      told = typeof changed === 'function' ? changed(done) : [changed];
-      await notify(trx, poolId, told);
+      published = typeof changed === 'function' ? changed(done) : [changed];
+      await notify(trx, poolId, published);
       return done;
     });
-    turn?.settle('written');
+    lock?.settle('written');
     if (result !== undefined) audited.committed();
-    told.forEach(tell);
+    published.forEach(publish);
     return result;
   } catch (thrown) {
     const error = fromPostgres(thrown);
-    turn?.settle(outcomeOf(error));
+    lock?.settle(outcomeOf(error));
     throw error;
   }
 }
@@ -172,7 +172,7 @@ export function outcomeOf(error: unknown): 'refused' | 'unknown' {
   return error instanceof ServiceError && error.code === 'StoreUnavailable' ? 'unknown' : 'refused';
 }
 
-/** Tells every process, this one too, when the transaction commits. */
+/** Notifies every process, this one too, when the transaction commits. */
 export async function notify(
   trx: Trx,
   poolId: string,

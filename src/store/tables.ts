@@ -1,5 +1,5 @@
 import { type ColumnType, type Generated, type Selectable } from 'kysely';
-import { type CertifiedKeyPurpose } from '../core/audit/certified-keys.ts';
+import { type CertifiedKeyPurpose } from '../core/pool/certified-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
 type Count = ColumnType<string, number, number>;

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { compactVerify, decodeProtectedHeader } from 'jose';
 import { createCertificates } from '../../src/attestation/certificates.ts';
 import { newVersionId } from '../../src/compose/compose.ts';
-import { createCertifiedKeys, type CertifiedKeys } from '../../src/core/audit/certified-keys.ts';
+import { createCertifiedKeys, type CertifiedKeys } from '../../src/core/pool/certified-keys.ts';
 import { createRsaHsm } from '../support/fakes/rsa-hsm.ts';
 import { createStatementKeyStore } from '../support/fakes/certified-key-store.ts';
 

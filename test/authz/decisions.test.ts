@@ -189,9 +189,9 @@ describe('a decision', () => {
     expect(state.reads).toBe(1);
     expect(await asks(member)).toBe(true);
     held.length = 0;
-    feed.tell({ topic: 'assignment', id: 'one' });
+    feed.publish({ topic: 'assignment', id: 'one' });
     expect(await asks(principal('one'))).toBe(false);
-    feed.tell({ topic: 'assignment', id: 'group' });
+    feed.publish({ topic: 'assignment', id: 'group' });
     expect(await asks(member)).toBe(false);
   });
 

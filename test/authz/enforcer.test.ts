@@ -100,14 +100,14 @@ describe('a group', () => {
     policies.assign('engineers', 'signer', '/');
     await expect(maySign('alice', '/', ['others', 'engineers'])).resolves.toBe(true);
     policies.revoke('engineers');
-    feed.tell({ topic: 'assignment', id: 'engineers' });
+    feed.publish({ topic: 'assignment', id: 'engineers' });
     await expect(maySign('alice', '/', ['others', 'engineers'])).resolves.toBe(false);
   });
 
   test('that gets an assignment gives it to its members at once', async () => {
     await expect(maySign('alice', '/', ['engineers'])).resolves.toBe(false);
     policies.assign('engineers', 'signer', '/');
-    feed.tell({ topic: 'assignment', id: 'engineers' });
+    feed.publish({ topic: 'assignment', id: 'engineers' });
     await expect(maySign('alice', '/', ['engineers'])).resolves.toBe(true);
   });
 
@@ -115,11 +115,11 @@ describe('a group', () => {
     policies.assign('engineers', 'signer', '/');
     await maySign('alice', '/', ['engineers']);
     await maySign('bob');
-    for (const id of ['others', 'bob']) feed.tell({ topic: 'assignment', id });
+    for (const id of ['others', 'bob']) feed.publish({ topic: 'assignment', id });
     policies.asked.length = 0;
     await expect(maySign('alice', '/', ['engineers'])).resolves.toBe(true);
     expect(policies.reads).toBe(0);
-    feed.tell({ topic: 'assignment', id: 'engineers' });
+    feed.publish({ topic: 'assignment', id: 'engineers' });
     await maySign('alice', '/', ['engineers']);
     expect(policies.reads).toBe(1);
   });
@@ -128,7 +128,7 @@ describe('a group', () => {
     policies.assign('alice', 'signer', '/');
     await expect(maySign('alice', '/', ['engineers'])).resolves.toBe(true);
     policies.revoke('alice');
-    feed.tell({ topic: 'assignment', id: 'alice' });
+    feed.publish({ topic: 'assignment', id: 'alice' });
     await expect(maySign('alice', '/', ['engineers'])).resolves.toBe(false);
   });
 });
@@ -143,7 +143,7 @@ describe('an error', () => {
     await expect(maySign('alice')).resolves.toBe(true);
   });
 
-  test('of a store that cannot be reached is told as such: nothing was decided', async () => {
+  test('of a store that cannot be reached is reported as such: nothing was decided', async () => {
     policies.assign('alice', 'signer', '/');
     policies.failure = new ServiceError('StoreUnavailable', 'The database cannot be reached.');
     await expect(maySign('alice')).rejects.toMatchObject({ code: 'StoreUnavailable' });
@@ -171,18 +171,18 @@ describe('while the feed is coherent', () => {
   test.each([
     ['its own assignments', { topic: 'assignment', id: 'alice' }],
     ['any role', { topic: 'role', id: 'other' }],
-    ['everything', 'everything'],
+    ['a reset', 'reset'],
   ] as const)('a change of %s is seen by the next decision', async (_, change) => {
     await expect(maySign('alice')).resolves.toBe(true);
     policies.revoke('alice');
-    feed.tell(change);
+    feed.publish(change);
     await expect(maySign('alice')).resolves.toBe(false);
   });
 
   test('a role that loses an action loses it for all who hold it', async () => {
     await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([true, true]);
     policies.define('signer', [READ]);
-    feed.tell({ topic: 'role', id: 'signer' });
+    feed.publish({ topic: 'role', id: 'signer' });
     await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([false, false]);
   });
 
@@ -192,7 +192,7 @@ describe('while the feed is coherent', () => {
     ['the directory', { topic: 'directory', id: 'alice' }],
   ] as const)('a change of %s costs the caller no read', async (_, change) => {
     await maySign('alice');
-    feed.tell(change);
+    feed.publish(change);
     await maySign('alice');
     expect(policies.reads).toBe(1);
   });
@@ -201,7 +201,7 @@ describe('while the feed is coherent', () => {
     policies.afterRead = () => {
       policies.afterRead = () => undefined;
       policies.revoke('alice');
-      feed.tell({ topic: 'assignment', id: 'alice' });
+      feed.publish({ topic: 'assignment', id: 'alice' });
     };
     await maySign('alice');
     await expect(maySign('alice')).resolves.toBe(false);
@@ -212,23 +212,23 @@ describe('while the feed is coherent', () => {
   test('of callers that may do the same, one that loses it takes it from nobody else', async () => {
     await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([true, true]);
     policies.revoke('alice');
-    feed.tell({ topic: 'assignment', id: 'alice' });
+    feed.publish({ topic: 'assignment', id: 'alice' });
     await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([false, true]);
     policies.assign('alice', 'signer', '/keys/b');
-    feed.tell({ topic: 'assignment', id: 'alice' });
+    feed.publish({ topic: 'assignment', id: 'alice' });
     await expect(Promise.all([maySign('alice'), maySign('bob')])).resolves.toEqual([false, true]);
     await expect(maySign('alice', '/keys/b')).resolves.toBe(true);
   });
 
   test('fifty decisions at once after a role has changed read the policy once', async () => {
     await maySign('alice');
-    feed.tell({ topic: 'role', id: 'signer' });
+    feed.publish({ topic: 'role', id: 'signer' });
     policies.asked.length = 0;
     const decisions = await Promise.all(Array.from({ length: 50 }, () => maySign('alice')));
     expect([new Set(decisions), policies.reads]).toEqual([new Set([true]), 1]);
   });
 
-  test('a grant that nobody has told of yet holds for who asks anew, and from then on', async () => {
+  test('a grant that is not published yet holds for who asks anew, and from then on', async () => {
     await expect(maySign('carol')).resolves.toBe(false);
     policies.assign('carol', 'signer', '/');
     await expect(maySign('carol')).resolves.toBe(false);
@@ -248,7 +248,7 @@ describe('while the feed is coherent', () => {
 });
 
 describe('while the feed is cut off', () => {
-  test('every decision reads the policy, and a revocation that nobody told holds', async () => {
+  test('every decision reads the policy, and a revocation that was not published holds', async () => {
     policies.assign('alice', 'signer', '/');
     await expect(maySign('alice')).resolves.toBe(true);
     feed.coherent = false;

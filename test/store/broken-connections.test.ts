@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/keys/key.ts';
-import { type StateChange } from '../../src/core/state-change.ts';
-import { createAuditSink } from '../../src/store/audit/audit-store.ts';
+import { type StateChange } from '../../src/core/caching/change-feed.ts';
+import { createAuditWriter } from '../../src/store/audit/audit-store.ts';
 import { openChangeFeed } from '../../src/store/change-feed.ts';
 import { changing, openDatabase } from '../../src/store/database.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';
@@ -102,14 +102,14 @@ describe('a backend that dies', () => {
   });
 });
 
-test('a grant that was taken away is told, though the answer to its COMMIT was lost', async () => {
-  const told: (StateChange | 'everything')[] = [];
+test('a grant that was taken away is published, though the answer to its COMMIT was lost', async () => {
+  const published: (StateChange | 'reset')[] = [];
   const feed = await openChangeFeed({
     url: serviceUrl,
     poolId: pool.id,
     onError: () => undefined,
   });
-  feed.subscribe((change) => told.push(change));
+  feed.subscribe((change) => published.push(change));
   const roles = createRoleStore({
     ...processOf(db, pool),
     publish: (change) => {
@@ -123,14 +123,14 @@ test('a grant that was taken away is told, though the answer to its COMMIT was l
     scope: '/',
   } as const;
   await roles.putAssignment(assignment, 1_700_000_000, newChange());
-  told.length = 0;
+  published.length = 0;
   proxy.loseNextCommit();
   await expect(roles.deleteAssignment(assignment.id, '/', newChange())).rejects.toMatchObject(
     unavailable,
   );
   await expect(roles.findAssignment(assignment.id, '/')).resolves.toBeUndefined();
-  await until(() => told.length > 0, 1_000);
-  expect(told).toContainEqual({ topic: 'assignment', id: 'alice' });
+  await until(() => published.length > 0, 1_000);
+  expect(published).toContainEqual({ topic: 'assignment', id: 'alice' });
   await feed.close();
 });
 
@@ -217,7 +217,7 @@ describe('without a database', () => {
       () => findPool(nowhere, 'pool'),
       () => createKeyReader(context).findKey(name),
       () => createKeyWriter(context).insertVersion(newVersion(pool.id, name), draft),
-      () => createAuditSink(context).write([newChange().toRecord()]),
+      () => createAuditWriter(context).write([newChange().toRecord()]),
     ];
     for (const attempt of attempts) await expect(attempt()).rejects.toMatchObject(unavailable);
     expect(draft.isCommitted).toBe(false);

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/keys/key.ts';
-import { type StateChange } from '../../src/core/state-change.ts';
+import { type StateChange } from '../../src/core/caching/change-feed.ts';
 import { type OpenChangeFeed, openChangeFeed } from '../../src/store/change-feed.ts';
-import { STATE_TOPICS } from '../../src/core/state-change.ts';
+import { STATE_TOPICS } from '../../src/core/caching/change-feed.ts';
 import { notify } from '../../src/store/database.ts';
 import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
 import { type Pool } from '../../src/store/pool/pool-store.ts';
@@ -23,16 +23,16 @@ afterAll(() => database.close());
 
 let pool: Pool;
 let feed: OpenChangeFeed;
-let told: (StateChange | 'everything')[];
+let published: (StateChange | 'reset')[];
 beforeEach(async () => {
   pool = await makePool(db);
-  told = [];
+  published = [];
   feed = await openChangeFeed({
     url: serviceUrl,
     poolId: pool.id,
     onError: () => undefined,
   });
-  feed.subscribe((change) => told.push(change));
+  feed.subscribe((change) => published.push(change));
   await until(() => feed.isCoherent());
 });
 afterEach(() => feed.close());
@@ -62,13 +62,13 @@ const cut = () =>
   );
 
 describe('a feed', () => {
-  test('tells what another process has changed, by the key’s name in lower case', async () => {
+  test('publishes what another process has changed, by the key’s name in lower case', async () => {
     await addElsewhere('Payments');
-    await until(() => told.length > 0);
-    expect(told).toEqual([{ topic: 'key', id: 'payments' }]);
+    await until(() => published.length > 0);
+    expect(published).toEqual([{ topic: 'key', id: 'payments' }]);
   });
 
-  test('tells what this process has changed at once', async () => {
+  test('publishes what this process has changed at once', async () => {
     const context = {
       ...processOf(db, pool),
       publish: (change: StateChange) => {
@@ -76,38 +76,38 @@ describe('a feed', () => {
       },
     };
     await createKeyWriter(context).insertVersion(newVersion(pool.id, 'mine'), newChange());
-    expect(told).toContainEqual({ topic: 'key', id: 'mine' });
+    expect(published).toContainEqual({ topic: 'key', id: 'mine' });
   });
 
-  test('tells every subscriber', async () => {
+  test('reaches every subscriber', async () => {
     const seen: unknown[] = [];
     feed.subscribe((change) => seen.push(change));
     await addElsewhere('payments');
-    await until(() => seen.length > 0 && told.length > 0);
-    expect(seen).toEqual(told);
+    await until(() => seen.length > 0 && published.length > 0);
+    expect(seen).toEqual(published);
   });
 
-  test('tells nothing of another pool, nor of what was rolled back', async () => {
+  test('publishes nothing of another pool, nor of what was rolled back', async () => {
     await addElsewhere('theirs', newChange(), await makePool(db));
     await addElsewhere('failed', unrecordableChange()).catch(() => undefined);
     await addElsewhere('last');
-    await until(() => told.length > 0);
-    expect(told).toEqual([{ topic: 'key', id: 'last' }]);
+    await until(() => published.length > 0);
+    expect(published).toEqual([{ topic: 'key', id: 'last' }]);
   });
 
   test('in the order in which changes were committed', async () => {
     const names = Array.from({ length: 20 }, (_, index) => `key-${index}`);
     for (const name of names) await addElsewhere(name);
-    await until(() => told.length === names.length);
-    expect(told).toEqual(names.map((id) => ({ topic: 'key', id })));
+    await until(() => published.length === names.length);
+    expect(published).toEqual(names.map((id) => ({ topic: 'key', id })));
   });
 
-  test.each(STATE_TOPICS)('tells a change of the topic %s as what it is', async (topic) => {
+  test.each(STATE_TOPICS)('publishes a change of the topic %s as what it is', async (topic) => {
     await database.db
       .transaction()
       .execute((trx) => notify(trx, pool.id, [{ topic, id: 'what changed' }]));
-    await until(() => told.length > 0);
-    expect(told).toEqual([{ topic, id: 'what changed' }]);
+    await until(() => published.length > 0);
+    expect(published).toEqual([{ topic, id: 'what changed' }]);
   });
 
   test('takes a topic of a newer version for a change of everything, in its pool alone', async () => {
@@ -115,19 +115,19 @@ describe('a feed', () => {
     const ofNewer = (poolId: string) => send(JSON.stringify({ poolId, topic: 'newer', id: 'x' }));
     await ofNewer(other.id);
     await addElsewhere('mine');
-    await until(() => told.length > 0);
-    expect(told).toEqual([{ topic: 'key', id: 'mine' }]);
+    await until(() => published.length > 0);
+    expect(published).toEqual([{ topic: 'key', id: 'mine' }]);
     await ofNewer(pool.id);
-    await until(() => told.length > 1);
-    expect(told).toContain('everything');
+    await until(() => published.length > 1);
+    expect(published).toContain('reset');
   });
 
   test.each(['', 'null', 'no JSON', '{}', '{"topic":"key"}', '{"topic":"other","id":"x"}'])(
-    'takes the message %j, which it does not understand, for a change of everything',
+    'takes the message %j, which it does not understand, for a reset',
     async (payload) => {
       await send(payload);
-      await until(() => told.length > 0);
-      expect(told).toEqual(['everything']);
+      await until(() => published.length > 0);
+      expect(published).toEqual(['reset']);
     },
   );
 });
@@ -140,36 +140,36 @@ describe('coherence', () => {
     }
   });
 
-  test('means that every change of more than a second ago has been told', async () => {
+  test('means that every change of more than a second ago has been published', async () => {
     await addElsewhere('revoked');
     const committed = performance.now();
     while (performance.now() - committed < 1_000) await delay(5);
-    expect(feed.isCoherent() && !told.some((change) => change !== 'everything')).toBe(false);
+    expect(feed.isCoherent() && !published.some((change) => change !== 'reset')).toBe(false);
   });
 
-  test('ends when the connection is cut, and comes back only after everything is told', async () => {
+  test('ends when the connection is cut, and comes back only after a reset is published', async () => {
     let wasCoherentWhenTold: boolean | undefined;
     feed.subscribe((change) => {
-      if (change === 'everything') wasCoherentWhenTold = feed.isCoherent();
+      if (change === 'reset') wasCoherentWhenTold = feed.isCoherent();
     });
     await cut();
     expect(await until(() => !feed.isCoherent())).toBeLessThan(1_000);
     await addElsewhere('unheard');
     await until(() => feed.isCoherent());
-    expect(told).toContain('everything');
+    expect(published).toContain('reset');
     expect(wasCoherentWhenTold).toBe(false);
   });
 
-  test('comes back after every cut, and changes are told again', async () => {
+  test('comes back after every cut, and changes are published again', async () => {
     for (let round = 0; round < 3; round += 1) {
       await cut();
       await until(() => !feed.isCoherent());
       await until(() => feed.isCoherent());
     }
-    told.length = 0;
+    published.length = 0;
     await addElsewhere('heard');
-    await until(() => told.length > 0);
-    expect(told).toEqual([{ topic: 'key', id: 'heard' }]);
+    await until(() => published.length > 0);
+    expect(published).toEqual([{ topic: 'key', id: 'heard' }]);
   });
 
   test('ends while this process stands still', async () => {
@@ -200,6 +200,6 @@ test('a feed that cannot be opened says so', async () => {
 test('a name may be as long as names get', async () => {
   const name = parseKeyName('a'.repeat(127));
   await addElsewhere(name);
-  await until(() => told.length > 0);
-  expect(told).toEqual([{ topic: 'key', id: name }]);
+  await until(() => published.length > 0);
+  expect(published).toEqual([{ topic: 'key', id: name }]);
 });

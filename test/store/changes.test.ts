@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type KeyVersion, parseKeyName } from '../../src/core/keys/key.ts';
-import { type StateChange } from '../../src/core/state-change.ts';
+import { type StateChange } from '../../src/core/caching/change-feed.ts';
 import { type VersionEdit } from '../../src/core/keys/ports.ts';
 import { CRYPTO_OFFICER_ROLE } from '../../src/core/access/role.ts';
 import { createDirectoryStore } from '../../src/store/directory/directory-store.ts';
@@ -109,7 +109,7 @@ const app = { topic: 'directory', id: ids.application };
 const sp = { topic: 'directory', id: more.principal };
 const spRoles = { topic: 'assignment', id: more.principal };
 
-/** Each change, what must be there before it, and what it tells. */
+/** Each change, what must be there before it, and what it publishes. */
 const changes: [StepName, StepName[], object[]][] = [
   ['addKey', [], [key]],
   ['updateKey', ['addKey'], [key]],
@@ -129,7 +129,7 @@ const changes: [StepName, StepName[], object[]][] = [
 
 async function prepare(before: readonly StepName[]): Promise<void> {
   for (const step of before) await steps[step](newChange('Preparation'));
-  context.told.length = 0;
+  context.published.length = 0;
 }
 
 /** All that the pool has, but for the audit log. */
@@ -146,13 +146,13 @@ async function stateOf(): Promise<unknown> {
   );
 }
 
-describe.each(changes)('%s after %j', (step, before, tells) => {
-  test('commits with its record, is told afterwards, and says so', async () => {
+describe.each(changes)('%s after %j', (step, before, publishes) => {
+  test('commits with its record, is published afterwards, and says so', async () => {
     await prepare(before);
     const draft = newChange('TheChange');
     await steps[step](draft);
     expect(draft.isCommitted).toBe(true);
-    expect(context.told).toEqual(tells);
+    expect(context.published).toEqual(publishes);
     const [event] = await eventsOf(context);
     expect(event).toMatchObject({ operation: 'TheChange', outcome: 'success', status: 200 });
     expect(await eventsOf(context)).toHaveLength(before.length + 1);
@@ -164,7 +164,7 @@ describe.each(changes)('%s after %j', (step, before, tells) => {
     const draft = unrecordableChange();
     await expect(steps[step](draft)).rejects.toThrow();
     expect([await stateOf(), await eventsOf(context)]).toEqual([state, events]);
-    expect([draft.isCommitted, context.told]).toEqual([false, []]);
+    expect([draft.isCommitted, context.published]).toEqual([false, []]);
   });
 });
 
@@ -178,13 +178,13 @@ test.each<[StepName, StepName[]]>([
   ['removePrincipal', ['addApplication']],
   ['removeApplication', []],
 ])(
-  '%s of what is not there leaves no record of success and tells nothing',
+  '%s of what is not there leaves no record of success and publishes nothing',
   async (step, before) => {
     await prepare(before);
     const events = await eventsOf(context);
     const draft = newChange();
     expect([undefined, false]).toContain(await steps[step](draft));
-    expect([draft.isCommitted, context.told]).toEqual([false, []]);
+    expect([draft.isCommitted, context.published]).toEqual([false, []]);
     expect(await eventsOf(context)).toEqual(events);
   },
 );
@@ -245,9 +245,9 @@ describe('other processes', () => {
     });
   }
 
-  test.each(changes)('hear of %s after %j', async (step, before, tells) => {
+  test.each(changes)('hear of %s after %j', async (step, before, publishes) => {
     await prepare(before);
-    expect(await notificationsOf(() => steps[step](newChange()))).toEqual(tells);
+    expect(await notificationsOf(() => steps[step](newChange()))).toEqual(publishes);
   });
 
   test('hear nothing of a change that did not come about', async () => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/keys/key.ts';
 import { type Page, type PageRequest } from '../../src/core/paging.ts';
-import { createAuditReader, createAuditSink } from '../../src/store/audit/audit-store.ts';
+import { createAuditReader, createAuditWriter } from '../../src/store/audit/audit-store.ts';
 import { createDirectoryStore } from '../../src/store/directory/directory-store.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';
 import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
@@ -37,7 +37,7 @@ function openStores(context: ReturnType<typeof processOf>) {
     roles: createRoleStore(context),
     directory: createDirectoryStore(context),
     events: createAuditReader(context),
-    sink: createAuditSink(context),
+    writer: createAuditWriter(context),
   };
 }
 
@@ -217,11 +217,11 @@ describe('while rows go', () => {
   test('the audit log, newest first, is not shifted by what is added at its head', async () => {
     const record = (operation: string) => newChange(operation).toRecord();
     const names = Array.from({ length: 7 }, (_, index) => `Operation${index}`);
-    for (const operation of names) await stores.sink.write([record(operation)]);
+    for (const operation of names) await stores.writer.write([record(operation)]);
     const pages = await readPages(
       (page) => stores.events.listEvents({}, page),
       3,
-      () => stores.sink.write([record('Later'), record('Later')]),
+      () => stores.writer.write([record('Later'), record('Later')]),
     );
     expect(pages.map((page) => page.length)).toEqual([3, 3, 1]);
     expect(pages.flat().map(({ operation }) => operation)).toEqual([...names].reverse());

@@ -80,7 +80,7 @@ test('a transaction runs it on its own connection', async () => {
   expect(seen).toEqual([{ x: 5 }]);
 });
 
-test('what is wrong with the statement itself is told', async () => {
+test('what is wrong with the statement itself is reported', async () => {
   await expect(runPrepared(db, 'wrong', 'select 1 / $1::int', [0])).rejects.toMatchObject({
     code: '22012',
   });

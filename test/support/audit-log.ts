@@ -4,14 +4,14 @@ import { newVersionId } from '../../src/compose/compose.ts';
 import { type AuditRecord } from '../../src/core/audit/record.ts';
 import { createAuditChain } from '../../src/core/audit/chain.ts';
 import { createCheckpointService } from '../../src/core/audit/checkpoint-service.ts';
-import { createCertifiedKeys } from '../../src/core/audit/certified-keys.ts';
-import { createLogVerifier } from '../../src/core/audit/log-verification.ts';
-import { createAuditSink } from '../../src/store/audit/audit-store.ts';
+import { createCertifiedKeys } from '../../src/core/pool/certified-keys.ts';
+import { createLogVerifier } from '../../src/core/audit/verification/log-verification.ts';
+import { createAuditWriter } from '../../src/store/audit/audit-store.ts';
 import {
   createCheckpointStore,
   createAuditLogReader,
 } from '../../src/store/audit/checkpoint-store.ts';
-import { createCertifiedKeyStore } from '../../src/store/audit/certified-key-store.ts';
+import { createCertifiedKeyStore } from '../../src/store/pool/certified-key-store.ts';
 import { createStateReader } from '../../src/store/witness/state-reader.ts';
 import { FakeClock } from './fakes/clock.ts';
 import { createRsaHsm } from './fakes/rsa-hsm.ts';
@@ -42,18 +42,18 @@ export async function openTestTrail(start: string) {
     auditLog: createAuditLogReader(shared),
     // Of the records alone: the pool was put there without one.
     state: { ...createStateReader(shared), tables: [] },
-    statements,
+    certifiedKeys: statements,
     poolId: pool.id,
     clock,
   });
 
   function newWriter() {
     const chain = newChain();
-    const sink = createAuditSink({ ...shared, chain });
+    const writer = createAuditWriter({ ...shared, chain });
     const checkpoints = createCheckpointService({
       chains: [chain, keysChain],
       store: createCheckpointStore(shared),
-      statements,
+      certifiedKeys: statements,
       poolId: pool.id,
       clock,
       onLoss: () => undefined,
@@ -72,7 +72,7 @@ export async function openTestTrail(start: string) {
       /** @returns their request ids */
       async write(count: number): Promise<string[]> {
         const records = Array.from({ length: count }, record);
-        await sink.write(records);
+        await writer.write(records);
         return records.map(({ requestId }) => requestId);
       },
     };

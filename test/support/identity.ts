@@ -49,7 +49,7 @@ export async function createIdentity(
   const clock = new FakeClock('2026-05-01T12:00:00Z');
   const feed = new FakeChangeFeed();
   const store = new FakeDirectoryStore((change) => {
-    feed.tell(change);
+    feed.publish(change);
   });
   const tenantId = randomUUID();
   let secretsChecked = 0;

@@ -10,7 +10,7 @@ import { type AuthoredChange } from '../../src/core/access/authored-change.ts';
 import { type KeyVersion, parseKeyName, parseKeyVersionId } from '../../src/core/keys/key.ts';
 import { packBytes } from '../../src/core/keys/packed-bytes.ts';
 import { type Page, type PageRequest } from '../../src/core/paging.ts';
-import { type StateChange } from '../../src/core/state-change.ts';
+import { type StateChange } from '../../src/core/caching/change-feed.ts';
 import { createAuditReader } from '../../src/store/audit/audit-store.ts';
 import { openDatabase, type StoreContext } from '../../src/store/database.ts';
 import { insertPool, type Pool } from '../../src/store/pool/pool-store.ts';
@@ -78,18 +78,18 @@ export async function makePool(db: Db, overrides: Partial<Pool> = {}): Promise<P
   return pool;
 }
 
-/** A process's view of a pool; `told` is what it told its own caches. */
+/** A process's view of a pool; `published` is what it published to its own caches. */
 export function processOf(
   db: Db,
   { id: poolId }: Pick<Pool, 'id'>,
-): StoreContext & { readonly told: StateChange[] } {
-  const told: StateChange[] = [];
+): StoreContext & { readonly published: StateChange[] } {
+  const published: StateChange[] = [];
   const chain = createAuditChain({
     poolId,
     newGuid: randomUUID,
     clock: { now: () => new Date() },
   });
-  return { db, poolId, chain, told, publish: (change) => told.push(change) };
+  return { db, poolId, chain, published, publish: (change) => published.push(change) };
 }
 
 export function newChange(operation = 'Change'): AuditDraft & AuthoredChange {

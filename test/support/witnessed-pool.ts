@@ -4,18 +4,18 @@ import pg from 'pg';
 import { createCertificates } from '../../src/attestation/certificates.ts';
 import { newVersionId, systemClock } from '../../src/compose/compose.ts';
 import { createCheckpointService } from '../../src/core/audit/checkpoint-service.ts';
-import { createCertifiedKeys } from '../../src/core/audit/certified-keys.ts';
+import { createCertifiedKeys } from '../../src/core/pool/certified-keys.ts';
 import {
   createLogVerifier,
   type VerificationRequest,
-} from '../../src/core/audit/log-verification.ts';
+} from '../../src/core/audit/verification/log-verification.ts';
 import {
   createCheckpointStore,
   createAuditLogReader,
 } from '../../src/store/audit/checkpoint-store.ts';
 import { changing } from '../../src/store/database.ts';
 import { createPool } from '../../src/store/pool/pool-store.ts';
-import { createCertifiedKeyStore } from '../../src/store/audit/certified-key-store.ts';
+import { createCertifiedKeyStore } from '../../src/store/pool/certified-key-store.ts';
 import { createStateReader } from '../../src/store/witness/state-reader.ts';
 import { createRsaHsm } from './fakes/rsa-hsm.ts';
 import { newChange, openConnections, openStoreDatabase, processOf } from './store.ts';
@@ -108,7 +108,7 @@ export async function openWitnessedPool({
   const verifier = createLogVerifier({
     auditLog: createAuditLogReader(context),
     state: createStateReader(context),
-    statements,
+    certifiedKeys: statements,
     poolId: pool.id,
     clock: systemClock,
   });
@@ -131,7 +131,7 @@ export async function openWitnessedPool({
       createCheckpointService({
         chains: [context.chain],
         store: createCheckpointStore(context),
-        statements,
+        certifiedKeys: statements,
         poolId: pool.id,
         clock: systemClock,
         onLoss: () => undefined,

@@ -34,7 +34,7 @@ export interface SignableHead extends ChainHead {
 }
 
 /** The right to extend a chain; it has to be settled, or nobody gets it again. */
-export interface ChainTurn {
+export interface ChainLock {
   /** Records linked to the chain's head. Once a turn. */
   link(records: readonly AuditRecord[]): readonly NewLink[];
   /** Whether what was linked is durable now; a chain of which that is not known is never extended again. */
@@ -43,7 +43,7 @@ export interface ChainTurn {
 
 export interface AuditChain {
   /** Waits for those who came before. */
-  turn(): Promise<ChainTurn>;
+  lock(): Promise<ChainLock>;
   /** Of the chain that is extended now. */
   id(): string;
   /** Records that aren't signed yet. */
@@ -67,7 +67,7 @@ const IDLE_LIMIT_MS = 5 * 60_000;
 /** With room for clocks that differ, and for a record on its way. */
 export const ABANDONED_AFTER_MS = 15 * 60_000;
 /** A process signs what it has written every few seconds: what isn't signed after so long is signed by another. */
-export const UNATTENDED_AFTER_MS = 15_000;
+export const COUNTERSIGNED_AFTER_MS = 15_000;
 
 /**
  * The bytes of a record that its hash covers: RFC 8785 JSON of all that it says, with its pool and its place. Its members
@@ -156,7 +156,7 @@ export function createAuditChain({ poolId, newGuid, clock }: AuditChainParts): A
     });
   }
 
-  function toTurn(release: () => void): ChainTurn {
+  function toLock(release: () => void): ChainLock {
     let linked: readonly NewLink[] = [];
     return {
       link: (records) => (linked = link(records)),
@@ -175,7 +175,7 @@ export function createAuditChain({ poolId, newGuid, clock }: AuditChainParts): A
   }
 
   return {
-    async turn() {
+    async lock() {
       const before = last;
       let release: () => void = () => undefined;
       last = new Promise<void>((resolve) => {
@@ -183,7 +183,7 @@ export function createAuditChain({ poolId, newGuid, clock }: AuditChainParts): A
       });
       await before;
       if (clock.now().getTime() - current.extendedAt > IDLE_LIMIT_MS) leave(true);
-      return toTurn(release);
+      return toLock(release);
     },
     id: () => current.head.chain,
     grown: () => current.head.sequence - current.signedSequence,

@@ -1,4 +1,4 @@
-import { ABANDONED_AFTER_MS, type AuditChain, UNATTENDED_AFTER_MS } from './chain.ts';
+import { ABANDONED_AFTER_MS, type AuditChain, COUNTERSIGNED_AFTER_MS } from './chain.ts';
 import {
   type Checkpoint,
   CHECKPOINT_TYPE,
@@ -10,13 +10,13 @@ import {
 import { ServiceError } from '../errors.ts';
 import { type Clock } from '../clock.ts';
 import { type CheckpointStore } from './ports.ts';
-import { type CertifiedKeys, type CertifiedSigner } from './certified-keys.ts';
+import { type CertifiedKeys, type JwsSigner } from '../pool/certified-keys.ts';
 
 export interface CheckpointServiceParts {
   /** Those of this process. */
   readonly chains: readonly AuditChain[];
   readonly store: CheckpointStore;
-  readonly statements: Pick<CertifiedKeys, 'signer'>;
+  readonly certifiedKeys: Pick<CertifiedKeys, 'signer'>;
   readonly poolId: string;
   readonly clock: Clock;
   /** Somebody has taken checkpoints away that this process has seen. */
@@ -51,7 +51,7 @@ const APPEND_TRIES = 20;
  * meanwhile signs the next.
  */
 export function createCheckpointService(parts: CheckpointServiceParts): CheckpointService {
-  const { chains, store, statements, poolId, clock, onLoss } = parts;
+  const { chains, store, certifiedKeys: statements, poolId, clock, onLoss } = parts;
   let signedAt = clock.now().getTime();
   let seen: Checkpoint | undefined;
 
@@ -71,7 +71,7 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
 
   /** The HSM signs while no transaction is open; where another process was quicker, it signs the next number. */
   async function append(
-    signer: CertifiedSigner,
+    signer: JwsSigner,
     heads: readonly CountersignedHead[],
     retention: RetentionPayload | undefined,
   ): Promise<Checkpoint> {
@@ -83,7 +83,7 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
   }
 
   async function make(
-    signer: CertifiedSigner,
+    signer: JwsSigner,
     newest: Checkpoint | undefined,
     heads: readonly CountersignedHead[],
     retention: RetentionPayload | undefined,
@@ -97,14 +97,14 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
       serializePayload({
         pool: poolId,
         number,
-        previous: before === undefined ? null : digestOf(before.statement),
+        previous: before === undefined ? null : digestOf(before.jws),
         time,
         heads: heads.map((head) => ({ ...head })),
         ...(retention !== undefined && { retention }),
       }),
       CHECKPOINT_TYPE,
     );
-    return { number, time, statement };
+    return { number, time, jws: statement };
   }
 
   async function sign(retention?: RetentionPayload): Promise<Checkpoint | undefined> {
@@ -126,7 +126,7 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
     async countersign() {
       const now = clock.now().getTime();
       const limits = {
-        unsignedBefore: new Date(now - UNATTENDED_AFTER_MS),
+        unsignedBefore: new Date(now - COUNTERSIGNED_AFTER_MS),
         abandonedBefore: new Date(now - ABANDONED_AFTER_MS),
       };
       const found = await store.listUnsigned(limits, ADOPTED_AT_ONCE);

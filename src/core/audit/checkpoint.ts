@@ -29,7 +29,7 @@ export type CountersignedHead = SignableHead & { readonly adopted?: true };
 export interface Checkpoint {
   readonly number: number;
   readonly time: Date;
-  readonly statement: string;
+  readonly jws: string;
 }
 
 /** `typ` of the JWS header. */

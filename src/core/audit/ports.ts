@@ -125,7 +125,7 @@ export interface AuditLog {
   /** Resolves once the record is durable. @throws ServiceError AuditUnavailable */
   append(record: AuditRecord): Promise<void>;
   /**
-   * For what is told after the fact, such as an answer that was withheld since its record could not be written: it is
+   * For what is recorded after the fact, such as an answer that was withheld since its record could not be written: it is
    * written once that is possible again. Nobody waits for it; at the end of the process it is tried once more.
    */
   appendLater(record: AuditRecord): void;

@@ -18,7 +18,7 @@ import {
 } from './directory.ts';
 import { type Page, type PageRequest } from '../paging.ts';
 
-/** Changes ask their author (AccessDenied) and commit with their audit record; each is told to every process. Finding gives undefined, removing false, for what isn't there. */
+/** Changes ask their author (AccessDenied) and commit with their audit record; each is published to every process. Finding gives undefined, removing false, for what isn't there. */
 export interface UsersAndGroupsStore {
   /** @throws ServiceError DirectoryObjectExists when a name or an identity is taken */
   insertUser(user: User, change: AuthoredChange): Promise<void>;

@@ -9,7 +9,7 @@ import {
   parseKeyName,
   type VerifiedMaterial,
 } from '../keys/key.ts';
-import { type ChangeFeed } from '../state-change.ts';
+import { type ChangeFeed } from '../caching/change-feed.ts';
 import { type Clock } from '../clock.ts';
 import { type TokenSigningKey, type TokenSigningKeyStore } from './ports.ts';
 
@@ -70,7 +70,7 @@ export function createTokenSigningKeys(parts: TokenSigningKeysParts): TokenSigni
   let reading: Promise<readonly IntactKey[]> | undefined;
   let isStale = false;
   parts.feed.subscribe((change) => {
-    if (change === 'everything' || change.topic === 'signing-key') isStale = true;
+    if (change === 'reset' || change.topic === 'signing-key') isStale = true;
   });
 
   async function keys(sought?: string): Promise<readonly IntactKey[]> {

@@ -5,7 +5,7 @@ import {
   type SigningAlgorithm,
 } from '../operations/algorithms.ts';
 import { type KeyIdentity, type KeyMaterial, type KeySpec, type VerifiedMaterial } from './key.ts';
-import { type PlainKey } from './plain-key.ts';
+import { type PlainKey } from './import/plain-key.ts';
 
 /** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
 export interface Ciphertext {

@@ -11,7 +11,7 @@ import {
   type VerifiedMaterial,
 } from './key.ts';
 import { type KeyRelease } from '../release/key-release.ts';
-import { type ImportedJwk, parseImportedKey } from './key-import.ts';
+import { type ImportedJwk, parseImportedKey } from './import/key-import.ts';
 import {
   parseCurve,
   parseKeyOperations,
@@ -27,7 +27,7 @@ import {
   type RequestedAttributes,
   type VersionMaker,
 } from './new-version.ts';
-import { wipe } from './plain-key.ts';
+import { wipe } from './import/plain-key.ts';
 import { type Clock } from '../clock.ts';
 import { type KeyReader, type KeyWriter } from './ports.ts';
 import { type Page, type PageRequest } from '../paging.ts';
@@ -38,7 +38,7 @@ import {
   type RequestedReleasePolicy,
 } from '../release/release-policy.ts';
 import { parseTags, type Tags } from './tags.ts';
-import { parseTransferBlob } from './transfer-blob.ts';
+import { parseTransferBlob } from './import/transfer-blob.ts';
 import { verifyKey } from './verified-keys.ts';
 
 const SECONDS_A_DAY = 86_400;

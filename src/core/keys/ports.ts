@@ -7,7 +7,7 @@ import {
   type KeyVersion,
   type KeyVersionId,
 } from './key.ts';
-import { type RotationPolicy } from './rotation.ts';
+import { type RotationPolicy } from './rotation/rotation.ts';
 
 /**
  * Keys that are not deleted, and the deleted ones apart. Names are found without regard to case. `Found` is what is read one
@@ -89,6 +89,6 @@ export interface RotationStore {
   ): Promise<boolean>;
   /** A key that is due at `now`, for the caller alone until `claimedUntil`; undefined where none is. */
   claimDueRotation(now: number, claimedUntil: number): Promise<RotatingKey | undefined>;
-  /** A key whose keepers are to be told at `now`, once: it is not given again for the same version and date. */
+  /** A key whose owners are to be notified at `now`, once: it is not given again for the same version and date. */
   takeDueNotice(now: number, change: AuditedChange): Promise<KeyVersion | undefined>;
 }

@@ -3,7 +3,7 @@ import { ServiceError } from '../errors.ts';
 import { type AgreedClock, type Clock } from '../clock.ts';
 import { type AuditLog } from '../audit/ports.ts';
 import { type KeyWriter, type RotationStore } from '../keys/ports.ts';
-import { type RotationService } from '../keys/rotation-service.ts';
+import { type RotationService } from '../keys/rotation/rotation-service.ts';
 import { keyScope } from '../access/role.ts';
 import { type TokenSigningKeys } from '../directory/token-signing-keys.ts';
 import { type KeyVersion } from '../keys/key.ts';

@@ -5,7 +5,7 @@ import { type KeyMaterial, type VerifiedKey, type VerifiedMaterial } from '../ke
 import { keyNotFound } from '../keys/key-service.ts';
 import { type Clock } from '../clock.ts';
 import { type KeyReader } from '../keys/ports.ts';
-import { type CertifiedKeys } from '../audit/certified-keys.ts';
+import { type CertifiedKeys } from '../pool/certified-keys.ts';
 
 /** The form of the statements; see the README for their members. */
 export const ATTESTATION_VERSION = 'STRONGROOM-1';
@@ -24,7 +24,7 @@ export interface KeyAttestation {
 export interface AttestationServiceParts {
   readonly hsm: KeyInspector;
   readonly keys: Pick<KeyReader<VerifiedKey>, 'findKey'>;
-  readonly statements: CertifiedKeys;
+  readonly certifiedKeys: CertifiedKeys;
   readonly pool: { readonly id: string; readonly name: string };
   readonly clock: Clock;
 }
@@ -33,7 +33,7 @@ export type AttestationService = ReturnType<typeof createAttestationService>;
 
 /** Statements about keys for those who were not there: what the HSM says of a key, signed inside it. */
 export function createAttestationService(parts: AttestationServiceParts) {
-  const { hsm, keys, statements, pool, clock } = parts;
+  const { hsm, keys, certifiedKeys: statements, pool, clock } = parts;
   return {
     /**
      * @param keyIdOf the key's identifier as the caller knows it

@@ -7,9 +7,9 @@ import {
   type KeySpec,
   type PublicKey,
 } from '../../core/keys/key.ts';
-import { parseImportedKey } from '../../core/keys/key-import.ts';
+import { parseImportedKey } from '../../core/keys/import/key-import.ts';
 import { parsePublicExponent } from '../../core/keys/key-spec.ts';
-import { type PlainKey, wipe } from '../../core/keys/plain-key.ts';
+import { type PlainKey, wipe } from '../../core/keys/import/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
 import { faultOf } from '../module/errors.ts';
 import {

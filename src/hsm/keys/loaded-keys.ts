@@ -1,7 +1,7 @@
 import { type Key } from 'graphene-pk11';
 import { type KeyMaterial } from '../../core/keys/key.ts';
 import { packBytes, type PackedBytes } from '../../core/keys/packed-bytes.ts';
-import { SieveCache } from '../../core/sieve-cache.ts';
+import { SieveCache } from '../../core/caching/sieve-cache.ts';
 
 /** How the handles of a version come to be; each is asked for once, when first needed. */
 export interface KeyLoader {

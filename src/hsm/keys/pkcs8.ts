@@ -1,5 +1,5 @@
 import { ServiceError } from '../../core/errors.ts';
-import { type ImportedJwk } from '../../core/keys/key-import.ts';
+import { type ImportedJwk } from '../../core/keys/import/key-import.ts';
 import { type KeySpec, type PublicKey } from '../../core/keys/key.ts';
 import { CURVE } from './templates.ts';
 

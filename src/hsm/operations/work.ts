@@ -13,7 +13,7 @@ import {
   type KeySpec,
   type PublicKey,
 } from '../../core/keys/key.ts';
-import { type PlainKey } from '../../core/keys/plain-key.ts';
+import { type PlainKey } from '../../core/keys/import/plain-key.ts';
 import { type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
 import { type Capabilities } from '../module/capabilities.ts';
 import { CIPHERS } from './ciphers.ts';

@@ -4,7 +4,7 @@ import { type AuditFilter, type RecordFormats } from '../../core/audit/record.ts
 import { ServiceError } from '../../core/errors.ts';
 import { type AuditReader } from '../../core/audit/ports.ts';
 import { type AuditLogReader } from '../../core/audit/ports.ts';
-import { type LogVerifier } from '../../core/audit/log-verification.ts';
+import { type LogVerifier } from '../../core/audit/verification/log-verification.ts';
 import { dateTime } from '../values/date-time.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
 import { route, type RouteServices } from '../route.ts';
@@ -107,7 +107,7 @@ export function addAuditRoutes(
         { items, ...(isMore && { next: String(last.number) }) },
         `https://${context.host.authority}/audit/checkpoints`,
         { maxresults: query.limit },
-        ({ number, time, statement }) => ({ number, time: time.toISOString(), statement }),
+        ({ number, time, jws: statement }) => ({ number, time: time.toISOString(), statement }),
       );
     },
   });

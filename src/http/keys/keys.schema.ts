@@ -7,7 +7,7 @@ import {
   type VerifiedMaterial,
 } from '../../core/keys/key.ts';
 import { FIRST_DATE, LAST_DATE } from '../../core/keys/key-date.ts';
-import { JWK_MEMBERS } from '../../core/keys/key-import.ts';
+import { JWK_MEMBERS } from '../../core/keys/import/key-import.ts';
 import { type PoolRules } from '../../core/keys/new-version.ts';
 import { base64urlBytes, base64urlText, toBase64url } from '../values/base64url.ts';
 import { apiVersionOf, type RequestContext } from '../context.ts';

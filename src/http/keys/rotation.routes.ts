@@ -1,6 +1,6 @@
 import { type Router } from 'express';
 import { action } from '../../core/access/actions.ts';
-import { type RotationService } from '../../core/keys/rotation-service.ts';
+import { type RotationService } from '../../core/keys/rotation/rotation-service.ts';
 import { keyNameOf, keyOf, keyScopeOf } from './key-params.ts';
 import { type KeyFormatOf, serializeKey } from './keys.schema.ts';
 import { serializeRotationPolicy, RotationPolicyRequest } from './rotation.schema.ts';

@@ -10,7 +10,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { type ReleaseService } from '../../core/release/release-service.ts';
 import { keyScope } from '../../core/access/role.ts';
 import { type SecureWrapService } from '../../core/release/secure-wrap-service.ts';
-import { type CertifiedKeys } from '../../core/audit/certified-keys.ts';
+import { type CertifiedKeys } from '../../core/pool/certified-keys.ts';
 import { requireFeature } from '../api-version.ts';
 import { toBase64url } from '../values/base64url.ts';
 import { apiVersionOf, type RequestContext } from '../context.ts';

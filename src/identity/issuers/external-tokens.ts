@@ -1,8 +1,8 @@
 import { type JWTPayload, jwtVerify } from 'jose';
-import { CoherentCache } from '../../core/coherent-cache.ts';
+import { CoherentCache } from '../../core/caching/coherent-cache.ts';
 import { type DirectoryPrincipal } from '../../core/directory/directory.ts';
 import { type PrincipalReader } from '../../core/directory/ports.ts';
-import { type ChangeFeed } from '../../core/state-change.ts';
+import { type ChangeFeed } from '../../core/caching/change-feed.ts';
 import { type Clock } from '../../core/clock.ts';
 import { type Principal } from '../../core/access/principal.ts';
 import { type ClaimPath, deriveObjectId, type ExternalIssuer } from './external-issuer.ts';

@@ -86,7 +86,7 @@ export function createRoleDefinitionStore(context: StoreContext): RoleDefinition
 
 /**
  * Writes the built-in roles as this version of the service defines them, and works out what custom roles come to by the
- * actions that it knows; tells of those that changed.
+ * actions that it knows; publishes those that changed.
  * @param actionsOf what permissions come to
  * @returns the ids of the roles that changed
  */
@@ -97,9 +97,9 @@ export async function seedRoles(
   actionsOf: (permissions: readonly Permission[]) => ReadonlySet<string>,
 ): Promise<readonly string[]> {
   const { poolId } = context;
-  const told = (roles: ReadonlySet<string>) =>
+  const changed = (roles: ReadonlySet<string>) =>
     [...roles].map((id) => ({ topic: 'role', id }) as const);
-  const roles = await changing(context, change, told, async (trx) => {
+  const roles = await changing(context, change, changed, async (trx) => {
     const changed = new Set<string>();
     for (const [position, role] of builtIn.entries()) {
       const values = {

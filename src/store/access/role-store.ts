@@ -80,8 +80,8 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
         description: assignment.description ?? null,
         expires_on: assignment.expiresOn ?? null,
       };
-      const told = { topic: 'assignment', id: assignment.principalId } as const;
-      await changing(context, change, told, async (trx) => {
+      const changed = { topic: 'assignment', id: assignment.principalId } as const;
+      await changing(context, change, changed, async (trx) => {
         await lockGrants(trx, poolId, assignment.expiresOn === undefined ? 'shared' : 'exclusive');
         // Its scopes must not change between their check and this row, nor a definition come to be under its id.
         const role = await lockDefinition(trx, poolId, row.role_id, 'shared');

@@ -12,24 +12,24 @@ import { type AuditEventRow } from '../tables.ts';
 const PLACE = /^\d{1,15} [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} \d{1,15}$/;
 
 /** Durable when it resolves: one statement, one commit, for as many records as there are. */
-export function createAuditSink(
+export function createAuditWriter(
   context: Pick<StoreContext, 'db' | 'poolId'> & { readonly chain: AuditChain },
 ) {
   const { poolId, chain, db } = context;
   return {
     async write(records: readonly AuditRecord[]): Promise<void> {
-      const turn = await chain.turn();
+      const lock = await chain.lock();
       try {
-        const linked = turn.link(records);
+        const linked = lock.link(records);
         const isFirst = linked[0]?.sequence === 1;
         // A chain's first write is two statements.
         if (isFirst)
           await db.transaction().execute((trx) => insertAuditRecords(trx, poolId, linked));
         else await insertAuditRecords(db, poolId, linked);
-        turn.settle('written');
+        lock.settle('written');
       } catch (thrown) {
         const error = fromPostgres(thrown);
-        turn.settle(outcomeOf(error));
+        lock.settle(outcomeOf(error));
         throw error;
       }
     },

@@ -21,7 +21,7 @@ export function createCheckpointStore(context: CheckpointContext): CheckpointSto
         return newest && toCheckpoint(newest);
       }),
 
-    append: ({ number, time, statement }, heads, isRetention) =>
+    append: ({ number, time, jws: statement }, heads, isRetention) =>
       reading(context, (db) =>
         db.transaction().execute(async (trx) => {
           const { numInsertedOrUpdatedRows: added } = await trx
@@ -214,5 +214,5 @@ export async function makeAuditPartitions(context: CheckpointContext): Promise<v
 }
 
 function toCheckpoint(row: { number: string; time: Date; statement: string }): Checkpoint {
-  return { number: Number(row.number), time: row.time, statement: row.statement };
+  return { number: Number(row.number), time: row.time, jws: row.statement };
 }

@@ -7,7 +7,7 @@ import {
 import { type AuthoredChange } from '../../core/access/authored-change.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type DirectoryStore } from '../../core/directory/ports.ts';
-import { type StateChange } from '../../core/state-change.ts';
+import { type StateChange } from '../../core/caching/change-feed.ts';
 import { keepingAdministrators } from '../access/administrators.ts';
 import { insertCertificates } from './credential-store.ts';
 import { decodeCursor, pageOf, UUID } from '../cursors.ts';
@@ -34,7 +34,7 @@ const SERVICE_PRINCIPAL: ComparableProperties = {
 
 export function createDirectoryStore(context: StoreContext): DirectoryStore {
   const { poolId } = context;
-  const told = (id: string): StateChange => ({ topic: 'directory', id });
+  const changeOf = (id: string): StateChange => ({ topic: 'directory', id });
 
   /** With its role assignments and memberships. Undefined where there is none. */
   async function removePrincipal(trx: Trx, id: string, change: AuthoredChange) {
@@ -52,7 +52,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
 
   return {
     async insertApplication(application, change, certificates = []) {
-      await changing(context, change, told(application.id), async (trx) => {
+      await changing(context, change, changeOf(application.id), async (trx) => {
         await trx
           .insertInto('application')
           .values({
@@ -94,7 +94,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
       const deleted = await changing(
         context,
         change,
-        () => [told(id), ...(principalId === undefined ? [] : endOfPrincipal(principalId))],
+        () => [changeOf(id), ...(principalId === undefined ? [] : endOfPrincipal(principalId))],
         (trx) =>
           keepingAdministrators(trx, context, change.author, async () => {
             const application = await applications(trx, poolId)
@@ -120,7 +120,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
 
     async insertPassword(applicationId, password, change) {
       await orNotFound('application', () =>
-        changing(context, change, told(applicationId), async (trx) => {
+        changing(context, change, changeOf(applicationId), async (trx) => {
           await lockGrants(trx, poolId, 'exclusive');
           const { held } = await readApplicationHoldings(trx, poolId, applicationId);
           change.author.requireMayEmpower(held);
@@ -143,7 +143,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
     },
 
     async deletePassword(applicationId, keyId, change) {
-      const deleted = await changing(context, change, told(applicationId), (trx) =>
+      const deleted = await changing(context, change, changeOf(applicationId), (trx) =>
         keepingAdministrators(trx, context, change.author, async () => {
           const { held, principalId } = await readApplicationHoldings(trx, poolId, applicationId);
           change.author.requireMayDisempower(held, principalId);
@@ -181,7 +181,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
 
     async insertServicePrincipal(principal, change) {
       try {
-        await changing(context, change, told(principal.id), async (trx) => {
+        await changing(context, change, changeOf(principal.id), async (trx) => {
           await trx
             .insertInto('service_principal')
             .values({
@@ -243,7 +243,7 @@ export function createDirectoryStore(context: StoreContext): DirectoryStore {
   };
 
   function endOfPrincipal(id: string): StateChange[] {
-    return [told(id), { topic: 'assignment', id }];
+    return [changeOf(id), { topic: 'assignment', id }];
   }
 }
 

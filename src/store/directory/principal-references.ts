@@ -4,7 +4,7 @@ import { requireAdministrator } from '../access/administrators.ts';
 import { type StoreContext, type Trx } from '../database.ts';
 import { toAssignment } from '../access/held-policy.ts';
 
-/** Named in a record, at most; their number is told in any case. */
+/** Named in a record, at most; their number is given in any case. */
 const NAMED = 100;
 
 /**

@@ -60,8 +60,8 @@ export function createSigningKeyStore(context: StoreContext): TokenSigningKeySto
           .execute();
         return true;
       };
-      const told = { topic: 'signing-key', id: material.identity.version } as const;
-      return (await changing(context, change, told, put)) === true;
+      const changed = { topic: 'signing-key', id: material.identity.version } as const;
+      return (await changing(context, change, changed, put)) === true;
     },
   };
 }

@@ -9,7 +9,7 @@ import {
 import { type UsersAndGroupsStore } from '../../core/directory/ports.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { objectIdsOf } from '../../core/directory/external-object-id.ts';
-import { type StateChange } from '../../core/state-change.ts';
+import { type StateChange } from '../../core/caching/change-feed.ts';
 import { keepingAdministrators } from '../access/administrators.ts';
 import { orExplained } from './credential-store.ts';
 import { decodeCursor, pageOf, UUID } from '../cursors.ts';

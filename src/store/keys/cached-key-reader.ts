@@ -1,12 +1,12 @@
-import { CoherentCache } from '../../core/coherent-cache.ts';
+import { CoherentCache } from '../../core/caching/coherent-cache.ts';
 import { type KeyVersion } from '../../core/keys/key.ts';
-import { type ChangeFeed } from '../../core/state-change.ts';
+import { type ChangeFeed } from '../../core/caching/change-feed.ts';
 import { type KeyReader } from '../../core/keys/ports.ts';
 import { halvesOf } from './key-rows.ts';
 
 /**
  * Remembers key versions that are asked for by name, until the key changes. One entry a name.
- * @param limitBytes of all that is remembered, as far as it can be told
+ * @param limitBytes of all that is remembered, as far as it can be estimated
  */
 export function cacheKeys<Found extends KeyVersion>(
   reader: KeyReader<Found>,

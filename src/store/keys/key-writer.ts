@@ -5,7 +5,7 @@ import { type KeyName, type KeyVersion, type KeyVersionId } from '../../core/key
 import { purgeProtected } from '../../core/keys/key-service.ts';
 import { keyIsDeleted } from '../../core/keys/new-version.ts';
 import { type KeyWriter } from '../../core/keys/ports.ts';
-import { type StateChange } from '../../core/state-change.ts';
+import { type StateChange } from '../../core/caching/change-feed.ts';
 import { keyScope } from '../../core/access/role.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
 import { NameLocks } from './name-locks.ts';
@@ -34,12 +34,12 @@ const STORE_SECONDS = sql<number>`floor(extract(epoch from now()))::bigint`;
 export function createKeyWriter(context: StoreContext): KeyWriter {
   const { poolId } = context;
   const resealing = new NameLocks(RESEAL_LIMIT);
-  const told = (name: KeyName): StateChange => ({ topic: 'key', id: name.toLowerCase() });
+  const changeOf = (name: KeyName): StateChange => ({ topic: 'key', id: name.toLowerCase() });
 
   return {
     async insertVersion(version, change, onlyAfter) {
       const { name, version: id } = version.material.identity;
-      return changing(context, change, told(name), async (trx) => {
+      return changing(context, change, changeOf(name), async (trx) => {
         const isNew = onlyAfter === undefined && (await insertKey(trx, name, id));
         let spelling = name;
         if (!isNew) {
@@ -65,7 +65,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           if (before === undefined) return undefined;
           const material = await edit.reseal(before.material);
           const race = { isLost: false };
-          const updated = await changing(context, change, told(name), async (trx) => {
+          const updated = await changing(context, change, changeOf(name), async (trx) => {
             const current = await lockVersion(trx, name, version);
             // A seal is over all of the material: the same seal means the same material.
             race.isLost =
@@ -80,7 +80,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
     },
 
     deleteKey: (name, retentionSeconds, change) =>
-      changing(context, change, told(name), async (trx) => {
+      changing(context, change, changeOf(name), async (trx) => {
         const key = await lockNamed(trx, name, change);
         if (key === undefined || isDeleted(key)) return undefined;
         await trx
@@ -96,7 +96,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
       }),
 
     recoverKey: (name, change) =>
-      changing(context, change, told(name), async (trx) => {
+      changing(context, change, changeOf(name), async (trx) => {
         const key = await lockNamed(trx, name, change);
         if (key === undefined || !isDeleted(key)) return undefined;
         await trx
@@ -213,7 +213,10 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
     return changing(
       context,
       change,
-      (name) => [told(name), ...principals.map((id): StateChange => ({ topic: 'assignment', id }))],
+      (name) => [
+        changeOf(name),
+        ...principals.map((id): StateChange => ({ topic: 'assignment', id })),
+      ],
       async (trx) => {
         const name = await choose(trx);
         if (name === undefined) return undefined;

@@ -1,6 +1,10 @@
 import { type Insertable } from 'kysely';
 import { type KeyName, type KeyVersion } from '../../core/keys/key.ts';
-import { dueTimes, type LifetimeAction, type RotationPolicy } from '../../core/keys/rotation.ts';
+import {
+  dueTimes,
+  type LifetimeAction,
+  type RotationPolicy,
+} from '../../core/keys/rotation/rotation.ts';
 import { type Trx } from '../database.ts';
 import { versionsOf } from './key-reader.ts';
 import { toKeyVersion } from './key-rows.ts';

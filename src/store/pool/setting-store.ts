@@ -1,5 +1,5 @@
-import { CoherentCache } from '../../core/coherent-cache.ts';
-import { type ChangeFeed } from '../../core/state-change.ts';
+import { CoherentCache } from '../../core/caching/coherent-cache.ts';
+import { type ChangeFeed } from '../../core/caching/change-feed.ts';
 import { type SettingStore } from '../../core/pool/ports.ts';
 import { changing, reading, type StoreContext } from '../database.ts';
 

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { type AuditedChange, type AuditRecord } from '../../core/audit/record.ts';
 import { stateRecords } from '../../core/audit/witness-records.ts';
 import { type Witness } from '../../core/audit/witness.ts';
-import { createAuditSink } from '../audit/audit-store.ts';
+import { createAuditWriter } from '../audit/audit-store.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
 
 /** Rows of one commit. */
@@ -35,13 +35,13 @@ export async function putRowsOnRecord(
 }
 
 async function putOnRecord(context: StoreContext, requestId: string): Promise<number> {
-  const sink = createAuditSink(context);
+  const writer = createAuditWriter(context);
   let done = 0;
   let after: readonly [string, string] = ['', ''];
   for (;;) {
     const { witnesses, last } = await readPending(context, after);
     if (last === undefined) break;
-    await sink.write(stateRecords({ time: new Date(), requestId }, witnesses));
+    await writer.write(stateRecords({ time: new Date(), requestId }, witnesses));
     done += witnesses.length;
     after = last;
   }

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { type AuditRecord } from '../../core/audit/record.ts';
 import { stateRecords } from '../../core/audit/witness-records.ts';
 import { type Witness } from '../../core/audit/witness.ts';
-import { createAuditSink } from '../audit/audit-store.ts';
+import { createAuditWriter } from '../audit/audit-store.ts';
 import { reading, type StoreContext } from '../database.ts';
 
 /** Rows of one commit. */
@@ -17,7 +17,7 @@ export async function witnessAgain(
   before: Date,
   record: Pick<AuditRecord, 'time' | 'requestId'>,
 ): Promise<void> {
-  const sink = createAuditSink(context);
+  const writer = createAuditWriter(context);
   let place: readonly [string, string] = ['', ''];
   for (;;) {
     const rows = await reading(context, async (db) => {
@@ -50,7 +50,7 @@ export async function witnessAgain(
             },
           ],
     );
-    if (witnesses.length > 0) await sink.write(stateRecords(record, witnesses));
+    if (witnesses.length > 0) await writer.write(stateRecords(record, witnesses));
     place = [last.source, last.row_key];
   }
 }

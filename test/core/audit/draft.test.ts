@@ -35,7 +35,7 @@ describe('a record', () => {
     [399, 'success'],
     [400, 'failure'],
     [503, 'failure'],
-  ])('of an answer with status %i tells of %s', (status, outcome) => {
+  ])('of an answer with status %i is one of %s', (status, outcome) => {
     expect(draft.finish({ status })).toMatchObject({ status, outcome });
   });
 
@@ -59,7 +59,7 @@ describe('a record', () => {
 });
 
 describe('a record that goes with a change of state', () => {
-  test('tells of success, with the change', () => {
+  test('is one of success, with the change', () => {
     draft.note({ change: { before: { scope: '/' } } });
     expect(draft.toRecord()).toMatchObject({
       outcome: 'success',

@@ -164,13 +164,13 @@ describe('a key that another process has made', () => {
     [
       'at once when word of it comes',
       () => {
-        feed.tell({ topic: 'signing-key', id: 'any' });
+        feed.publish({ topic: 'signing-key', id: 'any' });
       },
     ],
     [
       'when word may have been missed',
       () => {
-        feed.tell('everything');
+        feed.publish('reset');
       },
     ],
   ])('is known %s', async (_when, happens) => {
@@ -228,7 +228,7 @@ describe('a key that the HSM has not sealed so', () => {
         material: { ...material, identity: { ...material.identity, name: parseKeyName('mine') } },
       }),
     ],
-  ])('%s is neither published nor used to sign, and is told of', async (_what, alter) => {
+  ])('%s is neither published nor used to sign, and is reported', async (_what, alter) => {
     const first = await addKey();
     const second = await addKey();
     clock.advance(DAY);

@@ -64,7 +64,7 @@ test('the store is asked seldom, and never counts fewer than were made', async (
   expect(store.asked).toBeLessThan(12);
 });
 
-test('half of the limit is told once', async () => {
+test('half of the limit is reported once', async () => {
   const limit = start(createStore(), 1000);
   for (let made = 0; made < 1000; made += 1) await limit.spend(identity('a'));
   expect(limit.halves).toHaveLength(1);

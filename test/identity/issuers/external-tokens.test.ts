@@ -403,7 +403,7 @@ describe('a token of an issuer whose object ids are derived', () => {
       await enter(keycloak);
       expect(lookedUp).toBe(1);
       linked = { issuer: KEYCLOAK, subject: keycloak.sub, user: { ...user, enabled: false } };
-      feed.tell({ topic: 'directory', id: user.id });
+      feed.publish({ topic: 'directory', id: user.id });
       await expect(enter(keycloak)).rejects.toMatchObject(refusal(/disabled/));
     });
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { createAuditSink } from '../../../src/store/audit/audit-store.ts';
+import { createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import { createKeyWriter } from '../../../src/store/keys/key-writer.ts';
 import { type Pool } from '../../../src/store/pool/pool-store.ts';
 import {
@@ -32,7 +32,7 @@ beforeAll(async () => {
 describe('the service role', () => {
   test('adds to the audit log and reads it', async () => {
     const context = processOf(db, pool);
-    await createAuditSink(context).write([newChange('Seen').toRecord()]);
+    await createAuditWriter(context).write([newChange('Seen').toRecord()]);
     expect((await eventsOf(context)).map(({ operation }) => operation)).toContain('Seen');
   });
 

@@ -89,19 +89,19 @@ describe('built-in roles', () => {
     await expect(roles.policyOf(['alice'])).resolves.toMatchObject({ permissions: [] });
   });
 
-  test('are told to every process when their permissions change, and only then', async () => {
-    const told: unknown[] = [];
+  test('are published to every process when their permissions change, and only then', async () => {
+    const published: unknown[] = [];
     const feed = await openChangeFeed({
       url: database.serviceUrl,
       poolId: context.poolId,
       onError: () => undefined,
     });
-    feed.subscribe((change) => told.push(change));
+    feed.subscribe((change) => published.push(change));
     const reseed = async (actions: readonly string[]) => {
-      told.length = 0;
+      published.length = 0;
       await seed([role(reader, actions)]);
       await delay(400);
-      return [...told];
+      return [...published];
     };
     const change = { topic: 'role', id: reader };
     expect(await reseed(['read', 'purge'])).toEqual([change]);
@@ -146,7 +146,7 @@ describe('the policy of principals', () => {
     });
   });
 
-  test('tells principals apart by case, and by every character', async () => {
+  test('distinguishes principals by case, and by every character', async () => {
     await assign('alice', '/');
     for (const principal of ['Alice', 'alice ', 'alic', '%', 'a_ice'])
       expect((await roles.policyOf([principal])).assignments).toEqual([]);

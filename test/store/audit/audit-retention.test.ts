@@ -8,17 +8,17 @@ import { AuditDraft } from '../../../src/core/audit/draft.ts';
 import { type AuditRecord } from '../../../src/core/audit/record.ts';
 import { createAuditChain } from '../../../src/core/audit/chain.ts';
 import { createCheckpointService } from '../../../src/core/audit/checkpoint-service.ts';
-import { createCertifiedKeys } from '../../../src/core/audit/certified-keys.ts';
+import { createCertifiedKeys } from '../../../src/core/pool/certified-keys.ts';
 import { type AgreedClock } from '../../../src/core/clock.ts';
-import { createLogVerifier } from '../../../src/core/audit/log-verification.ts';
-import { createAuditSink } from '../../../src/store/audit/audit-store.ts';
+import { createLogVerifier } from '../../../src/core/audit/verification/log-verification.ts';
+import { createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import {
   createCheckpointStore,
   createAuditLogReader,
 } from '../../../src/store/audit/checkpoint-store.ts';
 import { changing, openDatabase } from '../../../src/store/database.ts';
 import { createPool } from '../../../src/store/pool/pool-store.ts';
-import { createCertifiedKeyStore } from '../../../src/store/audit/certified-key-store.ts';
+import { createCertifiedKeyStore } from '../../../src/store/pool/certified-key-store.ts';
 import { createStateReader } from '../../../src/store/witness/state-reader.ts';
 import { witnessAgain } from '../../../src/store/witness/witness-again.ts';
 import { createRsaHsm } from '../../support/fakes/rsa-hsm.ts';
@@ -66,7 +66,7 @@ async function openOldPool() {
   const checkpoints = createCheckpointService({
     chains: [chain, keysChain],
     store: createCheckpointStore(context),
-    statements,
+    certifiedKeys: statements,
     poolId: pool.id,
     clock,
     onLoss: () => undefined,
@@ -74,7 +74,7 @@ async function openOldPool() {
   const verifier = createLogVerifier({
     auditLog: createAuditLogReader(context),
     state: createStateReader(context),
-    statements,
+    certifiedKeys: statements,
     poolId: pool.id,
     clock,
   });
@@ -82,7 +82,7 @@ async function openOldPool() {
     new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'Change' });
   const changes = { ...context, chain: keysChain };
   await createPool(changes, pool, newChange());
-  const sink = createAuditSink(context);
+  const writer = createAuditWriter(context);
   const record = (): AuditRecord => ({
     time: time.now,
     requestId: randomUUID(),
@@ -115,7 +115,7 @@ async function openOldPool() {
     },
     write: async (at: string, count: number) => {
       time.now = new Date(at);
-      await sink.write(Array.from({ length: count }, record));
+      await writer.write(Array.from({ length: count }, record));
     },
     retain: (
       months: number,

@@ -3,7 +3,7 @@ import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type AuditFilter, type AuditRecord } from '../../../src/core/audit/record.ts';
 import { canonicalRecord, CHAIN_START, linkHash } from '../../../src/core/audit/chain.ts';
-import { createAuditReader, createAuditSink } from '../../../src/store/audit/audit-store.ts';
+import { createAuditReader, createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import { eventsOf, makePool, openStoreDatabase, processOf } from '../../support/store.ts';
 
 const database = await openStoreDatabase();
@@ -56,14 +56,14 @@ describe('a record', () => {
       change: { before: null, after: { tags: ['a', 1, true] } },
       witnessed: [{ table: 'key', row: '["a", "\\u20ac"]', revision: 7, after: 'digest' }],
     };
-    await createAuditSink(context).write([full]);
+    await createAuditWriter(context).write([full]);
     const [event] = await eventsOf(context);
     expect(event).toEqual({ ...full, ...place(1) });
   });
 
   test('says nothing of what it was not told', async () => {
     const sparse = record();
-    await createAuditSink(context).write([sparse]);
+    await createAuditWriter(context).write([sparse]);
     const [event] = await eventsOf(context);
     expect(Object.keys(event ?? {}).sort()).toEqual(
       [...Object.keys(sparse), 'id', 'chain', 'sequence', 'hash'].sort(),
@@ -76,7 +76,7 @@ const anyUnit = fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCha
 
 describe('what a record says of a change', () => {
   async function writtenWith(change: NonNullable<AuditRecord['change']>) {
-    await createAuditSink(context).write([record({ change })]);
+    await createAuditWriter(context).write([record({ change })]);
     const [event] = await eventsOf(context);
     if (event === undefined) throw new Error('no event');
     return event;
@@ -128,7 +128,7 @@ describe('a batch', () => {
     const batch = Array.from({ length: 500 }, (_, index) =>
       record({ operation: `Operation${index}` }),
     );
-    await createAuditSink(context).write(batch);
+    await createAuditWriter(context).write(batch);
     expect((await eventsOf(context)).map(({ requestId }) => requestId)).toEqual(
       batch.map(({ requestId }) => requestId).reverse(),
     );
@@ -136,7 +136,7 @@ describe('a batch', () => {
 
   test('with one record that cannot be written is not written at all', async () => {
     const batch = [record(), record({ requestId: 'not a GUID' }), record()];
-    await expect(createAuditSink(context).write(batch)).rejects.toThrow();
+    await expect(createAuditWriter(context).write(batch)).rejects.toThrow();
     expect(await eventsOf(context)).toEqual([]);
   });
 });
@@ -144,7 +144,7 @@ describe('a batch', () => {
 describe('a reader', () => {
   const at = (time: string) => new Date(`2026-05-01T${time}Z`);
   beforeEach(async () => {
-    await createAuditSink(context).write([
+    await createAuditWriter(context).write([
       record({ time: at('09:00:00'), requestId: ids.nine, principalId: 'alice', keyName: 'One' }),
       record({ time: at('10:00:00'), requestId: ids.ten, principalId: 'bob', keyName: 'one' }),
       record({
@@ -180,7 +180,7 @@ describe('a reader', () => {
   test('of one pool sees nothing of another pool’s audit log', async () => {
     const elsewhere = processOf(db, await makePool(db));
     expect(await eventsOf(elsewhere)).toEqual([]);
-    await createAuditSink(elsewhere).write([record({ operation: 'Elsewhere' })]);
+    await createAuditWriter(elsewhere).write([record({ operation: 'Elsewhere' })]);
     expect(await eventsOf(context)).toHaveLength(3);
   });
 

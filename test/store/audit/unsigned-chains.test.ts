@@ -101,7 +101,7 @@ describe('what a killed process has left unsigned', () => {
 });
 
 describe('a process that was only slow', () => {
-  test('goes on, and vouches for what others had found', async () => {
+  test('goes on, and signs what others had countersigned', async () => {
     auditLog.clock.advance(16);
     await other.checkpoints.countersign();
     await killed.write(2);
@@ -109,7 +109,7 @@ describe('a process that was only slow', () => {
     expect(await auditLog.verify()).toMatchObject({ verified: true, unsigned: 0, adopted: 0 });
   });
 
-  test('does not vouch for what somebody has added to its chain meanwhile, though another did', async () => {
+  test('does not sign what somebody has added to its chain meanwhile, though another did', async () => {
     await forge();
     auditLog.clock.advance(16);
     await other.checkpoints.countersign();

@@ -37,7 +37,7 @@ beforeEach(async () => {
   writer = createKeyWriter({
     ...context,
     publish: (change) => {
-      feed.tell(change);
+      feed.publish(change);
     },
   });
   reads = 0;
@@ -159,7 +159,7 @@ describe('while the feed is coherent', () => {
   test('a change of everything empties it', async () => {
     await add();
     await cached.findKey(name);
-    feed.tell('everything');
+    feed.publish('reset');
     await cached.findKey(name);
     expect(reads).toBe(2);
   });
@@ -171,7 +171,7 @@ describe('while the feed is coherent', () => {
   ] as const)('a change of %s leaves it as it is', async (_, change) => {
     await add();
     await cached.findKey(name);
-    feed.tell(change);
+    feed.publish(change);
     await cached.findKey(name);
     expect(reads).toBe(1);
   });

@@ -371,7 +371,7 @@ describe('a deleted key', () => {
         1_700_000_000,
         newChange(),
       );
-    context.told.length = 0;
+    context.published.length = 0;
     await keys.purgeKey(name, newChange());
     const left = await roles.listAssignments(
       { scope: '/', above: true, below: true },
@@ -380,7 +380,7 @@ describe('a deleted key', () => {
     expect(left.items.map(({ scope }) => scope)).toEqual(
       scopes.filter((scope) => scope !== '/keys/payments-1'),
     );
-    expect(context.told).toEqual([
+    expect(context.published).toEqual([
       { topic: 'key', id: 'payments-1' },
       { topic: 'assignment', id: 'alice' },
     ]);

@@ -136,7 +136,7 @@ describe('the record of a change', () => {
     expect(event).not.toHaveProperty('witnessed');
   });
 
-  test('tells of the rows that went along: versions, policy and assignments of a key that is purged', async () => {
+  test('names the rows that went along: versions, policy and assignments of a key that is purged', async () => {
     const keys = createKeyWriter(context);
     const version = newVersion(context.poolId, name);
     await keys.insertVersion(version, newChange());

@@ -1,6 +1,6 @@
-import { type ChangeFeed, type StateChange } from '../../../src/core/state-change.ts';
+import { type ChangeFeed, type StateChange } from '../../../src/core/caching/change-feed.ts';
 
-type Change = StateChange | 'everything';
+type Change = StateChange | 'reset';
 
 /** A feed that is coherent until it is cut off, and tells what it is given. */
 export class FakeChangeFeed implements ChangeFeed {
@@ -15,7 +15,7 @@ export class FakeChangeFeed implements ChangeFeed {
     this.#listeners.push(listener);
   }
 
-  tell(change: Change): void {
+  publish(change: Change): void {
     for (const listener of this.#listeners) listener(change);
   }
 }

@@ -9,7 +9,7 @@ import {
 import { ServiceError } from '../../../src/core/errors.ts';
 import { type DirectoryStore } from '../../../src/core/directory/ports.ts';
 import { type Page, type PageRequest } from '../../../src/core/paging.ts';
-import { type StateChange } from '../../../src/core/state-change.ts';
+import { type StateChange } from '../../../src/core/caching/change-feed.ts';
 
 /** A directory in memory: it keeps the records of its changes, and tells of them. */
 export class FakeDirectoryStore implements DirectoryStore {
@@ -25,8 +25,8 @@ export class FakeDirectoryStore implements DirectoryStore {
   /** Of every principal. */
   groups: readonly string[] = [];
 
-  constructor(tell: (change: StateChange) => void) {
-    this.#tell = tell;
+  constructor(publish: (change: StateChange) => void) {
+    this.#tell = publish;
   }
 
   insertApplication(application: Application, change: AuditedChange): Promise<void> {
@@ -123,7 +123,7 @@ export class FakeDirectoryStore implements DirectoryStore {
     return true;
   }
 
-  /** What an administrator does in another process: it is in the store, and told only if the test tells it. */
+  /** What an administrator does in another process: it is in the store, and published only if the test does it. */
   setEnabled(id: string, enabled: boolean): void {
     const principal = this.#principals.get(id);
     if (principal !== undefined) this.#principals.set(id, { ...principal, enabled });

@@ -9,7 +9,7 @@ export interface SieveOptions<V> {
   readonly limit: number;
   /** An entry's weight: 1 where absent. */
   readonly weigh?: (value: V) => number;
-  /** Is told of each value that is no longer held. */
+  /** Is given each value that is no longer held. */
   readonly dispose?: (value: V, key: string) => void;
 }
 

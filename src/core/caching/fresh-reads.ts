@@ -1,4 +1,4 @@
-import { ServiceError } from './errors.ts';
+import { ServiceError } from '../errors.ts';
 
 /** Reads under way at once, and keys that wait for theirs. */
 const LIMITS = { atOnce: 2, waiting: 1_000 };

@@ -1,16 +1,16 @@
-import { ABANDONED_AFTER_MS, CHAIN_START, type ChainHead } from './chain.ts';
+import { ABANDONED_AFTER_MS, CHAIN_START, type ChainHead } from '../chain.ts';
 import {
   type Checkpoint,
   type CheckpointPayload,
   digestOf,
   parsePayload,
   type CountersignedHead,
-} from './checkpoint.ts';
+} from '../checkpoint.ts';
 import { type ChainProblem, followChain } from './chain-links.ts';
-import { type Clock } from '../clock.ts';
+import { type Clock } from '../../clock.ts';
 import { createStateVerifier, type RowProblem } from './state-verification.ts';
-import { type StateReader, type AuditLogReader } from './ports.ts';
-import { type CertifiedKeys } from './certified-keys.ts';
+import { type StateReader, type AuditLogReader } from '../ports.ts';
+import { type CertifiedKeys } from '../../pool/certified-keys.ts';
 
 /** What is wrong with the list of checkpoints; `number` is the first that is affected. */
 interface CheckpointProblem {
@@ -70,7 +70,7 @@ export interface VerificationReport {
 export interface LogVerifierParts {
   readonly auditLog: AuditLogReader;
   readonly state: StateReader;
-  readonly statements: Pick<CertifiedKeys, 'verify'>;
+  readonly certifiedKeys: Pick<CertifiedKeys, 'verify'>;
   readonly poolId: string;
   readonly clock: Clock;
 }
@@ -97,11 +97,11 @@ interface Reached extends ChainHead {
  * are held against what the records witness. Needs memory for the chains only, however long they are.
  */
 export function createLogVerifier(parts: LogVerifierParts) {
-  const { auditLog, statements, poolId, clock } = parts;
+  const { auditLog, certifiedKeys: statements, poolId, clock } = parts;
   const state = createStateVerifier(parts);
 
   async function open(checkpoint: Checkpoint): Promise<CheckpointPayload> {
-    const read = parsePayload(await statements.verify('audit', checkpoint.statement));
+    const read = parsePayload(await statements.verify('audit', checkpoint.jws));
     if (
       read?.pool !== poolId ||
       read.number !== checkpoint.number ||
@@ -238,7 +238,7 @@ export function createLogVerifier(parts: LogVerifierParts) {
         if (start?.number !== request.after)
           throw new Found({ kind: 'checkpoint removed', number: request.after });
         await open(start);
-        before = { number: start.number, digest: digestOf(start.statement) };
+        before = { number: start.number, digest: digestOf(start.jws) };
       }
       for (;;) {
         const page = await auditLog.listCheckpoints({ after: before?.number ?? 0, limit: PAGE });
@@ -247,7 +247,7 @@ export function createLogVerifier(parts: LogVerifierParts) {
           checkLink(before, checkpoint, statement);
           await followHeads(statement);
           counts.checkpoints += 1;
-          before = { number: checkpoint.number, digest: digestOf(checkpoint.statement) };
+          before = { number: checkpoint.number, digest: digestOf(checkpoint.jws) };
           if (request.to !== undefined && checkpoint.time >= request.to) return {};
           if (counts.records >= request.recordLimit) return { next: checkpoint.number };
         }
@@ -285,7 +285,7 @@ export function createLogVerifier(parts: LogVerifierParts) {
     const statement = parsePayload(await statements.verify('audit', known));
     const number = statement?.number ?? 0;
     const [found] = await auditLog.listCheckpoints({ after: number - 1, limit: 1 });
-    if (statement === undefined || found?.statement !== known)
+    if (statement === undefined || found?.jws !== known)
       throw new Found({ kind: 'checkpoint differs from the known one', number });
   }
 

@@ -1,11 +1,11 @@
-import { type LinkedRecord } from './chain.ts';
-import { ServiceError } from '../errors.ts';
+import { type LinkedRecord } from '../chain.ts';
+import { ServiceError } from '../../errors.ts';
 import {
   type StateEntry,
   type StateReader,
   type AuditLogReader,
   type WitnessEntry,
-} from './ports.ts';
+} from '../ports.ts';
 
 /** A record, as it is named to whoever looks for it. */
 export interface RecordReference extends Pick<LinkedRecord, 'chain' | 'sequence'> {

@@ -1,5 +1,5 @@
-import { ServiceError } from '../errors.ts';
-import { nearestDate } from './key-date.ts';
+import { ServiceError } from '../../errors.ts';
+import { nearestDate } from '../key-date.ts';
 
 /** A span of calendar time; weeks are among the days. */
 export interface Duration {

@@ -4,7 +4,7 @@ import {
   expiryOf,
   parseRotationPolicy,
   type RotationPolicy,
-} from '../../../src/core/keys/rotation.ts';
+} from '../../../../src/core/keys/rotation/rotation.ts';
 
 const NOW = Date.parse('2026-11-24T00:00:00Z') / 1000;
 const DAY = 86_400;

@@ -1,11 +1,11 @@
 import { FreshReads } from './fresh-reads.ts';
-import { type ChangeFeed, type StateChange } from './state-change.ts';
+import { type ChangeFeed, type StateChange } from './change-feed.ts';
 import { SieveCache } from './sieve-cache.ts';
 
 interface Load {
   value: Promise<unknown>;
   readonly tags: readonly string[];
-  /** What it brings may be from before a change that has been told meanwhile. */
+  /** What it brings may be from before a change that has been published meanwhile. */
   isStale: boolean;
 }
 
@@ -46,7 +46,7 @@ export class CoherentCache<V> {
       },
     });
     feed.subscribe((change) => {
-      const stale = change === 'everything' ? 'all' : touched(change);
+      const stale = change === 'reset' ? 'all' : touched(change);
       if (stale === undefined) return;
       for (const [name, load] of this.#loads)
         if (stale === 'all' || load.tags.includes(stale.key)) {

@@ -1,7 +1,7 @@
 import { type AuditRecord } from '../../../src/core/audit/record.ts';
 
 /** Where records become durable, all of a write or none; it can be held, and refuse. */
-export class FakeAuditSink {
+export class FakeAuditWriter {
   readonly durable: AuditRecord[] = [];
   /** How many records each write had, refused ones included. */
   readonly writes: number[] = [];

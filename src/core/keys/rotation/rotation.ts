@@ -1,8 +1,8 @@
 import { addDuration, parseDuration } from './duration.ts';
-import { ServiceError } from '../errors.ts';
-import { type KeyAttributes } from './key.ts';
+import { ServiceError } from '../../errors.ts';
+import { type KeyAttributes } from '../key.ts';
 
-/** When a key gets a new version, when its keepers are told, and how long a version made by rotation is valid. */
+/** When a key gets a new version, when its owners are notified, and how long a version made by rotation is valid. */
 export interface RotationPolicy {
   readonly actions: readonly LifetimeAction[];
   /** ISO 8601 duration from a version's creation to its expiry. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { type AuditedChange } from './record.ts';
-import { AuditDraft } from './draft.ts';
+import { type AuditedChange } from '../audit/record.ts';
+import { AuditDraft } from '../audit/draft.ts';
 import { type Hsm } from '../keys/hsm.ts';
 import { type KeyRelease } from '../release/key-release.ts';
 import {
@@ -58,14 +58,14 @@ export interface Certificates {
 }
 
 /** Signs statements; the chain is DER, the signer's certificate first and the root last. */
-export interface CertifiedSigner {
+export interface JwsSigner {
   readonly chain: readonly Uint8Array[];
   /** A compact JWS (RFC 7515 §7.1), RS256, with the chain in its header. */
   sign(payload: object, type?: string): Promise<string>;
 }
 
 export interface CertifiedKeys {
-  signer(purpose: SigningPurpose): Promise<CertifiedSigner>;
+  signer(purpose: SigningPurpose): Promise<JwsSigner>;
   /**
    * The payload of a statement that a key of this pool and purpose has signed, be it an old one; undefined for anything
    * else. The HSM checks, and that the key is one of its own.
@@ -99,7 +99,7 @@ const LOOK_AGAIN_AFTER_MS = 3_600_000;
 const MATERIALS_LIMIT = 50;
 
 interface Held {
-  readonly signer: CertifiedSigner;
+  readonly signer: JwsSigner;
   readonly lookAgainAt: number;
 }
 
@@ -112,7 +112,7 @@ export function createCertifiedKeys(parts: CertifiedKeysParts): CertifiedKeys {
   const { hsm, store, certificates, pool, newVersionId, newGuid, clock } = parts;
   const held = new Map<SigningPurpose, Held>();
   const materials = new Map<string, VerifiedMaterial>();
-  const underWay = new Map<SigningPurpose, Promise<CertifiedSigner>>();
+  const underWay = new Map<SigningPurpose, Promise<JwsSigner>>();
 
   function rs256(material: KeyMaterial, bytes: Uint8Array): Promise<Uint8Array> {
     return hsm.sign(material, 'RS256', createHash('sha256').update(bytes).digest());
@@ -180,7 +180,7 @@ export function createCertifiedKeys(parts: CertifiedKeysParts): CertifiedKeys {
     return made;
   }
 
-  async function prepare(purpose: SigningPurpose): Promise<CertifiedSigner> {
+  async function prepare(purpose: SigningPurpose): Promise<JwsSigner> {
     const root = await ensure('root');
     const { material, certificate } = await ensure(purpose, root);
     const signer = toSigner(material, [certificate, root.certificate], rs256, purpose !== 'audit');
@@ -247,7 +247,7 @@ function toSigner(
   chain: readonly Uint8Array[],
   rs256: (material: KeyMaterial, bytes: Uint8Array) => Promise<Uint8Array>,
   embedsChain: boolean,
-): CertifiedSigner {
+): JwsSigner {
   const [leaf = new Uint8Array()] = chain;
   const header = {
     alg: 'RS256',

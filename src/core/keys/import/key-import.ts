@@ -1,8 +1,8 @@
 import { checkPrime, createECDH } from 'node:crypto';
 import { promisify } from 'node:util';
-import { AES_SIZES, CURVES, type Curve, RSA_SIZES } from '../operations/algorithms.ts';
-import { ServiceError } from '../errors.ts';
-import { parseCurve, parseKeyType, parsePublicExponent } from './key-spec.ts';
+import { AES_SIZES, CURVES, type Curve, RSA_SIZES } from '../../operations/algorithms.ts';
+import { ServiceError } from '../../errors.ts';
+import { parseCurve, parseKeyType, parsePublicExponent } from '../key-spec.ts';
 import { type PlainAesKey, type PlainEcKey, type PlainKey, type PlainRsaKey } from './plain-key.ts';
 
 /** A JSON Web Key with its private members (RFC 7517, RFC 7518 §6), already decoded from base64url. */
@@ -48,7 +48,7 @@ export async function parseImportedKey(jwk: ImportedJwk): Promise<PlainKey> {
   }
 }
 
-/** SP 800-56B rev. 2 §6.4.1: all that can be told from the numbers of a key pair in CRT form. */
+/** SP 800-56B rev. 2 §6.4.1: all that can be checked by the numbers of a key pair in CRT form. */
 async function parseRsa(jwk: ImportedJwk): Promise<PlainRsaKey> {
   const bytes = (name: JwkMember) => withoutLeadingZeros(member(jwk, name));
   const key = {

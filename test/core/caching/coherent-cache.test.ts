@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { CoherentCache } from '../../src/core/coherent-cache.ts';
-import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
+import { CoherentCache } from '../../../src/core/caching/coherent-cache.ts';
+import { FakeChangeFeed } from '../../support/fakes/change-feed.ts';
 
 let feed: FakeChangeFeed;
 let cache: CoherentCache<string>;
@@ -57,10 +57,10 @@ describe('while the feed is coherent', () => {
     ['of an entry that is not held', { topic: 'key', id: 'x' }, []],
     ['of something else', { topic: 'directory', id: 'a' }, []],
     ['that touches all', { topic: 'role', id: 'x' }, ['a', 'b']],
-    ['of everything', 'everything', ['a', 'b']],
+    ['of everything', 'reset', ['a', 'b']],
   ] as const)('a change %s drops what it touches and no more', async (_, change, dropped) => {
     for (const key of ['a', 'b']) await get(key);
-    feed.tell(change);
+    feed.publish(change);
     loads = [];
     for (const key of ['a', 'b']) await get(key);
     expect(loads).toEqual(dropped);
@@ -71,10 +71,10 @@ describe('a value that is being loaded while', () => {
   test.each([
     ['it changes', { topic: 'key', id: 'a' }],
     ['all of its kind change', { topic: 'role', id: 'x' }],
-    ['everything may have changed', 'everything'],
+    ['everything may have changed', 'reset'],
   ] as const)('%s is given, but not kept', async (_, change) => {
     const { got, finish } = slowGet('a');
-    feed.tell(change);
+    feed.publish(change);
     finish('old');
     await expect(got).resolves.toBe('old');
     await expect(get('a', 'new')).resolves.toBe('new');
@@ -82,7 +82,7 @@ describe('a value that is being loaded while', () => {
 
   test('another changes is kept', async () => {
     const { got, finish } = slowGet('a');
-    feed.tell({ topic: 'key', id: 'b' });
+    feed.publish({ topic: 'key', id: 'b' });
     finish('A');
     await expect(got).resolves.toBe('A');
     await expect(get('a', 'newer')).resolves.toBe('A');
@@ -99,7 +99,7 @@ describe('a value that is being loaded while', () => {
 
   test('a newer one is kept does not take its place', async () => {
     const { got, finish } = slowGet('a');
-    feed.tell({ topic: 'key', id: 'a' });
+    feed.publish({ topic: 'key', id: 'a' });
     await get('a', 'new');
     finish('old');
     await expect(got).resolves.toBe('old');
@@ -117,7 +117,7 @@ describe('many who come at once', () => {
 
   test('after a change cause one load, and all get what it brought', async () => {
     await get('a');
-    feed.tell({ topic: 'key', id: 'a' });
+    feed.publish({ topic: 'key', id: 'a' });
     const reads = Array.from({ length: 50 }, () => cache.get('a', slow));
     expect(began).toHaveLength(1);
     began[0]?.('new');
@@ -127,7 +127,7 @@ describe('many who come at once', () => {
 
   test('of whom some come after another change: those get nothing that was loaded before it', async () => {
     const before = [cache.get('a', slow), cache.get('a', slow)];
-    feed.tell({ topic: 'key', id: 'a' });
+    feed.publish({ topic: 'key', id: 'a' });
     const after = [cache.get('a', slow), cache.get('a', slow)];
     expect(began).toHaveLength(2);
     began[1]?.('new');
@@ -153,7 +153,7 @@ describe('many who come at once', () => {
 
   test('believe that something is missing only by a load that began after they came', async () => {
     const first = cache.get('a', slow);
-    // It is made meanwhile, and nobody has told of it yet.
+    // It is made meanwhile, and nothing is published of it yet.
     const second = cache.get('a', () => Promise.resolve('made'));
     began[0]?.(undefined);
     expect(await Promise.all([first, second])).toEqual([undefined, 'made']);
@@ -173,7 +173,7 @@ describe('many who come at once', () => {
     began[0]?.('X');
     expect(await Promise.all(reads)).toEqual(['X', 'Y', 'X', 'Y']);
     expect([await read('x'), await read('y'), began.length]).toEqual(['X', 'Y', 2]);
-    feed.tell({ topic: 'key', id: 'a' });
+    feed.publish({ topic: 'key', id: 'a' });
     void read('x');
     expect(began).toHaveLength(3);
   });
@@ -268,7 +268,7 @@ describe('an entry with tags', () => {
   ])('is dropped by a change of any of them: of %s', async (id, dropped) => {
     await all();
     expect(await all()).toEqual([]);
-    feed.tell({ topic: 'key', id });
+    feed.publish({ topic: 'key', id });
     expect(await all()).toEqual(dropped);
     expect(await all()).toEqual([]);
   });
@@ -276,7 +276,7 @@ describe('an entry with tags', () => {
   test('is found by its tags however often it gave way and came back', async () => {
     for (let round = 0; round < 10; round += 1)
       for (const key of ['one', 'two', 'three', 'four', 'five']) await held(key, [key, 'staff']);
-    feed.tell({ topic: 'key', id: 'staff' });
+    feed.publish({ topic: 'key', id: 'staff' });
     expect(cache.size).toBe(0);
   });
 });
@@ -293,13 +293,13 @@ describe('while the feed is cut off', () => {
     expect([loads, cache.size]).toEqual([['a', 'a', 'b'], 1]);
   });
 
-  test('what was held before is good again afterwards, if nothing was told meanwhile', async () => {
+  test('what was held before is good again afterwards, if nothing was published meanwhile', async () => {
     feed.coherent = true;
     await expect(get('a', 'newer')).resolves.toBe('A');
   });
 
-  test('a gap, told as a change of everything, drops what was held before', async () => {
-    feed.tell('everything');
+  test('a gap, published as a reset, drops what was held before', async () => {
+    feed.publish('reset');
     feed.coherent = true;
     await expect(get('a', 'newer')).resolves.toBe('newer');
   });
@@ -324,7 +324,7 @@ describe('the limit', () => {
   });
 });
 
-test('whatever happens in whatever order, a read that begins after a change was told is not older than it', async () => {
+test('whatever happens in whatever order, a read that begins after a change was published is not older than it', async () => {
   const keys = ['a', 'b', 'c', 'd', 'e'];
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.record({ do: fc.constant('read'), key: fc.constantFrom(...keys) }) },
@@ -358,11 +358,11 @@ test('whatever happens in whatever order, a read that begins after a change was 
         } else if (what === 'land') landings.shift()?.();
         else if (what === 'change') {
           store.set(key, (store.get(key) ?? 0) + 1);
-          // A feed that is cut off tells nothing: it makes up for that when it is mended.
-          if (feed.coherent) feed.tell({ topic: 'key', id: key });
+          // A feed that is cut off publishes nothing: it makes up for that when it is mended.
+          if (feed.coherent) feed.publish({ topic: 'key', id: key });
         } else if (what === 'cut') feed.coherent = false;
         else if (!feed.coherent) {
-          feed.tell('everything');
+          feed.publish('reset');
           feed.coherent = true;
         }
         await new Promise(setImmediate);

@@ -1,5 +1,5 @@
-import { ServiceError } from '../errors.ts';
-import { type KeyName, type KeyVersionId, parseKeyName, parseKeyVersionId } from './key.ts';
+import { ServiceError } from '../../errors.ts';
+import { type KeyName, type KeyVersionId, parseKeyName, parseKeyVersionId } from '../key.ts';
 
 /** A key on its way from another HSM: wrapped by its exporter for a key exchange key of this pool. */
 export interface TransferBlob {

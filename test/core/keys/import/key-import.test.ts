@@ -1,9 +1,9 @@
 import { createECDH } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import { parseImportedKey } from '../../../src/core/keys/key-import.ts';
-import { wipe } from '../../../src/core/keys/plain-key.ts';
-import { parseTransferBlob } from '../../../src/core/keys/transfer-blob.ts';
-import { decoded, outsideEc, outsideRsa } from '../../support/plain-keys.ts';
+import { parseImportedKey } from '../../../../src/core/keys/import/key-import.ts';
+import { wipe } from '../../../../src/core/keys/import/plain-key.ts';
+import { parseTransferBlob } from '../../../../src/core/keys/import/transfer-blob.ts';
+import { decoded, outsideEc, outsideRsa } from '../../../support/plain-keys.ts';
 
 const RSA = outsideRsa(2048).jwk;
 const OTHER_RSA = outsideRsa(2048).jwk;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { SieveCache } from '../../src/core/sieve-cache.ts';
+import { SieveCache } from '../../../src/core/caching/sieve-cache.ts';
 
 /** The cache with what was asked of `dispose`. */
 function open(limit: number) {

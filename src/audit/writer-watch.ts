@@ -1,4 +1,4 @@
-interface Sink<Written> {
+interface Writer<Written> {
   write(records: readonly Written[]): Promise<void>;
 }
 
@@ -7,8 +7,8 @@ const SLOW_MS = 1_000;
 /** After a write that failed: the next one is tried within a second where any answer was withheld. */
 const FAILED_MS = 3_000;
 
-/** The same sink, and whether it takes records: for probes, so that callers are sent to where their answers aren't withheld. */
-export function watchSink<Written>(sink: Sink<Written>, steadyMs: () => number) {
+/** The same writer, and whether it takes records: for probes, so that callers are sent to where their answers aren't withheld. */
+export function watchWriter<Written>(writer: Writer<Written>, steadyMs: () => number) {
   let failedAt = Number.NEGATIVE_INFINITY;
   const began = new Set<{ readonly at: number }>();
   return {
@@ -16,7 +16,7 @@ export function watchSink<Written>(sink: Sink<Written>, steadyMs: () => number) 
       const write = { at: steadyMs() };
       began.add(write);
       try {
-        await sink.write(records);
+        await writer.write(records);
         failedAt = Number.NEGATIVE_INFINITY;
       } catch (error) {
         failedAt = steadyMs();

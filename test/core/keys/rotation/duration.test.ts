@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { addDuration, parseDuration } from '../../../src/core/keys/duration.ts';
+import { addDuration, parseDuration } from '../../../../src/core/keys/rotation/duration.ts';
 
 const at = (iso: string) => Date.parse(iso) / 1000;
 
