@@ -23,7 +23,7 @@ import {
   type Connection,
   type ConnectionOptions,
   openConnection,
-  openConnectionApart,
+  openConnectionInThread,
   requireRootKeys,
 } from './module/connection.ts';
 import { faultOf, fromPkcs11, hsmUnavailable } from './module/errors.ts';
@@ -34,11 +34,11 @@ import { type ImportedKey, modulusBytesOf } from './keys/key-import.ts';
 import { publicHalfMatches } from './keys/key-inspection.ts';
 import { type KeyPart } from './keys/loaded-keys.ts';
 import { SIGNING } from './operations/mechanisms.ts';
-import { type Roots } from './module/opening.ts';
+import { type Roots } from './module/open-module.ts';
 import { createRootKeys, findRootKeys } from './keys/root-keys.ts';
 import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes, sealedBytes } from './keys/seal.ts';
 import { signatureFits } from './operations/signatures.ts';
-import { type Lane } from './operations/work.ts';
+import { type OperationSession } from './operations/operations.ts';
 
 type Log = (level: 'info' | 'warn' | 'error', message: string, details?: object) => void;
 
@@ -120,7 +120,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     ) {
       await delay(wait);
       try {
-        const open = lost.isSlow ? openConnectionApart : openConnection;
+        const open = lost.isSlow ? openConnectionInThread : openConnection;
         await adopt(await open(options, roots));
         options.log('info', 'the HSM is back');
         return;
@@ -168,7 +168,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   function withKey<T>(
     material: KeyMaterial,
     part: KeyPart,
-    use: (lane: Lane, key: Key, on: Connection) => Promise<T>,
+    use: (lane: OperationSession, key: Key, on: Connection) => Promise<T>,
   ): Promise<T> {
     return attempt(
       (on) =>
@@ -188,13 +188,13 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     openRootKeys(poolId, rootGeneration) {
       roots = { poolId, generation: rootGeneration };
       const on = connection();
-      on.rootKeys = findRootKeys(on.token.keeper, poolId, rootGeneration);
+      on.rootKeys = findRootKeys(on.token.loginSession, poolId, rootGeneration);
       return on.rootKeys !== undefined;
     },
 
     createRootKeys(poolId, rootGeneration) {
       const on = connection();
-      on.rootKeys = createRootKeys(on.token.keeper, poolId, rootGeneration);
+      on.rootKeys = createRootKeys(on.token.loginSession, poolId, rootGeneration);
       roots = { poolId, generation: rootGeneration };
     },
 

@@ -1,5 +1,5 @@
 import process from 'node:process';
-import { packError } from '../module/crossing.ts';
+import { serializeError } from '../module/serialization.ts';
 import { type FromGenerator, type ToGenerator } from './generator-protocol.ts';
 import { generateWrapped, type GenerationContext } from './key-generation.ts';
 import { NativeCalls } from '../module/native-calls.ts';
@@ -18,14 +18,14 @@ let context: GenerationContext | undefined;
 
 function open({ open: options, roots }: Extract<ToGenerator, { readonly open: unknown }>): void {
   const token = openToken(options);
-  const rootKeys = findRootKeys(token.keeper, roots.poolId, roots.generation);
+  const rootKeys = findRootKeys(token.loginSession, roots.poolId, roots.generation);
   if (rootKeys === undefined) throw new Error('the token has no root keys of this pool');
   const calls = new NativeCalls({
     takesTurns: true,
     deadlineMs: NEVER_MS,
     onHang: () => undefined,
   });
-  context = { session: token.keeper, rootKeys, calls, deadlineMs: NEVER_MS };
+  context = { session: token.loginSession, rootKeys, calls, deadlineMs: NEVER_MS };
 }
 
 async function perform(message: ToGenerator): Promise<FromGenerator> {
@@ -37,7 +37,7 @@ async function perform(message: ToGenerator): Promise<FromGenerator> {
     if (context === undefined) throw new Error('the token is not open');
     return { made: await generateWrapped(context, message.identity, message.spec) };
   } catch (error) {
-    return { failed: packError(error) };
+    return { failed: serializeError(error) };
   }
 }
 

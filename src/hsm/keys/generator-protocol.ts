@@ -1,7 +1,7 @@
 import { type KeyIdentity, type KeySpec } from '../../core/keys/key.ts';
-import { type CrossedError } from '../module/crossing.ts';
+import { type SerializedError } from '../module/serialization.ts';
 import { type GeneratedKey } from './key-generation.ts';
-import { type Roots } from '../module/opening.ts';
+import { type Roots } from '../module/open-module.ts';
 import { type TokenOptions } from '../module/token.ts';
 
 /** What the process that makes keys is told: over a channel between two processes of one user, as workers are told the PIN. */
@@ -11,4 +11,4 @@ export type ToGenerator =
 
 /** What it answers, once each. Keys come wrapped by a root key: none is ever on this channel in the clear. */
 export type FromGenerator =
-  'open' | { readonly made: GeneratedKey } | { readonly failed: CrossedError };
+  'open' | { readonly made: GeneratedKey } | { readonly failed: SerializedError };

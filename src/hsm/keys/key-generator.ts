@@ -2,11 +2,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import { ServiceError } from '../../core/errors.ts';
 import { type KeyIdentity, type KeySpec } from '../../core/keys/key.ts';
-import { unpackError } from '../module/crossing.ts';
+import { deserializeError } from '../module/serialization.ts';
 import { faultOf } from '../module/errors.ts';
 import { type FromGenerator, type ToGenerator } from './generator-protocol.ts';
 import { type GeneratedKey } from './key-generation.ts';
-import { type Roots } from '../module/opening.ts';
+import { type Roots } from '../module/open-module.ts';
 import { type TokenOptions } from '../module/token.ts';
 
 export interface KeyGeneratorOptions extends TokenOptions {
@@ -92,7 +92,8 @@ export class KeyGenerator {
       };
       const onMessage = (answer: FromGenerator) => {
         settle(() => {
-          if (typeof answer === 'object' && 'failed' in answer) reject(unpackError(answer.failed));
+          if (typeof answer === 'object' && 'failed' in answer)
+            reject(deserializeError(answer.failed));
           else resolve(answer);
         });
       };

@@ -10,20 +10,20 @@ import { returnValue } from './return-values.ts';
 import { type KeyPart, LoadedKeys } from '../keys/loaded-keys.ts';
 import { NativeCalls } from './native-calls.ts';
 import {
-  closeModuleApart,
-  type Opening,
+  closeModuleInThread,
+  type OpenedModule,
   openModule,
-  openModuleApart,
+  openModuleInThread,
   type Roots,
-} from './opening.ts';
+} from './open-module.ts';
 import { type RootKeys } from '../keys/root-keys.ts';
 import { sealedBytes } from '../keys/seal.ts';
 import { SessionPool } from './session-pool.ts';
 import { TokenProbe } from './token-probe.ts';
-import { ThreadLanes } from './thread-lanes.ts';
+import { HsmWorkers } from './hsm-worker.ts';
 import { type Token, type TokenOptions } from './token.ts';
 import { Turns } from './turns.ts';
-import { type Lane, localLane } from '../operations/work.ts';
+import { type OperationSession, inlineSession } from '../operations/operations.ts';
 
 export interface ConnectionOptions extends TokenOptions {
   /** Sessions at most, chosen from the number of cores where absent; the token's own limit still holds. */
@@ -44,7 +44,7 @@ export interface ConnectionOptions extends TokenOptions {
 /** All that hangs on one initialisation of the library and one login: after a lost device it is made anew, whole. */
 export interface Connection {
   readonly token: Token;
-  readonly pool: SessionPool<Lane>;
+  readonly pool: SessionPool<OperationSession>;
   readonly capabilities: Capabilities;
   readonly loaded: LoadedKeys;
   /** The module is too slow for the event loop: its sessions are worked on in threads of their own. */
@@ -69,30 +69,30 @@ export function openConnection(options: ConnectionOptions, roots: Roots | undefi
 }
 
 /** For a module that was slow before, and may take seconds now: the event loop goes on. */
-export async function openConnectionApart(
+export async function openConnectionInThread(
   options: ConnectionOptions,
   roots: Roots | undefined,
 ): Promise<Connection> {
   const { keyGenerationDeadlineMs: limitMs, onHang } = options;
-  return connect(options, await openModuleApart(options, roots, { limitMs, onHang }));
+  return connect(options, await openModuleInThread(options, roots, { limitMs, onHang }));
 }
 
 /** Makes of an opened module what operations need. */
 function connect(
   options: ConnectionOptions,
-  { token, capabilities, rootKeys, isSlow }: Opening,
+  { token, capabilities, rootKeys, isSlow }: OpenedModule,
 ): Connection {
   const { onHang } = options;
   const { takesTurns, isSoftware } = token.facts;
   const calls = new NativeCalls({ deadlineMs: options.operationDeadlineMs, onHang, takesTurns });
   const threads = isSlow ? openThreads(options, token, capabilities) : undefined;
-  const pool = new SessionPool<Lane>({
+  const pool = new SessionPool<OperationSession>({
     open:
       threads === undefined
         ? () =>
-            localLane({
+            inlineSession({
               session: token.openSession(),
-              keeper: () => token.keeper,
+              keeper: () => token.loginSession,
               calls,
               capabilities,
               isSoftware,
@@ -119,7 +119,8 @@ function connect(
       {
         verifySeal: (material) => verifySeal(connection, material),
         load: (material, part) => loadKey({ connection, inTurn }, material, part),
-        keyAt: (handle) => new graphene.Key(unpackBytes(handle), token.keeper, token.keeper.lib),
+        keyAt: (handle) =>
+          new graphene.Key(unpackBytes(handle), token.loginSession, token.loginSession.lib),
         // In a lease like every call; a key that can't be destroyed has gone with its session or its library.
         destroy: (key) => {
           pool.withSession((lane) => lane.run('destroy', key)).catch(() => undefined);
@@ -138,7 +139,7 @@ function connect(
         return;
       }
       await threads.ended(CLOSE_LIMIT_MS);
-      await closeModuleApart(token, options.module, { limitMs: CLOSE_LIMIT_MS, onHang });
+      await closeModuleInThread(token, options.module, { limitMs: CLOSE_LIMIT_MS, onHang });
     },
   };
   return connection;
@@ -163,13 +164,13 @@ function openThreads(
   options: ConnectionOptions,
   token: Token,
   capabilities: Capabilities,
-): ThreadLanes {
-  return new ThreadLanes({
+): HsmWorkers {
+  return new HsmWorkers({
     module: options.module,
     slot: Uint8Array.from(token.slot.handle),
     isSoftware: token.facts.isSoftware,
     capabilities,
-    session: token.keeper,
+    session: token.loginSession,
     deadlineMs: options.operationDeadlineMs,
     keyGenerationDeadlineMs: options.keyGenerationDeadlineMs,
     onHang: options.onHang,
@@ -187,7 +188,7 @@ async function isWell({ pool, rootKeys, token, isSlow }: Connection): Promise<bo
     try {
       await pool.withSession(async (lane) => {
         // The login and what is loaded hang on it; a thread sees to its own.
-        if (!isSlow) token.keeper.lib.C_GetSessionInfo(token.keeper.handle);
+        if (!isSlow) token.loginSession.lib.C_GetSessionInfo(token.loginSession.handle);
         if (rootKeys === undefined) await lane.run('random', 16);
         else await lane.run('mac', rootKeys, PROBED);
       });

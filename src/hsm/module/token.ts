@@ -39,7 +39,7 @@ export interface Token {
   readonly facts: TokenFacts;
   readonly slot: Slot;
   /** Keeps the login, and owns the loaded keys: session objects vanish with their session. */
-  readonly keeper: Session;
+  readonly loginSession: Session;
   readonly openSession: () => Session;
   /** Logs out, and gives the library up; errors of a library that is broken already are no news. */
   close(): void;
@@ -99,7 +99,7 @@ export function openToken(options: TokenOptions): Token {
 }
 
 /** A token as it crosses between threads: what a module has initialised and given handles for holds in all of a process. */
-export interface CrossedToken {
+export interface SerializedToken {
   /** Path of the PKCS#11 library. */
   readonly path: string;
   readonly slot: Uint8Array;
@@ -107,7 +107,10 @@ export interface CrossedToken {
   readonly facts: TokenFacts;
 }
 
-export function crossToken({ slot, keeper, facts }: Token, path: string): CrossedToken {
+export function serializeToken(
+  { slot, loginSession: keeper, facts }: Token,
+  path: string,
+): SerializedToken {
   return {
     path,
     slot: Uint8Array.from(slot.handle),
@@ -117,7 +120,7 @@ export function crossToken({ slot, keeper, facts }: Token, path: string): Crosse
 }
 
 /** The token that another thread has opened. */
-export function adoptToken({ path, slot, keeper, facts }: CrossedToken): Token {
+export function deserializeToken({ path, slot, keeper, facts }: SerializedToken): Token {
   const module = loadModule(path);
   const adopted = new graphene.Slot(Buffer.from(slot), module, module.lib);
   const session = new graphene.Session(Buffer.from(keeper), adopted, module.lib);
@@ -128,7 +131,7 @@ function tokenOf(module: Module, slot: Slot, keeper: Session, facts: TokenFacts)
   return {
     facts,
     slot,
-    keeper,
+    loginSession: keeper,
     openSession: () => slot.open(READ_WRITE),
     close: () => {
       close(module, slot.handle, keeper.handle);
@@ -137,7 +140,7 @@ function tokenOf(module: Module, slot: Slot, keeper: Session, facts: TokenFacts)
 }
 
 /** As the token's own close(), in another thread. */
-export function closeToken({ path, slot, keeper }: CrossedToken): void {
+export function closeToken({ path, slot, keeper }: SerializedToken): void {
   close(loadModule(path), Buffer.from(slot), Buffer.from(keeper));
 }
 

@@ -4,7 +4,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { type Ciphertext, type CipherParameters } from '../../core/keys/hsm.ts';
 import { type KeySpec } from '../../core/keys/key.ts';
 import { type Capabilities } from '../module/capabilities.ts';
-import * as direct from '../module/direct-calls.ts';
+import * as direct from '../module/calls.ts';
 import { emptyMessage } from './empty-message.ts';
 import { decryptionFailed, fromDecryption } from '../module/errors.ts';
 import { wrapPadded } from './key-wrap-padded.ts';

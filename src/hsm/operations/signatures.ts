@@ -1,7 +1,7 @@
 import { type Key, type Session } from 'graphene-pk11';
 import { type SigningAlgorithm } from '../../core/operations/algorithms.ts';
 import { type KeySpec } from '../../core/keys/key.ts';
-import * as direct from '../module/direct-calls.ts';
+import * as direct from '../module/calls.ts';
 import { emptyMessage } from './empty-message.ts';
 import { decryptionFailed, faultOf } from '../module/errors.ts';
 import { SIGNING } from './mechanisms.ts';

@@ -152,7 +152,7 @@ test('fifty releases at once leave nothing extractable behind', async () => {
   );
   const [first = Buffer.alloc(0), ...others] = wrapped.map((one) => unwrap(one, 'sha256'));
   for (const other of others) expect(other.equals(first)).toBe(true);
-  const left = onlooker.keeper.find({ extractable: true });
+  const left = onlooker.loginSession.find({ extractable: true });
   expect(left).toHaveLength(0);
 });
 

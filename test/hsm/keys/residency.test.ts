@@ -48,7 +48,7 @@ async function use(material: KeyMaterial): Promise<void> {
 describe('keys in the HSM', () => {
   test.each(SPECS)('%s: none is extractable once it has been generated', async (name, spec) => {
     await hsm.generateKey(testIdentity(poolId, name), spec);
-    for (const key of secretObjects(onlooker.keeper))
+    for (const key of secretObjects(onlooker.loginSession))
       expect(key.getAttribute({ extractable: null })).toEqual({ extractable: false });
   });
 
@@ -58,11 +58,11 @@ describe('keys in the HSM', () => {
       const material = await hsm.generateKey(testIdentity(poolId, name, ['encrypt', 'sign']), spec);
       await use(material);
       const label = `${name}/${material.identity.version}`;
-      const loaded = secretObjects(onlooker.keeper).filter(
+      const loaded = secretObjects(onlooker.loginSession).filter(
         (key) => key.getAttribute({ label: null }).label === label,
       );
       expect(loaded).toHaveLength(spec.keyType === 'oct-HSM' ? 2 : 1);
-      const wrapping = onlooker.keeper.generateKey(KeyGenMechanism.AES, {
+      const wrapping = onlooker.loginSession.generateKey(KeyGenMechanism.AES, {
         token: false,
         valueLen: 32,
         wrap: true,
@@ -76,7 +76,7 @@ describe('keys in the HSM', () => {
         const secret = spec.keyType === 'RSA-HSM' ? { privateExponent: null } : { value: null };
         expect(() => key.getAttribute(secret)).toThrow('CKR_ATTRIBUTE_SENSITIVE');
         expect(() =>
-          onlooker.keeper.wrapKey(
+          onlooker.loginSession.wrapKey(
             { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null },
             wrapping,
             key,
@@ -88,7 +88,7 @@ describe('keys in the HSM', () => {
   );
 
   test('the root keys are token objects that cannot leave, and do nothing but their one task', () => {
-    const roots = secretObjects(onlooker.keeper).filter(
+    const roots = secretObjects(onlooker.loginSession).filter(
       (key) => key.getAttribute({ token: null }).token === true,
     );
     expect(roots.length).toBeGreaterThanOrEqual(2);

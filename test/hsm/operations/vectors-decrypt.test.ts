@@ -105,7 +105,7 @@ if (FILES.length === 0)
     let native: Capabilities;
     beforeAll(() => {
       token = openToken(testToken());
-      native = probeCapabilities(token.keeper);
+      native = probeCapabilities(token.loginSession);
     });
     afterAll(() => {
       token.close();
@@ -116,12 +116,12 @@ if (FILES.length === 0)
       one: VectorTest,
       capabilities: Capabilities,
     ): Promise<Buffer | undefined> {
-      const key = token.keeper.create(template).toType<Key>();
+      const key = token.loginSession.create(template).toType<Key>();
       try {
         const member = (name: string) =>
           typeof one[name] === 'string' ? { [name]: hex(one[name]) } : {};
         return await CIPHERS[algorithm].decrypt(
-          { session: token.keeper, key, spec, calls, capabilities },
+          { session: token.loginSession, key, spec, calls, capabilities },
           { value: hex(one['ct']), ...member('iv'), ...member('tag') },
           member('aad'),
         );

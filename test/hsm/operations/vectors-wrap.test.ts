@@ -17,7 +17,7 @@ let token: Token;
 let native: Capabilities;
 beforeAll(() => {
   token = openToken(testToken());
-  native = probeCapabilities(token.keeper);
+  native = probeCapabilities(token.loginSession);
 });
 afterAll(() => {
   token.close();
@@ -29,7 +29,7 @@ async function wrap(
   plaintext: Buffer,
   capabilities: Capabilities = native,
 ): Promise<Buffer> {
-  const key = token.keeper
+  const key = token.loginSession
     .create({
       class: ObjectClass.SECRET_KEY,
       keyType: KeyType.AES,
@@ -45,7 +45,7 @@ async function wrap(
   const spec = { keyType: 'oct-HSM', bits: (kek.length * 8) as AesSize } as const;
   try {
     const { value } = await CIPHERS[algorithm].encrypt(
-      { session: token.keeper, key, spec, calls, capabilities },
+      { session: token.loginSession, key, spec, calls, capabilities },
       plaintext,
       {},
     );

@@ -1,13 +1,18 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import graphene, { type Session } from 'graphene-pk11';
-import { pack, packError, unpack } from './crossing.ts';
+import { pack, serializeError, unpack } from './serialization.ts';
 import { faultOf } from './errors.ts';
-import { type FromLane, type LaneData, type ToLane } from './lane-protocol.ts';
+import { type FromHsmWorker, type HsmWorkerData, type ToHsmWorker } from './worker-protocol.ts';
 import { NativeCalls } from './native-calls.ts';
 import { loadModule, READ_WRITE } from './token.ts';
-import { type Given, type Site, type WorkName, workAt } from '../operations/work.ts';
+import {
+  type Input,
+  type OperationContext,
+  type OperationName,
+  runOperation,
+} from '../operations/operations.ts';
 
-/** A thread with a session of its own, that is there to wait for the HSM: see thread-lanes.ts, which starts and tells it. */
+/** A thread with a session of its own, that is there to wait for the HSM: see hsm-worker.ts, which starts and tells it. */
 
 const {
   module: path,
@@ -15,25 +20,25 @@ const {
   capabilities,
   isSoftware,
   keeper: keeperHandle,
-} = workerData as LaneData;
+} = workerData as HsmWorkerData;
 const calls = new NativeCalls({
   waitsInline: true,
   deadlineMs: Number.POSITIVE_INFINITY,
   onHang: () => undefined,
 });
 const module = loadModule(path);
-let site: Site | undefined;
+let site: OperationContext | undefined;
 let keeper: Session | undefined;
 let keeperLeft = keeperHandle;
 /** What makes keys that the keeper owns. */
-const LOADS: ReadonlySet<WorkName> = new Set<WorkName>(['load', 'loadPublic']);
+const LOADS: ReadonlySet<OperationName> = new Set<OperationName>(['load', 'loadPublic']);
 
-function tell(message: FromLane): void {
+function tell(message: FromHsmWorker): void {
   parentPort?.postMessage(message);
 }
 
 /** Sessions are opened when first needed. */
-function openSite(): Site {
+function openSite(): OperationContext {
   const slot = new graphene.Slot(Buffer.from(slotHandle), module, module.lib);
   return {
     session: slot.open(READ_WRITE),
@@ -53,15 +58,19 @@ function openSite(): Site {
   };
 }
 
-async function run(name: WorkName, given: unknown): Promise<void> {
+async function run(name: OperationName, given: unknown): Promise<void> {
   try {
     site ??= openSite();
-    const done = await workAt(site, name, unpack(given, site.session) as Given<WorkName>);
+    const done = await runOperation(
+      site,
+      name,
+      unpack(given, site.session) as Input<OperationName>,
+    );
     tell({ done: pack(done) });
   } catch (error) {
     // The session that owned what was loaded here may be gone: what is loaded from now on belongs to a fresh one.
     if (LOADS.has(name) && faultOf(error) === 'handle') forgetKeeper();
-    tell({ failed: packError(error) });
+    tell({ failed: serializeError(error) });
   }
 }
 
@@ -79,7 +88,7 @@ function giveUpSession(): void {
   site = undefined;
 }
 
-parentPort?.on('message', (message: ToLane) => {
+parentPort?.on('message', (message: ToHsmWorker) => {
   if (message === 'renew') giveUpSession();
   else if (message === 'leave') {
     giveUpSession();

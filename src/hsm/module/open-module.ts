@@ -1,12 +1,12 @@
 import { type Capabilities, probeCapabilities } from './capabilities.ts';
-import { type CrossedError, pack, unpack, unpackError } from './crossing.ts';
+import { type SerializedError, pack, unpack, deserializeError } from './serialization.ts';
 import { isSlow } from './latency.ts';
 import { findRootKeys, type RootKeys } from '../keys/root-keys.ts';
-import { startThread } from './thread-lanes.ts';
+import { startThread } from './hsm-worker.ts';
 import {
-  adoptToken,
-  type CrossedToken,
-  crossToken,
+  deserializeToken,
+  type SerializedToken,
+  serializeToken,
   openToken,
   type Token,
   type TokenOptions,
@@ -19,7 +19,7 @@ export interface Roots {
 }
 
 /** What opening the module has come to. */
-export interface Opening {
+export interface OpenedModule {
   readonly token: Token;
   readonly capabilities: Capabilities;
   readonly rootKeys: RootKeys | undefined;
@@ -28,15 +28,15 @@ export interface Opening {
 }
 
 /** Opens the module, logs in and tries what it can; the event loop waits. @throws Error with a sentence for the operator */
-export function openModule(options: TokenOptions, roots: Roots | undefined): Opening {
+export function openModule(options: TokenOptions, roots: Roots | undefined): OpenedModule {
   const token = openToken(options);
   try {
     return {
       token,
-      capabilities: probeCapabilities(token.keeper),
-      rootKeys: roots && findRootKeys(token.keeper, roots.poolId, roots.generation),
+      capabilities: probeCapabilities(token.loginSession),
+      rootKeys: roots && findRootKeys(token.loginSession, roots.poolId, roots.generation),
       // Where calls take turns, threads would only wait for each other.
-      isSlow: !token.facts.takesTurns && isSlow(token.keeper),
+      isSlow: !token.facts.takesTurns && isSlow(token.loginSession),
     };
   } catch (error) {
     token.close();
@@ -46,17 +46,17 @@ export function openModule(options: TokenOptions, roots: Roots | undefined): Ope
 
 export type TokenTask =
   | { readonly do: 'open'; readonly options: TokenOptions; readonly roots?: Roots }
-  | { readonly do: 'close'; readonly token: CrossedToken };
+  | { readonly do: 'close'; readonly token: SerializedToken };
 
-export interface CrossedOpening extends Omit<Opening, 'token' | 'rootKeys'> {
-  readonly token: CrossedToken;
+export interface CrossedOpening extends Omit<OpenedModule, 'token' | 'rootKeys'> {
+  readonly token: SerializedToken;
   readonly rootKeys: unknown;
 }
 
 export type TokenAnswer =
   | { readonly opened: CrossedOpening }
   | { readonly closed: true }
-  | { readonly failed: CrossedError };
+  | { readonly failed: SerializedError };
 
 export interface Patience {
   readonly limitMs: number;
@@ -64,11 +64,11 @@ export interface Patience {
 }
 
 /** As openModule, in a thread of its own: for a module that is known to be slow, while requests are served. */
-export async function openModuleApart(
+export async function openModuleInThread(
   options: TokenOptions,
   roots: Roots | undefined,
   patience: Patience,
-): Promise<Opening> {
+): Promise<OpenedModule> {
   const { module, tokenLabel, pin } = options;
   const answer = await ask(
     { do: 'open', options: { module, tokenLabel, pin }, ...(roots !== undefined && { roots }) },
@@ -76,37 +76,40 @@ export async function openModuleApart(
   );
   if (!('opened' in answer)) throw new Error('the module was not opened');
   const { opened } = answer;
-  const token = adoptToken(opened.token);
+  const token = deserializeToken(opened.token);
   return {
     ...opened,
     token,
-    rootKeys: unpack(opened.rootKeys, token.keeper) as RootKeys | undefined,
+    rootKeys: unpack(opened.rootKeys, token.loginSession) as RootKeys | undefined,
   };
 }
 
 /** Logs out and gives the library up, in a thread of its own. One that hangs there is told of; more can't be done. */
-export async function closeModuleApart(
+export async function closeModuleInThread(
   token: Token,
   path: string,
   patience: Patience,
 ): Promise<void> {
-  await ask({ do: 'close', token: crossToken(token, path) }, patience).catch(() => undefined);
+  await ask({ do: 'close', token: serializeToken(token, path) }, patience).catch(() => undefined);
 }
 
-export function crossOpening({ token, rootKeys, ...rest }: Opening, path: string): CrossedOpening {
-  return { ...rest, token: crossToken(token, path), rootKeys: pack(rootKeys) };
+export function crossOpening(
+  { token, rootKeys, ...rest }: OpenedModule,
+  path: string,
+): CrossedOpening {
+  return { ...rest, token: serializeToken(token, path), rootKeys: pack(rootKeys) };
 }
 
 /** One task, one thread. */
 function ask(task: TokenTask, { limitMs, onHang }: Patience): Promise<TokenAnswer> {
   return new Promise((resolve, reject) => {
-    const thread = startThread('token-thread', task);
+    const thread = startThread('module-thread', task);
     const limit = setTimeout(() => {
       onHang(`${task.do} module`);
       reject(new Error(`The PKCS#11 module did not ${task.do} in time.`));
     }, limitMs);
     thread.once('message', (answer: TokenAnswer) => {
-      if ('failed' in answer) reject(unpackError(answer.failed));
+      if ('failed' in answer) reject(deserializeError(answer.failed));
       else resolve(answer);
     });
     thread.once('error', reject);

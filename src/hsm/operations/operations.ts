@@ -17,7 +17,7 @@ import { type PlainKey } from '../../core/keys/import/plain-key.ts';
 import { type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
 import { type Capabilities } from '../module/capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
-import * as direct from '../module/direct-calls.ts';
+import * as direct from '../module/calls.ts';
 import { emptyMessage } from './empty-message.ts';
 import { returnValue } from '../module/return-values.ts';
 import { type GeneratedKey, generateWrapped } from '../keys/key-generation.ts';
@@ -38,7 +38,7 @@ const SIGNATURE_LIMIT_BYTES = 512;
 const MAC_BYTES = 32;
 
 /** Where work is done: a leased session, in the thread that it belongs to. */
-export interface Site {
+export interface OperationContext {
   readonly session: Session;
   /** Owns the keys that are loaded: session objects vanish with their session, and this one isn't given up before the connection is. */
   readonly keeper: () => Session;
@@ -49,9 +49,9 @@ export interface Site {
 }
 
 /** All that is done on a session, by name, so that it can be done in another thread: each from its Init to its final call. */
-const WORK = {
+const OPERATIONS = {
   encrypt(
-    { session, calls, capabilities }: Site,
+    { session, calls, capabilities }: OperationContext,
     key: Key,
     spec: KeySpec,
     algorithm: CipherAlgorithm,
@@ -66,7 +66,7 @@ const WORK = {
   },
 
   decrypt(
-    { session, calls, capabilities }: Site,
+    { session, calls, capabilities }: OperationContext,
     key: Key,
     spec: KeySpec,
     algorithm: CipherAlgorithm,
@@ -81,7 +81,7 @@ const WORK = {
   },
 
   sign(
-    { session, calls }: Site,
+    { session, calls }: OperationContext,
     key: Key,
     spec: KeySpec,
     algorithm: SigningAlgorithm,
@@ -105,7 +105,7 @@ const WORK = {
   },
 
   verify(
-    { session, calls }: Site,
+    { session, calls }: OperationContext,
     key: Key,
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
@@ -114,12 +114,12 @@ const WORK = {
     return verifySignature(session, key, calls, algorithm, digest, signature);
   },
 
-  random({ session }: Site, count: number): Promise<Buffer> {
+  random({ session }: OperationContext, count: number): Promise<Buffer> {
     return Promise.resolve(session.generateRandom(count));
   },
 
   generate(
-    site: Site,
+    site: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     spec: KeySpec,
@@ -128,7 +128,7 @@ const WORK = {
   },
 
   importPlain(
-    site: Site,
+    site: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     key: PlainKey,
@@ -137,7 +137,7 @@ const WORK = {
   },
 
   importTransferred(
-    site: Site,
+    site: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     exchangeKey: Key,
@@ -156,7 +156,7 @@ const WORK = {
   },
 
   wrapForRecipient(
-    { session, calls, capabilities, isSoftware }: Site,
+    { session, calls, capabilities, isSoftware }: OperationContext,
     rootKeys: RootKeys,
     material: KeyMaterial,
     recipient: RecipientKey,
@@ -171,7 +171,7 @@ const WORK = {
   },
 
   wrapFreshKey(
-    { session, calls, capabilities, isSoftware }: Site,
+    { session, calls, capabilities, isSoftware }: OperationContext,
     rootKeys: RootKeys,
     material: KeyMaterial,
     algorithm: SecureWrapAlgorithm,
@@ -181,7 +181,7 @@ const WORK = {
   },
 
   rewrapForRecipient(
-    { session, calls, capabilities, isSoftware }: Site,
+    { session, calls, capabilities, isSoftware }: OperationContext,
     rootKeys: RootKeys,
     material: KeyMaterial,
     algorithm: SecureWrapAlgorithm,
@@ -197,12 +197,12 @@ const WORK = {
     );
   },
 
-  describe(_site: Site, key: Key): Promise<LoadedObject> {
+  describe(_site: OperationContext, key: Key): Promise<LoadedObject> {
     return Promise.resolve(describeObject(key));
   },
 
   /** HMAC-SHA256 by `root-seal`. */
-  mac({ session, calls }: Site, { seal }: RootKeys, data: Buffer): Promise<Buffer> {
+  mac({ session, calls }: OperationContext, { seal }: RootKeys, data: Buffer): Promise<Buffer> {
     return calls.run('sign seal', 'fast', {
       inline: () => direct.sign(session, HMAC_SHA256, seal, data, MAC_BYTES),
       offLoop: (done) => {
@@ -212,7 +212,7 @@ const WORK = {
   },
 
   async verifyMac(
-    { session, calls }: Site,
+    { session, calls }: OperationContext,
     { seal }: RootKeys,
     data: Buffer,
     mac: Buffer,
@@ -232,7 +232,7 @@ const WORK = {
 
   /** A private or secret key, or the companion secret of an AES key. */
   load(
-    { keeper, calls }: Site,
+    { keeper, calls }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     spec: KeySpec,
@@ -253,48 +253,51 @@ const WORK = {
     });
   },
 
-  loadPublic({ keeper }: Site, spec: KeySpec, publicKey: PublicKey): Promise<Key> {
+  loadPublic({ keeper }: OperationContext, spec: KeySpec, publicKey: PublicKey): Promise<Key> {
     return Promise.resolve(keeper().create(loadedPublic(spec, publicKey)).toType<Key>());
   },
 
-  destroy(_site: Site, key: Key): Promise<void> {
+  destroy(_site: OperationContext, key: Key): Promise<void> {
     key.destroy();
     return Promise.resolve();
   },
 };
 
 function generationAt(
-  { session, calls, keyGenerationDeadlineMs }: Site,
+  { session, calls, keyGenerationDeadlineMs }: OperationContext,
   rootKeys: RootKeys,
 ): Parameters<typeof generateWrapped>[0] {
   return { session, rootKeys, calls, deadlineMs: keyGenerationDeadlineMs };
 }
 
-export type WorkName = keyof typeof WORK;
+export type OperationName = keyof typeof OPERATIONS;
 /** What a piece of work is given besides its site. */
-export type Given<Name extends WorkName> =
-  Parameters<(typeof WORK)[Name]> extends [Site, ...infer Rest] ? Rest : never;
-export type Done<Name extends WorkName> = Awaited<ReturnType<(typeof WORK)[Name]>>;
+export type Input<Name extends OperationName> =
+  Parameters<(typeof OPERATIONS)[Name]> extends [OperationContext, ...infer Rest] ? Rest : never;
+export type Output<Name extends OperationName> = Awaited<ReturnType<(typeof OPERATIONS)[Name]>>;
 
 /** A session as the pool leases it, and the place where it is worked on. */
-export interface Lane extends PooledSession {
-  run<Name extends WorkName>(name: Name, ...given: Given<Name>): Promise<Done<Name>>;
+export interface OperationSession extends PooledSession {
+  run<Name extends OperationName>(name: Name, ...given: Input<Name>): Promise<Output<Name>>;
 }
 
 /** Runs work by its name, at a site of this thread. */
-export function workAt<Name extends WorkName>(
-  site: Site,
+export function runOperation<Name extends OperationName>(
+  site: OperationContext,
   name: Name,
-  given: Given<Name>,
-): Promise<Done<Name>> {
-  const work = WORK[name] as (site: Site, ...given: unknown[]) => Promise<Done<Name>>;
+  given: Input<Name>,
+): Promise<Output<Name>> {
+  const work = OPERATIONS[name] as (
+    site: OperationContext,
+    ...given: unknown[]
+  ) => Promise<Output<Name>>;
   return work(site, ...given);
 }
 
 /** A session of this thread. */
-export function localLane(site: Site): Lane {
+export function inlineSession(site: OperationContext): OperationSession {
   return {
-    run: (name, ...given) => workAt(site, name, given),
+    run: (name, ...given) => runOperation(site, name, given),
     close: () => {
       site.session.close();
     },

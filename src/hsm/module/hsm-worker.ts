@@ -2,11 +2,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { type Session } from 'graphene-pk11';
 import { ServiceError } from '../../core/errors.ts';
-import { pack, unpack, unpackError } from './crossing.ts';
-import { type FromLane, type LaneData, type ToLane } from './lane-protocol.ts';
-import { type Done, type Given, type Lane, type WorkName } from '../operations/work.ts';
+import { pack, unpack, deserializeError } from './serialization.ts';
+import { type FromHsmWorker, type HsmWorkerData, type ToHsmWorker } from './worker-protocol.ts';
+import {
+  type Output,
+  type Input,
+  type OperationSession,
+  type OperationName,
+} from '../operations/operations.ts';
 
-export interface ThreadLaneOptions extends Omit<LaneData, 'keeper'> {
+export interface HsmWorkerOptions extends Omit<HsmWorkerData, 'keeper'> {
   /** Session of this thread that results are for: keys are used by their handles. */
   readonly session: Session;
   readonly deadlineMs: number;
@@ -15,7 +20,7 @@ export interface ThreadLaneOptions extends Omit<LaneData, 'keeper'> {
 }
 
 interface Pending {
-  readonly name: WorkName;
+  readonly name: OperationName;
   readonly resolve: (done: unknown) => void;
   readonly reject: (error: unknown) => void;
   deadline?: NodeJS.Timeout;
@@ -29,21 +34,21 @@ const HEAP_MB = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
  * Init calls, C_CreateObject, C_FindObjects, C_GetAttributeValue, C_GenerateRandom and C_OpenSession synchronously. There
  * a whole sequence waits without anybody else. A thread takes some 13 MB; a hop there and back 50 to 100 us.
  */
-export class ThreadLanes {
-  readonly #options: ThreadLaneOptions;
+export class HsmWorkers {
+  readonly #options: HsmWorkerOptions;
   readonly #alive = new Set<Worker>();
   /** Sessions that own loaded keys, of threads that have ended. */
   readonly #keepers: Uint8Array[] = [];
 
-  constructor(options: ThreadLaneOptions) {
+  constructor(options: HsmWorkerOptions) {
     this.#options = options;
   }
 
-  open(): Lane {
+  open(): OperationSession {
     const { session, deadlineMs, keyGenerationDeadlineMs, onHang, ...place } = this.#options;
     let keeper = this.#keepers.pop();
-    const data: LaneData = { ...place, ...(keeper !== undefined && { keeper }) };
-    const thread = startThread('lane-thread', data);
+    const data: HsmWorkerData = { ...place, ...(keeper !== undefined && { keeper }) };
+    const thread = startThread('operation-thread', data);
     this.#alive.add(thread);
     let pending: Pending | undefined;
     let state: 'starting' | 'running' | 'ended' = 'starting';
@@ -69,13 +74,13 @@ export class ThreadLanes {
       );
     };
 
-    thread.on('message', (message: FromLane) => {
+    thread.on('message', (message: FromHsmWorker) => {
       if (message === 'ready') {
         state = 'running';
         watch();
       } else if ('keeper' in message) keeper = message.keeper as Uint8Array;
       else if ('done' in message) settle()?.resolve(unpack(message.done, session));
-      else settle()?.reject(unpackError(message.failed));
+      else settle()?.reject(deserializeError(message.failed));
     });
     const end = (cause?: unknown) => {
       state = 'ended';
@@ -90,12 +95,12 @@ export class ThreadLanes {
       if (keeper !== undefined) this.#keepers.push(keeper);
     });
 
-    const tell = (message: ToLane) => {
+    const tell = (message: ToHsmWorker) => {
       thread.postMessage(message);
     };
     return {
-      run: <Name extends WorkName>(name: Name, ...given: Given<Name>) =>
-        new Promise<Done<Name>>((resolve, reject) => {
+      run: <Name extends OperationName>(name: Name, ...given: Input<Name>) =>
+        new Promise<Output<Name>>((resolve, reject) => {
           if (state === 'ended')
             throw new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.');
           pending = { name, resolve: resolve as (done: unknown) => void, reject };
@@ -126,7 +131,7 @@ export class ThreadLanes {
 }
 
 /** A thread of this folder's, by the name of its file. */
-export function startThread(name: 'lane-thread' | 'token-thread', data: object): Worker {
+export function startThread(name: 'operation-thread' | 'module-thread', data: object): Worker {
   return new Worker(new URL(`./${name}.js`, import.meta.url), {
     workerData: data,
     // Flags by which this process was started are about its own script.

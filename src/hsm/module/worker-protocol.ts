@@ -1,9 +1,9 @@
 import { type Capabilities } from './capabilities.ts';
-import { type CrossedError } from './crossing.ts';
-import { type WorkName } from '../operations/work.ts';
+import { type SerializedError } from './serialization.ts';
+import { type OperationName } from '../operations/operations.ts';
 
 /** What a thread is given at its start that works on a session of its own. */
-export interface LaneData {
+export interface HsmWorkerData {
   /** Path of the PKCS#11 library, which the process has initialised and logged in to. */
   readonly module: string;
   readonly slot: Uint8Array;
@@ -13,17 +13,17 @@ export interface LaneData {
   readonly isSoftware: boolean;
 }
 
-export type ToLane =
-  | { readonly name: WorkName; readonly given: unknown }
+export type ToHsmWorker =
+  | { readonly name: OperationName; readonly given: unknown }
   /** Give the session up; the next work is done on a fresh one. */
   | 'renew'
   /** Give the session up, and end. */
   | 'leave';
 
-export type FromLane =
+export type FromHsmWorker =
   /** The thread runs. */
   | 'ready'
   | { readonly done: unknown }
-  | { readonly failed: CrossedError }
+  | { readonly failed: SerializedError }
   /** The session that owns what is loaded here. */
   | { readonly keeper: unknown };

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { packError } from './crossing.ts';
-import { crossOpening, openModule, type TokenAnswer, type TokenTask } from './opening.ts';
+import { serializeError } from './serialization.ts';
+import { crossOpening, openModule, type TokenAnswer, type TokenTask } from './open-module.ts';
 import { closeToken } from './token.ts';
 
 /** A thread for one task: opening or closing a slow module, while another serves requests. See opening.ts. */
@@ -17,7 +17,7 @@ function perform(task: TokenTask): TokenAnswer {
         return { closed: true };
     }
   } catch (error) {
-    return { failed: packError(error) };
+    return { failed: serializeError(error) };
   }
 }
 

@@ -35,16 +35,16 @@ export function unpack(value: unknown, session: Session): unknown {
 }
 
 /** An error on its way: what it is told by crosses with it, its kind, or the number of a module's answer. */
-export interface CrossedError {
+export interface SerializedError {
   readonly code?: ErrorCode;
   readonly isOperators?: true;
   readonly returned?: number;
   readonly message: string;
   readonly stack?: string;
-  readonly cause?: CrossedError;
+  readonly cause?: SerializedError;
 }
 
-export function packError(error: unknown): CrossedError {
+export function serializeError(error: unknown): SerializedError {
   if (!(error instanceof Error)) return { message: String(error) };
   const returned = returnNumber(error);
   return {
@@ -53,20 +53,20 @@ export function packError(error: unknown): CrossedError {
     ...(error instanceof ServiceError && { code: error.code }),
     ...(error instanceof OperatorError && { isOperators: true }),
     ...(error.stack !== undefined && { stack: error.stack }),
-    ...(error.cause !== undefined && { cause: packError(error.cause) }),
+    ...(error.cause !== undefined && { cause: serializeError(error.cause) }),
   };
 }
 
-export function unpackError(crossed: CrossedError): Error {
+export function deserializeError(crossed: SerializedError): Error {
   const error = made(crossed);
   const { stack } = crossed;
   if (stack !== undefined) error.stack = stack;
   return error;
 }
 
-function made({ code, isOperators, returned, message, cause }: CrossedError): Error {
+function made({ code, isOperators, returned, message, cause }: SerializedError): Error {
   if (returned !== undefined) return pkcs11Error(message, returned);
-  const options = cause === undefined ? {} : { cause: unpackError(cause) };
+  const options = cause === undefined ? {} : { cause: deserializeError(cause) };
   if (isOperators === true) return new OperatorError(message, options);
   return code === undefined
     ? new Error(message, options)
