@@ -22,11 +22,11 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
       'src/http/audit/audit-stream.routes.ts#STREAMS_LIMIT_EACH',
       (n) => `${count(n)} streams of one principal`,
     ],
-    ['src/core/audit/chain.ts#UNATTENDED_AFTER_MS', (n) => `up to ${seconds(n)} seconds`],
+    ['src/core/audit/chain.ts#COUNTERSIGNED_AFTER_MS', (n) => `up to ${seconds(n)} seconds`],
   ],
   'policies/README.md': [
     [
-      'src/core/fresh-reads.ts#LIMITS.atOnce',
+      'src/core/caching/fresh-reads.ts#LIMITS.atOnce',
       (n) => `there are ${count(n)} at once in each process`,
     ],
     [
@@ -89,7 +89,7 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
       (n) => `after ${count(n)} records, a process`,
     ],
     [
-      'src/core/audit/chain.ts#UNATTENDED_AFTER_MS',
+      'src/core/audit/chain.ts#COUNTERSIGNED_AFTER_MS',
       (n) => `After ${seconds(n)} seconds another process`,
     ],
     [
@@ -113,7 +113,10 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
       'src/hsm/pkcs11-hsm.ts#GENERATOR_IDLE_MS',
       (n) => (n === 60_000 ? 'ends after a minute without work' : ''),
     ],
-    ['src/core/keys/rotation.ts#SHORTEST_INTERVAL.days', (n) => `${count(n)} days at least`],
+    [
+      'src/core/keys/rotation/rotation.ts#SHORTEST_INTERVAL.days',
+      (n) => `${count(n)} days at least`,
+    ],
     [
       'src/compose/compose.ts#LIMITS.maintenanceEveryMs',
       (n) => `due actions every ${seconds(n)} seconds`,
