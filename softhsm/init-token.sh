@@ -8,8 +8,15 @@ fi
 here=$(cd "$(dirname "$0")" && pwd)
 label=${2:-playground}
 umask 077
-mkdir -p "$1/tokens"
+mkdir -p "$1"
 folder=$(cd "$1" && pwd)
+case $folder in
+*'#'* | *=*)
+  echo "$0: SoftHSM2's configuration can't hold \"#\" or \"=\" in a path: give a folder without them, not $folder" >&2
+  exit 1
+  ;;
+esac
+mkdir -p "$folder/tokens"
 escaped=$(printf '%s' "$folder/tokens" | sed 's/[&|\\]/\\&/g')
 sed "s|@TOKEN_FOLDER@|$escaped|" "$here/softhsm2.conf.template" >"$folder/softhsm2.conf"
 export SOFTHSM2_CONF="$folder/softhsm2.conf"

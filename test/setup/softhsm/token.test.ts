@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtemp, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -132,5 +132,10 @@ describe('softhsm/init-token.sh', () => {
     const pin = (await readFile(join(toy, 'pkcs11-pin'), 'utf8')).trim();
     const configFile = join(toy, 'softhsm2.conf');
     expect(logIn({ module, tokenLabel: 'toy', pin, configFile })).toBe('in');
+  });
+
+  test.each(['a # toy', 'a = toy'])('says that the configuration cannot hold “%s”', (name) => {
+    const made = spawnSync(INIT_TOKEN, [join(folder, name)], { encoding: 'utf8' });
+    expect([made.status, made.stderr]).toEqual([1, expect.stringContaining(`, not ${folder}`)]);
   });
 });
