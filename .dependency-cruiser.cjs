@@ -27,7 +27,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: '^src/(main\\.ts$|cli/|process/)',
+        pathNot: '^src/(main\\.ts$|cli/|process/|compose/)',
       },
       to: { path: '^src/(main\\.ts$|cli/|process/|compose/)' },
     },

@@ -5,7 +5,7 @@ import { availableParallelism, hostname, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { addAuditCommands } from './cli/audit.ts';
-import { bootstrap } from './cli/bootstrap.ts';
+import { bootstrap } from './compose/bootstrap.ts';
 import {
   type Config,
   ConfigError,

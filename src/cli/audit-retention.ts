@@ -1,18 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { ConfigError } from '../config/config.ts';
-import { createCheckpointService } from '../core/audit/checkpoint-service.ts';
 import { OperatorError } from '../core/operator-error.ts';
-import { type AgreedClock, type Clock } from '../core/clock.ts';
-import { createLogVerifier } from '../core/audit/verification/log-verification.ts';
-import { type OpenPool } from './cli-context.ts';
+import { type AgreedClock } from '../core/clock.ts';
+import { type OpenPool } from '../compose/pool.ts';
 import {
   describeRemoval,
   isShared,
   listAuditMonths,
   removeAuditMonths,
 } from '../store/audit/audit-retention.ts';
-import { createCheckpointStore, createAuditLogReader } from '../store/audit/checkpoint-store.ts';
-import { createStateReader } from '../store/witness/state-reader.ts';
 import { witnessAgain } from '../store/witness/witness-again.ts';
 
 export interface AppliedRetention {
@@ -30,9 +26,8 @@ export interface AppliedRetention {
  * @throws Error with a sentence for the operator, when nothing was taken away
  */
 export async function applyRetention(
-  { context, pool, statements }: Pick<OpenPool, 'context' | 'pool' | 'statements'>,
+  { context, signedLog }: Pick<OpenPool, 'context' | 'signedLog'>,
   months: number,
-  clock: Clock,
   storeClock: AgreedClock,
 ): Promise<AppliedRetention | undefined> {
   const now = await storeClock.agreedTime();
@@ -47,30 +42,14 @@ export async function applyRetention(
   if (await isShared(context, old))
     throw new ConfigError('Another pool has records in these months: they stay.');
 
-  const auditLog = createAuditLogReader(context);
-  const state = createStateReader(context);
-  const verifier = createLogVerifier({
-    auditLog,
-    state,
-    certifiedKeys: statements,
-    poolId: pool.id,
-    clock,
-  });
-  const report = await verifier.verify({ after: 0, recordLimit: Infinity });
+  const report = await signedLog.verifier.verify({ after: 0, recordLimit: Infinity });
   if (!report.verified)
     throw new ConfigError(
       'The audit log is not what was written, and stays as it is: see `strongroom audit verify`.',
     );
   await witnessAgain(context, before, { time: now, requestId: randomUUID() });
   const removal = await describeRemoval(context, old, before);
-  await createCheckpointService({
-    chains: [context.chain],
-    store: createCheckpointStore(context),
-    certifiedKeys: statements,
-    poolId: pool.id,
-    clock,
-    onLoss: () => undefined,
-  }).sign(removal);
+  await signedLog.checkpoints([context.chain]).sign(removal);
   await removeAuditMonths(context, old, removal);
   return { months: old.length, before };
 }

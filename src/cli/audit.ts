@@ -2,25 +2,22 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { exportLog } from '../audit/export.ts';
 import { createRecordFormats } from '../audit/record-formats.ts';
-import { systemClock } from '../compose/compose.ts';
 import { type RecordFormats } from '../core/audit/record.ts';
+import { systemClock } from '../core/clock.ts';
 import { createClockWatch } from '../core/pool/clock-watch.ts';
 import {
   type RecordReference,
   type RowProblem,
 } from '../core/audit/verification/state-verification.ts';
 import {
-  createLogVerifier,
   type LogProblem,
   type VerificationReport,
 } from '../core/audit/verification/log-verification.ts';
 import { applyRetention } from './audit-retention.ts';
 import { createLog } from '../observability/log.ts';
-import { databaseUrlOf, openPool, openStore, type OperatorSettings } from './cli-context.ts';
+import { openPoolOf, openStoreOf, type OperatorSettings } from './cli-context.ts';
 import { createAuditReader } from '../store/audit/audit-store.ts';
-import { createAuditLogReader } from '../store/audit/checkpoint-store.ts';
 import { readStoreTime } from '../store/pool/store-time.ts';
-import { createStateReader } from '../store/witness/state-reader.ts';
 
 export interface CommandSettings extends OperatorSettings {
   readonly print: (line: string) => void;
@@ -76,9 +73,7 @@ export function addAuditCommands(
 
 async function exportRecords(options: ExportOptions, settings: CommandSettings): Promise<void> {
   const { config, print } = settings;
-  const url = await databaseUrlOf(config, settings.secrets, 'service');
-  const log = createLog(config.logLevel);
-  const store = await openStore(url, config.pool, log);
+  const store = await openStoreOf(settings, createLog(config.logLevel));
   const { context, pool } = store;
   try {
     const present = createRecordFormats({ name: pool.name, domain: config.domain })[options.format];
@@ -103,14 +98,14 @@ interface RetainOptions {
 async function retain({ months }: RetainOptions, settings: CommandSettings): Promise<void> {
   const { config, print } = settings;
   const log = createLog(config.logLevel);
-  const opened = await openPool(settings, log, 'owner');
+  const opened = await openPoolOf(settings, log, 'owner');
   try {
     const storeClock = createClockWatch({
       readStoreTime: () => readStoreTime(opened.context),
       clock: systemClock,
       onChange: () => undefined,
     });
-    const result = await applyRetention(opened, months, systemClock, storeClock);
+    const result = await applyRetention(opened, months, storeClock);
     print(
       result === undefined
         ? 'There is no month of that age.'
@@ -130,17 +125,9 @@ async function verify(options: VerifyOptions, settings: CommandSettings): Promis
     options.checkpoint === undefined
       ? undefined
       : (await readFile(options.checkpoint, 'utf8')).trim();
-  const log = createLog(config.logLevel);
-  const opened = await openPool(settings, log);
-  const { context, pool, statements } = opened;
+  const opened = await openPoolOf(settings, createLog(config.logLevel));
+  const { verifier } = opened.signedLog;
   try {
-    const verifier = createLogVerifier({
-      auditLog: createAuditLogReader(context),
-      state: createStateReader(context),
-      certifiedKeys: statements,
-      poolId: pool.id,
-      clock: systemClock,
-    });
     let after = options.from === undefined ? 0 : await verifier.startAt(options.from);
     let afterRow: string | undefined;
     const total = { checkpoints: 0, records: 0, unsigned: 0, adopted: 0, rows: 0 };

@@ -1,5 +1,5 @@
 import { type Logger } from 'pino';
-import { bootstrap } from './bootstrap.ts';
+import { bootstrap } from '../compose/bootstrap.ts';
 import { type Config, type Secrets } from '../config/config.ts';
 import {
   type AdministratorFile,

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo } from 'node:net';
 import { type Command } from 'commander';
-import { systemClock } from '../compose/compose.ts';
+import { systemClock } from '../core/clock.ts';
 import { ConfigError, readAgentConfig } from '../config/config.ts';
 import {
   createLoopbackServer,

@@ -10,3 +10,5 @@ export interface AgreedClock {
   /** The store's time; undefined while the two disagree. @throws ServiceError StoreUnavailable */
   agreedTime(): Promise<Date | undefined>;
 }
+
+export const systemClock: Clock = { now: () => new Date() };

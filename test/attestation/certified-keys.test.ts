@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomUUID, sign, X509Certificate } from 'node:cry
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { compactVerify, decodeProtectedHeader } from 'jose';
 import { createCertificates } from '../../src/attestation/certificates.ts';
-import { newVersionId } from '../../src/compose/compose.ts';
+import { newVersionId } from '../../src/core/keys/new-version-id.ts';
 import { createCertifiedKeys, type CertifiedKeys } from '../../src/core/pool/certified-keys.ts';
 import { createRsaHsm } from '../support/fakes/rsa-hsm.ts';
 import { createStatementKeyStore } from '../support/fakes/certified-key-store.ts';

@@ -1,18 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { pino } from 'pino';
-import {
-  newVersionId,
-  openHsm,
-  openRootKeys,
-  SIGNING_KEY_DAYS,
-  systemClock,
-} from '../../src/compose/compose.ts';
+import { openHsm, openRootKeys } from '../../src/compose/hsm.ts';
+import { openTokenSigningKeys } from '../../src/compose/token-signing-keys.ts';
 import { parseKeyName } from '../../src/core/keys/key.ts';
+import { newVersionId } from '../../src/core/keys/new-version-id.ts';
 import { unpackBytes } from '../../src/core/keys/packed-bytes.ts';
-import { createTokenSigningKeys } from '../../src/core/directory/token-signing-keys.ts';
 import { createTokenIssuer } from '../../src/identity/tokens/tokens.ts';
 import { findPool } from '../../src/store/pool/pool-store.ts';
-import { createSigningKeyStore } from '../../src/store/directory/token-signing-key-store.ts';
 import { ROLE } from '../support/directory.ts';
 import { openPlanter } from '../support/planter.ts';
 import { type TestToken } from '../support/softhsm.ts';
@@ -104,15 +98,7 @@ answer({
     const { db, pool } = await poolOf(place.serviceUrl);
     const hsm = openHsm({ pkcs11: place.token }, pino({ level: 'error' }, pino.destination(2)));
     await openRootKeys(hsm, pool);
-    const signingKeys = createTokenSigningKeys({
-      hsm,
-      store: createSigningKeyStore(processOf(db, pool)),
-      poolId: pool.id,
-      newVersionId,
-      rotateAfterDays: SIGNING_KEY_DAYS,
-      feed: { subscribe: () => undefined },
-      clock: systemClock,
-      steadyMs: () => performance.now(),
+    const signingKeys = openTokenSigningKeys(processOf(db, pool), hsm, {
       onBroken: (keyId) => {
         throw new Error(`the seal of ${keyId} is broken`);
       },

@@ -1,22 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import pg from 'pg';
-import { createCertificates } from '../../src/attestation/certificates.ts';
-import { newVersionId, systemClock } from '../../src/compose/compose.ts';
-import { createCheckpointService } from '../../src/core/audit/checkpoint-service.ts';
-import { createCertifiedKeys } from '../../src/core/pool/certified-keys.ts';
-import {
-  createLogVerifier,
-  type VerificationRequest,
-} from '../../src/core/audit/verification/log-verification.ts';
-import {
-  createCheckpointStore,
-  createAuditLogReader,
-} from '../../src/store/audit/checkpoint-store.ts';
+import { openSignedLog } from '../../src/compose/signed-log.ts';
+import { type VerificationRequest } from '../../src/core/audit/verification/log-verification.ts';
 import { changing } from '../../src/store/database.ts';
 import { createPool } from '../../src/store/pool/pool-store.ts';
-import { createCertifiedKeyStore } from '../../src/store/pool/certified-key-store.ts';
-import { createStateReader } from '../../src/store/witness/state-reader.ts';
 import { createRsaHsm } from './fakes/rsa-hsm.ts';
 import { newChange, openConnections, openStoreDatabase, processOf } from './store.ts';
 
@@ -96,22 +84,7 @@ export async function openWitnessedPool({
         return true;
       },
     );
-  const statements = createCertifiedKeys({
-    hsm: createRsaHsm(),
-    store: createCertifiedKeyStore(context),
-    certificates: createCertificates(),
-    pool,
-    newVersionId,
-    newGuid: randomUUID,
-    clock: systemClock,
-  });
-  const verifier = createLogVerifier({
-    auditLog: createAuditLogReader(context),
-    state: createStateReader(context),
-    certifiedKeys: statements,
-    poolId: pool.id,
-    clock: systemClock,
-  });
+  const signedLog = openSignedLog(context, pool, createRsaHsm());
   const asOwner = async <Row extends object>(statement: string) =>
     (await owner.query<Row>(ofPool(statement))).rows;
   if (prepare === undefined) {
@@ -127,17 +100,9 @@ export async function openWitnessedPool({
     /** As whoever owns the tables can, beside the service. */
     asOwner,
     /** Signs what is on record, as a process does every few seconds. */
-    sign: () =>
-      createCheckpointService({
-        chains: [context.chain],
-        store: createCheckpointStore(context),
-        certifiedKeys: statements,
-        poolId: pool.id,
-        clock: systemClock,
-        onLoss: () => undefined,
-      }).sign(),
+    sign: () => signedLog.checkpoints([context.chain]).sign(),
     verify: (request: Partial<VerificationRequest> = {}) =>
-      verifier.verify({ after: 0, recordLimit: 1e6, ...request }),
+      signedLog.verifier.verify({ after: 0, recordLimit: 1e6, ...request }),
     close: async () => {
       await owner.end();
       await db.destroy();

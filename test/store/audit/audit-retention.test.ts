@@ -1,25 +1,15 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
-import { createCertificates } from '../../../src/attestation/certificates.ts';
 import { applyRetention } from '../../../src/cli/audit-retention.ts';
-import { newVersionId } from '../../../src/compose/compose.ts';
+import { openSignedLog } from '../../../src/compose/signed-log.ts';
 import { AuditDraft } from '../../../src/core/audit/draft.ts';
 import { type AuditRecord } from '../../../src/core/audit/record.ts';
 import { createAuditChain } from '../../../src/core/audit/chain.ts';
-import { createCheckpointService } from '../../../src/core/audit/checkpoint-service.ts';
-import { createCertifiedKeys } from '../../../src/core/pool/certified-keys.ts';
 import { type AgreedClock } from '../../../src/core/clock.ts';
-import { createLogVerifier } from '../../../src/core/audit/verification/log-verification.ts';
 import { createAuditWriter } from '../../../src/store/audit/audit-store.ts';
-import {
-  createCheckpointStore,
-  createAuditLogReader,
-} from '../../../src/store/audit/checkpoint-store.ts';
 import { changing, openDatabase } from '../../../src/store/database.ts';
 import { createPool } from '../../../src/store/pool/pool-store.ts';
-import { createCertifiedKeyStore } from '../../../src/store/pool/certified-key-store.ts';
-import { createStateReader } from '../../../src/store/witness/state-reader.ts';
 import { witnessAgain } from '../../../src/store/witness/witness-again.ts';
 import { createRsaHsm } from '../../support/fakes/rsa-hsm.ts';
 import { openStoreDatabase, withClient } from '../../support/store.ts';
@@ -54,30 +44,9 @@ async function openOldPool() {
   const chain = newChain();
   const keysChain = newChain();
   const context = { db, poolId: pool.id, chain, publish: () => undefined };
-  const statements = createCertifiedKeys({
-    hsm: createRsaHsm(),
-    store: createCertifiedKeyStore({ ...context, chain: keysChain }),
-    certificates: createCertificates(),
-    pool,
-    newVersionId,
-    newGuid: randomUUID,
-    clock,
-  });
-  const checkpoints = createCheckpointService({
-    chains: [chain, keysChain],
-    store: createCheckpointStore(context),
-    certifiedKeys: statements,
-    poolId: pool.id,
-    clock,
-    onLoss: () => undefined,
-  });
-  const verifier = createLogVerifier({
-    auditLog: createAuditLogReader(context),
-    state: createStateReader(context),
-    certifiedKeys: statements,
-    poolId: pool.id,
-    clock,
-  });
+  const signedLog = openSignedLog({ ...context, chain: keysChain }, pool, createRsaHsm(), clock);
+  const { verifier } = signedLog;
+  const checkpoints = signedLog.checkpoints([chain, keysChain]);
   const newChange = () =>
     new AuditDraft(clock.now, { requestId: randomUUID(), operation: 'Change' });
   const changes = { ...context, chain: keysChain };
@@ -96,7 +65,6 @@ async function openOldPool() {
     time,
     pool,
     context,
-    statements,
     checkpoints,
     chainId: chain.id(),
     verify: () => verifier.verify({ after: 0, recordLimit: 1e6 }),
@@ -121,12 +89,7 @@ async function openOldPool() {
       months: number,
       storeClock: AgreedClock = { agreedTime: () => Promise.resolve(time.now) },
     ) =>
-      applyRetention(
-        { context: { ...context, chain: newChain() }, pool, statements },
-        months,
-        clock,
-        storeClock,
-      ),
+      applyRetention({ context: { ...context, chain: newChain() }, signedLog }, months, storeClock),
     close: async () => {
       await db.destroy();
       await database.close();

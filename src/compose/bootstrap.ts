@@ -1,30 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { type Logger } from 'pino';
-import { createCertificates } from '../attestation/certificates.ts';
 import { readBuiltInRoles } from '../authz/built-in-roles.ts';
-import {
-  newVersionId,
-  openHsm,
-  openRootKeys,
-  type ServiceSettings,
-  SIGNING_KEY_DAYS,
-  systemClock,
-} from '../compose/compose.ts';
 import { effectiveActions } from '../core/access/action-pattern.ts';
 import { byOperator } from '../core/access/escalation-rules.ts';
 import { type AuditRecord } from '../core/audit/record.ts';
-import { createAuditChain } from '../core/audit/chain.ts';
 import { AuditDraft } from '../core/audit/draft.ts';
-import { createCheckpointService } from '../core/audit/checkpoint-service.ts';
-import { createDirectoryService } from '../core/directory/directory-service.ts';
+import { systemClock } from '../core/clock.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../core/access/role.ts';
-import { createTokenSigningKeys } from '../core/directory/token-signing-keys.ts';
-import { createCertifiedKeys } from '../core/pool/certified-keys.ts';
 import { type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
-import { createSecretHasher, newClientSecret } from '../identity/clients/client-secret.ts';
-import { createCheckpointStore } from '../store/audit/checkpoint-store.ts';
-import { openDatabase, type StoreContext } from '../store/database.ts';
-import { createDirectoryStore } from '../store/directory/directory-store.ts';
+import { type StoreContext } from '../store/database.ts';
 import {
   createPool,
   findPool,
@@ -35,7 +19,13 @@ import {
 import { seedRoles } from '../store/access/role-definition-store.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
-import { createCertifiedKeyStore } from '../store/pool/certified-key-store.ts';
+import { openDirectory } from './directory.ts';
+import { openHsm, openRootKeys } from './hsm.ts';
+import { LIMITS } from './limits.ts';
+import { type ServiceSettings } from './settings.ts';
+import { openSignedLog } from './signed-log.ts';
+import { commandContext, openConnections } from './store.ts';
+import { openTokenSigningKeys } from './token-signing-keys.ts';
 
 export interface BootstrapSettings extends Omit<ServiceSettings, 'limits'> {
   readonly softDeleteDays: number;
@@ -70,21 +60,14 @@ export async function bootstrap(
   settings: BootstrapSettings,
   log: Logger,
 ): Promise<BootstrapAdministrator | undefined> {
-  const db = openDatabase({
-    url: settings.databaseUrl,
-    connections: 3,
-    onIdleError: (error) => {
-      log.warn({ err: error }, 'an idle database connection broke');
-    },
-  });
+  const db = openConnections(settings, log, LIMITS.commandConnections);
   let hsm: Pkcs11Hsm | undefined;
   const opened = () => (hsm ??= openHsm(settings, log));
   try {
     return await withPoolLock(db, settings.pool, async () => {
       const found = await findPool(db, settings.pool);
       const pool = found ?? (await makePool(opened(), settings));
-      const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
-      const context: StoreContext = { db, poolId: pool.id, chain, publish: () => undefined };
+      const context = commandContext(db, pool);
       if (found === undefined)
         await createPool(context, pool, newChange('PoolCreate', { after: describe(pool) }));
       if (settings.purgeProtection && !pool.purgeProtection)
@@ -98,27 +81,15 @@ export async function bootstrap(
         await readBuiltInRoles(),
         effectiveActions,
       );
-      const signingKeyStore = createSigningKeyStore(context);
-      if ((await signingKeyStore.listSigningKeys()).length === 0) {
+      if ((await createSigningKeyStore(context).listSigningKeys()).length === 0) {
         await openRootKeys(opened(), pool);
-        const signingKeys = createTokenSigningKeys({
-          hsm: opened(),
-          store: signingKeyStore,
-          poolId: pool.id,
-          newVersionId,
-          rotateAfterDays: SIGNING_KEY_DAYS,
-          feed: { subscribe: () => undefined },
-          clock: systemClock,
-          steadyMs: () => performance.now(),
-          onBroken: () => undefined,
-        });
-        await signingKeys.ensure(newChange('SigningKeyCreate'));
+        await openTokenSigningKeys(context, opened()).ensure(newChange('SigningKeyCreate'));
       }
       const administrator =
         settings.administrator === 'none'
           ? undefined
           : await makeAdministrator(context, ROLES[settings.administrator]);
-      if (chain.grown() > 0) {
+      if (context.chain.grown() > 0) {
         await openRootKeys(opened(), pool);
         await signAuditLog(context, opened(), pool);
       }
@@ -143,25 +114,10 @@ function describe({ name, tenantId, softDeleteDays, purgeProtection, rootGenerat
 
 /** Makes the key that signs the audit log, too: no request waits for it then. */
 async function signAuditLog(context: StoreContext, hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
-  const statements = createCertifiedKeys({
-    hsm,
-    store: createCertifiedKeyStore(context),
-    certificates: createCertificates(),
-    pool: { id: pool.id, name: pool.name },
-    newVersionId,
-    newGuid: randomUUID,
-    clock: systemClock,
-  });
-  await statements.signer('audit');
+  const log = openSignedLog(context, pool, hsm);
+  await log.certifiedKeys.signer('audit');
   context.chain.end();
-  await createCheckpointService({
-    chains: [context.chain],
-    store: createCheckpointStore(context),
-    certifiedKeys: statements,
-    poolId: pool.id,
-    clock: systemClock,
-    onLoss: () => undefined,
-  }).sign();
+  await log.checkpoints([context.chain]).sign();
 }
 
 /** Its root keys; what it is to be recorded as. */
@@ -184,13 +140,7 @@ async function makeAdministrator(
   context: StoreContext,
   roles: readonly string[],
 ): Promise<BootstrapAdministrator> {
-  const directory = createDirectoryService({
-    store: createDirectoryStore(context),
-    hasher: createSecretHasher(),
-    newGuid: randomUUID,
-    newSecret: newClientSecret,
-    clock: systemClock,
-  });
+  const directory = openDirectory(context, systemClock);
   const roleStore = createRoleStore(context);
   const change = (content?: AuditRecord['change']) => byOperator(newChange('Bootstrap', content));
   const application = await directory.createApplication('Bootstrap administrator', change());

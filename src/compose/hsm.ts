@@ -1,0 +1,48 @@
+import { type Logger } from 'pino';
+import { OperatorError } from '../core/operator-error.ts';
+import { openPkcs11Hsm, type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import { type Pool } from '../store/pool/pool-store.ts';
+import { LIMITS } from './limits.ts';
+import { type ServiceSettings } from './settings.ts';
+
+/** Opens the module with this service's limits and log. */
+export function openHsm(
+  {
+    pkcs11,
+    sessions,
+    loadedKeys = LIMITS.loadedKeys,
+  }: Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys'>,
+  log: Logger,
+  onHang: (operation: string) => void = () => undefined,
+  generatesApart = false,
+): Pkcs11Hsm {
+  return openPkcs11Hsm({
+    ...pkcs11,
+    ...(sessions !== undefined && { sessions }),
+    leaseWaitMs: LIMITS.leaseWaitMs,
+    waitingLimit: LIMITS.waitingOperations,
+    loadedKeys,
+    operationDeadlineMs: LIMITS.operationDeadlineMs,
+    keyGenerationDeadlineMs: LIMITS.keyGenerationDeadlineMs,
+    onHang,
+    generatesApart,
+    log: (level, message, details) => {
+      log[level](details ?? {}, message);
+    },
+  });
+}
+
+/**
+ * The token must hold this pool's own root keys, not merely keys of their name.
+ * @throws OperatorError where it doesn't
+ */
+export async function openRootKeys(hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
+  if (!hsm.openRootKeys(pool.id, pool.rootGeneration))
+    throw new OperatorError(
+      `The token (PKCS11_TOKEN_LABEL) does not hold the root keys of the pool "${pool.name}" (STRONGROOM_POOL): its keys can't be opened.`,
+    );
+  if (!Buffer.from(await hsm.rootCheck(pool.id)).equals(pool.rootCheck))
+    throw new OperatorError(
+      `The token (PKCS11_TOKEN_LABEL) holds other root keys than those of the pool "${pool.name}" (STRONGROOM_POOL).`,
+    );
+}

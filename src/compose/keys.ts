@@ -1,0 +1,38 @@
+import { createKeyService } from '../core/keys/key-service.ts';
+import { newVersionId } from '../core/keys/new-version-id.ts';
+import { createVersionMaker, type PoolRules } from '../core/keys/new-version.ts';
+import { createRotationService } from '../core/keys/rotation/rotation-service.ts';
+import { verifyKeys } from '../core/keys/verified-keys.ts';
+import { cacheKeys } from '../store/keys/cached-key-reader.ts';
+import { createKeyReader } from '../store/keys/key-reader.ts';
+import { createKeyWriter } from '../store/keys/key-writer.ts';
+import { createRotationStore } from '../store/keys/rotation-store.ts';
+import { type Base } from './base.ts';
+import { LIMITS } from './limits.ts';
+
+/** Keys, their versions and their rotation. */
+export function composeKeys({ settings, clock, pool, context, feed, hsm }: Base) {
+  const { authorities } = settings.attestation ?? {};
+  const rules: PoolRules = {
+    poolId: pool.id,
+    softDeleteDays: pool.softDeleteDays,
+    purgeProtection: pool.purgeProtection,
+    ...(authorities !== undefined && { releaseAuthorities: authorities }),
+  };
+  const reader = cacheKeys(verifyKeys(createKeyReader(context), hsm), feed, LIMITS.cachedKeysBytes);
+  const store = { ...reader, ...createKeyWriter(context) };
+  const rotations = createRotationStore(context);
+  const addVersion = createVersionMaker({ keys: store, pool: rules, clock, newVersionId });
+  return {
+    reader,
+    store,
+    rotations,
+    app: {
+      pool: rules,
+      keys: createKeyService({ hsm, keys: store, addVersion, pool: rules, clock }),
+      rotation: createRotationService({ hsm, rotations, addVersion, clock }),
+    },
+  };
+}
+
+export type Keys = ReturnType<typeof composeKeys>;

@@ -1,0 +1,30 @@
+/** Limits of one process. Waits are in milliseconds. */
+export const LIMITS = {
+  databaseConnections: 10,
+  auditConnections: 2,
+  /** Of a command that runs beside the service. */
+  commandConnections: 3,
+  /** Of an issuer's discovery document and keys. */
+  fetchDeadlineMs: 5_000,
+  fetchBytes: 256 * 1024,
+  leaseWaitMs: 10_000,
+  waitingOperations: 2_000,
+  loadedKeys: 1_000,
+  operationDeadlineMs: 20_000,
+  keyGenerationDeadlineMs: 60_000,
+  auditQueue: 10_000,
+  auditBatch: 500,
+  auditDeadlineMs: 10_000,
+  /** Of the records of some 200,000 keys. */
+  cachedKeysBytes: 256 * 1024 * 1024,
+  cachedCallers: 10_000,
+  sharedPolicies: 1_000,
+  cachedDecisions: 500,
+  cachedTokens: 10_000,
+  countedKeys: 10_000,
+  maintenanceEveryMs: 10_000,
+  checkpointEveryMs: 1_000,
+  usageRounds: 20,
+  readinessMs: 1_000,
+  partitionsEveryMs: 6 * 3_600_000,
+};

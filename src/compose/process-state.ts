@@ -1,0 +1,31 @@
+import { type OpenAuditLog } from '../audit/audit-log.ts';
+import { type ProcessState } from '../observability/metrics.ts';
+import { connectionsOf } from '../store/database.ts';
+import { type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import { type ServiceStore } from './store.ts';
+
+interface ObservedParts {
+  readonly module: Pkcs11Hsm;
+  readonly store: ServiceStore;
+  readonly audit: { readonly auditLog: OpenAuditLog };
+  readonly access: { readonly authorizer: { readonly status: ProcessState['decisions'] } };
+  readonly storeClock: { readonly differenceSeconds: number };
+}
+
+/** What the metrics say of this process, read when somebody asks. */
+export function readProcessState(parts: ObservedParts): ProcessState {
+  const { module, store, audit, access, storeClock } = parts;
+  const { waiting, lost } = audit.auditLog;
+  return {
+    hsm: { ...module.status, isReady: module.isReady },
+    auditLog: {
+      waiting,
+      lost,
+      unsigned: store.chains.auditLog.grown() + store.chains.changes.grown(),
+    },
+    decisions: access.authorizer.status,
+    database: connectionsOf(store.context.db, store.auditDb),
+    isFeedCoherent: store.feed.isCoherent(),
+    clockDifferenceSeconds: Math.abs(storeClock.differenceSeconds),
+  };
+}

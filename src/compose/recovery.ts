@@ -1,0 +1,20 @@
+import { createBlobThreads } from '../backup/blob-threads.ts';
+import { createBackupService } from '../core/recovery/backup-service.ts';
+import { createKeyArchive } from '../store/recovery/key-archive.ts';
+import { type Base } from './base.ts';
+
+/** Backups of keys; threads compress and encrypt them. */
+export function composeRecovery({ pool, context, hsm }: Base) {
+  const protector = createBlobThreads();
+  return {
+    app: {
+      backups: createBackupService({
+        hsm,
+        archive: createKeyArchive(context),
+        protector,
+        poolId: pool.id,
+      }),
+    },
+    close: () => protector.close(),
+  };
+}

@@ -1,0 +1,29 @@
+import { type RequestListener } from 'node:http';
+import { type AuditLog } from '../core/audit/ports.ts';
+import { type Clock } from '../core/clock.ts';
+import { type App } from '../http/app.ts';
+import { type Readiness } from '../http/pool/health.routes.ts';
+
+/** What a worker process serves. */
+export interface Service {
+  readonly app: App;
+  /** App Service's identity endpoint, for a listener on loopback. */
+  readonly identityApp: RequestListener;
+  /** Which parts could serve a request now. */
+  readonly readiness: Readiness;
+  /** Ends the answers that have no end of their own. */
+  endStreams(): void;
+  /** Writes what is waiting, and gives up the HSM and the database. Requests must have ended. */
+  close(): Promise<void>;
+}
+
+/** What a service asks of the process around it. */
+export interface Surroundings {
+  readonly clock?: Clock;
+  /** A driver call hangs: this process should be replaced. */
+  readonly onHang?: (operation: string) => void;
+  /** Whether the start of which this process is a part has come to its end; it has where absent. */
+  readonly isStartOver?: () => boolean;
+  /** Another audit log than the one in the store: for measuring what that costs. No setting leads here. */
+  readonly auditLog?: AuditLog;
+}

@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto';
+import { createCertificates } from '../attestation/certificates.ts';
+import { type AuditChain } from '../core/audit/chain.ts';
+import { createCertifiedKeys, type CertifiedKeys } from '../core/pool/certified-keys.ts';
+import {
+  type CheckpointService,
+  type CheckpointServiceParts,
+  createCheckpointService,
+} from '../core/audit/checkpoint-service.ts';
+import {
+  createLogVerifier,
+  type LogVerifier,
+} from '../core/audit/verification/log-verification.ts';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { type Hsm } from '../core/keys/hsm.ts';
+import { newVersionId } from '../core/keys/new-version-id.ts';
+import { type KeyRelease } from '../core/release/key-release.ts';
+import { createCertifiedKeyStore } from '../store/pool/certified-key-store.ts';
+import { createAuditLogReader, createCheckpointStore } from '../store/audit/checkpoint-store.ts';
+import { type StoreContext } from '../store/database.ts';
+import { createStateReader } from '../store/witness/state-reader.ts';
+
+/** A pool's audit log as it is signed and verified: by the service, by commands, and by a pool's bootstrap. */
+export interface SignedLog {
+  readonly certifiedKeys: CertifiedKeys;
+  readonly verifier: LogVerifier;
+  /** Signs how far the chains go, each of them one of this process's. */
+  checkpoints(
+    chains: readonly AuditChain[],
+    on?: Partial<Pick<CheckpointServiceParts, 'onSigned' | 'onLoss'>>,
+  ): CheckpointService;
+}
+
+export function openSignedLog(
+  context: StoreContext,
+  pool: { readonly id: string; readonly name: string },
+  hsm: Hsm & Pick<KeyRelease, 'requireIntact'>,
+  clock: Clock = systemClock,
+): SignedLog {
+  const certifiedKeys = createCertifiedKeys({
+    hsm,
+    store: createCertifiedKeyStore(context),
+    certificates: createCertificates(),
+    pool: { id: pool.id, name: pool.name },
+    newVersionId,
+    newGuid: randomUUID,
+    clock,
+  });
+  return {
+    certifiedKeys,
+    verifier: createLogVerifier({
+      auditLog: createAuditLogReader(context),
+      state: createStateReader(context),
+      certifiedKeys,
+      poolId: pool.id,
+      clock,
+    }),
+    checkpoints: (chains, on) =>
+      createCheckpointService({
+        chains,
+        store: createCheckpointStore(context),
+        certifiedKeys,
+        poolId: pool.id,
+        clock,
+        onLoss: () => undefined,
+        ...on,
+      }),
+  };
+}
