@@ -25,6 +25,7 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ['src/core/audit/chain.ts#COUNTERSIGNED_AFTER_MS', (n) => `up to ${seconds(n)} seconds`],
   ],
   'policies/README.md': [
+    ['src/compose/limits.ts#LIMITS.cachedCallers', (n) => `remembers up to ${count(n)} callers`],
     [
       'src/core/caching/fresh-reads.ts#LIMITS.atOnce',
       (n) => `there are ${count(n)} at once in each process`,
@@ -39,18 +40,15 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ],
   ],
   'src/cli/README.md': [
-    ['src/compose/compose.ts#LIMITS.databaseConnections', (n) => `${count(n)} for requests`],
-    ['src/compose/compose.ts#LIMITS.auditConnections', (n) => `${count(n)} for the audit log`],
+    ['src/compose/limits.ts#LIMITS.databaseConnections', (n) => `${count(n)} for requests`],
+    ['src/compose/limits.ts#LIMITS.auditConnections', (n) => `${count(n)} for the audit log`],
     [
       'src/config/worker-memory.ts#LIMIT.least',
       (n) => `at least ${count(n / 1024 ** 2)} and at most`,
     ],
     ['src/config/worker-memory.ts#LIMIT.most', (n) => `at most ${n / 1024 ** 2} MB`],
     ['src/config/worker-memory.ts#OBJECTS.most', (n) => `up to ${count(n)} in a process`],
-    [
-      'src/compose/compose.ts#LIMITS.cachedKeysBytes',
-      (n) => `key records take up to ${mib(n)} MiB`,
-    ],
+    ['src/compose/limits.ts#LIMITS.cachedKeysBytes', (n) => `key records take up to ${mib(n)} MiB`],
     ['src/hsm/module/connection.ts#SLOW_SESSIONS', (n) => `${count(n)} with a slow HSM`],
     ['src/process/open-files.ts#LOW', (n) => `${count(n)} or more`],
     [
@@ -118,7 +116,7 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
       (n) => `${count(n)} days at least`,
     ],
     [
-      'src/compose/compose.ts#LIMITS.maintenanceEveryMs',
+      'src/compose/limits.ts#LIMITS.maintenanceEveryMs',
       (n) => `due actions every ${seconds(n)} seconds`,
     ],
     ['src/store/recovery/key-archive.ts#VERSIONS_LIMIT', (n) => `up to ${count(n)} versions`],
@@ -129,8 +127,8 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ],
   ],
   'src/core/release/README.md': [
-    ['src/compose/compose.ts#LIMITS.fetchDeadlineMs', (n) => `within ${seconds(n)} seconds`],
-    ['src/compose/compose.ts#LIMITS.fetchBytes', (n) => `and ${kib(n)} KiB each`],
+    ['src/compose/limits.ts#LIMITS.fetchDeadlineMs', (n) => `within ${seconds(n)} seconds`],
+    ['src/compose/limits.ts#LIMITS.fetchBytes', (n) => `and ${kib(n)} KiB each`],
     [
       'src/attestation/authority-keys.ts#GOOD_FOR_MS',
       (n) => `remembered for ${minutes(n)} minutes`,
@@ -156,7 +154,10 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
   ],
   'src/identity/README.md': [
     ['src/core/directory/directory-service.ts#PASSWORDS_LIMIT', (n) => `up to ${count(n)} secrets`],
-    ['src/compose/compose.ts#SIGNING_KEY_DAYS', (n) => `successor every ${count(n)} days`],
+    [
+      'src/compose/token-signing-keys.ts#SIGNING_KEY_DAYS',
+      (n) => `successor every ${count(n)} days`,
+    ],
     [
       'src/store/directory/token-signing-key-store.ts#PUBLISHED',
       (n) => `${count(n)} keys are published at a time`,
@@ -186,8 +187,8 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
       (n) => `the first ${count(n)} is a group`,
     ],
     ['src/identity/issuers/issuers-file.ts#ISSUERS_LIMIT', (n) => `up to ${count(n)} issuers`],
-    ['src/compose/compose.ts#LIMITS.fetchDeadlineMs', (n) => `has ${seconds(n)} seconds and`],
-    ['src/compose/compose.ts#LIMITS.fetchBytes', (n) => `and ${kib(n)} KiB`],
+    ['src/compose/limits.ts#LIMITS.fetchDeadlineMs', (n) => `has ${seconds(n)} seconds and`],
+    ['src/compose/limits.ts#LIMITS.fetchBytes', (n) => `and ${kib(n)} KiB`],
     [
       'src/identity/issuers/issuer-keys.ts#REFRESH_AFTER_MS',
       (n) => `in the background after ${minutes(n)} minutes`,
