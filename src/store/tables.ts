@@ -1,4 +1,5 @@
 import { type ColumnType, type Generated, type Selectable } from 'kysely';
+import { type FieldColumns } from '../core/audit/record-fields.ts';
 import { type CertifiedKeyPurpose } from '../core/pool/certified-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
@@ -261,32 +262,10 @@ interface AuditKeyUseTable {
   last_used_at: Date;
 }
 
-interface AuditEventTable {
+interface AuditEventTable extends FieldColumns {
   pool_id: string;
   chain: string;
   sequence: string;
-  time: Date;
-  request_id: string;
-  client_request_id: string | null;
-  tenant_id: string | null;
-  principal_id: string | null;
-  application_id: string | null;
-  principal_name: string | null;
-  client_address: string | null;
-  user_agent: string | null;
-  operation: string;
-  action: string | null;
-  scope: string | null;
-  key_name: string | null;
-  key_version: string | null;
-  algorithm: string | null;
-  outcome: 'success' | 'failure';
-  status: number;
-  error_code: string | null;
-  reason: string | null;
-  duration_ms: number;
-  change: unknown;
-  witnessed: unknown;
   hash: Buffer;
 }
 

@@ -1,4 +1,5 @@
 import { type AuditedChange, type AuditRecord } from './record.ts';
+import { UNSAID } from './record-fields.ts';
 
 /** What a record says of the request itself, and what is learned while it is served. */
 type DraftFields = Omit<
@@ -8,7 +9,8 @@ type DraftFields = Omit<
 
 /** What is noted: what isn't known of it stays as it was. */
 type Notes = { readonly [Name in keyof DraftFields]?: DraftFields[Name] | undefined };
-type Fields = { -readonly [Name in keyof Required<DraftFields>]: DraftFields[Name] | undefined };
+/** All members, unknown ones too: where records go, a member that is undefined is as good as absent. */
+type Fields = { -readonly [Name in keyof Required<AuditRecord>]: AuditRecord[Name] | undefined };
 
 interface Ending {
   readonly status: number;
@@ -24,13 +26,15 @@ export class AuditDraft implements AuditedChange {
   readonly #now: () => Date;
   readonly #startedAt: Date;
   readonly #fields: Fields;
+  /** As it came: who makes a change is decided by the whole of it. */
+  #principalId: string | undefined;
   #successStatus = 200;
   #isCommitted = false;
 
   constructor(now: () => Date, fields: DraftFields) {
     this.#now = now;
     this.#startedAt = now();
-    this.#fields = { ...UNKNOWN };
+    this.#fields = { ...UNSAID };
     this.note(fields);
   }
 
@@ -38,7 +42,11 @@ export class AuditDraft implements AuditedChange {
     const { change } = this.#fields;
     const fields: Record<string, unknown> = this.#fields;
     const noted: Record<string, unknown> = notes;
-    for (const name in noted) if (noted[name] !== undefined) fields[name] = noted[name];
+    for (const name in noted) {
+      const value = noted[name];
+      if (value !== undefined) fields[name] = typeof value === 'string' ? clean(value) : value;
+    }
+    this.#principalId = notes.principalId ?? this.#principalId;
     if (change !== undefined && notes.change !== undefined)
       this.#fields.change = { ...change, ...notes.change };
   }
@@ -49,7 +57,7 @@ export class AuditDraft implements AuditedChange {
   }
 
   get principalId(): string | undefined {
-    return this.#fields.principalId;
+    return this.#principalId;
   }
 
   /** The record of success, with the status that the answer will have. */
@@ -73,59 +81,18 @@ export class AuditDraft implements AuditedChange {
 
   finish({ status, errorCode, reason }: Ending): AuditRecord {
     const time = this.#now();
-    const said = this.#fields;
-    // Member by member: that gives objects of one form, and costs a third of copying what is there and cleaning it after.
-    const record: AllOfRecord = {
-      requestId: clean(said.requestId),
-      clientRequestId: clean(said.clientRequestId),
-      tenantId: clean(said.tenantId),
-      principalId: clean(said.principalId),
-      applicationId: clean(said.applicationId),
-      principalName: clean(said.principalName),
-      clientAddress: clean(said.clientAddress),
-      userAgent: clean(said.userAgent),
-      operation: clean(said.operation),
-      action: clean(said.action),
-      scope: clean(said.scope),
-      keyName: clean(said.keyName),
-      keyVersion: clean(said.keyVersion),
-      algorithm: clean(said.algorithm),
-      change: said.change,
-      reason: clean(reason ?? said.reason),
+    const record: Fields = {
+      ...this.#fields,
       time,
       outcome: status < 400 ? 'success' : 'failure',
       status,
       errorCode,
       durationMs: Math.max(0, time.getTime() - this.#startedAt.getTime()),
     };
+    if (reason !== undefined) record.reason = clean(reason);
     return record as AuditRecord;
   }
 }
-
-/** All members, unknown ones too: where records go, a member that is undefined is as good as absent. */
-const UNKNOWN: Fields = {
-  requestId: undefined,
-  clientRequestId: undefined,
-  tenantId: undefined,
-  principalId: undefined,
-  applicationId: undefined,
-  principalName: undefined,
-  clientAddress: undefined,
-  userAgent: undefined,
-  operation: undefined,
-  action: undefined,
-  scope: undefined,
-  keyName: undefined,
-  keyVersion: undefined,
-  algorithm: undefined,
-  change: undefined,
-  reason: undefined,
-};
-/** What a change witnesses comes to its record where both are written. */
-type Learned = Omit<AuditRecord, keyof Fields | 'witnessed'>;
-type AllOfRecord = Fields & {
-  readonly [Name in keyof Required<Learned>]: Learned[Name] | undefined;
-};
 
 /** The longest text from a caller that a record keeps. */
 const TEXT_LIMIT = 256;
@@ -135,11 +102,7 @@ const CONTROL_CHARACTERS = /[\p{Cc}\p{Cs}\p{Bidi_Control}\u2028\u2029]/gu;
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/;
 
 /** Texts come from callers: bounded, and without what could forge lines where the audit log is read, or what Postgres refuses. */
-function clean<Text extends string | undefined>(text: Text): Text | string {
-  return text === undefined ? text : cleanText(text);
-}
-
-function cleanText(text: string): string {
+function clean(text: string): string {
   const kept = text.length > TEXT_LIMIT ? text.slice(0, TEXT_LIMIT) : text;
   return PRINTABLE_ASCII.test(kept) ? kept : kept.replace(CONTROL_CHARACTERS, '?');
 }

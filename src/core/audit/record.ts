@@ -1,45 +1,7 @@
-import { type Witness } from './witness.ts';
+import { type AlwaysSaid, type MaybeSaid } from './record-fields.ts';
 
-/**
- * One line of the audit log. Every field is named here, and nothing else is ever written: no plaintext, ciphertext, digest,
- * signature, token or secret has a field to go to.
- */
-export interface AuditRecord {
-  /** When the record was made: the request began `durationMs` before. */
-  readonly time: Date;
-  /** x-ms-request-id of the answer; a GUID. */
-  readonly requestId: string;
-  readonly clientRequestId?: string;
-  readonly tenantId?: string;
-  readonly principalId?: string;
-  readonly applicationId?: string;
-  readonly principalName?: string;
-  readonly clientAddress?: string;
-  readonly userAgent?: string;
-  /** What was asked for, such as KeySign or RoleAssignmentCreate. */
-  readonly operation: string;
-  /** The data action that it needed, such as Microsoft.KeyVault/managedHsm/keys/sign/action. */
-  readonly action?: string;
-  readonly scope?: string;
-  readonly keyName?: string;
-  readonly keyVersion?: string;
-  readonly algorithm?: string;
-  readonly outcome: 'success' | 'failure';
-  readonly status: number;
-  readonly errorCode?: string;
-  /** Why a credential was refused, or what else there is to say of a refusal: sentences of ours. */
-  readonly reason?: string;
-  readonly durationMs: number;
-  /** For changes of keys, the directory and roles: what was before and after, and what went along. Never secrets. */
-  readonly change?: {
-    readonly before?: unknown;
-    readonly after?: unknown;
-    /** Such as the role assignments of a principal that was removed. */
-    readonly along?: unknown;
-  };
-  /** For changes: the states of the rows that they changed, before and after. */
-  readonly witnessed?: readonly Witness[];
-}
+/** One line of the audit log, as record-fields.ts lists its fields. */
+export interface AuditRecord extends AlwaysSaid, MaybeSaid {}
 
 /** The error code of records of answers that were not given for want of the audit log or the store. */
 export const ANSWER_WITHHELD = 'AnswerWithheld';

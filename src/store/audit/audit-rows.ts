@@ -1,47 +1,26 @@
 import { type Kysely } from 'kysely';
 import { type AuditRecord } from '../../core/audit/record.ts';
+import {
+  columnOf,
+  FIELD_NAMES,
+  type FieldName,
+  RECORD_FIELDS,
+} from '../../core/audit/record-fields.ts';
 import { type LinkedRecord, type NewLink } from '../../core/audit/chain.ts';
 import { runPrepared } from '../prepared-query.ts';
 import { type AuditEventRow, type Tables } from '../tables.ts';
 
-/** The columns, each with its type and the member of a record's canonical JSON that it is filled from. */
-const COLUMNS = {
-  chain: ['uuid', 'chain'],
-  sequence: ['bigint', 'sequence'],
-  time: ['timestamptz', 'time'],
-  hash: ['bytea', 'hash'],
-  request_id: ['uuid', 'requestId'],
-  client_request_id: ['text', 'clientRequestId'],
-  tenant_id: ['text', 'tenantId'],
-  principal_id: ['text', 'principalId'],
-  application_id: ['text', 'applicationId'],
-  principal_name: ['text', 'principalName'],
-  client_address: ['text', 'clientAddress'],
-  user_agent: ['text', 'userAgent'],
-  operation: ['text', 'operation'],
-  action: ['text', 'action'],
-  scope: ['text', 'scope'],
-  key_name: ['text', 'keyName'],
-  key_version: ['text', 'keyVersion'],
-  algorithm: ['text', 'algorithm'],
-  outcome: ['text', 'outcome'],
-  status: ['integer', 'status'],
-  error_code: ['text', 'errorCode'],
-  reason: ['text', 'reason'],
-  duration_ms: ['double precision', 'durationMs'],
-  change: ['jsonb', 'change'],
-  witnessed: ['jsonb', 'witnessed'],
-} as const satisfies Readonly<
-  Record<Exclude<keyof AuditEventRow, 'pool_id'>, readonly [string, keyof LinkedRecord]>
->;
+/** The columns, each with the member of a record's canonical JSON that it is filled from and its type. */
+const COLUMNS = [
+  ['chain', 'chain', 'uuid'],
+  ['sequence', 'sequence', 'bigint'],
+  ['hash', 'hash', 'bytea'],
+  ...FIELD_NAMES.map((name) => [columnOf(name), name, RECORD_FIELDS[name].type]),
+] as const;
 
-const NAMES = Object.keys(COLUMNS).join(', ');
-const MEMBERS = Object.values(COLUMNS)
-  .map(([, member]) => `r."${member}"`)
-  .join(', ');
-const TYPED = Object.values(COLUMNS)
-  .map(([type, member]) => `"${member}" ${type}`)
-  .join(', ');
+const NAMES = COLUMNS.map(([column]) => column).join(', ');
+const MEMBERS = COLUMNS.map(([, member]) => `r."${member}"`).join(', ');
+const TYPED = COLUMNS.map(([, member, type]) => `"${member}" ${type}`).join(', ');
 /** The same text each time: it isn't put together again for each commit. */
 const INSERT = `insert into audit_event (pool_id, ${NAMES})
   select $1::uuid, ${MEMBERS} from json_to_recordset($2) as r (${TYPED})`;
@@ -82,35 +61,18 @@ function withHash({ canonical, hash }: NewLink): string {
   return `${canonical.slice(0, -1)},"hash":"\\\\x${Buffer.from(hash).toString('hex')}"}`;
 }
 
+/** As answers show them: in the order of the list. */
+const READ = (Object.keys(RECORD_FIELDS) as FieldName[]).map(
+  (name) => [name, columnOf(name)] as const,
+);
+
 /** What a record doesn't say is absent, not null. */
 function toRecord(row: AuditEventRow): AuditRecord {
-  const all = {
-    time: row.time,
-    requestId: row.request_id,
-    clientRequestId: row.client_request_id,
-    tenantId: row.tenant_id,
-    principalId: row.principal_id,
-    applicationId: row.application_id,
-    principalName: row.principal_name,
-    clientAddress: row.client_address,
-    userAgent: row.user_agent,
-    operation: row.operation,
-    action: row.action,
-    scope: row.scope,
-    keyName: row.key_name,
-    keyVersion: row.key_version,
-    algorithm: row.algorithm,
-    outcome: row.outcome,
-    status: row.status,
-    errorCode: row.error_code,
-    reason: row.reason,
-    durationMs: row.duration_ms,
-    change: row.change,
-    witnessed: row.witnessed,
-  };
-  return Object.fromEntries(
-    Object.entries(all).filter(([, value]) => value !== null),
-  ) as unknown as AuditRecord;
+  const said: readonly (readonly [string, unknown])[] = READ.map(
+    ([name, column]) => [name, row[column]] as const,
+  );
+  const record: unknown = Object.fromEntries(said.filter(([, value]) => value !== null));
+  return record as AuditRecord;
 }
 
 /** As it stands in the store, whatever its hash says. */

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { canonicalRecord } from '../../../src/core/audit/chain.ts';
+import { canonicalRecord, CHAIN_START, linkHash } from '../../../src/core/audit/chain.ts';
 import { type AuditRecord } from '../../../src/core/audit/record.ts';
 import { canonicalJson } from '../../../src/core/audit/canonical-json.ts';
 
@@ -51,4 +51,30 @@ test.each([
   expect(canonicalRecord('pool', PLACE, record)).toBe(
     canonicalJson({ ...record, time: record.time.toISOString(), pool: 'pool', ...PLACE }),
   );
+});
+
+test.each([
+  [
+    'with every text and number',
+    RECORD,
+    '0012b7f40c23e51d0970c46e9ac6044462b0c54f1ee156a5bf89099f802f1fe9',
+  ],
+  [
+    'with every member',
+    {
+      ...RECORD,
+      change: { before: { b: 1, a: 2 } },
+      witnessed: [{ table: 'key', row: '["a"]', revision: 7, after: 'digest' }],
+    },
+    'd11a43de187ea28be53cb104fc3934e267f7d0a086e53a5077b7c1457b1d435e',
+  ],
+  ['with few members', MINIMAL, 'ee2b147c98f7372571a6a8c35f427bf7888abbdbc76ccc83252f62bb4923bba3'],
+])('a record %s has the hash that earlier versions gave it', (_what, record, expected) => {
+  const hash = linkHash(CHAIN_START, canonicalRecord('pool', PLACE, record));
+  expect(Buffer.from(hash).toString('hex')).toBe(expected);
+});
+
+test('what an entry has besides its record is not covered by its hash', () => {
+  const entry = { ...RECORD, ...PLACE, id: 'its id', hash: CHAIN_START };
+  expect(canonicalRecord('pool', PLACE, entry)).toBe(canonicalRecord('pool', PLACE, RECORD));
 });

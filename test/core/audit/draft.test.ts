@@ -76,6 +76,12 @@ describe('a record that goes with a change of state', () => {
 });
 
 describe('texts from callers', () => {
+  test('are shortened in the record only: who makes a change is known by the whole id', () => {
+    draft.note({ principalId: 'x'.repeat(300) });
+    expect(draft.principalId).toBe('x'.repeat(300));
+    expect(draft.finish({ status: 200 }).principalId).toBe('x'.repeat(256));
+  });
+
   test.each([
     ['plain words', 'az-cli/2.60 (Linux) "quoted" <b>', 'az-cli/2.60 (Linux) "quoted" <b>'],
     ['other scripts', 'Zürich 東京 🔑', 'Zürich 東京 🔑'],

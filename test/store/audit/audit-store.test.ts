@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { sql } from 'kysely';
 import { type AuditFilter, type AuditRecord } from '../../../src/core/audit/record.ts';
 import { canonicalRecord, CHAIN_START, linkHash } from '../../../src/core/audit/chain.ts';
+import { columnOf, FIELD_NAMES, RECORD_FIELDS } from '../../../src/core/audit/record-fields.ts';
 import { createAuditReader, createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import { eventsOf, makePool, openStoreDatabase, processOf } from '../../support/store.ts';
 
@@ -59,6 +61,21 @@ describe('a record', () => {
     await createAuditWriter(context).write([full]);
     const [event] = await eventsOf(context);
     expect(event).toEqual({ ...full, ...place(1) });
+  });
+
+  test('has a column for each of its fields, of the type that the list says', async () => {
+    const { rows } = await sql<{ name: string; type: string }>`
+      select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
+      where attrelid = 'audit_event'::regclass and attnum > 0 and not attisdropped`.execute(db);
+    const types = new Map(rows.map(({ name, type }) => [name, type]));
+    const listed = FIELD_NAMES.map((name) => [
+      columnOf(name),
+      RECORD_FIELDS[name].type.replace('timestamptz', 'timestamp with time zone'),
+    ]);
+    expect(listed.map(([column = '']) => [column, types.get(column)])).toEqual(listed);
+    expect([...types.keys()].sort()).toEqual(
+      [...listed.map(([column]) => column), 'pool_id', 'chain', 'sequence', 'hash'].sort(),
+    );
   });
 
   test('says nothing of what it was not told', async () => {
