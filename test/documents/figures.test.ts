@@ -25,6 +25,10 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ['src/core/audit/chain.ts#COUNTERSIGNED_AFTER_MS', (n) => `up to ${seconds(n)} seconds`],
   ],
   'policies/README.md': [
+    [
+      'src/store/change-feed.ts#BELIEVED_FOR_MS',
+      (n) => (n === 1_000 ? 'everything of the last second' : ''),
+    ],
     ['src/compose/limits.ts#LIMITS.cachedCallers', (n) => `remembers up to ${count(n)} callers`],
     [
       'src/core/caching/fresh-reads.ts#LIMITS.atOnce',
