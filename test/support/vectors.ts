@@ -1,8 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const DEFAULT_FOLDER = fileURLToPath(new URL('../../../shared/vectors', import.meta.url));
+const DEFAULT_FOLDER = fileURLToPath(new URL('../vectors', import.meta.url));
 
 /** Project Wycheproof's own result for a test. */
 type Expected = 'valid' | 'invalid' | 'acceptable';
@@ -28,17 +28,21 @@ export interface VectorFile {
   readonly testGroups: readonly VectorGroup[];
 }
 
-/** Wycheproof's files (https://github.com/C2SP/wycheproof); none where the folder isn't there. */
+/**
+ * Wycheproof's files of these schemas, from test/vectors or the folder that STRONGROOM_TEST_VECTORS names.
+ * @throws where there is none: a suite without vectors would pass without having tried anything
+ */
 export function readVectors(schemas: readonly string[]): readonly VectorFile[] {
   const folder = process.env['STRONGROOM_TEST_VECTORS'] ?? DEFAULT_FOLDER;
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder)
+  const files = readdirSync(folder)
     .filter((name) => name.endsWith('.json'))
     .map((name) => ({
       ...(JSON.parse(readFileSync(join(folder, name), 'utf8')) as Omit<VectorFile, 'name'>),
       name,
     }))
     .filter(({ schema }) => schemas.includes(schema));
+  if (files.length === 0) throw new Error(`${folder} has no vectors of ${schemas.join(', ')}`);
+  return files;
 }
 
 export function hex(value: unknown): Buffer {
