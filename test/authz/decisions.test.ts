@@ -7,6 +7,7 @@ import { type Authorizer, type PolicyReader } from '../../src/core/access/ports.
 import { type Principal } from '../../src/core/access/principal.ts';
 import { type Scope } from '../../src/core/access/role.ts';
 import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
+import { ROLE } from '../support/roles.ts';
 
 /**
  * Managed HSM's published matrix, written out here: A Administrator, O Crypto Officer, U Crypto User, P Policy
@@ -14,15 +15,15 @@ import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
  * said in policies/README.md: keys/delete is the Officer's.
  */
 const ROLES: Readonly<Record<string, string>> = {
-  A: 'a290e904-7015-4bba-90c8-60543313cdb4',
-  O: '515eb02d-2335-4d2d-92f2-b1cbdf9c3778',
-  U: '21dbd100-6940-42c2-9190-5d6cb909625b',
-  P: '4bd23610-cdcf-4971-bdee-bdc562cc28e4',
-  E: '33413926-3206-4cdd-b39a-83574fe37a17',
-  B: '7b127d3c-77bd-4e3e-bbe0-dbb8971fa7f8',
-  D: '2c18b078-7c48-4d3a-af88-5a3a1b3f82b3',
-  R: '21dbd100-6940-42c2-9190-5d6cb909625c',
-  S: '6efe6056-5259-49d2-8b3d-d3d73544b20b',
+  A: ROLE.administrator,
+  O: ROLE.officer,
+  U: ROLE.user,
+  P: ROLE.policyAdministrator,
+  E: ROLE.encryptionUser,
+  B: ROLE.backup,
+  D: ROLE.auditor,
+  R: ROLE.releaseUser,
+  S: ROLE.restore,
 };
 const MATRIX: Readonly<Record<string, string>> = {
   'securitydomain/download/action': 'A',

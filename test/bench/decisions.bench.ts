@@ -10,6 +10,7 @@ import { findPool } from '../../src/store/pool/pool-store.ts';
 import { createRoleStore } from '../../src/store/access/role-store.ts';
 import { type ProductionService, startProduction } from '../support/production.ts';
 import { type Db, openConnections, processOf, withClient } from '../support/store.ts';
+import { ROLE } from '../support/roles.ts';
 
 /**
  * What a decision costs where there are many assignments: `npm run bench:decisions` prints the time of one, cold (the
@@ -20,7 +21,6 @@ import { type Db, openConnections, processOf, withClient } from '../support/stor
 const SIZES = [10, 1_000, 100_000];
 const PRINCIPALS = 20_000;
 const KEYS = 10_000;
-const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
 const COLD = 400;
 const WARM = 200_000;
 /** As many callers as a process remembers by default. */
@@ -60,7 +60,7 @@ async function growTo(size: number): Promise<void> {
       `insert into role_assignment (pool_id, id, principal_id, role_id, scope)
        select $1, gen_random_uuid(), 'principal-' || i % $2, $3, '/keys/key-' || (i + i / $2) % $4
        from generate_series(0, $5::int - 1) i on conflict do nothing`,
-      [poolId, PRINCIPALS, CRYPTO_USER, KEYS, size],
+      [poolId, PRINCIPALS, ROLE.user, KEYS, size],
     );
   });
   // The statistics that Postgres makes by itself in time.

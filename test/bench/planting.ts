@@ -7,11 +7,11 @@ import { newVersionId } from '../../src/core/keys/new-version-id.ts';
 import { unpackBytes } from '../../src/core/keys/packed-bytes.ts';
 import { createTokenIssuer } from '../../src/identity/tokens/tokens.ts';
 import { findPool } from '../../src/store/pool/pool-store.ts';
-import { ROLE } from '../support/directory.ts';
 import { openPlanter } from '../support/planter.ts';
 import { type TestToken } from '../support/softhsm.ts';
 import { openConnections, processOf, withClient } from '../support/store.ts';
 import { answer } from './helper-process.ts';
+import { ROLE } from '../support/roles.ts';
 
 /**
  * A process that fills a service's store past the service, since a hundred thousand keys or ten million records would take

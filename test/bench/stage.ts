@@ -2,13 +2,7 @@ import { prepareDevelopmentCertificate } from '../../src/setup/trust/development
 import { prepareSoftHsmToken } from '../../src/setup/softhsm/token.ts';
 import { fetchToken } from '../support/client.ts';
 import { postmasterOf } from '../support/cluster.ts';
-import {
-  addSecret,
-  assignRole,
-  makeClient,
-  ROLE,
-  signInAdministrator,
-} from '../support/directory.ts';
+import { addSecret, assignRole, makeClient, signInAdministrator } from '../support/directory.ts';
 import {
   makeDataFolder,
   removeDataFolder,
@@ -19,6 +13,7 @@ import { type Cleanup } from './cleanup.ts';
 import { processTree } from './cpu-time.ts';
 import { type HelperProcess, startHelper } from './helper-process.ts';
 import { processCount } from './process-count.ts';
+import { ROLE } from '../support/roles.ts';
 
 /** What is compared, and what loads it: all on this machine, in processes of their own. */
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { replaceCertificate } from '../support/client-certificates.ts';
-import { assignRole, makeClient, ROLE, signInAdministrator } from '../support/directory.ts';
+import { assignRole, makeClient, signInAdministrator } from '../support/directory.ts';
 import { ensureResolves } from '../support/hosts-file.ts';
 import {
   makeDataFolder,
@@ -12,6 +12,7 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
+import { ROLE } from '../support/roles.ts';
 
 /** Microsoft's libraries for Go against the service, as go.mod pins them; a machine without Go skips with the reason. */
 

@@ -4,13 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { replaceCertificate } from '../support/client-certificates.ts';
-import {
-  assignRole,
-  created,
-  makeClient,
-  ROLE,
-  signInAdministrator,
-} from '../support/directory.ts';
+import { assignRole, created, makeClient, signInAdministrator } from '../support/directory.ts';
 import { ensureResolves } from '../support/hosts-file.ts';
 import {
   makeDataFolder,
@@ -18,6 +12,7 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
+import { ROLE } from '../support/roles.ts';
 
 /** Microsoft's libraries for Java against the service, as pom.xml pins them; a machine without Maven skips with the reason. */
 

@@ -10,7 +10,6 @@ import {
   assignRole,
   created,
   makeClient,
-  ROLE,
   signInAdministrator,
 } from '../support/directory.ts';
 import { startIssuer } from '../support/oidc-issuer.ts';
@@ -22,6 +21,7 @@ import {
   startService,
 } from '../support/service.ts';
 import { makeVirtualEnvironment } from '../support/virtual-environment.ts';
+import { ROLE } from '../support/roles.ts';
 
 /**
  * Microsoft's libraries for Python against the service, and Prometheus' against its metrics: `npm run test:clients`. The

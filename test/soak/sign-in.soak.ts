@@ -8,7 +8,6 @@ import {
   assignRole,
   created,
   makeClient,
-  ROLE,
   signInAdministrator,
 } from '../support/directory.ts';
 import { guess, signIn } from '../support/sign-in-attempts.ts';
@@ -18,6 +17,7 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
+import { ROLE } from '../support/roles.ts';
 
 /**
  * What guessing of secrets costs others: an honest client at another address signs in, wraps (in the event loop) and signs

@@ -9,6 +9,7 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
+import { ROLE } from '../support/roles.ts';
 
 /** What a caller that floods does to the others: `npm run test:soak`. No time is asserted; the figures are for comparison. */
 
@@ -16,7 +17,6 @@ const LIMIT = 100;
 const SAMPLES = 1_000;
 const ROUNDS = 3;
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
-const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
 
 let folder = '';
 let service: RunningService;
@@ -34,7 +34,7 @@ beforeAll(async () => {
   const { id, call } = await makePrincipal(admin, service);
   flooder = call;
   await admin('PUT', `/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`, {
-    properties: { roleDefinitionId: CRYPTO_USER, principalId: id },
+    properties: { roleDefinitionId: ROLE.user, principalId: id },
   });
 }, 120_000);
 afterAll(async () => {

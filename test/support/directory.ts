@@ -1,12 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Caller, createCaller, fetchToken } from './client.ts';
 
-export const ROLE = {
-  officer: '515eb02d-2335-4d2d-92f2-b1cbdf9c3778',
-  user: '21dbd100-6940-42c2-9190-5d6cb909625b',
-  encryptionUser: '33413926-3206-4cdd-b39a-83574fe37a17',
-} as const;
-
 interface Service {
   readonly port: number;
   readonly ca: string;

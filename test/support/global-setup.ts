@@ -5,6 +5,7 @@ import { startEmbeddedPostgres } from '../../src/setup/postgres/embedded-postgre
 import { findSoftHsmLibrary } from '../../src/setup/softhsm/library.ts';
 import { initialiseToken, writeConfiguration } from '../../src/setup/softhsm/token.ts';
 import { removeRun } from './run-folder.ts';
+import { PRODUCTION_TOKEN } from './softhsm.ts';
 
 const PIN = 'the tests own this token';
 const log = {
@@ -43,8 +44,9 @@ async function makeTokens(
   const configFile = join(folder, 'softhsm2.conf');
   await mkdir(join(folder, 'tokens'));
   await writeConfiguration(configFile, join(folder, 'tokens'));
-  for (let worker = 1; worker <= workers; worker += 1)
-    await initialiseToken({ module, configFile, tokenLabel: `worker-${worker}`, pin: PIN });
+  const labels = Array.from({ length: workers }, (_, index) => `worker-${index + 1}`);
+  for (const tokenLabel of [...labels, PRODUCTION_TOKEN])
+    await initialiseToken({ module, configFile, tokenLabel, pin: PIN });
   return { module, configFile };
 }
 

@@ -6,7 +6,7 @@ import { sealedBytes } from '../../src/hsm/keys/seal.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { fromKeyVersion, toKeyVersion } from '../../src/store/keys/key-rows.ts';
 import { findPool } from '../../src/store/pool/pool-store.ts';
-import { type TestToken, testToken } from './softhsm.ts';
+import { productionToken, type TestToken } from './softhsm.ts';
 
 /** A key as it will stand in the store, but for its pool, its seal and its dates. */
 interface Plant {
@@ -32,10 +32,10 @@ export interface Planter {
   close(): Promise<void>;
 }
 
-/** @param token the pool's; that of this jest worker where absent */
+/** @param token the pool's; that of production starts where absent */
 export async function openPlanter(
   databaseUrl: string,
-  token: TestToken = testToken(),
+  token: TestToken = productionToken(),
 ): Promise<Planter> {
   const db = openDatabase({ url: databaseUrl, connections: 2, onIdleError: () => undefined });
   const pool = await findPool(db, 'main');

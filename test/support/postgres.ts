@@ -4,6 +4,7 @@ import { migrate } from '../../src/store/migrate.ts';
 import { fromGlobalSetup } from './environment.ts';
 
 export interface TestDatabase {
+  readonly name: string;
   /** Of the role that owns the tables. */
   readonly ownerUrl: string;
   /** Of the role that the service works as. */
@@ -16,14 +17,18 @@ const TEMPLATE = 'strongroom_template';
 /** Any number that nobody else locks. */
 const TEMPLATE_LOCK = 7_236_450;
 
-/** A database of its own with all migrations applied: a copy of a template that is made once a run. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+/**
+ * A database of its own: a copy of the named one, to which nobody may be connected, or of one that has all migrations and is
+ * made once a run.
+ */
+export async function createTestDatabase(original = TEMPLATE): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString('hex')}`;
   await withOwner(async (client) => {
-    await ensureTemplate(client);
-    await client.query(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE}`);
+    if (original === TEMPLATE) await ensureTemplate(client);
+    await client.query(`CREATE DATABASE ${name} TEMPLATE ${original}`);
   });
   return {
+    name,
     ownerUrl: urlOf('STRONGROOM_TEST_OWNER_URL', name),
     serviceUrl: urlOf('STRONGROOM_TEST_SERVICE_URL', name),
     drop: () =>

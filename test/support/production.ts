@@ -7,15 +7,17 @@ import { promisify } from 'node:util';
 import { prepareDevelopmentCertificate } from '../../src/setup/trust/development-ca.ts';
 import { type Caller, createCaller, fetchToken } from './client.ts';
 import { fromGlobalSetup } from './environment.ts';
+import { onceARun } from './once-a-run.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
 import { type RunningService, startService } from './service.ts';
-import { testToken } from './softhsm.ts';
+import { productionToken } from './softhsm.ts';
+import { ROLE } from './roles.ts';
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const DOMAIN = 'hsm.example';
 
-/** The service as in production, on this worker's token and a database of the run: a test can look into both. */
+/** The service as in production, on the run's production token and a database of its own: a test can look into both. */
 export interface ProductionService {
   readonly service: RunningService;
   readonly database: TestDatabase;
@@ -43,14 +45,62 @@ export interface PreparedProduction {
   remove(): Promise<void>;
 }
 
+/** A database and a token with a pool in which a service has run once: what prepareProduction() copies. */
+interface PreparedPool {
+  readonly databaseName: string;
+  readonly credentials: PreparedProduction['credentials'];
+}
+
+/** Makes that pool, whose bootstrap and first start take as long as five later ones: once a run, for all suites. */
+async function preparePool(): Promise<PreparedPool> {
+  const database = await createTestDatabase();
+  const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+  const { settings, caFile } = await settingsIn(place, database.serviceUrl);
+  const credentialsFile = join(place, 'administrator.json');
+  await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
+    env: settings,
+  });
+  const credentials = JSON.parse(
+    await readFile(credentialsFile, 'utf8'),
+  ) as PreparedPool['credentials'];
+  const service = await startService(
+    join(place, 'unused'),
+    { ...settings, STRONGROOM_WORKERS: '1' },
+    { caFile },
+  );
+  await service.stop();
+  await rm(place, { recursive: true, force: true });
+  return { databaseName: database.name, credentials };
+}
+
 export async function prepareProduction(
   environment: Readonly<Record<string, string>> = {},
   /** The way by which the service comes to the database, where it isn't the straight one. */
   wayTo: (databaseUrl: string) => Promise<string> = (url) => Promise.resolve(url),
 ): Promise<PreparedProduction> {
+  const { databaseName, credentials } = await onceARun('prepared-pool', preparePool);
   const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
-  const database = await createTestDatabase();
-  const token = testToken();
+  const database = await createTestDatabase(databaseName);
+  const { settings, caFile } = await settingsIn(place, await wayTo(database.serviceUrl));
+  return {
+    place,
+    database,
+    settings: { ...settings, ...environment },
+    caFile,
+    credentials,
+    async remove() {
+      await database.drop();
+      await rm(place, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The settings of a production start, with a certificate in the folder. */
+async function settingsIn(
+  place: string,
+  databaseUrl: string,
+): Promise<{ readonly settings: Readonly<Record<string, string>>; readonly caFile: string }> {
+  const token = productionToken();
   const { certificate, privateKey, caFile } = await prepareDevelopmentCertificate(place, {
     domain: DOMAIN,
   });
@@ -60,7 +110,7 @@ export async function prepareProduction(
   };
   const settings = {
     PATH: process.env['PATH'] ?? '',
-    DATABASE_URL: await wayTo(database.serviceUrl),
+    DATABASE_URL: databaseUrl,
     PKCS11_MODULE: token.module,
     PKCS11_TOKEN_LABEL: token.tokenLabel,
     PKCS11_PIN: token.pin,
@@ -68,46 +118,27 @@ export async function prepareProduction(
     STRONGROOM_TLS_CERT_FILE: await file('cert.pem', certificate),
     STRONGROOM_TLS_KEY_FILE: await file('key.pem', privateKey),
     STRONGROOM_DOMAIN: DOMAIN,
-    ...environment,
   };
-  const credentialsFile = join(place, 'administrator.json');
-  await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
-    env: { ...settings, DATABASE_URL: database.serviceUrl },
-  });
-  return {
-    place,
-    database,
-    settings,
-    caFile,
-    credentials: JSON.parse(
-      await readFile(credentialsFile, 'utf8'),
-    ) as PreparedProduction['credentials'],
-    async remove() {
-      await database.drop();
-      await rm(place, { recursive: true, force: true });
-    },
-  };
+  return { settings, caFile };
+}
+
+export interface ProductionOptions {
+  readonly wayTo?: (databaseUrl: string) => Promise<string>;
+  /** Gives that way up, once the service has ended: its connections would keep the database from being removed. */
+  readonly closeWay?: () => Promise<void>;
+  readonly isMeasured?: boolean;
 }
 
 export async function startProduction(
   environment: Readonly<Record<string, string>> = {},
-  {
-    wayTo,
-    closeWay = () => Promise.resolve(),
-    isMeasured = false,
-  }: {
-    readonly wayTo?: (databaseUrl: string) => Promise<string>;
-    /** Gives that way up, once the service has ended: its connections would keep the database from being removed. */
-    readonly closeWay?: () => Promise<void>;
-    readonly isMeasured?: boolean;
-  } = {},
+  { wayTo, closeWay = () => Promise.resolve(), isMeasured = false }: ProductionOptions = {},
 ): Promise<ProductionService> {
   const prepared = await prepareProduction(environment, wayTo);
   const { place, database, settings, caFile, credentials } = prepared;
   const service = await startService(join(place, 'unused'), settings, { caFile, isMeasured });
   const adminToken = await fetchToken(service, credentials, `https://${DOMAIN}`);
   const admin = createCaller(service, adminToken);
-  for (const role of [CRYPTO_OFFICER, CRYPTO_USER])
+  for (const role of [ROLE.officer, ROLE.user])
     await admin('PUT', `/providers/Microsoft.Authorization/roleAssignments/${role}`, {
       properties: { roleDefinitionId: role, principalId: credentials.principalId },
     });
@@ -126,6 +157,3 @@ export async function startProduction(
     },
   };
 }
-
-const CRYPTO_OFFICER = '515eb02d-2335-4d2d-92f2-b1cbdf9c3778';
-const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';

@@ -1,16 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
-const ADMINISTRATOR = 'a290e904-7015-4bba-90c8-60543313cdb4';
-const OFFICER = '515eb02d-2335-4d2d-92f2-b1cbdf9c3778';
-const USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
 const ROLES = '/providers/Microsoft.Authorization';
 const NOBODY = '00000000-0000-4000-8000-000000000000';
 
@@ -34,26 +27,16 @@ interface Event {
 }
 type Client = Caller & { close(): void };
 
-let service: RunningService;
-let admin: Client;
+const { service, admin, atEnd } = useService();
 let administratorId: string;
-const clients: Client[] = [];
 
-beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
+beforeAll(() => {
   administratorId = service.client['AZURE_PRINCIPAL_ID'] ?? '';
-  admin = signedIn(await fetchToken(service, { clientId, clientSecret }));
-});
-afterAll(async () => {
-  for (const client of clients) client.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
 });
 
 function signedIn(token: string): Client {
   const client = createCaller(service, token);
-  clients.push(client);
+  atEnd(client);
   return client;
 }
 
@@ -96,7 +79,7 @@ function assign(
 describe('role assignments', () => {
   test('are made, read, listed and removed, at the scope of their path', async () => {
     const name = randomUUID();
-    const made = await assign(admin, USER, NOBODY, '/keys/One', name);
+    const made = await assign(admin, ROLE.user, NOBODY, '/keys/One', name);
     expect([made.status, made.json<Assignment>()]).toEqual([
       201,
       {
@@ -104,7 +87,7 @@ describe('role assignments', () => {
         name,
         properties: {
           principalId: NOBODY,
-          roleDefinitionId: `Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/${USER}`,
+          roleDefinitionId: `Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/${ROLE.user}`,
           scope: '/keys/one',
         },
         type: 'Microsoft.Authorization/roleAssignments',
@@ -128,11 +111,11 @@ describe('role assignments', () => {
 
   test('repeated with the same content are no error; another content under the name, or another name, is a conflict', async () => {
     const name = randomUUID();
-    expect((await assign(admin, USER, NOBODY, '', name)).status).toBe(201);
-    expect((await assign(admin, USER, NOBODY, '', name)).status).toBe(201);
+    expect((await assign(admin, ROLE.user, NOBODY, '', name)).status).toBe(201);
+    expect((await assign(admin, ROLE.user, NOBODY, '', name)).status).toBe(201);
     for (const again of [
-      await assign(admin, OFFICER, NOBODY, '', name),
-      await assign(admin, USER, NOBODY),
+      await assign(admin, ROLE.officer, NOBODY, '', name),
+      await assign(admin, ROLE.user, NOBODY),
     ])
       expect([again.status, again.json<Failure>().error.code]).toEqual([
         409,
@@ -141,9 +124,9 @@ describe('role assignments', () => {
   });
 
   test.each([
-    ['no GUID', USER, NOBODY, 'not-a-guid', 400, 'BadParameter'],
+    ['no GUID', ROLE.user, NOBODY, 'not-a-guid', 400, 'BadParameter'],
     ['an unknown role', NOBODY, NOBODY, randomUUID(), 404, 'RoleDefinitionNotFound'],
-    ['no principal', USER, '', randomUUID(), 400, 'BadParameter'],
+    ['no principal', ROLE.user, '', randomUUID(), 400, 'BadParameter'],
   ])('with %s are refused', async (_why, role, principalId, name, status, code) => {
     const answer = await assign(admin, role, principalId, '', name);
     expect([answer.status, answer.json<Failure>().error.code]).toEqual([status, code]);
@@ -154,7 +137,7 @@ describe('role assignments', () => {
     const name = randomUUID();
     for (let turn = 0; turn < 5; turn += 1) {
       expect((await call('GET', '/keys')).status).toBe(403);
-      await assign(admin, USER, id, '', name);
+      await assign(admin, ROLE.user, id, '', name);
       expect((await call('GET', '/keys')).status).toBe(200);
       await admin('DELETE', `${ROLES}/roleAssignments/${name}`);
       // The two worker processes may each serve this: the one that didn't remove it has a second to hear of it.
@@ -174,7 +157,7 @@ describe('role assignments', () => {
       await admin('GET', `${ROLES}/roleAssignments?$filter=principalId%20eq%20'${administratorId}'`)
     ).json<{ value: Assignment[] }>();
     const last = value.find(({ properties }) =>
-      properties.roleDefinitionId.endsWith(ADMINISTRATOR),
+      properties.roleDefinitionId.endsWith(ROLE.administrator),
     );
     const refused = await admin('DELETE', `${ROLES}/roleAssignments/${last?.name ?? ''}`);
     expect([refused.status, refused.json<Failure>().error.code]).toEqual([409, 'Conflict']);
@@ -187,16 +170,16 @@ describe('no way up', () => {
   test('an Officer makes nobody Administrator or Officer, and gives itself nothing; others it may give the use of keys', async () => {
     const officer = await makePrincipal('officer');
     const other = await makePrincipal('other');
-    await assign(admin, OFFICER, officer.id);
+    await assign(admin, ROLE.officer, officer.id);
     const by = (role: string, principalId: string) => assign(officer.call, role, principalId);
     for (const refused of [
-      await by(ADMINISTRATOR, officer.id),
-      await by(ADMINISTRATOR, other.id),
-      await by(OFFICER, other.id),
-      await by(USER, officer.id),
+      await by(ROLE.administrator, officer.id),
+      await by(ROLE.administrator, other.id),
+      await by(ROLE.officer, other.id),
+      await by(ROLE.user, officer.id),
     ])
       expect([refused.status, refused.json<Failure>().error.code]).toEqual([403, 'AccessDenied']);
-    expect((await by(USER, other.id)).status).toBe(201);
+    expect((await by(ROLE.user, other.id)).status).toBe(201);
     expect((await officer.call('GET', '/keys')).status).toBe(403);
     expect((await officer.call('POST', '/v1.0/applications', { displayName: 'x' })).status).toBe(
       403,
@@ -212,16 +195,16 @@ describe('no way up', () => {
 
   test('a holder at one key assigns at that key only', async () => {
     const local = await makePrincipal('local officer');
-    await assign(admin, OFFICER, local.id, '/keys/theirs');
-    expect((await assign(local.call, USER, NOBODY, '/keys/theirs')).status).toBe(201);
+    await assign(admin, ROLE.officer, local.id, '/keys/theirs');
+    expect((await assign(local.call, ROLE.user, NOBODY, '/keys/theirs')).status).toBe(201);
     for (const scope of ['', '/keys', '/keys/others'])
-      expect((await assign(local.call, USER, NOBODY, scope)).status).toBe(403);
+      expect((await assign(local.call, ROLE.user, NOBODY, scope)).status).toBe(403);
   });
 
   test('a key made anew after a purge does not come with the old grants', async () => {
     const { id, call } = await makePrincipal('former');
     await admin('POST', '/keys/reborn/create', { kty: 'oct' });
-    await assign(admin, USER, id, '/keys/reborn');
+    await assign(admin, ROLE.user, id, '/keys/reborn');
     expect((await call('GET', '/keys/reborn')).status).toBe(200);
     await admin('DELETE', '/keys/reborn');
     await admin('DELETE', '/deletedkeys/reborn');
@@ -245,7 +228,7 @@ describe('the directory', () => {
 
   test('a removed secret gets no token; a deleted principal’s tokens end at once', async () => {
     const { id, application, password, credentials, call } = await makePrincipal('leaving');
-    await assign(admin, USER, id);
+    await assign(admin, ROLE.user, id);
     expect((await call('GET', '/keys')).status).toBe(200);
     await admin('POST', `/v1.0/applications/${application.id}/removePassword`, {
       keyId: password.keyId,
@@ -272,7 +255,7 @@ describe('the audit log', () => {
     await admin('POST', '/keys/watched/create', { kty: 'oct' });
     const before = new Date();
     const refused = await call('POST', '/keys/watched/wrapkey', { alg: 'A256KW', value: 'AAAA' });
-    await assign(admin, USER, id, '/keys/watched');
+    await assign(admin, ROLE.user, id, '/keys/watched');
     const value = Buffer.alloc(32, 9).toString('base64url');
     const allowed = await call('POST', '/keys/watched/wrapkey', { alg: 'A256KW', value });
     const events = async (query: string) =>
@@ -329,7 +312,7 @@ describe('the audit log', () => {
     expect(await events(`keyName=watched&to=${new Date(0).toISOString()}`)).toEqual([]);
     const grants = await events('operation=RoleAssignmentCreate&maxresults=1');
     expect(grants[0]).toMatchObject({
-      change: { after: { principalId: id, roleDefinitionId: USER, scope: '/keys/watched' } },
+      change: { after: { principalId: id, roleDefinitionId: ROLE.user, scope: '/keys/watched' } },
     });
   });
 

@@ -1,28 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { makePrincipal, signInAsAdministrator } from '../../support/administrator.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { makePrincipal } from '../../support/administrator.ts';
 import { type Caller } from '../../support/client.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** Custom roles, assignments that end, explanations, and everything that a role's holder could try to become more. */
 
-const ROLE = {
-  Administrator: 'a290e904-7015-4bba-90c8-60543313cdb4',
-  Officer: '515eb02d-2335-4d2d-92f2-b1cbdf9c3778',
-  User: '21dbd100-6940-42c2-9190-5d6cb909625b',
-  PolicyAdministrator: '4bd23610-cdcf-4971-bdee-bdc562cc28e4',
-  Auditor: '2c18b078-7c48-4d3a-af88-5a3a1b3f82b3',
-  EncryptionUser: '33413926-3206-4cdd-b39a-83574fe37a17',
-  Backup: '7b127d3c-77bd-4e3e-bbe0-dbb8971fa7f8',
-  Release: '21dbd100-6940-42c2-9190-5d6cb909625c',
-  Restore: '6efe6056-5259-49d2-8b3d-d3d73544b20b',
-} as const;
 const PROVIDER = '/providers/Microsoft.Authorization';
 const AZURE = 'Microsoft.KeyVault/managedHsm';
 
@@ -34,21 +19,11 @@ interface Definition {
   readonly properties: Readonly<Record<string, unknown>>;
 }
 
-let folder: string;
-let service: RunningService;
-let admin: Caller & { close(): void };
+const { service, admin } = useService();
 beforeAll(async () => {
-  folder = await makeDataFolder();
-  service = await startService(folder);
-  admin = await signInAsAdministrator(service);
   for (const name of ['one', 'two'])
     expect((await admin('POST', `/keys/${name}/create`, { kty: 'EC-HSM' })).status).toBe(200);
 }, 90_000);
-afterAll(async () => {
-  admin.close();
-  await service.stop();
-  await removeDataFolder(folder);
-});
 
 const at = (scope: string) => (scope === '/' ? '' : scope) + PROVIDER;
 async function define(
@@ -119,7 +94,7 @@ describe('a custom role', () => {
       value: Definition[];
     }>();
     expect(listed.value.map(({ name }) => name)).toContain(id);
-    expect(listed.value[0]?.name).toBe(ROLE.Administrator);
+    expect(listed.value[0]?.name).toBe(ROLE.administrator);
 
     await assign(admin, principal, id);
     await becomes(true, () => mayRead(call));
@@ -178,7 +153,7 @@ describe('a custom role', () => {
     ['an id that is no GUID', 'mine', {}, 'Role definition name must be a GUID'],
     [
       'the id of a built-in role',
-      ROLE.Officer,
+      ROLE.officer,
       {},
       'Cannot re-use the name/GUID matching that of a built-in role. Please use a unique role ID.',
     ],
@@ -245,7 +220,7 @@ describe('a custom role', () => {
     // Its own it may keep, and write otherwise.
     expect((await put(ours, { roleName: 'A role of Ours' })).status).toBe(201);
     expect((await put(id, { roleName: id })).status).toBe(201);
-    expect((await put(id, { roleName: ROLE.Auditor.toUpperCase() })).status).toBe(400);
+    expect((await put(id, { roleName: ROLE.auditor.toUpperCase() })).status).toBe(400);
   });
 
   test('of one name is made once, however many make it at the same moment', async () => {
@@ -259,7 +234,7 @@ describe('a custom role', () => {
   });
 
   test('of the built-in kind is not deleted', async () => {
-    const answer = await admin('DELETE', `${PROVIDER}/roleDefinitions/${ROLE.User}`);
+    const answer = await admin('DELETE', `${PROVIDER}/roleDefinitions/${ROLE.user}`);
     expect([answer.status, answer.json<Problem>().error.code]).toEqual([400, 'BadParameter']);
   });
 
@@ -297,7 +272,7 @@ describe('an assignment', () => {
   test('may have a description and an end, after which it gives nothing', async () => {
     const { id: principal, call } = await holding([]);
     const expiresOn = new Date(Date.now() + 3_000).toISOString();
-    const { id, answer } = await assign(admin, principal, ROLE.User, '/', {
+    const { id, answer } = await assign(admin, principal, ROLE.user, '/', {
       description: 'for a while',
       expiresOn,
     });
@@ -311,17 +286,17 @@ describe('an assignment', () => {
     await delay(Date.parse(expiresOn) - Date.now());
     expect(await mayRead(call)).toBe(false);
     // An ended one doesn't stand in the way of a new one under another name.
-    expect((await assign(admin, principal, ROLE.User)).answer.status).toBe(201);
+    expect((await assign(admin, principal, ROLE.user)).answer.status).toBe(201);
     await becomes(true, () => mayRead(call));
     call.close();
   });
 
   test('again is no error, a second one of the same content is', async () => {
     const { id: principal, call } = await holding([]);
-    const { id } = await assign(admin, principal, ROLE.User, '/keys');
+    const { id } = await assign(admin, principal, ROLE.user, '/keys');
     const put = (name: string, description: string) =>
       admin('PUT', `/keys${PROVIDER}/roleAssignments/${name}`, {
-        properties: { principalId: principal, roleDefinitionId: ROLE.User, description },
+        properties: { principalId: principal, roleDefinitionId: ROLE.user, description },
       });
     expect((await put(id, 'renamed')).status).toBe(201);
     const other = await put(randomUUID(), 'again');
@@ -330,13 +305,13 @@ describe('an assignment', () => {
   });
 
   test('of Administrator to an id that nobody has is not the last one that stays', async () => {
-    expect((await assign(admin, randomUUID(), ROLE.Administrator)).answer.status).toBe(201);
+    expect((await assign(admin, randomUUID(), ROLE.administrator)).answer.status).toBe(201);
     const own = service.client['AZURE_PRINCIPAL_ID'] ?? '';
     const { value } = (
       await admin('GET', `${PROVIDER}/roleAssignments?$filter=principalId%20eq%20'${own}'`)
     ).json<{ value: Definition[] }>();
     const last = value.find(({ properties }) =>
-      String(properties['roleDefinitionId']).endsWith(ROLE.Administrator),
+      String(properties['roleDefinitionId']).endsWith(ROLE.administrator),
     );
     const removed = await admin('DELETE', `${PROVIDER}/roleAssignments/${last?.name ?? ''}`);
     expect([removed.status, removed.json<Problem>().error.code]).toEqual([409, 'Conflict']);
@@ -360,7 +335,7 @@ describe('an assignment', () => {
 
   test('with an end in the past is refused, and so is an end of the last Administrator', async () => {
     const { id: principal, call } = await holding([]);
-    const past = await assign(admin, principal, ROLE.User, '/', {
+    const past = await assign(admin, principal, ROLE.user, '/', {
       expiresOn: '2020-01-01T00:00:00Z',
     });
     expect(past.answer.status).toBe(400);
@@ -372,15 +347,15 @@ describe('an assignment', () => {
     const last = list
       .json<{ value: Definition[] }>()
       .value.find(({ properties }) =>
-        String(properties['roleDefinitionId']).endsWith(ROLE.Administrator),
+        String(properties['roleDefinitionId']).endsWith(ROLE.administrator),
       );
     // One that ends doesn't count as another one.
     const expiresOn = new Date(Date.now() + 3_600_000).toISOString();
     expect(
-      (await assign(admin, principal, ROLE.Administrator, '/', { expiresOn })).answer.status,
+      (await assign(admin, principal, ROLE.administrator, '/', { expiresOn })).answer.status,
     ).toBe(201);
     const ended = await admin('PUT', `${PROVIDER}/roleAssignments/${last?.name ?? ''}`, {
-      properties: { principalId: own, roleDefinitionId: ROLE.Administrator, expiresOn },
+      properties: { principalId: own, roleDefinitionId: ROLE.administrator, expiresOn },
     });
     expect([ended.status, ended.json<Problem>().error.code]).toEqual([409, 'Conflict']);
     const removed = await admin('DELETE', `${PROVIDER}/roleAssignments/${last?.name ?? ''}`);
@@ -395,7 +370,7 @@ describe('an assignment', () => {
 });
 
 test('a principal that is disabled is refused everywhere within a second, and back when enabled', async () => {
-  const { id, call } = await holding([ROLE.User]);
+  const { id, call } = await holding([ROLE.user]);
   const status = async () => (await call('GET', '/keys/one')).status;
   await becomes(true, () => mayRead(call));
   const set = (accountEnabled: boolean) =>
@@ -414,7 +389,7 @@ test('a group of the directory gives its roles to its members, and the explanati
   const group = (await admin('POST', '/v1.0/groups', { displayName: 'readers' })).json<{
     id: string;
   }>();
-  await assign(admin, group.id, ROLE.User, '/keys/one');
+  await assign(admin, group.id, ROLE.user, '/keys/one');
   const member = await admin('POST', `/v1.0/groups/${group.id}/members/$ref`, {
     '@odata.id': `https://graph.microsoft.com/v1.0/directoryObjects/${id}`,
   });
@@ -433,11 +408,11 @@ test('a group of the directory gives its roles to its members, and the explanati
 
 describe('nobody below Administrator becomes more', () => {
   const writers = [
-    ['Officer', ROLE.Officer],
-    ['PolicyAdministrator', ROLE.PolicyAdministrator],
+    ['officer', ROLE.officer],
+    ['policyAdministrator', ROLE.policyAdministrator],
   ] as const;
   const others = Object.entries(ROLE).filter(
-    ([name]) => !['Administrator', 'Officer', 'PolicyAdministrator'].includes(name),
+    ([name]) => !['administrator', 'officer', 'policyAdministrator'].includes(name),
   );
   const refusals = async (operation: string) =>
     (
@@ -454,7 +429,7 @@ describe('nobody below Administrator becomes more', () => {
       const harmless = await define(call, read);
       expect(harmless.answer.status).toBe(201);
       expect((await assign(call, friend.id, harmless.id)).answer.status).toBe(201);
-      expect((await assign(call, friend.id, ROLE.User, '/keys/one')).answer.status).toBe(201);
+      expect((await assign(call, friend.id, ROLE.user, '/keys/one')).answer.status).toBe(201);
       // An Administrator lets it hold a role that it may write.
       const own = await define(admin, read);
       expect((await assign(admin, me, own.id)).answer.status).toBe(201);
@@ -466,11 +441,11 @@ describe('nobody below Administrator becomes more', () => {
         assign(call, me, harmless.id),
         // Control for a friend.
         ...[
-          ROLE.Administrator,
-          ROLE.Officer,
-          ROLE.PolicyAdministrator,
-          ROLE.Backup,
-          ROLE.Restore,
+          ROLE.administrator,
+          ROLE.officer,
+          ROLE.policyAdministrator,
+          ROLE.backup,
+          ROLE.restore,
         ].flatMap((granted) =>
           ['/', '/keys/one'].map((scope) => assign(call, friend.id, granted, scope)),
         ),
@@ -495,7 +470,7 @@ describe('nobody below Administrator becomes more', () => {
         // A role that it holds itself.
         define(call, [{ dataActions: [`${AZURE}/keys/*`] }], { id: own.id }),
         // An Administrator's power, taken away.
-        call('DELETE', `${PROVIDER}/roleDefinitions/${ROLE.Administrator}`).then((answer) => ({
+        call('DELETE', `${PROVIDER}/roleDefinitions/${ROLE.administrator}`).then((answer) => ({
           answer,
         })),
       ];
@@ -528,7 +503,7 @@ describe('nobody below Administrator becomes more', () => {
       const { id: me, call } = await holding([]);
       const { id } = await assign(admin, me, role);
       const victim = await makePrincipal(admin, service);
-      const held = await assign(admin, victim.id, ROLE.Administrator);
+      const held = await assign(admin, victim.id, ROLE.administrator);
       await becomes(
         true,
         async () => (await call('GET', `${PROVIDER}/roleAssignments`)).status === 200,
@@ -569,9 +544,9 @@ describe('nobody below Administrator becomes more', () => {
     const friend = randomUUID();
     for (const scope of ['/', '/keys', '/keys/one'])
       for (const principal of [me, friend])
-        expect((await assign(call, principal, ROLE.User, scope)).answer.status).toBe(403);
+        expect((await assign(call, principal, ROLE.user, scope)).answer.status).toBe(403);
     expect((await define(call, [])).answer.status).toBe(403);
-    expect((await call('DELETE', `${PROVIDER}/roleDefinitions/${ROLE.User}`)).status).toBe(403);
+    expect((await call('DELETE', `${PROVIDER}/roleDefinitions/${ROLE.user}`)).status).toBe(403);
     expect((await call('PATCH', '/settings/AllowRsa15', { value: 'false' })).status).toBe(403);
     expect((await call('POST', '/v1.0/applications', { displayName: 'x' })).status).toBe(403);
     call.close();
@@ -583,9 +558,9 @@ describe('an explanation', () => {
   const SIGN = `${AZURE}/keys/sign/action`;
 
   test('names the assignment, the role and the group through which it is allowed, and why the others do not', async () => {
-    const { id: principal, call } = await holding([ROLE.Auditor]);
+    const { id: principal, call } = await holding([ROLE.auditor]);
     const group = randomUUID();
-    const { id } = await assign(admin, group, ROLE.User, '/keys/one');
+    const { id } = await assign(admin, group, ROLE.user, '/keys/one');
     const body = { principalId: principal, groups: [group], action: SIGN, scope: '/keys/ONE' };
     expect((await ask(body)).json()).toMatchObject({
       allowed: true,
@@ -596,11 +571,11 @@ describe('an explanation', () => {
           name: id,
           group,
           scope: '/keys/one',
-          role: { name: ROLE.User, roleName: 'Managed HSM Crypto User' },
+          role: { name: ROLE.user, roleName: 'Managed HSM Crypto User' },
         },
       ],
       otherAssignments: [
-        { scope: '/', reason: 'action not in role', role: { name: ROLE.Auditor } },
+        { scope: '/', reason: 'action not in role', role: { name: ROLE.auditor } },
       ],
     });
     expect((await ask({ ...body, scope: '/keys/two' })).json()).toMatchObject({

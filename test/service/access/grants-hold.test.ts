@@ -11,6 +11,7 @@ import {
 import { openPostgresProxy, type PostgresProxy } from '../../support/postgres-proxy.ts';
 import { type ProductionService, startProduction } from '../../support/production.ts';
 import { type RunningService, startService } from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
 
 /**
  * Two replicas on one database, of which the second hears of changes late, though not so late that it would mistrust what
@@ -18,8 +19,6 @@ import { type RunningService, startService } from '../../support/service.ts';
  */
 
 const LATE_MS = 300;
-const USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
-const ADMINISTRATOR = 'a290e904-7015-4bba-90c8-60543313cdb4';
 const READ = 'Microsoft.KeyVault/managedHsm/keys/read/action';
 const ROLES = '/providers/Microsoft.Authorization';
 const ROUNDS = 3;
@@ -100,7 +99,8 @@ const GRANTS: readonly Grant[] = [
   [
     'an assignment',
     403,
-    (who) => Promise.resolve(() => assignRole(first.admin, USER, who.principalId, '/keys/shared')),
+    (who) =>
+      Promise.resolve(() => assignRole(first.admin, ROLE.user, who.principalId, '/keys/shared')),
   ],
   [
     'an assignment to its group',
@@ -108,7 +108,7 @@ const GRANTS: readonly Grant[] = [
     async (who) => {
       const group = await makeGroup();
       await join(group, who.principalId);
-      return () => assignRole(first.admin, USER, group);
+      return () => assignRole(first.admin, ROLE.user, group);
     },
   ],
   [
@@ -116,7 +116,7 @@ const GRANTS: readonly Grant[] = [
     403,
     async (who) => {
       const group = await makeGroup();
-      await assignRole(first.admin, USER, group);
+      await assignRole(first.admin, ROLE.user, group);
       return () => join(group, who.principalId);
     },
   ],
@@ -126,7 +126,7 @@ const GRANTS: readonly Grant[] = [
     async (who) => {
       const [inner, outer] = [await makeGroup(), await makeGroup()];
       await join(inner, who.principalId);
-      await assignRole(first.admin, USER, outer);
+      await assignRole(first.admin, ROLE.user, outer);
       return () => join(outer, inner);
     },
   ],
@@ -144,7 +144,7 @@ const GRANTS: readonly Grant[] = [
     'being enabled',
     401,
     async (who) => {
-      await assignRole(first.admin, USER, who.principalId);
+      await assignRole(first.admin, ROLE.user, who.principalId);
       await enable(who, false);
       return () => enable(who, true);
     },
@@ -153,7 +153,7 @@ const GRANTS: readonly Grant[] = [
     'a key',
     404,
     async (who) => {
-      await assignRole(first.admin, USER, who.principalId);
+      await assignRole(first.admin, ROLE.user, who.principalId);
       return () => created(first.admin('POST', `/keys/k-${who.appId}/create`, { kty: 'EC-HSM' }));
     },
     async ({ call, appId }) => (await call('GET', `/keys/k-${appId}`)).status,
@@ -163,14 +163,14 @@ const GRANTS: readonly Grant[] = [
     403,
     async (who) => {
       const group = await makeGroup();
-      await assignRole(first.admin, ADMINISTRATOR, group);
+      await assignRole(first.admin, ROLE.administrator, group);
       // It may make assignments, and none of this role.
-      await assignRole(first.admin, '4bd23610-cdcf-4971-bdee-bdc562cc28e4', who.principalId);
+      await assignRole(first.admin, ROLE.policyAdministrator, who.principalId);
       return () => join(group, who.principalId);
     },
     async ({ call }) => {
       const { status } = await call('PUT', `${ROLES}/roleAssignments/${randomUUID()}`, {
-        properties: { roleDefinitionId: ADMINISTRATOR, principalId: randomUUID() },
+        properties: { roleDefinitionId: ROLE.administrator, principalId: randomUUID() },
       });
       return status === 201 ? 200 : status;
     },
@@ -203,7 +203,7 @@ test('a secret holds from its acknowledgement on', async () => {
 
 test('many refused calls of one principal are refused all the same, and others are served meanwhile', async () => {
   const [stranger, user] = [await makeNewcomer(), await makeNewcomer()];
-  await assignRole(first.admin, USER, user.principalId);
+  await assignRole(first.admin, ROLE.user, user.principalId);
   const refusals = Array.from({ length: 200 }, () => read(stranger));
   const served = Array.from({ length: 20 }, () => read(user));
   expect(new Set(await Promise.all(served))).toEqual(new Set([200]));

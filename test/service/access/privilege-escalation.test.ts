@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { makeClientCertificate } from '../../support/client-certificates.ts';
 import { type Answer, type Caller, createCaller, fetchToken } from '../../support/client.ts';
 import {
@@ -8,55 +8,37 @@ import {
   type Client,
   created,
   makeClient,
-  signInAdministrator,
 } from '../../support/directory.ts';
 import { outsideRsa, wrapForTransfer } from '../../support/plain-keys.ts';
 import { listRoutes } from '../../support/routes.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /**
  * Everything by which somebody who may write the directory, and no more, could come to be or to belong to what holds more
  * than it does, or could take away its way in from who holds control.
  */
 
-const ADMINISTRATOR = 'a290e904-7015-4bba-90c8-60543313cdb4';
-const USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
-const ENCRYPTION_USER = '33413926-3206-4cdd-b39a-83574fe37a17';
 const ROLES = '/providers/Microsoft.Authorization';
 const ISSUER = 'https://idp.example';
 
-let service: RunningService;
-let admin: Caller & { close(): void };
+const { service, admin, atEnd } = useService();
 /** Holds a custom role with the directory's actions alone. */
 let writer: Caller & { close(): void };
 let writerClient: Client;
 let directoryRole: string;
 let certificate: string;
-const callers: { close(): void }[] = [];
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  admin = await signInAdministrator(service);
   directoryRole = await define(['Strongroom/directory/read/action', WRITE]);
   writerClient = await makeClient(admin, 'writer');
   await assignRole(admin, directoryRole, writerClient.principalId);
   writer = await signIn(writerClient);
-  callers.push(admin);
   for (const name of ['one', 'two'])
     await created(admin('POST', `/keys/${name}/create`, { kty: 'EC-HSM' }));
   const pem = (await makeClientCertificate()).certificate;
   certificate = pem.replaceAll(/-----[A-Z ]+-----|\s/g, '');
 }, 90_000);
-afterAll(async () => {
-  for (const caller of callers) caller.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
 
 const WRITE = 'Strongroom/directory/write/action';
 
@@ -73,7 +55,7 @@ async function signIn(client: Client): Promise<Caller & { close(): void }> {
   const secret = await addSecret(admin, client);
   const token = await fetchToken(service, { clientId: client.appId, clientSecret: secret });
   const caller = createCaller(service, token);
-  callers.push(caller);
+  atEnd(caller);
   return caller;
 }
 const reference = (id: string) => ({ '@odata.id': `https://any/v1.0/directoryObjects/${id}` });
@@ -385,8 +367,8 @@ describe.each([
   ['through a group in a group', true],
 ])('who may write the directory and no more, of what holds more %s', (_, isNested) => {
   test.each([
-    ['Administrator', ADMINISTRATOR, ''],
-    ['the use of one key', ENCRYPTION_USER, '/keys/one'],
+    ['Administrator', ROLE.administrator, ''],
+    ['the use of one key', ROLE.encryptionUser, '/keys/one'],
   ])(
     '%s: becomes it in no way, nor joins it; an Administrator opens each',
     async (_what, role, scope) => {
@@ -410,7 +392,7 @@ describe.each([
   );
 
   test('control: takes away none of its ways in; an Administrator may', async () => {
-    const target = await makeTarget(ADMINISTRATOR, '', isNested);
+    const target = await makeTarget(ROLE.administrator, '', isNested);
     const { principalId: me } = writerClient;
     for (const [by, expected] of [
       [writer, 'AccessDenied'],
@@ -432,9 +414,9 @@ test('who may write the directory does its work: of what holds no more than itse
   await created(writer('POST', `/v1.0/applications/${equal.applicationId}/addPassword`, {}));
   // Of who holds more it changes what gives nobody anything.
   const more = await makeClient(admin, 'more');
-  await assignRole(admin, USER, more.principalId, '/keys/one');
+  await assignRole(admin, ROLE.user, more.principalId, '/keys/one');
   const user = await makeUser();
-  await assignRole(admin, ADMINISTRATOR, user);
+  await assignRole(admin, ROLE.administrator, user);
   const renamed = await writer('PATCH', `/v1.0/users/${user}`, { displayName: 'another name' });
   const enabled = await writer('PATCH', `/v1.0/servicePrincipals/${more.principalId}`, {
     accountEnabled: true,
@@ -450,7 +432,7 @@ test('what is held until an end opens no way to what is held without one, nor on
   const assign = (principalId: string, scope: string, more: object = {}) =>
     created(
       admin('PUT', `${scope}${ROLES}/roleAssignments/${randomUUID()}`, {
-        properties: { roleDefinitionId: ENCRYPTION_USER, principalId, ...more },
+        properties: { roleDefinitionId: ROLE.encryptionUser, principalId, ...more },
       }),
     );
   await assign(target.principalId, '/keys');
@@ -480,7 +462,7 @@ test('who may write the directory and assignments gives an object of the directo
     call('PUT', `${ROLES}/roleAssignments/${randomUUID()}`, {
       properties: { roleDefinitionId, principalId },
     });
-  expect((await assign(USER, puppet.principalId)).status).toBe(403);
+  expect((await assign(ROLE.user, puppet.principalId)).status).toBe(403);
   const id = randomUUID();
   const write = (action: string) =>
     call('PUT', `${ROLES}/roleDefinitions/${id}`, {
@@ -491,7 +473,7 @@ test('who may write the directory and assignments gives an object of the directo
   // Nor by what becomes of the role.
   expect((await write('Microsoft.KeyVault/managedHsm/keys/sign/action')).status).toBe(403);
   // Others than those of the directory it can't become.
-  expect((await assign(USER, randomUUID())).status).toBe(201);
+  expect((await assign(ROLE.user, randomUUID())).status).toBe(201);
 });
 
 describe('a key exchange key that a transfer blob names', () => {
@@ -523,7 +505,7 @@ describe('a key exchange key that a transfer blob names', () => {
       admin('POST', '/keys/no-exchange/create', { kty: 'RSA-HSM' }),
     );
     const importer = await makeClient(admin, 'importer');
-    await assignRole(admin, USER, importer.principalId, '/keys/theirs');
+    await assignRole(admin, ROLE.user, importer.principalId, '/keys/theirs');
     const call = await signIn(importer);
     const { createPublicKey } = await import('node:crypto');
     const publicKey = createPublicKey({
@@ -555,9 +537,9 @@ describe('a key exchange key that a transfer blob names', () => {
     }
     expect(codeOf(await importBy(call, exchange.kid, Buffer.alloc(300)))).toBe('AccessDenied');
     // Use without import there isn't enough.
-    await assignRole(admin, ENCRYPTION_USER, importer.principalId, '/keys/exchange');
+    await assignRole(admin, ROLE.encryptionUser, importer.principalId, '/keys/exchange');
     expect((await importBy(call, exchange.kid)).status).toBe(403);
-    await assignRole(admin, USER, importer.principalId, '/keys/EXCHANGE');
+    await assignRole(admin, ROLE.user, importer.principalId, '/keys/EXCHANGE');
     expect((await importBy(call, exchange.kid)).status).toBe(200);
   }, 60_000);
 });

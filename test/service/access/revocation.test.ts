@@ -1,45 +1,31 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { makePrincipal, signInAsAdministrator } from '../../support/administrator.ts';
+import { makePrincipal } from '../../support/administrator.ts';
 import { type Caller } from '../../support/client.ts';
 import { serviceUrl } from '../../support/cluster.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { isFullExtent } from '../../support/extent.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /**
  * Many callers at work in both processes while their assignments come and go, and the connections by which the processes
  * hear of changes are cut: each request that begins more than a second after a revocation was acknowledged is refused.
  */
 
-const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
 const CALLERS = 6;
-const ROUNDS = 12;
+const ROUNDS = isFullExtent ? 40 : 4;
 const KNOWN_AFTER_MS = 1_000;
 
-let folder: string;
-let service: RunningService;
-let admin: Caller & { close(): void };
+const { service, admin, atEnd } = useService({ STRONGROOM_WORKERS: '2' });
 let database: pg.Client;
 beforeAll(async () => {
-  folder = await makeDataFolder();
-  service = await startService(folder, { STRONGROOM_WORKERS: '2' });
-  admin = await signInAsAdministrator(service);
-  database = new pg.Client({ connectionString: await serviceUrl(folder) });
+  database = new pg.Client({ connectionString: await serviceUrl(service.dataFolder) });
   await database.connect();
+  atEnd(() => database.end());
   expect((await admin('POST', '/keys/raced/create', { kty: 'EC-HSM' })).status).toBe(200);
 }, 90_000);
-afterAll(async () => {
-  await database.end();
-  admin.close();
-  await service.stop();
-  await removeDataFolder(folder);
-});
 
 /** A caller whose one assignment comes and goes; the count of what it was answered, and of answers that came too late. */
 interface Worker {
@@ -72,7 +58,7 @@ async function comeAndGo(worker: Worker): Promise<void> {
     const path = `${worker.scope}/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`;
     worker.revokedAt = undefined;
     const put = await admin('PUT', path, {
-      properties: { principalId: worker.id, roleDefinitionId: CRYPTO_USER },
+      properties: { principalId: worker.id, roleDefinitionId: ROLE.user },
     });
     expect(put.status).toBe(201);
     await delay(300 * Math.random());

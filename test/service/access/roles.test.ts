@@ -1,22 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { createCaller, type Caller, fetchToken } from '../../support/client.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { createCaller, fetchToken } from '../../support/client.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /**
  * Who may what, written out from Managed HSM's published matrix (with the one difference that policies/README.md states:
  * deleting keys belongs to the Crypto Officer), not taken from the service's own data.
  */
 const ROLES = {
-  Administrator: 'a290e904-7015-4bba-90c8-60543313cdb4',
-  'Crypto Officer': '515eb02d-2335-4d2d-92f2-b1cbdf9c3778',
-  'Crypto User': '21dbd100-6940-42c2-9190-5d6cb909625b',
-  'Crypto Service Encryption User': '33413926-3206-4cdd-b39a-83574fe37a17',
+  Administrator: ROLE.administrator,
+  'Crypto Officer': ROLE.officer,
+  'Crypto User': ROLE.user,
+  'Crypto Service Encryption User': ROLE.encryptionUser,
 } as const;
 type Role = keyof typeof ROLES;
 
@@ -169,20 +165,7 @@ const HELD_AT: readonly { place: Place; scope: (k: string) => string }[] = [
 const ORDER: readonly Place[] = ['pool', 'all keys', 'one key'];
 const covers = (held: Place, aimed: Place) => ORDER.indexOf(held) <= ORDER.indexOf(aimed);
 
-let service: RunningService;
-let admin: Caller & { close(): void };
-
-beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
-  admin = createCaller(service, await fetchToken(service, { clientId, clientSecret }));
-});
-
-afterAll(async () => {
-  admin.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
+const { service, admin } = useService();
 
 /** A service principal of its own with a secret, and a caller that is it. */
 async function makePrincipal(displayName: string) {

@@ -1,31 +1,27 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { type Answer } from '../../support/client.ts';
 import { openPostgresProxy, type PostgresProxy } from '../../support/postgres-proxy.ts';
-import { type ProductionService, startProduction } from '../../support/production.ts';
+import { useProduction } from '../../support/use-service.ts';
 
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
-let production: ProductionService;
 let proxy: PostgresProxy;
-beforeAll(async () => {
-  production = await startProduction(
-    { STRONGROOM_WORKERS: '1' },
-    {
-      wayTo: async (url) => {
-        proxy = await openPostgresProxy(url);
-        return proxy.url;
-      },
+const { admin } = useProduction(
+  { STRONGROOM_WORKERS: '1' },
+  {
+    wayTo: async (url) => {
+      proxy = await openPostgresProxy(url);
+      return proxy.url;
     },
-  );
-  await production.admin('POST', '/keys/one/create', { kty: 'oct-HSM' });
+    closeWay: () => proxy.close(),
+  },
+);
+beforeAll(async () => {
+  await admin('POST', '/keys/one/create', { kty: 'oct-HSM' });
 }, 120_000);
 beforeEach(async () => {
-  await until(async () => (await production.admin('GET', '/readyz')).status === 200);
-});
-afterAll(async () => {
-  await production.stop();
-  await proxy.close();
+  await until(async () => (await admin('GET', '/readyz')).status === 200);
 });
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
@@ -45,13 +41,13 @@ interface Recorded {
 }
 
 async function recordsOf(answer: Answer): Promise<Recorded[]> {
-  const { value } = (await production.admin('GET', '/audit/events?maxresults=1000')).json<{
+  const { value } = (await admin('GET', '/audit/events?maxresults=1000')).json<{
     value: Recorded[];
   }>();
   return value.filter(({ requestId }) => requestId === answer.headers['x-ms-request-id']);
 }
 
-const wrap = () => production.admin('POST', '/keys/one/wrapkey', { alg: 'A256KW', value: VALUE });
+const wrap = () => admin('POST', '/keys/one/wrapkey', { alg: 'A256KW', value: VALUE });
 
 test('a change that was committed, and whose answer was withheld, is told as both', async () => {
   let answer: Answer | undefined;
@@ -60,7 +56,7 @@ test('a change that was committed, and whose answer was withheld, is told as bot
   for (let tries = 0; tries < 10 && answer?.status !== 503; tries += 1) {
     name = `lost-${String(tries)}`;
     proxy.loseNextCommit();
-    answer = await production.admin('POST', `/keys/${name}/create`, { kty: 'oct-HSM' });
+    answer = await admin('POST', `/keys/${name}/create`, { kty: 'oct-HSM' });
   }
   if (answer === undefined) throw new Error('nothing was asked');
   const withheld = answer;
@@ -72,8 +68,8 @@ test('a change that was committed, and whose answer was withheld, is told as bot
     [503, 'AnswerWithheld'],
     [200, undefined],
   ]);
-  expect((await production.admin('GET', `/keys/${name}`)).status).toBe(200);
-  expect((await production.admin('POST', '/audit/verify', {})).json()).toMatchObject({
+  expect((await admin('GET', `/keys/${name}`)).status).toBe(200);
+  expect((await admin('POST', '/audit/verify', {})).json()).toMatchObject({
     verified: true,
   });
 }, 60_000);
@@ -83,11 +79,11 @@ test('while Postgres says nothing, results are withheld, and probes name the par
   proxy.swallow(true);
   const asked = Array.from({ length: 20 }, wrap);
   await until(async () => {
-    const probe = await production.admin('GET', '/readyz');
+    const probe = await admin('GET', '/readyz');
     const { parts } = probe.json<{ parts: Record<string, boolean> }>();
     return probe.status === 503 && parts['audit'] === false && parts['store'] === false;
   });
-  expect((await production.admin('GET', '/healthz')).status).toBe(200);
+  expect((await admin('GET', '/healthz')).status).toBe(200);
   const answers = await Promise.all(asked);
   proxy.swallow(false);
   for (const answer of answers) {

@@ -2,26 +2,25 @@ import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { linkHash, canonicalRecord } from '../../../src/core/audit/chain.ts';
 import { toLinkedRecord } from '../../../src/store/audit/audit-rows.ts';
 import { type AuditEventRow } from '../../../src/store/tables.ts';
-import { type ProductionService, startProduction } from '../../support/production.ts';
+import { useProduction } from '../../support/use-service.ts';
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 const TABLES = ['audit_event', 'audit_chain', 'audit_checkpoint', 'audit_checkpoint_head'];
 
-let production: ProductionService;
+const { production, admin, atEnd } = useProduction({ STRONGROOM_WORKERS: '1' });
 let owner: pg.Client;
 let chain = '';
 beforeAll(async () => {
-  production = await startProduction({ STRONGROOM_WORKERS: '1' });
   owner = new pg.Client({ connectionString: production.database.ownerUrl });
   await owner.connect();
-  const { admin } = production;
+  atEnd(() => owner.end());
   await admin('POST', '/keys/one/create', { kty: 'oct-HSM' });
   for (let round = 0; round < 3; round += 1) {
     for (let call = 0; call < 20; call += 1)
@@ -33,10 +32,6 @@ beforeAll(async () => {
   );
   chain = rows[0]?.chain ?? '';
 }, 120_000);
-afterAll(async () => {
-  await owner.end();
-  await production.stop();
-});
 
 /** Waits until every record that is there now is covered by a signature. */
 async function signed(): Promise<void> {
@@ -61,7 +56,7 @@ interface Report {
 }
 
 async function verify(body: object = {}): Promise<Report> {
-  const answer = await production.admin('POST', '/audit/verify', body);
+  const answer = await admin('POST', '/audit/verify', body);
   expect(answer.status).toBe(200);
   return answer.json();
 }
@@ -117,7 +112,6 @@ describe('a audit log that nobody has touched', () => {
   });
 
   test('holds a checkpoint that was kept elsewhere', async () => {
-    const { admin } = production;
     const page = (await admin('GET', '/audit/checkpoints?maxresults=2')).json<{
       value: { number: number; statement: string }[];
       nextLink?: string;
@@ -378,7 +372,6 @@ describe('what the service keeps besides the audit log', () => {
   }
 
   test('is what its records say, row by row, whatever was asked of it', async () => {
-    const { admin } = production;
     const asked: [string, string, object?][] = [
       ['POST', '/keys/life/create', { kty: 'RSA-HSM', tags: { a: 'b' } }],
       ['POST', '/keys/life/rotate', {}],

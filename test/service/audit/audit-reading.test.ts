@@ -7,21 +7,19 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { ADMINISTRATOR_ROLE } from '../../../src/core/access/role.ts';
 import { makePrincipal } from '../../support/administrator.ts';
 import { type Answer } from '../../support/client.ts';
-import { type ProductionService, startProduction } from '../../support/production.ts';
 import { withClient } from '../../support/store.ts';
+import { useProduction } from '../../support/use-service.ts';
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
-let production: ProductionService;
+const { production, admin } = useProduction({ STRONGROOM_WORKERS: '2' });
 beforeAll(async () => {
-  production = await startProduction({ STRONGROOM_WORKERS: '2' });
-  const { admin } = production;
   await admin('POST', '/keys/Used/create', { kty: 'oct-HSM' });
   await admin('POST', '/keys/idle/create', { kty: 'oct-HSM' });
   await admin('POST', '/keys/expiring/create', {
@@ -32,10 +30,9 @@ beforeAll(async () => {
   for (let call = 0; call < 5; call += 1) await wrap();
   await admin('POST', '/keys/used/wrapkey', { alg: 'RSA-OAEP', value: VALUE });
 }, 120_000);
-afterAll(() => production.stop());
 
 async function wrap(name = 'used'): Promise<string> {
-  const answer = await production.admin('POST', `/keys/${name}/wrapkey`, {
+  const answer = await admin('POST', `/keys/${name}/wrapkey`, {
     alg: 'A256KW',
     value: VALUE,
   });
@@ -54,7 +51,7 @@ describe('events', () => {
     const seen: Event[] = [];
     let path: string | undefined = '/audit/events?keyName=used&maxresults=4';
     for (let pages = 0; path !== undefined && pages < 10; pages += 1) {
-      const page: Answer = await production.admin('GET', path, undefined, {
+      const page: Answer = await admin('GET', path, undefined, {
         Accept: 'application/x-ndjson',
       });
       expect(page.headers['content-type']).toBe('application/x-ndjson; charset=utf-8');
@@ -74,10 +71,7 @@ describe('events', () => {
   });
 
   test("come as Managed HSM's diagnostic logs have them", async () => {
-    const page = await production.admin(
-      'GET',
-      '/audit/events?keyName=used&format=azure&maxresults=1',
-    );
+    const page = await admin('GET', '/audit/events?keyName=used&format=azure&maxresults=1');
     const { value, nextLink } = page.json<{ value: Record<string, unknown>[]; nextLink: string }>();
     expect(nextLink).toContain('format=azure');
     expect(value).toEqual([
@@ -123,7 +117,6 @@ describe('events', () => {
   });
 
   test('say why a credential was refused', async () => {
-    const { admin } = production;
     const refused = await admin('GET', '/keys', undefined, { Authorization: 'Bearer a.b.c' });
     expect(refused.status).toBe(401);
     const page = (await admin('GET', '/audit/events?operation=Authentication&maxresults=1')).json<{
@@ -269,14 +262,10 @@ describe('the stream', () => {
     expect(open.length).toBeLessThanOrEqual(4 * WORKERS);
     expect(begun.filter(({ status }) => status === 429).length).toBe(60 - open.length);
 
-    const other = await makePrincipal(production.admin, production.service, 'https://hsm.example');
-    await production.admin(
-      'PUT',
-      `/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`,
-      {
-        properties: { roleDefinitionId: ADMINISTRATOR_ROLE, principalId: other.id },
-      },
-    );
+    const other = await makePrincipal(admin, production.service, 'https://hsm.example');
+    await admin('PUT', `/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`, {
+      properties: { roleDefinitionId: ADMINISTRATOR_ROLE, principalId: other.id },
+    });
     const others = await other.call('HEAD', '/audit/stream');
     expect(others.status).toBe(200);
     other.call.close();
@@ -301,15 +290,15 @@ describe('the stream', () => {
   });
 
   test('ends with the access of who reads it', async () => {
-    const reader = await makePrincipal(production.admin, production.service, 'https://hsm.example');
+    const reader = await makePrincipal(admin, production.service, 'https://hsm.example');
     const assignment = `/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`;
-    const put = await production.admin('PUT', assignment, {
+    const put = await admin('PUT', assignment, {
       properties: { roleDefinitionId: ADMINISTRATOR_ROLE, principalId: reader.id },
     });
     expect(put.status).toBe(201);
     const { status, ended } = await begin('GET', reader.token);
     expect(status).toBe(200);
-    await production.admin('DELETE', assignment);
+    await admin('DELETE', assignment);
     await ended;
     reader.call.close();
     expect(production.service.output()).not.toContain('a stream of the audit log has failed');
@@ -337,9 +326,9 @@ test.each([
     '0000-01-01T00:00:00Z',
     '0001-01-01T00:00:00%2B23:59',
   ])
-    expect(await production.admin('GET', `${query}=${time}`)).toMatchObject({ status: 400 });
+    expect(await admin('GET', `${query}=${time}`)).toMatchObject({ status: 400 });
   for (const time of ['9999-12-31T23:59:59.999Z', '0001-01-01T00:00:00Z'])
-    expect(await production.admin('GET', `${query}=${time}`)).toMatchObject({ status: 200 });
+    expect(await admin('GET', `${query}=${time}`)).toMatchObject({ status: 200 });
 });
 
 describe('a cursor', () => {
@@ -360,7 +349,7 @@ describe('a cursor', () => {
     '/v1.0/groups',
   ];
   const ask = (path: string, cursor: string) =>
-    production.admin(
+    admin(
       'GET',
       `${path}${path.includes('?') ? '&' : '?'}maxresults=1&$skiptoken=${encodeURIComponent(cursor)}`,
     );
@@ -368,15 +357,12 @@ describe('a cursor', () => {
   test('that a list did not give is refused, whatever it looks like', async () => {
     // Two of each, so that both lists go on.
     for (const name of ['one', 'two']) {
-      await production.admin('POST', '/v1.0/applications', { displayName: name });
-      await production.admin('POST', '/v1.0/groups', { displayName: name });
+      await admin('POST', '/v1.0/applications', { displayName: name });
+      await admin('POST', '/v1.0/groups', { displayName: name });
     }
     const given: string[] = [];
     for (const path of LISTS) {
-      const page = await production.admin(
-        'GET',
-        `${path}${path.includes('?') ? '&' : '?'}maxresults=1`,
-      );
+      const page = await admin('GET', `${path}${path.includes('?') ? '&' : '?'}maxresults=1`);
       expect([path, page.status]).toEqual([path, 200]);
       const cursor = /skiptoken=([\w-]+)/.exec(page.text)?.[1];
       if (cursor !== undefined) given.push(cursor);
@@ -409,25 +395,24 @@ describe('a cursor', () => {
 
   test('is taken by any process, for the filter that it was given for and no other', async () => {
     const path = '/audit/events?outcome=success&from=2026-01-01T00:00:00%2B00:00';
-    const { nextLink } = (await production.admin('GET', `${path}&maxresults=1`)).json<{
+    const { nextLink } = (await admin('GET', `${path}&maxresults=1`)).json<{
       nextLink: string;
     }>();
     const next = nextLink.replace(/^https:\/\/[^/]+/, '');
-    for (let tries = 0; tries < 8; tries += 1)
-      expect((await production.admin('GET', next)).status).toBe(200);
+    for (let tries = 0; tries < 8; tries += 1) expect((await admin('GET', next)).status).toBe(200);
     for (const other of [
       next.replace('outcome=success', 'outcome=failure'),
       next.replace(/from=[^&]+&/, ''),
       `${next}&keyName=used`,
       next.replace('/audit/events', '/audit/usage'),
     ])
-      expect([other, (await production.admin('GET', other)).status]).toEqual([other, 400]);
+      expect([other, (await admin('GET', other)).status]).toEqual([other, 400]);
   });
 });
 
 describe('usage', () => {
   const list = async <Item>(path: string) =>
-    (await production.admin('GET', path)).json<{ value: Item[]; nextLink?: string }>();
+    (await admin('GET', path)).json<{ value: Item[]; nextLink?: string }>();
 
   interface Counted {
     readonly operation: string;

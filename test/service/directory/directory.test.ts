@@ -1,44 +1,28 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID, X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   type ClientCertificate,
   makeClientCertificate,
 } from '../../support/client-certificates.ts';
-import { type Answer, type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import { type Answer, createCaller, fetchToken } from '../../support/client.ts';
 import {
   addSecret,
   assignRole,
   type Client,
   created,
   makeClient,
-  ROLE,
-  signInAdministrator,
 } from '../../support/directory.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** By then every process has heard of a change. */
 const A_SECOND = 1_000;
 const NOBODY = '00000000-0000-4000-8000-000000000000';
 
-let service: RunningService;
-let admin: Caller & { close(): void };
-const callers: { close(): void }[] = [];
+const { service, admin, atEnd } = useService();
 beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  admin = await signInAdministrator(service);
-  callers.push(admin);
   await created(admin('POST', '/keys/shared/create?api-version=7.4', { kty: 'EC-HSM' }));
-});
-afterAll(async () => {
-  for (const caller of callers) caller.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
 });
 
 async function signIn(client: Client): Promise<string> {
@@ -260,7 +244,7 @@ describe('applications', () => {
     await created(admin('POST', '/v1.0/servicePrincipals', { appId: made.appId }));
     const tls = { cert: identity.certificate, key: identity.privateKey };
     const call = createCaller(service, undefined, tls);
-    callers.push(call);
+    atEnd(call);
     const form = new URLSearchParams({
       grant_type: 'client_credentials',
       client_id: made.appId,
@@ -578,7 +562,7 @@ describe('lists', () => {
 describe('a path of the directory that there is none', () => {
   test('is not found, and never counts as a refused credential', async () => {
     const nobody = createCaller(service, await signIn(await makeClient(admin, 'lost')));
-    callers.push(nobody);
+    atEnd(nobody);
     for (const call of [admin, nobody])
       for (const [method, path] of [
         ['GET', '/v1.0/devices'],
@@ -610,7 +594,7 @@ describe('a path of the directory that there is none', () => {
         'https://graph.microsoft.com',
       ),
     );
-    callers.push(graph);
+    atEnd(graph);
     for (const path of ['/v1.0/devices', '/v1.0', '/beta/users', '/Beta/devices', '/%62eta'])
       expect([path, (await graph('GET', path)).status]).toEqual([path, 404]);
     for (const path of ['/keys', '/betas'])
@@ -620,7 +604,7 @@ describe('a path of the directory that there is none', () => {
   test('is not told of to strangers', async () => {
     for (const token of [undefined, 'a.b.c']) {
       const stranger = createCaller(service, token);
-      callers.push(stranger);
+      atEnd(stranger);
       for (const path of ['/v1.0/devices', '/v1.0/users'])
         expect((await stranger('GET', path)).status).toBe(401);
     }
@@ -743,7 +727,7 @@ test('nobody reads or changes the directory without its actions', async () => {
   const client = await makeClient(admin, 'curious');
   await assignRole(admin, ROLE.user, client.principalId);
   const call = createCaller(service, await signIn(client));
-  callers.push(call);
+  atEnd(call);
   for (const [method, path] of [
     ['GET', '/v1.0/users'],
     ['POST', '/v1.0/groups'],

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type ProductionService, startProduction } from '../../support/production.ts';
 import { buildSlowHsm, hasCompiler, type SlowHsm } from '../../support/slow-hsm.ts';
+import { useProduction } from '../../support/use-service.ts';
 
 /** What modules have been seen to answer to a ciphertext, a wrapped key or a signature that isn't right. */
 const ANSWERS = [
@@ -30,12 +30,14 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
   ['in threads', 2],
 ])('a module with answers of its own, that is worked on %s', (_, latencyMs) => {
   let hsm: SlowHsm;
-  let production: ProductionService;
-
-  beforeAll(async () => {
+  const { production, admin } = useProduction(async () => {
     hsm = await buildSlowHsm(8);
     await hsm.setLatency(latencyMs);
-    production = await startProduction({ ...hsm.environment, STRONGROOM_WORKERS: '1' });
+    return { ...hsm.environment, STRONGROOM_WORKERS: '1' };
+  });
+  afterAll(() => hsm.remove());
+
+  beforeAll(async () => {
     for (const [name, body] of [
       ['victim', { kty: 'oct-HSM' }],
       ['aes', { kty: 'oct-HSM' }],
@@ -43,15 +45,11 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
       ['ec', { kty: 'EC-HSM', crv: 'P-256' }],
       ['kek', { kty: 'RSA-HSM', key_size: 2048, key_ops: ['import'] }],
     ] as const)
-      expect((await production.admin('POST', `/keys/${name}/create`, body)).status).toBe(200);
+      expect((await admin('POST', `/keys/${name}/create`, body)).status).toBe(200);
     await hsm.setLatency(0);
   }, 120_000);
-  afterAll(async () => {
-    await production.stop();
-    await hsm.remove();
-  });
 
-  const post = (path: string, body: object) => production.admin('POST', path, body);
+  const post = (path: string, body: object) => admin('POST', path, body);
   /** Each of them is wrong, and how wrong it is only the module can say. */
   const GARBAGE: readonly (readonly [string, () => Promise<{ status: number; text: string }>])[] = [
     ['RSA-OAEP', () => post('/keys/rsa/decrypt', { alg: 'RSA-OAEP', value: text(256) })],

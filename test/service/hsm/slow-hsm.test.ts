@@ -9,8 +9,8 @@ import {
 } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../../support/free-port.ts';
-import { type ProductionService, startProduction } from '../../support/production.ts';
 import { buildSlowHsm, hasCompiler, type SlowHsm } from '../../support/slow-hsm.ts';
+import { useProduction } from '../../support/use-service.ts';
 
 /** Of each call of the module: an operation makes several, one after the other. Far above what a busy machine does to a timer. */
 const LATENCY_MS = 100;
@@ -22,35 +22,32 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
 (canBuild ? describe : describe.skip)('with an HSM that takes its time', () => {
   let slow: SlowHsm;
-  let production: ProductionService;
   let metrics: string;
-
-  beforeAll(async () => {
+  const { production, admin, atEnd } = useProduction(async () => {
     const port = await freePort();
     metrics = `http://127.0.0.1:${String(port)}`;
     slow = await buildSlowHsm(SESSIONS);
     // Slow enough to be found slow; opening a module takes some hundred calls.
     await slow.setLatency(2);
-    production = await startProduction({
+    return {
       ...slow.environment,
       STRONGROOM_WORKERS: '1',
       STRONGROOM_SESSIONS: String(SESSIONS),
       STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}`,
-    });
-    const { admin } = production;
+    };
+  });
+  afterAll(() => slow.remove());
+
+  beforeAll(async () => {
     await admin('POST', '/keys/aes/create', { kty: 'oct-HSM' });
     await admin('POST', '/keys/ec/create', { kty: 'EC-HSM', crv: 'P-256' });
     await admin('POST', '/keys/rsa/create', { kty: 'RSA-HSM', key_size: 2048 });
     await slow.setLatency(LATENCY_MS);
+    atEnd(() => slow.setLatency(0));
   }, 120_000);
-  afterAll(async () => {
-    await slow.setLatency(0);
-    await production.stop();
-    await slow.remove();
-  });
 
   const post = async <Shape>(path: string, body: object): Promise<Shape> => {
-    const answer = await production.admin('POST', path, body);
+    const answer = await admin('POST', path, body);
     expect([answer.status, answer.text]).toEqual([200, expect.any(String)]);
     return answer.json<Shape>();
   };
@@ -90,7 +87,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     expect(await post('/keys/aes/decrypt', { ...opening, aad: 'AAAA' })).toMatchObject({
       value: VALUE,
     });
-    const refused = await production.admin('POST', '/keys/aes/decrypt', {
+    const refused = await admin('POST', '/keys/aes/decrypt', {
       ...opening,
       aad: 'BBBB',
     });
@@ -111,7 +108,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     const message = randomBytes(50);
     const digest = createHash('sha256').update(message).digest('base64url');
     const { value } = await post<{ value: string }>(`/keys/${name}/sign`, { alg, value: digest });
-    const { key } = (await production.admin('GET', `/keys/${name}`)).json<{ key: JsonWebKey }>();
+    const { key } = (await admin('GET', `/keys/${name}`)).json<{ key: JsonWebKey }>();
     const jwk = { ...key, kty: name.toUpperCase() };
     const publicKey = createPublicKey({ key: jwk, format: 'jwk' });
     const signature = Buffer.from(value, 'base64url');
@@ -143,7 +140,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     while ((await metric('strongroom_hsm_sessions_waiting')) < SESSIONS / 2) await delay(5);
     for (let read = 0; read < 5; read += 1)
       for (const path of ['/keys/aes', '/healthz'])
-        expect((await production.admin('GET', path)).status).toBe(200);
+        expect((await admin('GET', path)).status).toBe(200);
     expect((await fetch(`${metrics}/readyz`)).status).toBe(200);
     expect(await metric('strongroom_hsm_sessions_in_use')).toBe(SESSIONS);
     expect(isSaturated).toBe(true);
@@ -172,14 +169,14 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     const changes = Promise.all(
       names.map(async (name) => {
         const body = { key_ops: ['verify'] };
-        const answer = await production.admin('PATCH', `/keys/${name}`, body);
+        const answer = await admin('PATCH', `/keys/${name}`, body);
         changed += 1;
         return answer.status;
       }),
     );
     // Each a query of its own: nothing of it is remembered.
     for (; changed === 0; reads += 1) {
-      expect((await production.admin('GET', '/keys?maxresults=5')).status).toBe(200);
+      expect((await admin('GET', '/keys?maxresults=5')).status).toBe(200);
       expect((await fetch(`${metrics}/readyz`)).status).toBe(200);
     }
     expect(new Set(await changes)).toEqual(new Set([200]));
@@ -187,7 +184,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     console.info(`${String(reads)} reads were answered before the first of 12 changes`);
     expect(reads).toBeGreaterThan(10);
     for (const name of names) {
-      const { key } = (await production.admin('GET', `/keys/${name}`)).json<{
+      const { key } = (await admin('GET', `/keys/${name}`)).json<{
         key: { key_ops: string[] };
       }>();
       expect(key.key_ops).toEqual(['verify']);
@@ -201,7 +198,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     const operations = [['sign'], ['verify'], ['sign', 'verify']];
     const answers = await Promise.all(
       Array.from({ length: 12 }, (_, index) =>
-        production.admin('PATCH', '/keys/resealed', {
+        admin('PATCH', '/keys/resealed', {
           ...(index % 4 === 3 ? { tags: { index: String(index) } } : {}),
           key_ops: operations[index % 3],
         }),
@@ -210,9 +207,9 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     await slow.setLatency(LATENCY_MS);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     const digest = createHash('sha256').update('x').digest('base64url');
-    const answer = await production.admin('GET', '/keys/resealed');
+    const answer = await admin('GET', '/keys/resealed');
     const { key_ops } = answer.json<{ key: { key_ops: string[] } }>().key;
-    const signed = await production.admin('POST', '/keys/resealed/sign', {
+    const signed = await admin('POST', '/keys/resealed/sign', {
       alg: 'ES256',
       value: digest,
     });

@@ -1,14 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { makePrincipal, signInAsAdministrator } from '../../support/administrator.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { makePrincipal } from '../../support/administrator.ts';
 import { type Caller } from '../../support/client.ts';
 import { outsideEc } from '../../support/plain-keys.ts';
-import { listRoutes } from '../../support/routes.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** Each way in which Managed HSM is known to refuse, with its exact status, code, inner code, and text where that is known. */
 
@@ -25,12 +20,10 @@ type Row = readonly [
   text?: string,
 ];
 
-let service: RunningService;
-let administrator: Client;
+const { service, admin: administrator, atEnd } = useService();
 let nobody: Client;
 
 const NOBODY = '00000000-0000-4000-8000-000000000000';
-const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
 const ZERO = '0'.repeat(32);
 const AUTHORIZATION = '/providers/Microsoft.Authorization';
 const ACTIONS = 'Microsoft.KeyVault/managedHsm/';
@@ -39,9 +32,8 @@ const now = Math.floor(Date.now() / 1000);
 const outside = outsideEc('P-256').jwk;
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  administrator = await signInAsAdministrator(service);
   nobody = (await makePrincipal(administrator, service)).call;
+  atEnd(nobody);
   for (const [name, body] of [
     ['aes', { kty: 'oct' }],
     ['rsa', { kty: 'RSA' }],
@@ -55,16 +47,10 @@ beforeAll(async () => {
     expect((await administrator('POST', `/keys/${name}/create`, body)).status).toBe(200);
   expect((await administrator('DELETE', '/keys/deleted')).status).toBe(200);
 });
-afterAll(async () => {
-  administrator.close();
-  nobody.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
 
 async function expectRefusal(
   [, who, method, path, body, status, code, innerCode, text]: Row,
-  callers = { administrator, nobody },
+  callers: Readonly<Record<'administrator' | 'nobody', Caller>> = { administrator, nobody },
 ): Promise<void> {
   const answer = await callers[who](method, path, body);
   const { error } = answer.json<{
@@ -139,7 +125,6 @@ describe('403 AccessDenied, naming the action and the scope', () => {
   });
 });
 
-const releases = listRoutes().some(({ path }) => path === '/keys/:name/release');
 const kw = { alg: 'A256KW', value: value() };
 const rows: readonly Row[] = [
   ...(['encrypt', 'decrypt', 'wrapkey', 'unwrapkey', 'sign', 'verify'] as const).map(
@@ -294,7 +279,7 @@ const rows: readonly Row[] = [
       [
         'PUT',
         'roleAssignments/no-guid',
-        { properties: { roleDefinitionId: CRYPTO_USER, principalId: NOBODY } },
+        { properties: { roleDefinitionId: ROLE.user, principalId: NOBODY } },
         'must be a GUID',
       ],
     ] as const
@@ -395,7 +380,7 @@ const rows: readonly Row[] = [
     400,
     'BadParameter',
     undefined,
-    releases ? "Key Release Policy: missing 'version' property" : '',
+    "Key Release Policy: missing 'version' property",
   ],
   [
     'a version of the API that nobody knows',
@@ -516,20 +501,10 @@ describe('what two callers do to one deleted key at the same time', () => {
 });
 
 describe('a pool with purge protection and a short retention', () => {
-  let protectedPool: RunningService;
-  let call: Client;
-  beforeAll(async () => {
-    protectedPool = await startService(await makeDataFolder(), {
-      STRONGROOM_PURGE_PROTECTION: 'true',
-      STRONGROOM_SOFT_DELETE_DAYS: '7',
-    });
-    call = await signInAsAdministrator(protectedPool);
-  });
-  afterAll(async () => {
-    call.close();
-    await protectedPool.stop();
-    await removeDataFolder(protectedPool.dataFolder);
-  });
+  const { admin: call } = useService(
+    { STRONGROOM_PURGE_PROTECTION: 'true', STRONGROOM_SOFT_DELETE_DAYS: '7' },
+    { isNew: true },
+  );
 
   test('says so at each key, purges nothing before its time, and lets recover', async () => {
     const made = (await call('POST', '/keys/k/create', { kty: 'EC' })).json<{

@@ -1,15 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { createECDH, createHash, createPublicKey, verify } from 'node:crypto';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
-import { signInAsAdministrator } from '../../support/administrator.ts';
 import { type Caller, createCaller } from '../../support/client.ts';
 import { outsideEc } from '../../support/plain-keys.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { useService } from '../../support/use-service.ts';
 
 /**
  * What users of other servers of this protocol have run into. Each name says where it was reported: AKE is
@@ -35,24 +29,16 @@ interface Page {
   nextLink?: string;
 }
 
-let service: RunningService;
-let call: Client;
+const { service, admin: call, atEnd } = useService();
 let stranger: Client;
 const value = Buffer.alloc(32, 7).toString('base64url');
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  call = await signInAsAdministrator(service);
   stranger = createCaller(service);
+  atEnd(stranger);
   await made('aes', { kty: 'oct' });
   await made('rsa', { kty: 'RSA' });
   await made('ec', { kty: 'EC' });
-});
-afterAll(async () => {
-  call.close();
-  stranger.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
 });
 
 async function made(name: string, body: object): Promise<Bundle> {

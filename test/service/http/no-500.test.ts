@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import fc from 'fast-check';
-import { type Caller, fetchToken } from '../../support/client.ts';
-import { holdEveryRole, signInAsAdministrator } from '../../support/administrator.ts';
+import { isFullExtent } from '../../support/extent.ts';
+import { holdEveryRole } from '../../support/administrator.ts';
 import {
   FIXTURES,
   type HostileRequest,
@@ -13,44 +13,30 @@ import {
 import { type KnownRoute, listRoutes } from '../../support/routes.ts';
 import { textsOf } from '../../support/schema-texts.ts';
 import { freePort } from '../../support/free-port.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { useService } from '../../support/use-service.ts';
 
-/** Requests a route; STRONGROOM_TEST_RUNS asks for more. */
-const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? 20);
+/** Requests a route; STRONGROOM_TEST_RUNS asks for another number. */
+const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? (isFullExtent ? 100 : 6));
 const ANSWER_LIMIT_MS = 20_000;
 /** A stream of events has no end: its head is answer enough. */
 const STREAM = 'text/event-stream';
 
-let service: RunningService;
-let admin: Caller & { close(): void };
-let agent: Agent;
-let token: string;
 let metrics: string;
+const { service, admin, adminToken, atEnd } = useService(async () => {
+  const port = await freePort();
+  metrics = `http://127.0.0.1:${port}/metrics`;
+  return { STRONGROOM_METRICS_LISTEN: `127.0.0.1:${port}` };
+});
+let agent: Agent;
 
 beforeAll(async () => {
-  const port = await freePort();
-  service = await startService(await makeDataFolder(), {
-    STRONGROOM_METRICS_LISTEN: `127.0.0.1:${port}`,
-  });
-  metrics = `http://127.0.0.1:${port}/metrics`;
-  admin = await signInAsAdministrator(service);
   await holdEveryRole(admin, service);
-  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
-  token = await fetchToken(service, { clientId, clientSecret });
   agent = new Agent({ ca: service.ca, keepAlive: true });
+  atEnd(() => {
+    agent.destroy();
+  });
   for (const [name, body] of Object.entries({ ...FIXTURES.used, ...FIXTURES.changed }))
     expect((await admin('POST', `/keys/${name}/create`, body)).status).toBe(200);
-});
-afterAll(async () => {
-  agent.destroy();
-  admin.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
 });
 
 interface Answer {
@@ -73,7 +59,7 @@ function send({ method, path, headers, body }: HostileRequest): Promise<Answer> 
       headers: {
         ...headers,
         ...(body.length > 0 && { 'Content-Length': body.length }),
-        Authorization: `Bearer ${token}`,
+        Authorization: `Bearer ${adminToken()}`,
       },
     });
     outgoing.on('timeout', () => outgoing.destroy(new Error('no answer')));

@@ -1,21 +1,9 @@
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { expect, test } from '@jest/globals';
+import { useService } from '../../support/use-service.ts';
 
-let service: RunningService;
-beforeAll(async () => {
-  service = await startService(await makeDataFolder(), { STRONGROOM_WORKERS: '2' });
-});
-afterAll(async () => {
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
+const { service } = useService({ STRONGROOM_WORKERS: '2' });
 
 /** Connects, is given tickets, and closes. */
 async function meet(version: 'TLSv1.2' | 'TLSv1.3', session?: Buffer) {

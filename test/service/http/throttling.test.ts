@@ -1,36 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { makePrincipal, signInAsAdministrator } from '../../support/administrator.ts';
+import { beforeAll, expect, test } from '@jest/globals';
+import { makePrincipal } from '../../support/administrator.ts';
 import { type Caller, createCaller } from '../../support/client.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 const LIMIT = 40;
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
-let folder = '';
-let service: RunningService;
-let admin: Caller & { close(): void };
+const { service, admin } = useService({
+  STRONGROOM_WORKERS: '1',
+  STRONGROOM_LIMIT_PER_PRINCIPAL: String(LIMIT),
+  STRONGROOM_LIMIT_REFUSED_CREDENTIALS: '10',
+});
 beforeAll(async () => {
-  folder = await makeDataFolder();
-  service = await startService(folder, {
-    STRONGROOM_WORKERS: '1',
-    STRONGROOM_LIMIT_PER_PRINCIPAL: String(LIMIT),
-    STRONGROOM_LIMIT_REFUSED_CREDENTIALS: '10',
-  });
-  admin = await signInAsAdministrator(service);
   await admin('POST', '/keys/one/create', { kty: 'oct-HSM' });
 }, 120_000);
-afterAll(async () => {
-  admin.close();
-  await service.stop();
-  await removeDataFolder(folder);
-});
 
 interface Event {
   readonly requestId: string;
@@ -41,9 +27,8 @@ interface Event {
 
 test('who floods is slowed, each refusal recorded, and others are not refused', async () => {
   const { id, call } = await makePrincipal(admin, service);
-  const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
   await admin('PUT', `/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`, {
-    properties: { roleDefinitionId: CRYPTO_USER, principalId: id },
+    properties: { roleDefinitionId: ROLE.user, principalId: id },
   });
   const statuses = new Map<number, number>();
   const refused: string[] = [];

@@ -1,16 +1,11 @@
 import { once } from 'node:events';
 import { type AddressInfo } from 'node:net';
 import { connect as connectTls, createServer, type TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { createHttpsServer } from '../../../src/http/server/server.ts';
 import { makeClientCertificate } from '../../support/client-certificates.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
 import { findCiphers, GROUPS, sayHello } from '../../support/tls-scanner.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** What a scanner sees: every version, and every number that a cipher suite can have, offered to the server. */
 
@@ -38,21 +33,16 @@ const GROUPS_TAKEN = [...CURVES, ...(major * 100 + minor >= 305 ? [4588] : [])];
 const SAFE = Object.values({ ...ECDSA, ...RSA });
 const EVERY = Array.from({ length: 4_096 }, (_, number) => number).concat(SAFE);
 
-let service: RunningService;
+const { service, atEnd } = useService({ STRONGROOM_WORKERS: '1' });
 /** The same listener with a certificate for RSA: whose key it is decides which suites are possible. */
 let rsa: ReturnType<typeof createHttpsServer>;
 const rsaPort = () => (rsa.address() as AddressInfo).port;
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder(), { STRONGROOM_WORKERS: '1' });
   rsa = createHttpsServer((_req, res) => res.end(), await makeClientCertificate());
   rsa.listen(0, '127.0.0.1');
   await once(rsa, 'listening');
-}, 90_000);
-afterAll(async () => {
-  rsa.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
+  atEnd(rsa);
 });
 
 describe.each([

@@ -1,20 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { createHash, createPublicKey, publicEncrypt, verify as verifySignature } from 'node:crypto';
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
 import { rawRequest } from '../../support/raw-request.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** The wire as existing clients need it: most lines are a bug that someone met with another server. */
 
-let service: RunningService;
+const { service, admin, adminToken, atEnd } = useService();
 let stranger: Caller & { close(): void };
-let admin: Caller & { close(): void };
-let token: string;
 
 interface Bundle {
   key: {
@@ -36,23 +29,14 @@ interface Failure {
 }
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
-  token = await fetchToken(service, { clientId, clientSecret });
   stranger = createCaller(service);
-  admin = createCaller(service, token);
+  atEnd(stranger);
   for (const [name, body] of [
     ['rsa', { kty: 'RSA-HSM' }],
     ['ec', { kty: 'EC-HSM' }],
     ['aes', { kty: 'oct-HSM' }],
   ] as const)
     expect((await admin('POST', `/keys/${name}/create`, body)).status).toBe(200);
-});
-afterAll(async () => {
-  stranger.close();
-  admin.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
 });
 
 const value = Buffer.alloc(32, 7).toString('base64url');
@@ -92,10 +76,11 @@ describe('a credential that is no good', () => {
     ['no JWT', 'Bearer abc'],
     [
       'an unsigned JWT',
-      () => `Bearer ${[{ alg: 'none', typ: 'JWT' }, claimsOf(token)].map(encode).join('.')}.`,
+      () =>
+        `Bearer ${[{ alg: 'none', typ: 'JWT' }, claimsOf(adminToken())].map(encode).join('.')}.`,
     ],
-    ['a signature that is altered', () => `Bearer ${token.slice(0, -6)}AAAAAA`],
-    ['claims that are altered', () => `Bearer ${alter(token)}`],
+    ['a signature that is altered', () => `Bearer ${adminToken().slice(0, -6)}AAAAAA`],
+    ['claims that are altered', () => `Bearer ${alter(adminToken())}`],
   ])('%s: 401 with a challenge, and a record', async (_what, credential) => {
     const authorization = typeof credential === 'string' ? credential : credential();
     const answer = await stranger('GET', '/keys', undefined, { Authorization: authorization });
@@ -227,7 +212,7 @@ describe('whom a request is for', () => {
   const kidOf = ({ body }: { body: string }) =>
     (JSON.parse(body) as Bundle).key.kid.split('/keys/')[0];
   const ask = (...lines: string[]) =>
-    rawRequest(service, ...lines, `Authorization: Bearer ${token}`, CLOSE);
+    rawRequest(service, ...lines, `Authorization: Bearer ${adminToken()}`, CLOSE);
 
   // RFC 9112 §3.2: more than one Host header, or one that is no host.
   test.each([
@@ -370,7 +355,7 @@ describe('a credential as clients write it', () => {
   test.each(['Bearer  {}', 'Bearer\t{}', 'bearer {}', 'BEARER   {}', '  Bearer {}  '])(
     'is taken: %j',
     async (form) => {
-      const line = `Authorization: ${form.replace('{}', token)}`;
+      const line = `Authorization: ${form.replace('{}', adminToken())}`;
       const { status } = await rawRequest(
         service, 'GET /keys HTTP/1.1', 'Host: localhost', line, 'Connection: close',
       ); // prettier-ignore
@@ -381,7 +366,7 @@ describe('a credential as clients write it', () => {
   test.each(['Bearer{}', 'Bearer {} x', 'Bearer {},', 'Bearer "{}"', 'Bearer\u00a0{}', '{}'])(
     'is refused: %j',
     async (form) => {
-      const line = `Authorization: ${form.replace('{}', token)}`;
+      const line = `Authorization: ${form.replace('{}', adminToken())}`;
       const { status } = await rawRequest(
         service, 'GET /keys HTTP/1.1', 'Host: localhost', line, 'Connection: close',
       ); // prettier-ignore
@@ -425,7 +410,7 @@ describe('sign-in as clients ask for it', () => {
     ['/ADFS/{tenant}/v2.0/.well-known/openid-configuration', '/ADFS/{tenant}/v2.0'],
     ['/{tenant}/v2.0/.well-known/openid-configuration', '/{tenant}/v2.0'],
   ])('the metadata at %s have the issuer %s, and their addresses answer', async (path, issuer) => {
-    const tenant = String(claimsOf(token)['tid']);
+    const tenant = String(claimsOf(adminToken())['tid']);
     const answer = await stranger('GET', path.replace('{tenant}', tenant));
     const document = answer.json<Record<'issuer' | 'jwks_uri' | 'token_endpoint', string>>();
     expect(document.issuer).toBe(`${service.localUrl}${issuer.replace('{tenant}', tenant)}`);

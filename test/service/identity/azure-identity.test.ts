@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type Caller } from '../../support/client.ts';
 import { makeClientCertificate } from '../../support/client-certificates.ts';
 import {
   addSecret,
@@ -15,17 +14,11 @@ import {
   type Client,
   created,
   makeClient,
-  ROLE,
-  signInAdministrator,
 } from '../../support/directory.ts';
 import { startIssuer } from '../../support/oidc-issuer.ts';
 import { rawRequest } from '../../support/raw-request.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 const SIGN_IN = fileURLToPath(new URL('../../clients/sign-in.mjs', import.meta.url));
@@ -36,8 +29,13 @@ const AS_THE_ROLE_SAYS = { wrapKey: 'done', createKey: '403 AccessDenied' };
 const SUBJECT = 'system:serviceaccount:shop:checkout';
 const AUDIENCE = 'api://AzureADTokenExchange';
 
-let service: RunningService;
-let admin: Caller & { close(): void };
+const { service, admin, atEnd } = useService(async () => {
+  issuer = await startIssuer();
+  return {
+    STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0',
+    STRONGROOM_FEDERATED_ISSUERS: `https://elsewhere.example ${issuer.url}`,
+  };
+});
 let folder: string;
 let client: Client;
 let secret: string;
@@ -48,13 +46,8 @@ const tokenFile = () => join(folder, 'token');
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
-  issuer = await startIssuer();
-  service = await startService(await makeDataFolder(), {
-    STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0',
-    STRONGROOM_FEDERATED_ISSUERS: `https://elsewhere.example ${issuer.url}`,
-  });
+  atEnd(issuer);
   endpoint = /IDENTITY_ENDPOINT=(\S+)/.exec(service.output())?.[1] ?? '';
-  admin = await signInAdministrator(service);
   await created(admin('POST', '/keys/shared/create?api-version=7.4', { kty: 'oct-HSM' }));
   client = await makeClient(admin, 'workload');
   await assignRole(admin, ROLE.encryptionUser, client.principalId);
@@ -85,10 +78,6 @@ beforeAll(async () => {
   await writeFile(tokenFile(), await issuer.issue(SUBJECT, AUDIENCE));
 });
 afterAll(async () => {
-  admin.close();
-  issuer.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -12,19 +12,16 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { decodeJwt, exportSPKI, generateKeyPair, importJWK, SignJWT } from 'jose';
 import { makeClientCertificate } from '../../support/client-certificates.ts';
 import { type Answer, type Caller, createCaller } from '../../support/client.ts';
-import { assignRole, created, ROLE, signInAdministrator } from '../../support/directory.ts';
+import { assignRole, created, signInAdministrator } from '../../support/directory.ts';
 import {
   type Claims,
   type OidcProvider,
   signToken,
   startProvider,
 } from '../../support/oidc-provider.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { makePreparedFolder } from '../../support/prepared-folder.ts';
+import { removeDataFolder, type RunningService, startService } from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
 
 /** Tokens of an OpenID provider that isn't ours (oidc-provider), against the whole service. */
 
@@ -73,7 +70,7 @@ beforeAll(async () => {
       ],
     }),
   );
-  service = await startService(await makeDataFolder(), {
+  service = await startService(await makePreparedFolder(), {
     STRONGROOM_ISSUERS_FILE: issuersFile(),
   });
   admin = await signInAdministrator(service);
@@ -194,14 +191,13 @@ describe("a provider's token", () => {
 });
 
 describe('a token without the groups claim of its issuer', () => {
-  const OFFICER = '515eb02d-2335-4d2d-92f2-b1cbdf9c3778';
   const ROLES = '/providers/Microsoft.Authorization';
   let principalId: string;
   let group: string;
   beforeAll(async () => {
     principalId = await objectId(provider.issuer, 'billing');
     group = await objectId(provider.issuer, 'secretive', '--group');
-    await assignRole(admin, OFFICER, principalId);
+    await assignRole(admin, ROLE.officer, principalId);
   });
 
   /** The same subject, with other claims. */

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { connect as connectTls } from 'node:tls';
@@ -8,38 +8,22 @@ import {
   type ClientCertificate,
   makeClientCertificate,
 } from '../../support/client-certificates.ts';
-import {
-  assignRole,
-  type Client,
-  created,
-  makeClient,
-  ROLE,
-  signInAdministrator,
-} from '../../support/directory.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { assignRole, type Client, created, makeClient } from '../../support/directory.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** RFC 8705: a client certificate as the credential, and tokens that are good with it alone. */
 
 const DAY_MS = 86_400_000;
 type Connection = Caller & { close(): void };
 
-let service: RunningService;
-let admin: Connection;
+const { service, admin, atEnd } = useService({ STRONGROOM_WORKERS: '1' });
 let client: Client;
 let registered: ClientCertificate;
 let expired: ClientCertificate;
 let stranger: ClientCertificate;
-const connections: Connection[] = [];
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder(), { STRONGROOM_WORKERS: '1' });
-  admin = await signInAdministrator(service);
-  connections.push(admin);
   await created(admin('POST', '/keys/shared/create?api-version=7.4', { kty: 'oct-HSM' }));
   client = await makeClient(admin, 'workload');
   await assignRole(admin, ROLE.encryptionUser, client.principalId);
@@ -57,16 +41,11 @@ beforeAll(async () => {
     }),
   );
 });
-afterAll(async () => {
-  for (const connection of connections) connection.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
 
 function connect(identity?: ClientCertificate, token?: string): Connection {
   const tls = identity && { cert: identity.certificate, key: identity.privateKey };
   const connection = createCaller(service, token, tls);
-  connections.push(connection);
+  atEnd(connection);
   return connection;
 }
 

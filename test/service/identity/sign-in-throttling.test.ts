@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import { type Caller, createCaller } from '../../support/client.ts';
 import {
   addSecret,
@@ -8,16 +8,10 @@ import {
   type Client,
   created,
   makeClient,
-  ROLE,
-  signInAdministrator,
 } from '../../support/directory.ts';
 import { guess, signIn } from '../../support/sign-in-attempts.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** Attackers at one address guess secrets at the token endpoint, while others sign in, there and elsewhere. */
 
@@ -34,9 +28,7 @@ interface Known extends Client {
   readonly secret: string;
 }
 
-let service: RunningService;
-let admin: Caller & { close(): void };
-const callers: (Caller & { close(): void })[] = [];
+const { service, admin, atEnd } = useService({ STRONGROOM_WORKERS: '1' });
 
 async function makeKnown(name: string): Promise<Known> {
   const client = await makeClient(admin, name);
@@ -46,7 +38,7 @@ async function makeKnown(name: string): Promise<Known> {
 
 function at(address: string): Caller {
   const call = createCaller(service, undefined, { localAddress: address });
-  callers.push(call);
+  atEnd(call);
   return call;
 }
 
@@ -65,16 +57,8 @@ async function use(call: Caller, { appId, secret }: Known): Promise<number[]> {
 }
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder(), { STRONGROOM_WORKERS: '1' });
-  admin = await signInAdministrator(service);
   await created(admin('POST', '/keys/shared/create', { kty: 'oct-HSM' }));
 }, 90_000);
-afterAll(async () => {
-  for (const call of callers) call.close();
-  admin.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
 
 test('who guesses is slowed and recorded, and nobody else is refused', async () => {
   const victim = await makeKnown('victim');

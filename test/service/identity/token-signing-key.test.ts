@@ -1,38 +1,25 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { decodeJwt, decodeProtectedHeader, type JSONWebKeySet, SignJWT } from 'jose';
 import pg from 'pg';
-import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import { createCaller, fetchToken } from '../../support/client.ts';
 import { ownerUrl } from '../../support/cluster.ts';
-import { created, signInAdministrator } from '../../support/directory.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { created } from '../../support/directory.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** The key that signs the directory's tokens, in a service of two processes. */
 
 const A_MINUTE_MS = 60_000;
 
-let service: RunningService;
-let admin: Caller & { close(): void };
+const { service, admin, atEnd } = useService();
 let database: pg.Client;
 beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  admin = await signInAdministrator(service);
   await created(admin('POST', '/keys/shared/create?api-version=7.4', { kty: 'EC-HSM' }));
   database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
   await database.connect();
+  atEnd(() => database.end());
 }, 90_000);
-afterAll(async () => {
-  admin.close();
-  await database.end();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
 
 const signIn = () => {
   const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;

@@ -1,14 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ensureResolves } from '../../support/hosts-file.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { useService } from '../../support/use-service.ts';
 
 // The service's ready message asks people for the same line; writing it takes a user who may.
 const isNamed = await ensureResolves('main.strongroom.localhost');
@@ -18,14 +13,7 @@ const describeNamed = isNamed ? describe : describe.skip;
 const TOUR = fileURLToPath(new URL('../../clients/tour.mjs', import.meta.url));
 const run = promisify(execFile);
 
-let service: RunningService;
-beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-});
-afterAll(async () => {
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
+const { service } = useService();
 
 /** The tour as its reader takes it: in a process of its own, with nothing but client.env. */
 async function takeTour(url: string): Promise<string> {

@@ -1,39 +1,24 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { type Answer, type Caller, createCaller, fetchToken } from '../../support/client.ts';
-import {
-  addSecret,
-  assignRole,
-  makeClient,
-  ROLE,
-  signInAdministrator,
-} from '../../support/directory.ts';
+import { addSecret, assignRole, makeClient } from '../../support/directory.ts';
 import { freePort } from '../../support/free-port.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { ROLE } from '../../support/roles.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** On one worker process, and with a module that bears one call at a time: nobody is worse placed to do two things at once. */
-const folder = await makeDataFolder();
-let service: RunningService;
 let metrics: string;
-let admin: Caller & { close(): void };
+const { service, admin, atEnd } = useService(async () => {
+  const port = await freePort();
+  metrics = `http://127.0.0.1:${String(port)}/metrics`;
+  return { STRONGROOM_WORKERS: '1', STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}` };
+});
 let victim: Caller & { close(): void };
 let greedy: Caller & { close(): void };
 
 beforeAll(async () => {
-  const port = await freePort();
-  metrics = `http://127.0.0.1:${String(port)}/metrics`;
-  service = await startService(folder, {
-    STRONGROOM_WORKERS: '1',
-    STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}`,
-  });
-  admin = await signInAdministrator(service);
   const made = async (name: string, body: object) => {
     expect((await admin('POST', `/keys/${name}/create`, body)).status).toBe(200);
   };
@@ -42,12 +27,9 @@ beforeAll(async () => {
   await made('theirs', { kty: 'RSA-HSM', key_size: 4096 });
   victim = await userOf('victims');
   greedy = await userOf('theirs');
+  atEnd(victim);
+  atEnd(greedy);
 }, 120_000);
-afterAll(async () => {
-  for (const call of [admin, victim, greedy]) call.close();
-  await service.stop();
-  await removeDataFolder(folder);
-});
 
 /** A Crypto User at one key, and nowhere else. */
 async function userOf(key: string) {

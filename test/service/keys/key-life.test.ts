@@ -2,15 +2,11 @@ import { createHash, createPublicKey, verify as verifyWithNode } from 'node:cryp
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import { createCaller, fetchToken } from '../../support/client.ts';
 import { ownerUrl } from '../../support/cluster.ts';
 import { outsideEc, outsideRsa, wrapForTransfer } from '../../support/plain-keys.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { makeDataFolder, removeDataFolder, startService } from '../../support/service.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** A key's way through the REST API, beyond making and using it: import, backup, rotation, settings. */
 
@@ -26,23 +22,7 @@ interface Problem {
   };
 }
 
-let folder: string;
-let service: RunningService;
-let call: Caller & { close(): void };
-beforeAll(async () => {
-  folder = await makeDataFolder();
-  service = await startService(folder);
-  const token = await fetchToken(service, {
-    clientId: service.client['AZURE_CLIENT_ID'] ?? '',
-    clientSecret: service.client['AZURE_CLIENT_SECRET'] ?? '',
-  });
-  call = createCaller(service, token);
-}, 90_000);
-afterAll(async () => {
-  call.close();
-  await service.stop();
-  await removeDataFolder(folder);
-});
+const { service, admin: call } = useService();
 
 async function made(name: string, body: object): Promise<Bundle> {
   const answer = await call('POST', `/keys/${name}/create?api-version=7.4`, body);
@@ -480,7 +460,7 @@ describe('AES-GCM encryptions of a key version', () => {
     const version = key['kid']?.split('/').at(-1) ?? '';
     const encrypt = () => call('POST', '/keys/counted/encrypt', { alg: 'A256GCM', value: 'AAEC' });
     const first = await encrypt();
-    const database = new pg.Client({ connectionString: await ownerUrl(folder) });
+    const database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
     await database.connect();
     const { rows } = await database.query<{ reserved: string }>(
       'select reserved from gcm_use where version = $1',
@@ -518,7 +498,7 @@ describe('AES-GCM encryptions of a key version', () => {
 describe('what is due by itself, in a service of two processes', () => {
   let database: pg.Client;
   beforeAll(async () => {
-    database = new pg.Client({ connectionString: await ownerUrl(folder) });
+    database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
     await database.connect();
   });
   afterAll(() => database.end());
@@ -581,7 +561,7 @@ test.each([1e15, -1e15])(
   async (date) => {
     const name = `dated-${date < 0 ? 'before' : 'after'}`;
     await made(name, { kty: 'oct', attributes: { exp: 4_000_000_000 } });
-    const database = new pg.Client({ connectionString: await ownerUrl(folder) });
+    const database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
     await database.connect();
     await database.query('update key_version set expires = $2 where name_key = $1', [name, date]);
     await database.end();
@@ -601,7 +581,7 @@ test.each([1e15, -1e15])(
 describe('a record whose public half somebody has altered in the database', () => {
   let database: pg.Client;
   beforeAll(async () => {
-    database = new pg.Client({ connectionString: await ownerUrl(folder) });
+    database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
     await database.connect();
   });
   afterAll(async () => {

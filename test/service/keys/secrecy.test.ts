@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
@@ -6,15 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
 import { outsideRsa } from '../../support/plain-keys.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
 import { ownerUrl } from '../../support/cluster.ts';
+import { useService } from '../../support/use-service.ts';
 
 /** Keys from outside: one that is taken, and one that isn't. */
 const BROUGHT = outsideRsa(2048);
@@ -34,18 +28,12 @@ interface Row {
  * The test is let in where nobody else is: it has the token's PIN, and unwraps the sealed keys with the root key into
  * objects that show themselves. With the real secrets in hand it searches everything that is outside the HSM for them.
  */
-let service: RunningService;
-let admin: Caller & { close(): void };
+const { service, admin, adminToken, atEnd } = useService({ STRONGROOM_LOG_LEVEL: 'debug' });
 let database: pg.Client;
-let token: string;
 const answers: string[] = [];
 let secrets: { name: string; bytes: Buffer }[];
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder(), { STRONGROOM_LOG_LEVEL: 'debug' });
-  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
-  token = await fetchToken(service, { clientId, clientSecret });
-  admin = createCaller(service, token);
   const call = async (method: string, path: string, body?: unknown) => {
     answers.push((await admin(method, path, body)).text);
   };
@@ -81,6 +69,7 @@ beforeAll(async () => {
 
   database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
   await database.connect();
+  atEnd(() => database.end());
   const { rows } = await database.query<Row>('select * from key_version');
   const blobs = rows.flatMap(({ name_key, key_type, blob, mac_blob }) => [
     { name: name_key, type: key_type, blob: blob.toString('hex') },
@@ -104,12 +93,6 @@ beforeAll(async () => {
     { name: 'refused', bytes: Buffer.from(REFUSED.jwk['d'] ?? '', 'base64url') },
     { name: 'refused prime', bytes: Buffer.from(REFUSED.jwk['p'] ?? '', 'base64url') },
   ];
-});
-afterAll(async () => {
-  await database.end();
-  admin.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
 });
 
 /** Every form in which bytes could stand in a text or a file. */
@@ -204,7 +187,7 @@ test('what opens the HSM, the database and the service is in no log line', async
       (await readFile(join(service.dataFolder, file), 'utf8')).trim(),
     ),
   );
-  const [, , signature = ''] = token.split('.');
+  const [, , signature = ''] = adminToken().split('.');
   for (const secret of [...kept, service.client['AZURE_CLIENT_SECRET'] ?? '', signature]) {
     expect(secret.length).toBeGreaterThan(3);
     expect(service.output()).not.toContain(secret);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   AES_SIZES,
@@ -8,19 +8,13 @@ import {
   findAlgorithm,
   RSA_SIZES,
 } from '../../../src/core/operations/algorithms.ts';
-import { signInAsAdministrator } from '../../support/administrator.ts';
-import { type Caller } from '../../support/client.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { isFullExtent } from '../../support/extent.ts';
+import { useService } from '../../support/use-service.ts';
 
-const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? 20);
+/** Round trips of an algorithm with a key; STRONGROOM_TEST_RUNS asks for another number. */
+const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? (isFullExtent ? 100 : 4));
 
-let service: RunningService;
-let admin: Caller & { close(): void };
+const { admin } = useService();
 
 /** One key of each type and size, named by both. */
 const KEYS = [
@@ -30,16 +24,9 @@ const KEYS = [
 ];
 
 beforeAll(async () => {
-  service = await startService(await makeDataFolder());
-  admin = await signInAsAdministrator(service);
   for (const { name, ...body } of KEYS)
     expect((await admin('POST', `/keys/${name}/create`, body)).status).toBe(200);
 }, 120_000);
-afterAll(async () => {
-  admin.close();
-  await service.stop();
-  await removeDataFolder(service.dataFolder);
-});
 
 /** Each algorithm of a use, with each key that it takes. */
 function pairs(use: 'cipher' | 'wrap' | 'sign'): readonly (readonly [string, string])[] {

@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 import { prepareDevelopmentCertificate } from '../../../src/setup/trust/development-ca.ts';
 import { prepareSoftHsmToken } from '../../../src/setup/softhsm/token.ts';
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
-import { homeOf, postmasterOf, removeCluster } from '../../support/cluster.ts';
+import { homeOf, postmasterOf } from '../../support/cluster.ts';
 import { freePort } from '../../support/free-port.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 import {
@@ -26,12 +26,15 @@ import {
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 const DIST = new URL('../../../dist/', import.meta.url).href;
-const folder = await makeDataFolder();
+const parent = await makeDataFolder();
+/** A name that a shell, a URL and SoftHSM2's configuration would each read in their own way. */
+const folder = join(parent, `o'neil's "own" $HOME data`);
 let service: RunningService | undefined;
 
 afterAll(async () => {
   await service?.stop();
   await removeDataFolder(folder);
+  await rm(parent, { recursive: true });
 });
 
 async function signIn(running: RunningService): Promise<Caller & { close(): void }> {
@@ -93,8 +96,42 @@ function clientSettingsIn(dataFolder: string): string | undefined {
 }
 
 describe('a development start', () => {
+  test('is ready once a client can begin, by the line that it prints, whatever its folder is called', async () => {
+    const ports = [await freePort(), await freePort()];
+    const probes = [`https://localhost:${ports[0]}/readyz`, `http://localhost:${ports[1]}/readyz`];
+    const starting = startService(folder, {
+      STRONGROOM_LISTEN: `127.0.0.1:${ports[0]}`,
+      STRONGROOM_METRICS_LISTEN: `127.0.0.1:${ports[1]}`,
+    });
+    let isOver = false;
+    const over = starting.finally(() => {
+      isOver = true;
+    });
+    const [running, ...found] = await Promise.all([
+      over,
+      ...probes.map(async (url) => {
+        for (let wasOver = false; !wasOver;) {
+          wasOver = isOver;
+          await delay(5);
+          if ((await statusOf(url)) === 200) return clientSettingsIn(folder);
+        }
+        return undefined;
+      }),
+    ]);
+    // What was there when each of the two was first ready is all that there is.
+    expect(found).toEqual([clientSettingsIn(folder), clientSettingsIn(folder)]);
+    expect(found[0]).toMatch(/^AZURE_MANAGEDHSM_URL=.*\n[^]*\n$/);
+    const line = /^Client settings of .*?: (?<words>set -a; \. .+)$/m.exec(running.output());
+    const script = `${line?.groups?.['words'] ?? 'exit 1'}; exec "$0" -e 'fetch(process.env.PROBE).then(async (answer) => console.log(answer.status, process.env.AZURE_CLIENT_ID))'`;
+    const { stdout } = await run('sh', ['-c', script, process.execPath], {
+      env: { PATH: process.env['PATH'], PROBE: probes[0] },
+    });
+    expect(stdout).toBe(`200 ${running.client['AZURE_CLIENT_ID'] ?? ''}\n`);
+    service = running;
+  });
+
   test('leaves what belongs to it readable by its owner only, and a second one says that it is in use', async () => {
-    service = await startService(folder);
+    service ??= await startService(folder);
     for (const [name, mode] of [
       ['', 0o700],
       ['client.env', 0o600],
@@ -106,38 +143,6 @@ describe('a development start', () => {
     await expect(startService(folder)).rejects.toThrow(
       'Another Strongroom is running on the data folder',
     );
-  });
-
-  test('is ready once a client can begin, by the line that it prints, whatever its folder is called', async () => {
-    const parent = await makeDataFolder();
-    const named = join(parent, `o'neil's "own" $HOME data`);
-    const ports = [await freePort(), await freePort()];
-    const probes = [`https://localhost:${ports[0]}/readyz`, `http://localhost:${ports[1]}/readyz`];
-    const starting = startService(named, {
-      STRONGROOM_LISTEN: `127.0.0.1:${ports[0]}`,
-      STRONGROOM_METRICS_LISTEN: `127.0.0.1:${ports[1]}`,
-    });
-    let isOver = false;
-    const over = starting.finally(() => (isOver = true));
-    const [running, ...found] = await Promise.all([
-      over,
-      ...probes.map(async (url) => {
-        while (!isOver) if ((await statusOf(url)) === 200) return clientSettingsIn(named);
-        return undefined;
-      }),
-    ]);
-    // What was there when each of the two was first ready is all that there is.
-    expect(found).toEqual([clientSettingsIn(named), clientSettingsIn(named)]);
-    expect(found[0]).toMatch(/^AZURE_MANAGEDHSM_URL=.*\n[^]*\n$/);
-    const line = /^Client settings of .*?: (?<words>set -a; \. .+)$/m.exec(running.output());
-    const script = `${line?.groups?.['words'] ?? 'exit 1'}; exec "$0" -e 'fetch(process.env.PROBE).then(async (answer) => console.log(answer.status, process.env.AZURE_CLIENT_ID))'`;
-    const { stdout } = await run('sh', ['-c', script, process.execPath], {
-      env: { PATH: process.env['PATH'], PROBE: probes[0] },
-    });
-    expect(stdout).toBe(`200 ${running.client['AZURE_CLIENT_ID'] ?? ''}\n`);
-    await running.stop();
-    await removeCluster(named);
-    await removeDataFolder(parent);
   });
 
   test('twice at once on a new data folder: one serves, the other says so', async () => {

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
 import { freePort } from '../../support/free-port.ts';
-import { type ProductionService, startProduction } from '../../support/production.ts';
 import { rawRequest } from '../../support/raw-request.ts';
+import { useProduction } from '../../support/use-service.ts';
 
 const run = promisify(execFile);
 const RULES = new URL('../../../src/observability/alerts.yaml', import.meta.url);
@@ -15,22 +15,21 @@ const DASHBOARD = new URL('../../../src/observability/dashboard.json', import.me
 const LOADED_KEYS = 16;
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
-let production: ProductionService;
 let base: string;
-beforeAll(async () => {
+const { production, admin } = useProduction(async () => {
   const port = await freePort();
   base = `http://127.0.0.1:${String(port)}`;
-  production = await startProduction({
+  return {
     STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}`,
     STRONGROOM_LOADED_KEYS: String(LOADED_KEYS),
-  });
-  const { admin } = production;
+  };
+});
+beforeAll(async () => {
   await admin('POST', '/keys/secret-name/create', { kty: 'oct-HSM' });
   for (let call = 0; call < 20; call += 1)
     await admin('POST', '/keys/secret-name/wrapkey', { alg: 'A256KW', value: VALUE });
   await admin('GET', '/keys/absent');
 }, 120_000);
-afterAll(() => production.stop());
 
 const read = async (path: string) => {
   const answer = await fetch(`${base}${path}`);
@@ -72,7 +71,6 @@ describe('metrics', () => {
   });
 
   test('tell that no more keys are loaded than may be, while all of them work', async () => {
-    const { admin } = production;
     const names = Array.from({ length: 3 * LOADED_KEYS }, (_, index) => `many-${index}`);
     for (const name of names) await admin('POST', `/keys/${name}/create`, { kty: 'oct-HSM' });
     const call = async (name: string, operation: string, value: string) => {

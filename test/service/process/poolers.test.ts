@@ -11,10 +11,10 @@ import {
 } from '../../support/pgbouncer.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 import { type ProductionService, startProduction } from '../../support/production.ts';
+import { ROLE } from '../../support/roles.ts';
 
 /** Poolers stand before PostgreSQL in many places: in transaction mode LISTEN's connection is lent to others at once. */
 
-const CRYPTO_USER = '21dbd100-6940-42c2-9190-5d6cb909625b';
 const KNOWN_AFTER_MS = 1_000;
 
 if (pgBouncerIsMissing !== undefined) console.info(`skipped: ${pgBouncerIsMissing}`);
@@ -69,7 +69,7 @@ async function revokeAtWork(production: ProductionService) {
   const principal = await post<{ id: string }>('/v1.0/servicePrincipals', { appId });
   const assignment = `/keys/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`;
   const put = await admin('PUT', assignment, {
-    properties: { principalId: principal.id, roleDefinitionId: CRYPTO_USER },
+    properties: { principalId: principal.id, roleDefinitionId: ROLE.user },
   });
   expect(put.status).toBe(201);
   const token = await fetchToken(

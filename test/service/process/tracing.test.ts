@@ -2,8 +2,8 @@ import { createServer } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type ProductionService, startProduction } from '../../support/production.ts';
+import { afterAll, expect, test } from '@jest/globals';
+import { useProduction } from '../../support/use-service.ts';
 
 const SECRET = Buffer.from('a data key of thirty-two bytes!!').toString('base64url');
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
@@ -31,19 +31,17 @@ const collector = createServer((req, res) => {
   });
 });
 
-let production: ProductionService;
-beforeAll(async () => {
+const { production, admin } = useProduction(async () => {
   await new Promise<void>((resolve) => {
     collector.listen(0, '127.0.0.1', resolve);
   });
   const { port } = collector.address() as AddressInfo;
-  production = await startProduction({
+  return {
     STRONGROOM_WORKERS: '1',
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${String(port)}`,
-  });
-}, 120_000);
-afterAll(async () => {
-  await production.stop();
+  };
+});
+afterAll(() => {
   collector.close();
 });
 
@@ -55,7 +53,6 @@ const spans = (): readonly Span[] =>
   );
 
 test('a request is followed step by step, under the span of its caller, and no span tells what was in it', async () => {
-  const { admin } = production;
   await admin('POST', '/keys/traced/create', { kty: 'oct-HSM' });
   const body = { alg: 'A256KW', value: SECRET };
   const answer = await admin('POST', '/keys/traced/wrapkey', body, {

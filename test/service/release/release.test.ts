@@ -24,12 +24,8 @@ import {
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
 import { ownerUrl } from '../../support/cluster.ts';
 import { outsideEc } from '../../support/plain-keys.ts';
-import {
-  makeDataFolder,
-  removeDataFolder,
-  type RunningService,
-  startService,
-} from '../../support/service.ts';
+import { makePreparedFolder } from '../../support/prepared-folder.ts';
+import { removeDataFolder, type RunningService, startService } from '../../support/service.ts';
 
 interface Policy {
   readonly contentType: string;
@@ -64,7 +60,7 @@ let call: Caller & { close(): void };
 beforeAll(async () => {
   authority = await startAttestationAuthority();
   environment = makeEnvironment();
-  folder = await makeDataFolder();
+  folder = await makePreparedFolder();
   await writeFile(join(folder, 'attestation-ca.pem'), authority.ca);
   service = await start();
   token = await fetchToken(service, {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { pino } from 'pino';
 import {
@@ -22,10 +22,11 @@ import { removeCluster } from '../../support/cluster.ts';
 
 const log = pino({ level: 'silent' });
 let parent: string;
+/** One for all tests, each of which begins and ends with nothing running on it: a cluster takes seconds to make. */
 let folder: string;
 let running: EmbeddedPostgres | undefined;
 
-beforeEach(async () => {
+beforeAll(async () => {
   parent = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
   folder = join(parent, 'closed', 'data');
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -35,6 +36,9 @@ beforeEach(async () => {
 afterEach(async () => {
   await running?.stop();
   running = undefined;
+});
+
+afterAll(async () => {
   await removeCluster(folder);
   await rm(parent, { recursive: true, force: true });
 });

@@ -21,6 +21,7 @@ import {
   versionOf,
   withClient,
 } from '../../support/store.ts';
+import { ROLE } from '../../support/roles.ts';
 
 const database = await openStoreDatabase();
 afterAll(() => database.close());
@@ -295,7 +296,7 @@ describe('the last administrator', () => {
 
   test.each([
     ['Administrator at /keys', ADMINISTRATOR_ROLE, '/keys'],
-    ['another role at /', '515eb02d-2335-4d2d-92f2-b1cbdf9c3778', '/'],
+    ['another role at /', ROLE.officer, '/'],
   ] as const)('is not who holds %s', async (_, roleDefinitionId, scope) => {
     const { assignment: last } = await makeApplication();
     const lesser = { ...administrator('bob'), roleDefinitionId, scope };

@@ -21,6 +21,7 @@ import {
   type VersionFields,
   versionOf,
 } from '../../support/store.ts';
+import { ROLE } from '../../support/roles.ts';
 
 const database = await openStoreDatabase();
 const { db } = database;
@@ -365,7 +366,7 @@ describe('a deleted key', () => {
         {
           id: `00000000-0000-4000-8000-00000000000${index}`,
           principalId: 'alice',
-          roleDefinitionId: '21dbd100-6940-42c2-9190-5d6cb909625b',
+          roleDefinitionId: ROLE.user,
           scope: scope as '/',
         },
         1_700_000_000,

@@ -1,0 +1,117 @@
+import { afterAll, beforeAll } from '@jest/globals';
+import { type Caller, createCaller, fetchToken } from './client.ts';
+import { later } from './later.ts';
+import { makePreparedFolder } from './prepared-folder.ts';
+import { type ProductionOptions, type ProductionService, startProduction } from './production.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  type StartOptions,
+  startService,
+} from './service.ts';
+
+type Environment = Readonly<Record<string, string>>;
+/** Settings that are known at once, or that something has to be started for. */
+type Settings = Environment | (() => Promise<Environment>);
+type Closable = { close(): unknown } | (() => unknown);
+
+const START_LIMIT_MS = 120_000;
+
+export interface ServiceInUse {
+  readonly service: RunningService;
+  /** Calls as the first administrator. */
+  readonly admin: Caller;
+  readonly adminToken: () => string;
+  /** What a suite opens beside the service is closed, or called, before the service ends: the last one first. */
+  readonly atEnd: (thing: Closable) => void;
+}
+
+export interface ServiceOptions extends StartOptions {
+  /** A data folder that nothing has been made in yet, where the settings count when the pool is made. */
+  readonly isNew?: boolean;
+}
+
+/** Starts the service, as a user would for development, before the tests of a file or of a `describe`, and ends it after them. */
+export function useService(settings: Settings = {}, options: ServiceOptions = {}): ServiceInUse {
+  const { isNew = false, ...start } = options;
+  let service: RunningService | undefined;
+  let admin: Caller | undefined;
+  let token: string | undefined;
+  const closing = useClosing();
+  beforeAll(async () => {
+    const folder = await (isNew ? makeDataFolder() : makePreparedFolder());
+    closing.add(() => removeDataFolder(folder));
+    const running = await startService(folder, await read(settings), start);
+    service = running;
+    closing.add(() => running.stop());
+    const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } =
+      running.client;
+    token = await fetchToken(running, { clientId, clientSecret });
+    const caller = createCaller(running, token);
+    admin = caller;
+    closing.add(caller);
+  }, START_LIMIT_MS);
+  return {
+    service: later(() => started(service)),
+    admin: later(() => started(admin)),
+    adminToken: () => started(token),
+    atEnd: closing.add,
+  };
+}
+
+export interface ProductionInUse {
+  readonly production: ProductionService;
+  readonly service: RunningService;
+  readonly admin: Caller;
+  readonly atEnd: (thing: Closable) => void;
+}
+
+/** The same with the settings of a production start, on the run's own PostgreSQL: see startProduction. */
+export function useProduction(
+  settings: Settings = {},
+  options: ProductionOptions = {},
+): ProductionInUse {
+  let production: ProductionService | undefined;
+  const closing = useClosing();
+  beforeAll(async () => {
+    const running = await startProduction(await read(settings), options);
+    production = running;
+    closing.add(() => running.stop());
+  }, START_LIMIT_MS);
+  return {
+    production: later(() => started(production)),
+    service: later(() => started(production).service),
+    admin: later(() => started(production).admin),
+    atEnd: closing.add,
+  };
+}
+
+/** All are closed, whatever one of them says; what it says fails the suite. */
+function useClosing(): { readonly add: (thing: Closable) => void } {
+  const things: Closable[] = [];
+  afterAll(async () => {
+    const failures: unknown[] = [];
+    for (const thing of things.reverse())
+      try {
+        await ('close' in thing ? thing.close() : thing());
+      } catch (error) {
+        failures.push(error);
+      }
+    if (failures.length > 0) throw failures[0];
+  }, START_LIMIT_MS);
+  return {
+    add: (thing) => {
+      things.push(thing);
+    },
+  };
+}
+
+function read(settings: Settings): Environment | Promise<Environment> {
+  return typeof settings === 'function' ? settings() : settings;
+}
+
+function started<Thing>(thing: Thing | undefined): Thing {
+  if (thing === undefined) throw new Error('the service starts before the first test, not yet');
+  return thing;
+}
