@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
+import { FIELD_NAMES } from '../../src/core/audit/record-fields.ts';
 import { documentAt, documents, ROOT, sourcesBelow } from './documents.ts';
 
 /** What there is has a line in the document where a reader looks for it. */
@@ -56,6 +57,13 @@ test('the table of commands has each command of the program', () => {
   expect(
     commands.filter((name) => !new RegExp(`strongroom (?:\\w+ )?${name}\\b`).test(named)),
   ).toEqual([]);
+});
+
+test('the table of audit fields has each field of a record, once, and no other', () => {
+  const named = documentAt('src/core/audit/README.md')
+    .rows.filter(([first = '']) => /^`\w+`(?:, `\w+`)*$/.test(first))
+    .flatMap(([first = '']) => [...first.matchAll(/\w+/g)].map(([name]) => name));
+  expect(named.toSorted()).toEqual([...FIELD_NAMES]);
 });
 
 test('the table of alerts says of each alert what to do', () => {
