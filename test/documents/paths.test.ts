@@ -3,14 +3,14 @@ import { dirname, join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { documentAt, FILE_NAMES, isInRepository, perDocument, ROOT } from './documents.ts';
 
-/** A path below a folder of the repository, wherever it stands in code. */
-const BELOW_A_FOLDER = /(?<![\w./{~-])(?:src|test|policies|sql|softhsm)\/[\w./-]*[\w/-]/g;
+/** A path below a folder of the repository, wherever it stands in code; it may end in a pattern. */
+const BELOW_A_FOLDER = /(?<![\w./{~-])(?:src|test|policies|sql|softhsm)\/[\w./*-]*[\w/*-]/g;
 /** A whole code span that is a file: from the root, from `src/`, from the document's own folder, or by its bare name. */
 const A_FILE = /^[\w./-]+\.(?:ts|mjs|sql|csv|py|yaml|md)$/;
 
 const named = perDocument(({ spans, lines }) => [
   ...[...spans, ...lines].flatMap((code) =>
-    [...code.matchAll(BELOW_A_FOLDER)].map(([path]) => path),
+    [...code.matchAll(BELOW_A_FOLDER)].map(([path]) => path.replace(/[^/]*\*.*$/, '')),
   ),
   ...spans.filter((span) => A_FILE.test(span)),
 ]);
