@@ -32,8 +32,9 @@ const commands = {
     await ensureBuilt();
     ensureSoftHsm();
     const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules'];
-    // Suites mostly wait for services that start: two side by side, also on two cores.
-    const workers = `--maxWorkers=${Math.max(2, availableParallelism() - 1)}`;
+    // Suites wait now and then, for what is due in seconds: one more than there are cores. Each has a service of its own, and
+    // all have one PostgreSQL: not more than eight.
+    const workers = `--maxWorkers=${Math.min(availableParallelism() + 1, 8)}`;
     return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), workers, ...args], {
       environment: { NODE_OPTIONS: options.filter(Boolean).join(' ') },
     });

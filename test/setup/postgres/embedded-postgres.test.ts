@@ -65,6 +65,14 @@ async function home(): Promise<string> {
     : join(folder, 'postgres');
 }
 
+/** A folder that every user may pass through, with nothing in it yet. */
+async function openPlace(): Promise<string> {
+  await chmod(parent, 0o755);
+  const place = await mkdtemp(join(parent, 'open-'));
+  await chmod(place, 0o755);
+  return place;
+}
+
 async function postmasterPid(): Promise<number> {
   return Number.parseInt(await readFile(join(await home(), 'data', 'postmaster.pid'), 'utf8'), 10);
 }
@@ -256,16 +264,16 @@ describe('the embedded PostgreSQL', () => {
   test.each(['"', '$', '`', '\\'])(
     'uses its programs elsewhere where their path has %s, which initdb hands to a shell',
     async (character) => {
-      const source = join(parent, `a${character}b`);
+      const place = await openPlace();
+      const source = join(place, `a${character}b`);
       await mkdir(join(source, 'bin'), { recursive: true });
-      await chmod(parent, 0o755);
       const binaries = {
         initdb: join(source, 'bin/initdb'),
         postgres: join(source, 'bin/postgres'),
       };
       for (const file of Object.values(binaries)) await writeFile(file, '');
-      const copy = await makeReachable(binaries, parent);
-      expect(dirname(dirname(dirname(copy.initdb)))).toBe(parent);
+      const copy = await makeReachable(binaries, place);
+      expect(dirname(dirname(dirname(copy.initdb)))).toBe(place);
       expect(dirname(dirname(copy.initdb))).not.toBe(source);
       expect(() => {
         requirePlainPath(binaries);
@@ -291,10 +299,10 @@ describeForRoot('the embedded PostgreSQL of a service that root runs', () => {
       recursive: true,
       verbatimSymlinks: true,
     });
-    await chmod(parent, 0o755);
+    const place = await openPlace();
     const copy = await makeReachable(
       { initdb: join(closed, 'bin/initdb'), postgres: join(closed, 'bin/postgres') },
-      parent,
+      place,
     );
     expect(copy.postgres).toMatch(/\/postgres-[\w.-]+\/bin\/postgres$/);
     const user = await ensureSystemUser('postgres');

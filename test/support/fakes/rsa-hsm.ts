@@ -20,6 +20,19 @@ import {
 import { packBytes, type PackedBytes } from '../../../src/core/keys/packed-bytes.ts';
 
 const generate = promisify(generateKeyPair);
+type KeyPair = ReturnType<typeof generate>;
+
+/**
+ * By size, in the order in which an HSM makes its keys: no two keys of one are the same, but each HSM of a test file takes
+ * those of the one before, since they take long to make.
+ */
+const KEY_PAIRS = new Map<number, KeyPair[]>();
+
+function nthKeyPair(bits: number, index: number): KeyPair {
+  const known = KEY_PAIRS.get(bits) ?? [];
+  KEY_PAIRS.set(bits, known);
+  return (known[index] ??= generate('rsa', { modulusLength: bits }));
+}
 
 /** DigestInfo of SHA-256 before the digest itself (RFC 8017 §9.2, note 1). */
 const SHA256_PREFIX = Buffer.from('3031300d060960864801650304020105000420', 'hex');
@@ -27,6 +40,7 @@ const SHA256_PREFIX = Buffer.from('3031300d060960864801650304020105000420', 'hex
 /** An HSM that can do RSA with RS256, for what signs tokens; private keys stay inside, found by the blob. */
 export function createRsaHsm(): Hsm & Pick<KeyRelease, 'requireIntact'> {
   const inside = new Map<string, KeyObject>();
+  let made = 0;
 
   function open({ identity, sealed }: KeyMaterial): KeyObject {
     const key = inside.get(sealed.blob);
@@ -38,7 +52,8 @@ export function createRsaHsm(): Hsm & Pick<KeyRelease, 'requireIntact'> {
   return {
     async generateKey(identity, spec) {
       if (spec.keyType !== 'RSA-HSM') return cannot();
-      const { publicKey, privateKey } = await generate('rsa', { modulusLength: spec.bits });
+      made += 1;
+      const { publicKey, privateKey } = await nthKeyPair(spec.bits, made);
       const { n = '', e = '' } = publicKey.export({ format: 'jwk' });
       const blob = packBytes(randomBytes(32));
       inside.set(blob, privateKey);
