@@ -1,60 +1,67 @@
-import { realpath } from 'node:fs/promises';
-import { type Logger } from 'pino';
-import { openPool, type OpenPool } from '../compose/pool.ts';
-import { openStore, type OpenStore } from '../compose/store.ts';
-import { type Config, type Secrets } from '../config/config.ts';
-import { readPin } from '../config/setting-files.ts';
-import { findRunningPostgres } from '../setup/postgres/embedded-postgres.ts';
-import { prepareSoftHsmToken } from '../setup/softhsm/token.ts';
-import { requireCurrentSchema } from '../store/migrate.ts';
+import { availableParallelism, totalmem } from 'node:os';
+import process from 'node:process';
+import { type Config, readConfig, type Secrets } from '../config/config.ts';
+import { every } from '../core/repeating.ts';
 
-export interface OperatorSettings {
-  readonly config: Config;
-  readonly secrets: Secrets;
+type Environment = Record<string, string | undefined>;
+
+/** What a command has of the process that it runs in. */
+export interface CliContext {
+  readonly environment: Readonly<Environment>;
+  /** @throws ConfigError that names the first wrong setting */
+  readonly readSettings: () => { readonly config: Config; readonly secrets: Secrets };
   /** Sets a variable of this process, for the PKCS#11 library that it loads. */
   readonly setEnvironment: (name: string, value: string) => void;
+  /** Writes a line to standard output. */
+  readonly print: (line: string) => void;
+  readonly setExitStatus: (status: number) => void;
+  /** Resolves when the process is told to end, or, where asked, when its parent has ended without telling. */
+  readonly stopSignal: (options?: { readonly stopsWithParent: boolean }) => Promise<void>;
 }
 
-/** Whose rights a command has in the database: those of the service, or of the owner of its tables. */
-type DatabaseUser = 'service' | 'owner';
+/** Runs a command to its end: what a user can mend is one sentence on standard error and status 1. */
+export type Run = (command: () => Promise<void>) => Promise<void>;
 
-/** The database alone, of the settings or of the service that runs on the data folder. @throws OperatorError */
-export async function openStoreOf(
-  { config, secrets }: Pick<OperatorSettings, 'config' | 'secrets'>,
-  log: Logger,
-): Promise<OpenStore> {
-  const databaseUrl = await databaseUrlOf(config, secrets, 'service');
-  await requireCurrentSchema(databaseUrl);
-  return openStore({ databaseUrl, pool: config.pool }, log);
+const PARENT_CHECK_MS = 500;
+
+/** @param environment the process's own, which is changed by `setEnvironment` */
+export function createCliContext(environment: Environment): CliContext {
+  return {
+    environment,
+    readSettings: () => readConfig(environment, readMachine()),
+    setEnvironment(name, value) {
+      environment[name] = value;
+    },
+    print(line) {
+      process.stdout.write(`${line}\n`);
+    },
+    setExitStatus(status) {
+      process.exitCode = status;
+    },
+    stopSignal: ({ stopsWithParent } = { stopsWithParent: false }) =>
+      new Promise((resolve) => {
+        const stop = () => {
+          resolve();
+        };
+        process.once('SIGTERM', stop).once('SIGINT', stop);
+        if (stopsWithParent) whenParentEnds(stop);
+      }),
+  };
 }
 
-/** The database and the HSM, of the settings or of the service that runs on the data folder. @throws OperatorError */
-export async function openPoolOf(
-  { config, secrets, setEnvironment }: OperatorSettings,
-  log: Logger,
-  as: DatabaseUser = 'service',
-): Promise<OpenPool> {
-  const databaseUrl = await databaseUrlOf(config, secrets, as);
-  const pkcs11 = await pkcs11Of(config, secrets, setEnvironment);
-  await requireCurrentSchema(databaseUrl);
-  return openPool({ databaseUrl, pool: config.pool, pkcs11 }, log);
+/** A container may have less than its machine; without a limit Node says more than any machine has, or 0. */
+function readMachine() {
+  const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity);
+  return { cores: availableParallelism(), memoryBytes };
 }
 
-/** @throws SetupError where none is given and none runs */
-async function databaseUrlOf(config: Config, secrets: Secrets, as: DatabaseUser): Promise<string> {
-  if (secrets.databaseUrl !== undefined) return secrets.databaseUrl;
-  const folder = await realpath(config.dataFolder).catch(() => config.dataFolder);
-  const { serviceUrl, ownerUrl } = await findRunningPostgres(folder);
-  return as === 'service' ? serviceUrl : ownerUrl;
-}
-
-async function pkcs11Of(
-  config: Config,
-  secrets: Secrets,
-  setEnvironment: OperatorSettings['setEnvironment'],
-) {
-  if (config.pkcs11 !== undefined) return { ...config.pkcs11, pin: await readPin(secrets) };
-  const token = await prepareSoftHsmToken(await realpath(config.dataFolder));
-  setEnvironment('SOFTHSM2_CONF', token.configFile);
-  return token;
+function whenParentEnds(action: () => void): void {
+  const parent = process.ppid;
+  every(
+    PARENT_CHECK_MS,
+    () => {
+      if (process.ppid !== parent) action();
+    },
+    () => undefined,
+  ).unref();
 }

@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo } from 'node:net';
-import { type Command } from 'commander';
 import { systemClock } from '../core/clock.ts';
+import { formatAddress } from '../config/address.ts';
 import { ConfigError, readAgentConfig } from '../config/config.ts';
 import {
   createLoopbackServer,
@@ -12,47 +12,22 @@ import {
 } from '../http/identity/managed-identity.ts';
 import { createIdentityAgent } from '../identity/endpoints/agent.ts';
 import { createLog } from '../observability/log.ts';
+import { type CliContext } from './cli-context.ts';
 
 const SECRET_BYTES = 32;
-
-interface AgentOptions {
-  readonly headerFile?: string;
-}
-
-interface AgentSurroundings {
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly stopping: () => Promise<void>;
-  readonly print: (line: string) => void;
-}
 
 /** Of the programs of one machine or pod. */
 const CONNECTIONS = 100;
 
-/** `strongroom identity-agent`: managed identities for a workload whose platform gives it federated tokens. */
-export function addIdentityAgent(
-  program: Command,
-  run: (action: () => Promise<void>) => Promise<void>,
-  surroundings: AgentSurroundings,
-): void {
-  program
-    .command('identity-agent')
-    .description(
-      "serves App Service's identity endpoint beside a workload, which it signs in with the federated token of AZURE_FEDERATED_TOKEN_FILE",
-    )
-    .option(
-      '--header-file <file>',
-      'where the secret that the workload shows is read, or written (mode 0600) where there is none',
-    )
-    .argument('[command...]', 'the workload: started with IDENTITY_ENDPOINT and IDENTITY_HEADER')
-    .action((command: string[], options: AgentOptions) =>
-      run(() => serveIdentity(command, options, surroundings)),
-    );
-}
-
-async function serveIdentity(
+/**
+ * `strongroom identity-agent`: managed identities for a workload whose platform gives it federated tokens.
+ * @param command the workload and its arguments; none where it is started by something else
+ * @param headerFile of the secret that the workload shows
+ */
+export async function runIdentityAgent(
+  { environment, stopSignal, print, setExitStatus }: CliContext,
   command: readonly string[],
-  { headerFile }: AgentOptions,
-  { environment, stopping, print }: AgentSurroundings,
+  headerFile: string | undefined,
 ): Promise<void> {
   if (command.length === 0 && headerFile === undefined)
     throw new ConfigError('identity-agent wants a command to start, or --header-file.');
@@ -77,13 +52,12 @@ async function serveIdentity(
   server.listen(listen.port, listen.host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
-  const endpoint = `http://${host}:${port}/msi/token`;
+  const endpoint = `http://${formatAddress({ host: listen.host, port })}/msi/token`;
   try {
     const [program, ...args] = command;
     if (program === undefined) {
       print(`Managed identity ${clientId}: IDENTITY_ENDPOINT=${endpoint}`);
-      await stopping();
+      await stopSignal();
     } else {
       // With the token's file at hand Microsoft's libraries would use that, and not ask here.
       const env = {
@@ -92,7 +66,7 @@ async function serveIdentity(
         IDENTITY_ENDPOINT: endpoint,
         IDENTITY_HEADER: header,
       };
-      process.exitCode = await outlive(spawn(program, args, { stdio: 'inherit', env }), stopping());
+      setExitStatus(await outlive(spawn(program, args, { stdio: 'inherit', env }), stopSignal()));
     }
   } finally {
     server.close();

@@ -18,7 +18,7 @@ import { composeReadiness } from './readiness.ts';
 import { composeRecovery } from './recovery.ts';
 import { composeRelease } from './release.ts';
 import { watchRequests } from './request-watch.ts';
-import { type Service, type Surroundings } from './service.ts';
+import { type Service, type Overrides } from './service.ts';
 import { type ServiceSettings } from './settings.ts';
 import { openServiceStore } from './store.ts';
 
@@ -29,9 +29,9 @@ import { openServiceStore } from './store.ts';
 export async function compose(
   settings: ServiceSettings,
   log: Logger,
-  surroundings: Surroundings = {},
+  overrides: Overrides = {},
 ): Promise<Service> {
-  const { clock = systemClock, onHang, isStartOver, auditLog } = surroundings;
+  const { clock = systemClock, onHang, isStartOver, auditLog } = overrides;
   const store = await openServiceStore(settings, log, clock);
   const module = openHsm(settings, log, onHang, true);
   await openRootKeys(module, store.pool);

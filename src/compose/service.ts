@@ -17,8 +17,8 @@ export interface Service {
   close(): Promise<void>;
 }
 
-/** What a service asks of the process around it. */
-export interface Surroundings {
+/** What the process around a service gives it in the place of what it would take itself. */
+export interface Overrides {
   readonly clock?: Clock;
   /** A driver call hangs: this process should be replaced. */
   readonly onHang?: (operation: string) => void;

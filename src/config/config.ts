@@ -1,16 +1,12 @@
 import { z } from 'zod';
 import { isIssuerUrl } from '../core/directory/issuer-url.ts';
 import { OperatorError } from '../core/operator-error.ts';
+import { type Address, isLoopback, parseAddress } from './address.ts';
 import { loadedKeysFor, memoryLimitFor } from './worker-memory.ts';
 
 /** A setting that stops the start; the sentence names it. */
 export class ConfigError extends OperatorError {
   override readonly name = 'ConfigError';
-}
-
-interface Address {
-  readonly host: string;
-  readonly port: number;
 }
 
 /** All settings but the secrets. Read once by main.ts, never changed. */
@@ -93,7 +89,9 @@ const address = z
   });
 
 const identityAddress = address
-  .refine(isLoopback, { message: 'must be a loopback address: secrets cross it in the clear' })
+  .refine((text) => isLoopback(parseAddress(text)), {
+    message: 'must be a loopback address: secrets cross it in the clear',
+  })
   .default('127.0.0.1:8440');
 const logLevel = z.enum(['fatal', 'error', 'warn', 'info', 'debug']).default('info');
 
@@ -167,7 +165,7 @@ export function readConfig(
       : env.STRONGROOM_WORKER_MEMORY_LIMIT_MB * 1024 ** 2;
   const config: Config = {
     dataFolder: env.STRONGROOM_DATA_DIR,
-    listen: toAddress(env.STRONGROOM_LISTEN),
+    listen: parseAddress(env.STRONGROOM_LISTEN),
     domain: env.STRONGROOM_DOMAIN,
     pool: env.STRONGROOM_POOL,
     workers,
@@ -212,11 +210,11 @@ export function readConfig(
     hasDatabaseUrl: env.DATABASE_URL !== undefined,
     // Here an empty variable doesn't count as absent: it switches them off.
     ...(environment['STRONGROOM_METRICS_LISTEN'] !== '' && {
-      metricsListen: toAddress(env.STRONGROOM_METRICS_LISTEN),
+      metricsListen: parseAddress(env.STRONGROOM_METRICS_LISTEN),
     }),
     metricsHosts: env.STRONGROOM_METRICS_HOSTS ?? [],
     ...(environment['STRONGROOM_IDENTITY_LISTEN'] !== '' && {
-      identityListen: toAddress(env.STRONGROOM_IDENTITY_LISTEN),
+      identityListen: parseAddress(env.STRONGROOM_IDENTITY_LISTEN),
     }),
     logLevel: env.STRONGROOM_LOG_LEVEL,
   };
@@ -253,7 +251,7 @@ export function readAgentConfig(
   const env = parse(AgentEnvironment, environment);
   const authority = env.AZURE_AUTHORITY_HOST.replace(/\/$/, '');
   return {
-    listen: toAddress(env.STRONGROOM_IDENTITY_LISTEN),
+    listen: parseAddress(env.STRONGROOM_IDENTITY_LISTEN),
     tokenUrl: `${authority}/${env.AZURE_TENANT_ID}/oauth2/v2.0/token`,
     clientId: env.AZURE_CLIENT_ID,
     tokenFile: env.AZURE_FEDERATED_TOKEN_FILE,
@@ -274,19 +272,6 @@ function parse<Shape>(
   throw new ConfigError(`${issue?.path.join('.') ?? 'A setting'}: ${issue?.message ?? 'is wrong'}`);
 }
 
-function isLoopback(text: string): boolean {
-  const { host } = toAddress(text);
-  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
-}
-
-function toAddress(text: string): Address {
-  const separator = text.lastIndexOf(':');
-  return {
-    host: text.slice(0, separator).replace(/^\[|\]$/g, ''),
-    port: Number(text.slice(separator + 1)),
-  };
-}
-
 /** As OpenTelemetry's exporter specification has it: the general endpoint gets a path, the one for traces none. */
 function tracesUrlOf(own: string | undefined, general: string | undefined) {
   if (own !== undefined) return { tracesUrl: own };
@@ -305,4 +290,10 @@ function requireTogether<Name extends string>(
 /** Production: database, HSM and certificate are given, so nothing at all is set up by the start. */
 export function isProduction(config: Config): boolean {
   return config.hasDatabaseUrl && config.pkcs11 !== undefined && config.tls !== undefined;
+}
+
+/** @throws ConfigError where a command needs the setting and it is absent */
+export function required<T>(value: T | undefined, name: string): T {
+  if (value === undefined) throw new ConfigError(`${name} is missing.`);
+  return value;
 }

@@ -13,8 +13,8 @@ interface Channel {
 /** Where the other side takes nothing any more, nobody is there to hear it. */
 const LIMIT_MS = 10_000;
 
-/** Tells a process's last message, and calls `then` once it has been written to the channel, or can't be. */
-export function sayLast(channel: Channel, message: FromWorker, then: () => void): void {
+/** Sends a process's last message, and calls `then` once it has been written to the channel, or can't be. */
+export function sendLast(channel: Channel, message: FromWorker, then: () => void): void {
   if (!channel.connected || channel.send === undefined) {
     then();
     return;

@@ -10,7 +10,7 @@ import { type Patience } from '../http/server/drain.ts';
 import { type ReadinessReport } from '../http/pool/health.routes.ts';
 import { startMetricsServer } from '../observability/metrics-server.ts';
 import { openFileLimit, openFilesWarning } from './open-files.ts';
-import { cannotListen } from './operator-message.ts';
+import { cannotListen } from './error-sentence.ts';
 import { workerOptions } from './worker-options.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 

@@ -10,10 +10,10 @@ import { drain, type Patience } from '../http/server/drain.ts';
 import { type Readiness, type ReadinessReport } from '../http/pool/health.routes.ts';
 import { createLoopbackServer } from '../http/identity/managed-identity.ts';
 import { createHttpsServer, messagesOf } from '../http/server/server.ts';
-import { sayLast } from './last-message.ts';
+import { sendLast } from './last-message.ts';
 import { createLog } from '../observability/log.ts';
 import { connectionsFor, openFileLimit } from './open-files.ts';
-import { cannotListen, sentenceFor } from './operator-message.ts';
+import { cannotListen, sentenceFor } from './error-sentence.ts';
 import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
 
 /** A worker process: one share of the listener, one login to the HSM. Its supervisor tells it when to begin and to end. */
@@ -143,7 +143,7 @@ function fail(error: unknown): void {
   process.exitCode = 1;
   const sentence = sentenceFor(error);
   const fault = error instanceof Error ? error : new Error(String(error));
-  sayLast(
+  sendLast(
     process,
     {
       kind: 'failed',

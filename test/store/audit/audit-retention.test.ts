@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
-import { applyRetention } from '../../../src/cli/audit-retention.ts';
+import { applyRetention } from '../../../src/cli/audit/retention.ts';
 import { openSignedLog } from '../../../src/compose/signed-log.ts';
 import { AuditDraft } from '../../../src/core/audit/draft.ts';
 import { type AuditRecord } from '../../../src/core/audit/record.ts';

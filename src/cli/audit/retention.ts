@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { ConfigError } from '../config/config.ts';
-import { OperatorError } from '../core/operator-error.ts';
-import { type AgreedClock } from '../core/clock.ts';
-import { type OpenPool } from '../compose/pool.ts';
+import { ConfigError } from '../../config/config.ts';
+import { OperatorError } from '../../core/operator-error.ts';
+import { type AgreedClock } from '../../core/clock.ts';
+import { type OpenPool } from '../../compose/pool.ts';
 import {
   describeRemoval,
   isShared,
   listAuditMonths,
   removeAuditMonths,
-} from '../store/audit/audit-retention.ts';
-import { witnessAgain } from '../store/witness/witness-again.ts';
+} from '../../store/audit/audit-retention.ts';
+import { witnessAgain } from '../../store/witness/witness-again.ts';
 
 export interface AppliedRetention {
   readonly months: number;

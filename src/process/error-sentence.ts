@@ -1,3 +1,4 @@
+import { type Address, formatAddress } from '../config/address.ts';
 import { inWords, OperatorError } from '../core/operator-error.ts';
 import { describeDatabaseError } from '../store/errors.ts';
 
@@ -13,14 +14,12 @@ export function sentenceFor(error: unknown): string | undefined {
 }
 
 /** @param setting that names the address */
-export function cannotListen(
-  setting: string,
-  { host, port }: { readonly host: string; readonly port: number },
-  error: unknown,
-): OperatorError {
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+export function cannotListen(setting: string, address: Address, error: unknown): OperatorError {
   const words = inWords(error) ?? (error instanceof Error ? error.message : String(error));
-  return new OperatorError(`${setting}: ${address} can't be listened on: ${words}.`, {
-    cause: error,
-  });
+  return new OperatorError(
+    `${setting}: ${formatAddress(address)} can't be listened on: ${words}.`,
+    {
+      cause: error,
+    },
+  );
 }

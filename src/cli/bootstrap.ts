@@ -1,0 +1,37 @@
+import { writeFile } from 'node:fs/promises';
+import { bootstrap } from '../compose/bootstrap.ts';
+import { required } from '../config/config.ts';
+import { readPin } from '../config/setting-files.ts';
+import { createLog } from '../observability/log.ts';
+import { requireCurrentSchema } from '../store/migrate.ts';
+import { type CliContext } from './cli-context.ts';
+
+/** `strongroom bootstrap` @param credentialsFile must not be there yet */
+export async function bootstrapPool(
+  { readSettings, print }: CliContext,
+  credentialsFile: string,
+): Promise<void> {
+  const { config, secrets } = readSettings();
+  const pkcs11 = required(config.pkcs11, 'PKCS11_MODULE');
+  const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
+  await requireCurrentSchema(databaseUrl);
+  const administrator = await bootstrap(
+    {
+      domain: config.domain,
+      pool: config.pool,
+      databaseUrl,
+      pkcs11: { ...pkcs11, pin: await readPin(secrets) },
+      softDeleteDays: config.softDeleteDays,
+      purgeProtection: config.purgeProtection,
+      administrator: 'administrator',
+    },
+    createLog(config.logLevel),
+  );
+  await writeFile(credentialsFile, `${JSON.stringify(administrator, null, 2)}\n`, {
+    mode: 0o600,
+    flag: 'wx',
+  });
+  print(
+    `The pool "${config.pool}" is there; the credentials of its new administrator are in ${credentialsFile}.`,
+  );
+}

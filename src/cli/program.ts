@@ -1,0 +1,139 @@
+import process from 'node:process';
+import { Command } from 'commander';
+import { addAuditCommands } from './audit/commands.ts';
+import { type CliContext, createCliContext, type Run } from './cli-context.ts';
+
+const EXIT_STATUS = `
+Exit status: 0 when it has done what it was asked for, 1 when it could not. What
+you can mend is said in one sentence that names the setting or the file.`;
+
+/**
+ * Reads the command line, and runs the command that it names. Each command's own modules are loaded when it runs, so that
+ * none pays for the others.
+ * @param environment the process's own
+ */
+export async function runCli(environment: Record<string, string | undefined>): Promise<void> {
+  await createProgram(createCliContext(environment), run).parseAsync();
+}
+
+/** The commands, their options and their help. */
+export function createProgram(context: CliContext, run: Run): Command {
+  const program = new Command('strongroom')
+    .description(
+      'A Managed HSM that you run yourself. Without a command it serves.\n\n' +
+        'Settings are environment variables; src/config/README.md lists them.',
+    )
+    .helpCommand(false)
+    .helpOption('-h, --help', 'Show this help.')
+    .configureHelp({ subcommandTerm: (command) => command.name() })
+    .showHelpAfterError()
+    .addHelpText('after', EXIT_STATUS);
+
+  program
+    .command('serve', { isDefault: true })
+    .summary('serve the REST API')
+    .description(
+      'Serve the REST API until SIGTERM or SIGINT. What the settings do not give (certificate, HSM, PostgreSQL) is made ' +
+        'for development in STRONGROOM_DATA_DIR.',
+    )
+    .option('--stop-with-parent', 'End when the process that started this one ends.')
+    .addHelpText('after', EXIT_STATUS)
+    .action((options: { stopWithParent?: boolean }) =>
+      run(async () => {
+        const { serve } = await import('./serve.ts');
+        await serve(context, { stopsWithParent: options.stopWithParent === true });
+      }),
+    );
+
+  program
+    .command('migrate')
+    .summary('bring the schema of the database up to date')
+    .description(
+      'Bring the schema of DATABASE_URL up to date, as a user who owns it. A schema that is up to date stays as it is.',
+    )
+    .addHelpText('after', EXIT_STATUS)
+    .action(() =>
+      run(async () => {
+        const { migrateDatabase } = await import('./migrate.ts');
+        await migrateDatabase(context);
+      }),
+    );
+
+  program
+    .command('bootstrap')
+    .summary('make the pool and an administrator')
+    .description(
+      'Make the pool STRONGROOM_POOL in DATABASE_URL and PKCS11_MODULE where there is none, bring the built-in roles up to ' +
+        'date, and make an administrator.',
+    )
+    .requiredOption(
+      '--credentials <file>',
+      "Write the administrator's credentials to this new file (mode 0600).",
+    )
+    .addHelpText('after', EXIT_STATUS)
+    .action((options: { credentials: string }) =>
+      run(async () => {
+        const { bootstrapPool } = await import('./bootstrap.ts');
+        await bootstrapPool(context, options.credentials);
+      }),
+    );
+
+  program
+    .command('object-id')
+    .summary("print the object id of an external issuer's principal")
+    .description(
+      "Print what role assignments call a principal of an external issuer whose objectIds are 'derived'.",
+    )
+    .argument('<issuer>', "The issuer, as the tokens' claim iss has it.")
+    .argument('<claim>', 'The value of the claim that names the principal, or the group.')
+    .option('--group', 'The claim names a group.')
+    .addHelpText('after', EXIT_STATUS)
+    .action((issuer: string, claim: string, { group }: { group?: boolean }) =>
+      run(async () => {
+        const { printObjectId } = await import('./object-id.ts');
+        printObjectId(context, issuer, claim, group === true ? 'group' : 'principal');
+      }),
+    );
+
+  addAuditCommands(program, context, run, EXIT_STATUS);
+
+  program
+    .command('identity-agent')
+    .summary('give a workload a managed identity')
+    .description(
+      "Serve App Service's identity endpoint beside a workload, which it signs in with the federated token of " +
+        'AZURE_FEDERATED_TOKEN_FILE. It needs AZURE_AUTHORITY_HOST, AZURE_TENANT_ID and AZURE_CLIENT_ID besides.',
+    )
+    .option(
+      '--header-file <file>',
+      'Read the secret that the workload shows from this file; where there is none, make it (mode 0600).',
+    )
+    .argument(
+      '[command...]',
+      'The workload: it is started with IDENTITY_ENDPOINT and IDENTITY_HEADER.',
+    )
+    .addHelpText(
+      'after',
+      "\nExit status: the workload's own; without a workload 0 when it was told to end,\nand 1 when it could not serve.",
+    )
+    .action((command: string[], options: { headerFile?: string }) =>
+      run(async () => {
+        const { runIdentityAgent } = await import('./identity-agent.ts');
+        await runIdentityAgent(context, command, options.headerFile);
+      }),
+    );
+
+  return program;
+}
+
+/** What the user can mend is one sentence; anything else is a fault of ours and keeps its stack. */
+async function run(command: () => Promise<void>): Promise<void> {
+  try {
+    await command();
+  } catch (error) {
+    const { sentenceFor } = await import('../process/error-sentence.ts');
+    const fault = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.stderr.write(`strongroom: ${sentenceFor(error) ?? fault}\n`);
+    process.exitCode = 1;
+  }
+}

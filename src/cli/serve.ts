@@ -1,0 +1,78 @@
+import { hostname } from 'node:os';
+import { type Config, isProduction, required, type Secrets } from '../config/config.ts';
+import { readAttestation, readCertificate, readIssuers, readPin } from '../config/setting-files.ts';
+import { createLog } from '../observability/log.ts';
+import { startSupervisor } from '../process/supervisor.ts';
+import { requireCurrentSchema } from '../store/migrate.ts';
+import { type CliContext } from './cli-context.ts';
+import { prepareDevelopment, type Surroundings } from './development.ts';
+import { printStart } from './start-report.ts';
+
+/** `strongroom serve`: until the process is told to end. */
+export async function serve(
+  context: CliContext,
+  options: { readonly stopsWithParent: boolean },
+): Promise<void> {
+  const { config, secrets } = context.readSettings();
+  const log = createLog(config.logLevel);
+  const stopping = context.stopSignal(options);
+  // Before anything is set up: a wrong file is told at once.
+  const files = { attestation: await readAttestation(config), ...(await readIssuers(config)) };
+  const surroundings = isProduction(config)
+    ? await givenSurroundings(config, secrets)
+    : await prepareDevelopment(config, secrets, log, context.setEnvironment);
+  try {
+    const supervisor = await startSupervisor({
+      workers: config.workers,
+      memoryLimit: config.workerMemoryLimit,
+      nodeOptions: context.environment['NODE_OPTIONS'] ?? '',
+      settings: {
+        ...surroundings.settings,
+        listen: config.listen,
+        domain: config.domain,
+        pool: config.pool,
+        logLevel: config.logLevel,
+        limits: config.limits,
+        ...(config.identityListen !== undefined && { identityListen: config.identityListen }),
+        ...(config.tracesUrl !== undefined && { tracesUrl: config.tracesUrl }),
+        ...files,
+        signingKeyDays: config.signingKeyDays,
+        federatedIssuers: config.federatedIssuers,
+        ...(config.sessions !== undefined && { sessions: config.sessions }),
+        loadedKeys: config.loadedKeys,
+      },
+      environment: surroundings.environment,
+      ...(config.metricsListen !== undefined && {
+        metrics: {
+          ...config.metricsListen,
+          names: [hostname().toLowerCase(), config.domain, ...config.metricsHosts],
+        },
+      }),
+      log,
+    });
+    try {
+      await printStart(context.print, config, surroundings, supervisor);
+      await stopping;
+    } finally {
+      await supervisor.stop();
+    }
+  } finally {
+    await surroundings.close();
+  }
+}
+
+/** A production start: everything is given, so nothing is set up, and what is missing is said. */
+async function givenSurroundings(config: Config, secrets: Secrets): Promise<Surroundings> {
+  const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
+  const pkcs11 = required(config.pkcs11, 'PKCS11_MODULE');
+  await requireCurrentSchema(databaseUrl);
+  return {
+    settings: {
+      databaseUrl,
+      pkcs11: { ...pkcs11, pin: await readPin(secrets) },
+      tls: await readCertificate(config),
+    },
+    environment: {},
+    close: () => Promise.resolve(),
+  };
+}

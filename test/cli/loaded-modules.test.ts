@@ -1,0 +1,70 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const LIST_MODULES = new URL('../support/list-modules.mjs', import.meta.url).href;
+/** What speaks to the database, decides and drives the HSM. */
+const HEAVY = ['casbin', 'graphene-pk11', 'kysely', 'pg', 'pkcs11js'];
+
+/** @returns the packages of which the command has loaded something, and how many files of our own */
+async function modulesOf(words: readonly string[], environment: Record<string, string> = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'strongroom-modules-'));
+  const list = join(folder, 'modules');
+  const env = { PATH: process.env['PATH'], LIST_MODULES: list, ...environment };
+  const status = await new Promise<unknown>((resolve) => {
+    execFile(process.execPath, ['--import', LIST_MODULES, MAIN, ...words], { env }, (error) => {
+      resolve(error?.code ?? 0);
+    });
+  });
+  const paths = (await readFile(list, 'utf8')).split('\n');
+  await rm(folder, { recursive: true });
+  const packages = paths.flatMap(
+    (path) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? [],
+  );
+  return {
+    status,
+    packages: [...new Set(packages)].sort(),
+    own: paths.filter((path) => path.includes('/dist/')).length,
+  };
+}
+
+describe('a command loads only what it needs', () => {
+  test('identity-agent knows neither database nor HSM', async () => {
+    const { status, packages, own } = await modulesOf(
+      ['identity-agent', '--', process.execPath, '--version'],
+      {
+        STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0',
+        AZURE_AUTHORITY_HOST: 'https://localhost:8443',
+        AZURE_TENANT_ID: 'adfs',
+        AZURE_CLIENT_ID: '3f1c1a52-2f0f-4c3f-9a57-5d6d1f6e7c10',
+        AZURE_FEDERATED_TOKEN_FILE: '/nowhere',
+      },
+    );
+    expect(packages).toEqual(expect.arrayContaining(['commander', 'express', 'zod']));
+    expect(packages.filter((name) => HEAVY.includes(name))).toEqual([]);
+    expect([status, own > 10]).toEqual([0, true]);
+  });
+
+  test.each([
+    ['--help', ['--help']],
+    ['object-id', ['object-id', 'https://issuer.example', 'alice']],
+  ])('%s knows neither database nor HSM nor HTTP', async (_name, words) => {
+    const { status, packages } = await modulesOf(words);
+    expect(status).toBe(0);
+    expect(packages).toContain('commander');
+    expect(packages.filter((name) => [...HEAVY, 'express'].includes(name))).toEqual([]);
+  });
+
+  // Where this fails, the lists above are empty for want of a list.
+  test('a command that migrates is seen to load the database', async () => {
+    const { status, packages } = await modulesOf(['migrate'], {
+      DATABASE_URL: 'postgres://127.0.0.1:1/x',
+    });
+    expect(status).toBe(1);
+    expect(packages).toEqual(expect.arrayContaining(['kysely', 'pg']));
+  });
+});
