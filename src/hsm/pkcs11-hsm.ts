@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Key } from 'graphene-pk11';
 import { ServiceError } from '../core/errors.ts';
 import {
   type Hsm,
@@ -17,7 +16,9 @@ import {
 } from '../core/keys/key.ts';
 import { packBytes } from '../core/keys/packed-bytes.ts';
 import { type SecureWrapper } from '../core/release/secure-wrap.ts';
+import { type Handle } from './module/calls.ts';
 import { type Capabilities } from './module/capabilities.ts';
+import { withoutOpenSslErrors } from './module/openssl-errors.ts';
 import { partFor } from './operations/ciphers.ts';
 import {
   type Connection,
@@ -38,7 +39,6 @@ import { type Roots } from './module/open-module.ts';
 import { createRootKeys, findRootKeys } from './keys/root-keys.ts';
 import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes, sealedBytes } from './keys/seal.ts';
 import { signatureFits } from './operations/signatures.ts';
-import { type OperationSession } from './operations/operations.ts';
 
 type Log = (level: 'info' | 'warn' | 'error', message: string, details?: object) => void;
 
@@ -84,9 +84,9 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     capabilities,
     token: { facts },
   } = current;
-  // With one session for everything, a key that takes seconds to make would hold up every other call.
+  // Where one thread calls the module, a key that takes seconds to make would hold up every other call.
   const generator =
-    options.generatesApart === true && current.pool.size === 1
+    options.usesThreads === true && !facts.isThreadSafe
       ? new KeyGenerator({
           ...options,
           deadlineMs: options.keyGenerationDeadlineMs,
@@ -98,7 +98,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       : undefined;
   if (current.isSlow)
     options.log('info', 'the HSM is slow: it is waited for in threads of their own', {
-      number: current.pool.status.open,
+      number: current.dispatcher.status.open,
     });
 
   function connection(): Connection {
@@ -168,13 +168,10 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   function withKey<T>(
     material: KeyMaterial,
     part: KeyPart,
-    use: (lane: OperationSession, key: Key, on: Connection) => Promise<T>,
+    use: (on: Connection, key: Handle) => Promise<T>,
   ): Promise<T> {
     return attempt(
-      (on) =>
-        on.loaded.withKey(material, part, (key) =>
-          on.pool.withSession((lane) => use(lane, key, on), material.identity.name),
-        ),
+      (on) => on.loaded.withKey(material, part, (key) => use(on, key)),
       true,
       material,
     );
@@ -188,13 +185,17 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     openRootKeys(poolId, rootGeneration) {
       roots = { poolId, generation: rootGeneration };
       const on = connection();
-      on.rootKeys = findRootKeys(on.token.loginSession, poolId, rootGeneration);
+      on.rootKeys = withoutOpenSslErrors(() =>
+        findRootKeys(on.token.loginSession, poolId, rootGeneration),
+      );
       return on.rootKeys !== undefined;
     },
 
     createRootKeys(poolId, rootGeneration) {
       const on = connection();
-      on.rootKeys = createRootKeys(on.token.loginSession, poolId, rootGeneration);
+      on.rootKeys = withoutOpenSslErrors(() =>
+        createRootKeys(on.token.loginSession, poolId, rootGeneration),
+      );
       roots = { poolId, generation: rootGeneration };
     },
 
@@ -217,10 +218,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     async importKey(identity, key) {
       const imported = await attempt(
         (on) =>
-          on.pool.withSession(
-            (lane) => lane.run('importPlain', requireRootKeys(on), identity, key),
-            identity.name,
-          ),
+          on.dispatcher.run('importPlain', [requireRootKeys(on), identity, key], identity.name),
         false,
       );
       return sealNew(identity, imported);
@@ -228,15 +226,11 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
 
     async importTransferred(identity, exchangeKey, wrapped, expected) {
       const modulusBytes = modulusBytesOf(exchangeKey);
-      const imported = await withKey(exchangeKey, 'private', (lane, key, on) =>
-        lane.run(
+      const imported = await withKey(exchangeKey, 'private', (on, key) =>
+        on.dispatcher.run(
           'importTransferred',
-          requireRootKeys(on),
-          identity,
-          key,
-          modulusBytes,
-          wrapped,
-          expected,
+          [requireRootKeys(on), identity, key, modulusBytes, wrapped, expected],
+          exchangeKey.identity.name,
         ),
       );
       return sealNew(identity, imported);
@@ -249,26 +243,38 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
 
     encrypt: (material, algorithm, plaintext, parameters) =>
-      withKey(material, partFor(algorithm, 'encrypt'), (lane, key) =>
-        lane.run('encrypt', key, material.spec, algorithm, plaintext, parameters),
+      withKey(material, partFor(algorithm, 'encrypt'), (on, key) =>
+        on.dispatcher.run(
+          'encrypt',
+          [key, material.spec, algorithm, plaintext, parameters],
+          material.identity.name,
+        ),
       ),
 
     decrypt: (material, algorithm, ciphertext, parameters) =>
-      withKey(material, partFor(algorithm, 'decrypt'), (lane, key) =>
-        lane.run('decrypt', key, material.spec, algorithm, ciphertext, parameters),
+      withKey(material, partFor(algorithm, 'decrypt'), (on, key) =>
+        on.dispatcher.run(
+          'decrypt',
+          [key, material.spec, algorithm, ciphertext, parameters],
+          material.identity.name,
+        ),
       ),
 
     sign: (material, algorithm, digest) =>
-      withKey(material, SIGNING[algorithm].key, (lane, key) =>
-        lane.run('sign', key, material.spec, algorithm, digest),
+      withKey(material, SIGNING[algorithm].key, (on, key) =>
+        on.dispatcher.run('sign', [key, material.spec, algorithm, digest], material.identity.name),
       ),
 
     async verify(material, algorithm, digest, signature) {
       if (!signatureFits(material.spec, algorithm, signature)) return false;
       const part = SIGNING[algorithm].key === 'mac' ? 'mac' : 'public';
       try {
-        return await withKey(material, part, (lane, key) =>
-          lane.run('verify', key, algorithm, digest, signature),
+        return await withKey(material, part, (on, key) =>
+          on.dispatcher.run(
+            'verify',
+            [key, material.spec, algorithm, digest, signature],
+            material.identity.name,
+          ),
         );
       } catch (error) {
         if (error instanceof ServiceError && error.code === 'DecryptionFailed') return false;
@@ -288,8 +294,9 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         throw new ServiceError('KeyOperationForbidden', 'The key is not exportable.');
       return attempt(
         (on) =>
-          on.pool.withSession(
-            (lane) => lane.run('wrapForRecipient', requireRootKeys(on), material, recipient, wrap),
+          on.dispatcher.run(
+            'wrapForRecipient',
+            [requireRootKeys(on), material, recipient, wrap],
             material.identity.name,
           ),
         true,
@@ -299,10 +306,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     async wrapFreshKey(material, algorithm) {
       await hsm.requireIntact(material);
       return attempt(
-        (on) =>
-          on.pool.withSession((lane) =>
-            lane.run('wrapFreshKey', requireRootKeys(on), material, algorithm),
-          ),
+        (on) => on.dispatcher.run('wrapFreshKey', [requireRootKeys(on), material, algorithm]),
         true,
       );
     },
@@ -311,36 +315,36 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       await hsm.requireIntact(material);
       return attempt(
         (on) =>
-          on.pool.withSession((lane) =>
-            lane.run(
-              'rewrapForRecipient',
-              requireRootKeys(on),
-              material,
-              algorithm,
-              wrapped,
-              recipient,
-            ),
-          ),
+          on.dispatcher.run('rewrapForRecipient', [
+            requireRootKeys(on),
+            material,
+            algorithm,
+            wrapped,
+            recipient,
+          ]),
         true,
       );
     },
 
     async inspect(material) {
-      const object = await withKey(material, 'private', (lane, key) => lane.run('describe', key));
+      const object = await withKey(material, 'private', (on, key) =>
+        on.dispatcher.run('describe', [key], material.identity.name),
+      );
       const inspected = { object, module: facts.module };
       if (material.publicKey === undefined) return inspected;
       return { ...inspected, publicHalfMatches: await publicHalfMatches(hsm, material) };
     },
 
-    random: (count) =>
-      attempt((on) => on.pool.withSession((lane) => lane.run('random', count)), true),
+    random: (count) => attempt((on) => on.dispatcher.run('random', [count]), true),
 
     get isReady() {
       return current?.rootKeys !== undefined;
     },
     get status() {
       const none = { open: 0, inUse: 0, waiting: 0, loaded: 0, loads: 0 };
-      return current === undefined ? none : { ...current.pool.status, ...current.loaded.status };
+      return current === undefined
+        ? none
+        : { ...current.dispatcher.status, ...current.loaded.status };
     },
     async close() {
       isClosed = true;
@@ -359,16 +363,12 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   ): Promise<GeneratedKey> {
     const here = () =>
       attempt(
-        (on) =>
-          on.pool.withSession(
-            (lane) => lane.run('generate', requireRootKeys(on), identity, spec),
-            by,
-          ),
+        (on) => on.dispatcher.run('generate', [requireRootKeys(on), identity, spec], by),
         false,
       );
-    if (generator === undefined) return generation.take(by, here);
-    // EC and AES keys take about a millisecond: there is nothing to be won by going elsewhere.
-    if (spec.keyType !== 'RSA-HSM') return here();
+    // EC and AES keys take about a millisecond, unless the HSM is slow: then they take their turns as well.
+    if (spec.keyType !== 'RSA-HSM' && current?.isSlow !== true) return here();
+    if (generator === undefined || spec.keyType !== 'RSA-HSM') return generation.take(by, here);
     return generation.take(by, () =>
       attempt((on) => {
         requireRootKeys(on);

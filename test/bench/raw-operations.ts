@@ -8,7 +8,7 @@ import {
   parseKeyVersionId,
 } from '../../src/core/keys/key.ts';
 import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNING } from '../../src/hsm/operations/mechanisms.ts';
-import { readBytes } from '../../src/hsm/keys/read-bytes.ts';
+import { readBytes } from '../../src/hsm/module/calls.ts';
 import {
   dataKey,
   generatedMac,
@@ -98,7 +98,7 @@ export function openRawOperations(session: Session): Readonly<Record<RawName, ()
   };
   const create = (spec: KeySpec) => () => {
     const { privateKey, publicKey } = generate(spec);
-    readBytes(publicKey, spec === RSA ? 'modulus' : 'pointEC');
+    readBytes(session, publicKey.handle, spec === RSA ? 'modulus' : 'pointEC');
     const blob = session.wrapKey(KEY_WRAP_PADDED, root, privateKey);
     privateKey.destroy();
     publicKey.destroy();
@@ -113,7 +113,7 @@ export function openRawOperations(session: Session): Readonly<Record<RawName, ()
     'AES wrap': wrap,
     'AES unwrap': () => {
       const object = session.unwrapKey(KEY_WRAP, aes, wrapped, dataKey());
-      const plain = readBytes(object, 'value');
+      const plain = readBytes(session, object.handle, 'value');
       object.destroy();
       return plain;
     },

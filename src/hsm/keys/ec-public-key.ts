@@ -1,9 +1,14 @@
 import { createECDH, ECDH } from 'node:crypto';
-import { type Key, type Session } from 'graphene-pk11';
 import { type Curve } from '../../core/operations/algorithms.ts';
 import { type PublicKey } from '../../core/keys/key.ts';
 import { ecdh } from '../operations/mechanisms.ts';
-import { readBytes } from './read-bytes.ts';
+import {
+  deriveKey,
+  type Handle,
+  type ModuleSession,
+  readValue,
+  withObject,
+} from '../module/calls.ts';
 import { CURVE, derivedCoordinate } from './templates.ts';
 
 /** Node's names for the curves (OpenSSL's). */
@@ -21,19 +26,15 @@ const ECDH_NAME: Readonly<Record<Curve, string>> = {
  * @throws Error when neither is
  */
 export function deriveEcPublicKey(
-  session: Session,
-  key: Key,
+  session: ModuleSession,
+  key: Handle,
   curve: Curve,
   isRight: (candidate: PublicKey) => boolean,
 ): PublicKey {
   const { bytes } = CURVE[curve];
-  const shared = session.deriveKey(ecdh(basePoint(curve)), key, derivedCoordinate(bytes));
-  let x: Buffer;
-  try {
-    x = readBytes(shared, 'value');
-  } finally {
-    shared.destroy();
-  }
+  const coordinate = derivedCoordinate(bytes);
+  const shared = deriveKey(session, ecdh(basePoint(curve)), key, coordinate);
+  const x = withObject(session, shared, () => readValue(session, shared));
   for (const sign of [2, 3]) {
     const point = ECDH.convertKey(Buffer.concat([Buffer.of(sign), x]), ECDH_NAME[curve]);
     const coordinates = (point as Buffer).subarray(1);

@@ -2,7 +2,6 @@ import process from 'node:process';
 import { serializeError } from '../module/serialization.ts';
 import { type FromGenerator, type ToGenerator } from './generator-protocol.ts';
 import { generateWrapped, type GenerationContext } from './key-generation.ts';
-import { NativeCalls } from '../module/native-calls.ts';
 import { findRootKeys } from './root-keys.ts';
 import { openToken } from '../module/token.ts';
 
@@ -11,38 +10,30 @@ import { openToken } from '../module/token.ts';
  * see key-generator.ts, which starts it, watches the time and ends it.
  */
 
-/** The longest that a timer takes: the time is watched from outside. */
-const NEVER_MS = 2 ** 31 - 1;
-
 let context: GenerationContext | undefined;
 
 function open({ open: options, roots }: Extract<ToGenerator, { readonly open: unknown }>): void {
   const token = openToken(options);
   const rootKeys = findRootKeys(token.loginSession, roots.poolId, roots.generation);
   if (rootKeys === undefined) throw new Error('the token has no root keys of this pool');
-  const calls = new NativeCalls({
-    takesTurns: true,
-    deadlineMs: NEVER_MS,
-    onHang: () => undefined,
-  });
-  context = { session: token.loginSession, rootKeys, calls, deadlineMs: NEVER_MS };
+  context = { session: token.loginSession, rootKeys };
 }
 
-async function perform(message: ToGenerator): Promise<FromGenerator> {
+function perform(message: ToGenerator): FromGenerator {
   try {
     if ('open' in message) {
       open(message);
       return 'open';
     }
     if (context === undefined) throw new Error('the token is not open');
-    return { made: await generateWrapped(context, message.identity, message.spec) };
+    return { made: generateWrapped(context, message.identity, message.spec) };
   } catch (error) {
     return { failed: serializeError(error) };
   }
 }
 
 process.on('message', (message: ToGenerator) => {
-  void perform(message).then((answer) => process.send?.(answer));
+  process.send?.(perform(message));
 });
 // Whoever started it is gone. A key may be in the making, which an orderly end would wait for.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));

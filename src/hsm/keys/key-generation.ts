@@ -1,8 +1,8 @@
-import graphene, { type Key, type Session } from 'graphene-pk11';
+import graphene from 'graphene-pk11';
 import { type KeyIdentity, type KeySpec, type PublicKey } from '../../core/keys/key.ts';
 import { KEY_WRAP_PADDED } from '../operations/mechanisms.ts';
-import { type NativeCalls } from '../module/native-calls.ts';
-import { readBytes } from './read-bytes.ts';
+import * as calls from '../module/calls.ts';
+import { type Handle, type ModuleSession } from '../module/calls.ts';
 import { type RootKeys } from './root-keys.ts';
 import { CURVE, generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
 
@@ -16,86 +16,69 @@ export interface GeneratedKey {
 }
 
 export interface GenerationContext {
-  readonly session: Session;
+  readonly session: ModuleSession;
   readonly rootKeys: RootKeys;
-  readonly calls: NativeCalls;
-  readonly deadlineMs: number;
 }
 
 /** Generates inside the HSM, wraps, and destroys: extractable keys exist from one call to the next, and no longer. */
-export async function generateWrapped(
+export function generateWrapped(
   context: GenerationContext,
   identity: KeyIdentity,
   spec: KeySpec,
-): Promise<GeneratedKey> {
+): GeneratedKey {
   if (spec.keyType === 'oct-HSM') return generateSecret(context, identity, spec);
-  const { session, calls, deadlineMs } = context;
-  const templates = [generatedPublic(identity, spec), generatedPrivate(identity, spec)] as const;
+  const { session } = context;
   const mechanism = spec.keyType === 'RSA-HSM' ? KeyGenMechanism.RSA : KeyGenMechanism.EC;
-  const pair = await calls.run(
-    `generate ${spec.keyType}`,
-    spec.keyType === 'RSA-HSM' ? 'long' : 'brief',
-    {
-      inline: () => session.generateKeyPair(mechanism, ...templates),
-      offLoop: (done) => {
-        session.generateKeyPair(mechanism, ...templates, done);
-      },
-    },
-    deadlineMs,
+  const { publicKey, privateKey } = calls.generateKeyPair(
+    session,
+    mechanism,
+    generatedPublic(identity, spec),
+    generatedPrivate(identity, spec),
   );
-  try {
-    const publicKey = readPublicKey(pair.publicKey, spec);
-    return { publicKey, blob: await wrap(context, pair.privateKey) };
-  } finally {
-    pair.privateKey.destroy();
-    pair.publicKey.destroy();
-  }
+  return calls.withObject(session, privateKey, () =>
+    calls.withObject(session, publicKey, () => ({
+      publicKey: readPublicKey(session, publicKey, spec),
+      blob: wrap(context, privateKey),
+    })),
+  );
 }
 
 /**
  * An AES key, and beside it a secret of its own for HS256, HS384 and HS512. Modules don't let an AES key make an HMAC, and
  * SoftHSM refuses HMAC keys shorter than the digest; one key for one purpose is better anyway (SP 800-57 part 1 §5.2).
  */
-async function generateSecret(
+function generateSecret(
   context: GenerationContext,
   identity: KeyIdentity,
   spec: KeySpec,
-): Promise<GeneratedKey> {
+): GeneratedKey {
   const { session } = context;
-  const key = session.generateKey(KeyGenMechanism.AES, generatedPrivate(identity, spec));
-  try {
-    const mac = session.generateKey(GENERIC_SECRET, generatedMac(identity));
-    try {
-      return { blob: await wrap(context, key), macBlob: await wrap(context, mac) };
-    } finally {
-      mac.destroy();
-    }
-  } finally {
-    key.destroy();
-  }
-}
-
-/** By the root key, inside the HSM. */
-export function wrap({ session, rootKeys, calls }: GenerationContext, key: Key): Promise<Buffer> {
-  return calls.run('wrap sealed', 'brief', {
-    inline: () => session.wrapKey(KEY_WRAP_PADDED, rootKeys.wrap, key),
-    offLoop: (done) => {
-      session.wrapKey(KEY_WRAP_PADDED, rootKeys.wrap, key, done);
-    },
+  const key = calls.generateKey(session, KeyGenMechanism.AES, generatedPrivate(identity, spec));
+  return calls.withObject(session, key, () => {
+    const mac = calls.generateKey(session, GENERIC_SECRET, generatedMac(identity));
+    return calls.withObject(session, mac, () => ({
+      blob: wrap(context, key),
+      macBlob: wrap(context, mac),
+    }));
   });
 }
 
-function readPublicKey(key: Key, spec: KeySpec): PublicKey {
+/** By the root key, inside the HSM. */
+export function wrap({ session, rootKeys }: GenerationContext, key: Handle): Buffer {
+  return calls.wrapKey(session, KEY_WRAP_PADDED, rootKeys.wrap, key);
+}
+
+function readPublicKey(session: ModuleSession, key: Handle, spec: KeySpec): PublicKey {
   if (spec.keyType === 'RSA-HSM')
     return {
       keyType: 'RSA-HSM',
-      n: withoutLeadingZeros(readBytes(key, 'modulus')),
-      e: withoutLeadingZeros(readBytes(key, 'publicExponent')),
+      n: withoutLeadingZeros(calls.readBytes(session, key, 'modulus')),
+      e: withoutLeadingZeros(calls.readBytes(session, key, 'publicExponent')),
     };
   if (spec.keyType !== 'EC-HSM') throw new TypeError('an AES key has no public half');
   const { bytes } = CURVE[spec.curve];
   // 04 || x || y, in a DER OCTET STRING or bare (modules differ); coordinates keep their leading zeros.
-  const point = readBytes(key, 'pointEC').subarray(-(2 * bytes));
+  const point = calls.readBytes(session, key, 'pointEC').subarray(-(2 * bytes));
   return { keyType: 'EC-HSM', x: point.subarray(0, bytes), y: point.subarray(bytes) };
 }
 

@@ -1,4 +1,4 @@
-import { type ITemplate, type Key, type Session } from 'graphene-pk11';
+import { type IAlgorithm, type ITemplate } from 'graphene-pk11';
 import { AES_SIZES, type Curve, RSA_SIZES } from '../../core/operations/algorithms.ts';
 import { ServiceError } from '../../core/errors.ts';
 import {
@@ -11,6 +11,8 @@ import { parseImportedKey } from '../../core/keys/import/key-import.ts';
 import { parsePublicExponent } from '../../core/keys/key-spec.ts';
 import { type PlainKey, wipe } from '../../core/keys/import/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
+import * as calls from '../module/calls.ts';
+import { type Handle, type ModuleSession } from '../module/calls.ts';
 import { faultOf } from '../module/errors.ts';
 import {
   type GeneratedKey,
@@ -18,9 +20,14 @@ import {
   withoutLeadingZeros,
   wrap,
 } from './key-generation.ts';
-import { AES_ECB, KEY_WRAP_PADDED, rsaOaep, SIGNING } from '../operations/mechanisms.ts';
+import {
+  AES_ECB,
+  KEY_WRAP_PADDED,
+  rsaOaep,
+  SIGNATURE_LIMIT_BYTES,
+  SIGNING,
+} from '../operations/mechanisms.ts';
 import { readPkcs8 } from './pkcs8.ts';
-import { readBytes } from './read-bytes.ts';
 import {
   curveOf,
   dataKey,
@@ -39,33 +46,35 @@ export interface ImportedKey extends GeneratedKey {
 }
 
 /** A key in the clear becomes an object in the HSM, is tried there, wrapped and destroyed. */
-export async function importPlain(
+export function importPlain(
   context: GenerationContext,
   identity: KeyIdentity,
   key: PlainKey,
-): Promise<ImportedKey> {
+): ImportedKey {
   const { session } = context;
   const spec = specOf(key);
-  const object = refusing(() => session.create(importedPrivate(identity, spec, key)).toType<Key>());
-  try {
+  const object = refusing(() => create(session, importedPrivate(identity, spec, key)));
+  return calls.withObject(session, object, () => {
     if (key.keyType === 'oct-HSM') {
       // HMAC pads its key with zeros to the hash's block (RFC 2104 §2): padded here, it is the same HMAC key.
-      const mac = session.create(importedMac(identity, key.k)).toType<Key>();
-      try {
-        return { spec, blob: await wrap(context, object), macBlob: await wrap(context, mac) };
-      } finally {
-        mac.destroy();
-      }
+      const mac = create(session, importedMac(identity, key.k));
+      return calls.withObject(session, mac, () => ({
+        spec,
+        blob: wrap(context, object),
+        macBlob: wrap(context, mac),
+      }));
     }
     const publicKey: PublicKey =
       key.keyType === 'RSA-HSM'
         ? { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) }
         : { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
     requirePair(session, object, spec, publicKey);
-    return { spec, publicKey, blob: await wrap(context, object) };
-  } finally {
-    object.destroy();
-  }
+    return { spec, publicKey, blob: wrap(context, object) };
+  });
+}
+
+function create(session: ModuleSession, template: ITemplate): Handle {
+  return calls.createObject(session, calls.toAttributes(template));
 }
 
 /** The sizes of what CKM_RSA_AES_KEY_WRAP wraps: a PKCS #8 of RSA-4096 has about 2.4 KB. */
@@ -79,47 +88,46 @@ const TRANSFER_LIMIT_BYTES = 16_384;
 export async function importTransferred(
   context: GenerationContext & { readonly isSoftware: boolean },
   identity: KeyIdentity,
-  exchangeKey: Key,
+  exchangeKey: Handle,
   modulusBytes: number,
   wrapped: Buffer,
   expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
 ): Promise<ImportedKey> {
   const { session } = context;
   if (wrapped.length < modulusBytes + 16 || wrapped.length > TRANSFER_LIMIT_BYTES) throw notOurs();
-  const aes = refusing(() =>
-    session.unwrapKey(OAEP_SHA1, exchangeKey, wrapped.subarray(0, modulusBytes), transferKey()),
-  );
-  const opened: Key[] = [aes];
-  const open = (template: ITemplate): Key => {
-    const key = refusing(() =>
-      session.unwrapKey(KEY_WRAP_PADDED, aes, wrapped.subarray(modulusBytes), template),
-    );
+  const unwrap = (mechanism: IAlgorithm, key: Handle, blob: Buffer, template: ITemplate) =>
+    refusing(() => calls.unwrapKey(session, mechanism, key, blob, calls.toAttributes(template)));
+  const aes = unwrap(OAEP_SHA1, exchangeKey, wrapped.subarray(0, modulusBytes), transferKey());
+  const opened: Handle[] = [aes];
+  const open = (template: ITemplate): Handle => {
+    const key = unwrap(KEY_WRAP_PADDED, aes, wrapped.subarray(modulusBytes), template);
     opened.push(key);
     return key;
   };
   try {
     const object = open(transferredPrivate(identity, expected.keyType));
     if (expected.keyType === 'oct-HSM') {
-      const blob = await wrap(context, object);
+      const blob = wrap(context, object);
       const spec = requireExpected(aesSpec(session, object, blob), undefined);
-      return { spec, blob, macBlob: await wrap(context, open(importedMac(identity))) };
+      return { spec, blob, macBlob: wrap(context, open(importedMac(identity))) };
     }
-    const spec = requireExpected(pairSpec(object, expected.keyType), expected.curve);
+    const spec = requireExpected(pairSpec(session, object, expected.keyType), expected.curve);
     const publicKey: PublicKey =
       spec.keyType === 'RSA-HSM'
         ? {
             keyType: 'RSA-HSM',
-            n: withoutLeadingZeros(readBytes(object, 'modulus')),
-            e: withoutLeadingZeros(readBytes(object, 'publicExponent')),
+            n: withoutLeadingZeros(calls.readBytes(session, object, 'modulus')),
+            e: withoutLeadingZeros(calls.readBytes(session, object, 'publicExponent')),
           }
         : deriveEcPublicKey(session, object, spec.curve, (candidate) =>
             isPair(session, object, spec, candidate),
           );
     requirePair(session, object, spec, publicKey);
-    if (context.isSoftware) await requireConsistent(open(dataKey()), spec, publicKey);
-    return { spec, publicKey, blob: await wrap(context, object) };
+    if (context.isSoftware)
+      await requireConsistent(calls.readValue(session, open(dataKey())), spec, publicKey);
+    return { spec, publicKey, blob: wrap(context, object) };
   } finally {
-    for (const key of opened) key.destroy();
+    for (const key of opened) calls.destroyObject(session, key);
   }
 }
 
@@ -129,11 +137,10 @@ export async function importTransferred(
  * @throws ServiceError BadParameter
  */
 async function requireConsistent(
-  readable: Key,
+  bytes: Buffer,
   spec: PairSpec,
   publicKey: PublicKey,
 ): Promise<void> {
-  const bytes = readBytes(readable, 'value');
   try {
     wipe(await parseImportedKey(readPkcs8(bytes, spec, publicKey)));
   } finally {
@@ -155,14 +162,18 @@ function specOf(key: PlainKey): KeySpec {
 type PairSpec = Exclude<KeySpec, { keyType: 'oct-HSM' }>;
 
 /** What the HSM says of a key that it has unwrapped; undefined for sizes and curves that no key here has. */
-function pairSpec(key: Key, keyType: PairSpec['keyType']): PairSpec | undefined {
+function pairSpec(
+  session: ModuleSession,
+  key: Handle,
+  keyType: PairSpec['keyType'],
+): PairSpec | undefined {
   switch (keyType) {
     case 'RSA-HSM': {
-      const modulus = withoutLeadingZeros(readBytes(key, 'modulus'));
+      const modulus = withoutLeadingZeros(calls.readBytes(session, key, 'modulus'));
       const bits = RSA_SIZES.find(
         (size) => size === modulus.length * 8 && (modulus[0] ?? 0) >= 0x80,
       );
-      const publicExponent = unsigned(readBytes(key, 'publicExponent'));
+      const publicExponent = unsigned(calls.readBytes(session, key, 'publicExponent'));
       return (
         bits && {
           keyType,
@@ -172,7 +183,7 @@ function pairSpec(key: Key, keyType: PairSpec['keyType']): PairSpec | undefined 
       );
     }
     case 'EC-HSM': {
-      const curve = curveOf(readBytes(key, 'paramsECDSA'));
+      const curve = curveOf(calls.readBytes(session, key, 'paramsECDSA'));
       return curve === undefined ? undefined : { keyType, curve };
     }
   }
@@ -182,11 +193,11 @@ function pairSpec(key: Key, keyType: PairSpec['keyType']): PairSpec | undefined 
  * SoftHSM 2.6.1 doesn't say how long a key is that it has unwrapped (CKA_VALUE_LEN), but its wrapped form does, to 8 bytes
  * (RFC 5649 adds 8); and a key of a length that AES doesn't have can't encrypt.
  */
-function aesSpec(session: Session, key: Key, blob: Buffer): KeySpec | undefined {
+function aesSpec(session: ModuleSession, key: Handle, blob: Buffer): KeySpec | undefined {
   const bits = AES_SIZES.find((size) => size / 8 === blob.length - 8);
   if (bits === undefined) return undefined;
   try {
-    session.createCipher(AES_ECB, key).once(Buffer.alloc(16), Buffer.alloc(16));
+    calls.encrypt(session, AES_ECB, key, Buffer.alloc(16), 16);
     return { keyType: 'oct-HSM', bits };
   } catch (error) {
     if (faultOf(error) === 'input') return undefined;
@@ -212,22 +223,27 @@ function requireExpected<Spec extends KeySpec>(
 }
 
 /** Signs with one half and verifies with the other, inside the HSM (FIPS 140-3 IG 10.3.A, pairwise consistency). */
-function isPair(session: Session, key: Key, spec: KeySpec, publicKey: PublicKey): boolean {
+function isPair(session: ModuleSession, key: Handle, spec: KeySpec, publicKey: PublicKey): boolean {
   const { mechanism, input } = SIGNING[spec.keyType === 'RSA-HSM' ? 'RS256' : 'ES256'];
-  const data = input(session.generateRandom(32));
-  const half = session.create(loadedPublic(spec, publicKey)).toType<Key>();
-  try {
-    const signature = session.createSign(mechanism, key).once(data);
-    return session.createVerify(mechanism, half).once(data, signature);
-  } catch (error) {
-    if (faultOf(error) === 'input') return false;
-    throw refusal(error);
-  } finally {
-    half.destroy();
-  }
+  const data = input(calls.randomBytes(session, 32));
+  const half = create(session, loadedPublic(spec, publicKey));
+  return calls.withObject(session, half, () => {
+    try {
+      const signature = calls.sign(session, mechanism, key, data, SIGNATURE_LIMIT_BYTES);
+      return calls.verify(session, mechanism, half, data, signature);
+    } catch (error) {
+      if (faultOf(error) === 'input') return false;
+      throw refusal(error);
+    }
+  });
 }
 
-function requirePair(session: Session, key: Key, spec: KeySpec, publicKey: PublicKey): void {
+function requirePair(
+  session: ModuleSession,
+  key: Handle,
+  spec: KeySpec,
+  publicKey: PublicKey,
+): void {
   if (isPair(session, key, spec, publicKey)) return;
   throw new ServiceError(
     'BadParameter',

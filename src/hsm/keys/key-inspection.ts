@@ -1,9 +1,9 @@
-import graphene, { type ITemplate, type Key, type Module, type Slot } from 'graphene-pk11';
+import graphene, { type ITemplate, type Module, type Slot } from 'graphene-pk11';
 import { type Curve, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
 import { type Hsm } from '../../core/keys/hsm.ts';
 import { type LoadedObject, type ModuleFacts } from '../../core/release/key-inspection.ts';
 import { type KeyMaterial } from '../../core/keys/key.ts';
-import { readBytes } from './read-bytes.ts';
+import { type Handle, type ModuleSession, readAttributes, readBytes } from '../module/calls.ts';
 import { curveOf } from './templates.ts';
 
 const { KeyType, ObjectClass } = graphene;
@@ -28,36 +28,39 @@ const KEY_TYPES: readonly (readonly [number, LoadedObject['keyType']])[] = [
 ];
 
 /** Asks the module about a loaded private or secret key: nothing of the answer is taken from our own records. */
-export function describeObject(key: Key): LoadedObject {
-  const keyType = named(KEY_TYPES, key, 'keyType');
-  const bits = bitsOf(key, keyType);
+export function describeObject(session: ModuleSession, key: Handle): LoadedObject {
+  const read: Read = (template) => readAttributes(session, key, template);
+  const keyType = named(KEY_TYPES, read, 'keyType');
+  const bits = bitsOf(session, key, keyType);
   const flags = FLAGS.flatMap((name) => {
-    const value = flagOf(key, name);
+    const value = flagOf(read, name);
     return value === undefined ? [] : [[name, value] as const];
   });
   return {
-    class: named(CLASSES, key, 'class'),
+    class: named(CLASSES, read, 'class'),
     keyType,
     ...(bits > 0 && { bits }),
     ...Object.fromEntries(flags),
   };
 }
 
+type Read = (template: ITemplate) => ITemplate;
+
 function named<Name>(
   names: readonly (readonly [number, Name])[],
-  key: Key,
+  read: Read,
   attribute: 'class' | 'keyType',
 ): Name {
-  const value = key.getAttribute({ [attribute]: null })[attribute];
+  const value = read({ [attribute]: null })[attribute];
   const name = names.find(([number]) => number === value)?.[1];
   if (name === undefined) throw new Error(`the module gave no known value for ${attribute}`);
   return name;
 }
 
 /** Asked one by one: a module that lacks one attribute refuses the whole question. */
-function flagOf(key: Key, name: (typeof FLAGS)[number]): boolean | undefined {
+function flagOf(read: Read, name: (typeof FLAGS)[number]): boolean | undefined {
   try {
-    const value: unknown = key.getAttribute({ [name]: null } satisfies ITemplate)[name];
+    const value: unknown = read({ [name]: null })[name];
     return typeof value === 'boolean' ? value : undefined;
   } catch {
     return undefined;
@@ -71,17 +74,17 @@ const CURVE_BITS: Readonly<Record<Curve, number>> = {
   'P-521': 521,
 };
 
-function bitsOf(key: Key, keyType: LoadedObject['keyType']): number {
+function bitsOf(session: ModuleSession, key: Handle, keyType: LoadedObject['keyType']): number {
   switch (keyType) {
     case 'RSA':
-      return BigInt(`0x${readBytes(key, 'modulus').toString('hex')}`).toString(2).length;
+      return BigInt(`0x${readBytes(session, key, 'modulus').toString('hex')}`).toString(2).length;
     case 'EC': {
-      const curve = curveOf(readBytes(key, 'paramsECDSA'));
+      const curve = curveOf(readBytes(session, key, 'paramsECDSA'));
       if (curve === undefined) throw new Error('the module gave no known curve');
       return CURVE_BITS[curve];
     }
     case 'AES':
-      return 8 * (key.getAttribute({ valueLen: null }).valueLen ?? 0);
+      return 8 * (readAttributes(session, key, { valueLen: null }).valueLen ?? 0);
   }
 }
 

@@ -1,4 +1,4 @@
-import graphene, { type ITemplate, type Key, type Session } from 'graphene-pk11';
+import graphene, { type ITemplate } from 'graphene-pk11';
 import { ServiceError } from '../../core/errors.ts';
 import {
   type RecipientKey,
@@ -7,21 +7,20 @@ import {
 } from '../../core/release/key-release.ts';
 import { type KeyMaterial } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
+import * as calls from '../module/calls.ts';
+import { type Handle, type ModuleSession } from '../module/calls.ts';
 import { type Capabilities } from '../module/capabilities.ts';
 import { wrapPadded } from '../operations/key-wrap-padded.ts';
 import { KEY_WRAP_PADDED, rsaOaep } from '../operations/mechanisms.ts';
-import { type NativeCalls } from '../module/native-calls.ts';
-import { readBytes } from './read-bytes.ts';
 import { type RootKeys } from './root-keys.ts';
 import { oaepEncode, type OaepHash } from '../operations/rsa-padding.ts';
-import { dataKey, releasedPrivate } from './templates.ts';
+import { DATA_KEY_ATTRIBUTES, releasedPrivate } from './templates.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
 
 export interface ReleaseContext {
-  readonly session: Session;
+  readonly session: ModuleSession;
   readonly rootKeys: RootKeys;
-  readonly calls: NativeCalls;
   readonly capabilities: Capabilities;
   /**
    * The module keeps its keys in this process's own memory. Only then is it made up for here what the module can't wrap:
@@ -41,7 +40,7 @@ export function releaseKey(
   material: KeyMaterial,
   recipient: RecipientKey,
   wrap: ReleaseWrap,
-): Promise<Buffer> {
+): Buffer {
   const { identity, spec } = material;
   return withLoaded(context, material, releasedPrivate(identity, spec), (target) =>
     wrapForRecipient(context, target, recipient, wrap),
@@ -49,55 +48,50 @@ export function releaseKey(
 }
 
 /** A sealed key as an object of its own, for the length of `use`. */
-export async function withLoaded<T>(
-  { session, rootKeys, calls }: ReleaseContext,
-  { spec, sealed }: KeyMaterial,
+export function withLoaded<T>(
+  { session, rootKeys }: ReleaseContext,
+  { sealed }: KeyMaterial,
   template: ITemplate,
-  use: (key: Key) => Promise<T>,
-): Promise<T> {
-  const key = await calls.run(`load ${spec.keyType}`, 'brief', {
-    inline: () =>
-      session.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, unpackBytes(sealed.blob), template),
-    offLoop: (done) => {
-      session.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, unpackBytes(sealed.blob), template, done);
-    },
-  });
-  try {
-    return await use(key);
-  } finally {
-    key.destroy();
-  }
+  use: (key: Handle) => T,
+): T {
+  const blob = unpackBytes(sealed.blob);
+  const attributes = calls.toAttributes(template);
+  const key = calls.unwrapKey(session, KEY_WRAP_PADDED, rootKeys.wrap, blob, attributes);
+  return calls.withObject(session, key, use);
 }
 
 /** An extractable object, wrapped for a recipient in the two steps. */
-export async function wrapForRecipient(
+export function wrapForRecipient(
   context: ReleaseContext,
-  target: Key,
+  target: Handle,
   recipient: RecipientKey,
   wrap: ReleaseWrap,
-): Promise<Buffer> {
+): Buffer {
+  const { session, capabilities } = context;
   const hash = RELEASE_WRAPS[wrap];
-  const isNative = OAEP_CAPABILITY[hash](context.capabilities) === 'native';
+  const isNative = OAEP_CAPABILITY[hash](capabilities) === 'native';
   if (!isNative) requireSoftware(context);
-  const transport = context.session.generateKey(KeyGenMechanism.AES, transportKey(isNative));
-  try {
-    const forRecipient = await wrapForKey(context, transport, recipient, hash);
-    return Buffer.concat([forRecipient, await wrapTarget(context, transport, target)]);
-  } finally {
-    transport.destroy();
-  }
+  const transport = calls.generateKey(session, KeyGenMechanism.AES, transportKey(isNative));
+  return calls.withObject(session, transport, () =>
+    Buffer.concat([
+      wrapForKey(context, transport, recipient, hash),
+      wrapTarget(context, transport, target),
+    ]),
+  );
 }
 
 /** RSA-OAEP of an extractable AES key; one that can be read, where the module lacks the hash. */
 export function wrapForKey(
-  context: ReleaseContext,
-  key: Key,
+  { session, capabilities }: ReleaseContext,
+  key: Handle,
   recipient: RecipientKey,
   hash: OaepHash,
-): Promise<Buffer> {
-  return OAEP_CAPABILITY[hash](context.capabilities) === 'native'
-    ? wrapTransport(context, key, recipient, hash)
-    : encryptTransport(context.session, key, recipient, hash);
+): Buffer {
+  return OAEP_CAPABILITY[hash](capabilities) === 'native'
+    ? withRecipient(session, recipient, (publicKey) =>
+        calls.wrapKey(session, rsaOaep(hash), publicKey, key),
+      )
+    : encryptTransport(session, key, recipient, hash);
 }
 
 const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Capabilities) => 'native' | 'raw'>> = {
@@ -127,62 +121,38 @@ function transportKey(sensitive: boolean): ITemplate {
   };
 }
 
-async function withRecipient<T>(
-  session: Session,
+function withRecipient<T>(
+  session: ModuleSession,
   { n, e }: RecipientKey,
-  use: (publicKey: Key) => T | Promise<T>,
-): Promise<T> {
-  const publicKey = session
-    .create({
-      class: ObjectClass.PUBLIC_KEY,
-      keyType: KeyType.RSA,
-      token: false,
-      private: false,
-      wrap: true,
-      encrypt: true,
-      modulus: Buffer.from(n),
-      publicExponent: Buffer.from(e),
-    })
-    .toType<Key>();
-  try {
-    return await use(publicKey);
-  } finally {
-    publicKey.destroy();
-  }
-}
-
-function wrapTransport(
-  { session, calls }: ReleaseContext,
-  transport: Key,
-  recipient: RecipientKey,
-  hash: OaepHash,
-): Promise<Buffer> {
-  const mechanism = rsaOaep(hash);
-  return withRecipient(session, recipient, (publicKey) =>
-    calls.run('wrap RSA_PKCS_OAEP', 'fast', {
-      inline: () => session.wrapKey(mechanism, publicKey, transport),
-      offLoop: (done) => {
-        session.wrapKey(mechanism, publicKey, transport, done);
-      },
-    }),
-  );
+  use: (publicKey: Handle) => T,
+): T {
+  const template: ITemplate = {
+    class: ObjectClass.PUBLIC_KEY,
+    keyType: KeyType.RSA,
+    token: false,
+    private: false,
+    wrap: true,
+    encrypt: true,
+    modulus: Buffer.from(n),
+    publicExponent: Buffer.from(e),
+  };
+  const publicKey = calls.createObject(session, calls.toAttributes(template));
+  return calls.withObject(session, publicKey, use);
 }
 
 /** OAEP with a hash that the module doesn't have: encoded here, encrypted there. */
-async function encryptTransport(
-  session: Session,
-  transport: Key,
+function encryptTransport(
+  session: ModuleSession,
+  transport: Handle,
   recipient: RecipientKey,
   hash: OaepHash,
-): Promise<Buffer> {
-  const value = readBytes(transport, 'value');
+): Buffer {
+  const value = calls.readValue(session, transport);
   const k = recipient.n.length;
-  const encoded = oaepEncode(value, k, hash, session.generateRandom(HASH_BYTES[hash]));
+  const encoded = oaepEncode(value, k, hash, calls.randomBytes(session, HASH_BYTES[hash]));
   try {
-    return await withRecipient(session, recipient, (publicKey) =>
-      session
-        .createCipher({ name: MechanismEnum.RSA_X_509, params: null }, publicKey)
-        .once(encoded, Buffer.alloc(k)),
+    return withRecipient(session, recipient, (publicKey) =>
+      calls.encrypt(session, RSA_RAW, publicKey, encoded, k),
     );
   } finally {
     value.fill(0);
@@ -190,28 +160,19 @@ async function encryptTransport(
   }
 }
 
+const RSA_RAW = { name: MechanismEnum.RSA_X_509, params: null };
 const HASH_BYTES: Readonly<Record<OaepHash, number>> = { sha1: 20, sha256: 32, sha384: 48 };
 
-async function wrapTarget(context: ReleaseContext, transport: Key, target: Key): Promise<Buffer> {
-  const { session, capabilities, calls } = context;
-  const wrapped = await calls.run('wrap sealed', 'brief', {
-    inline: () => session.wrapKey(KEY_WRAP_PADDED, transport, target),
-    offLoop: (done) => {
-      session.wrapKey(KEY_WRAP_PADDED, transport, target, done);
-    },
-  });
+function wrapTarget(context: ReleaseContext, transport: Handle, target: Handle): Buffer {
+  const { session, capabilities } = context;
+  const wrapped = calls.wrapKey(session, KEY_WRAP_PADDED, transport, target);
   if (capabilities.keyWrapPadded === 'native') return wrapped;
   // Such a module writes a length that is rounded up to 8 bytes. AES keys are such a length; DER rarely is, and those who
   // read it strictly refuse the zeros that seem to follow it.
-  const padded = session.unwrapKey(KEY_WRAP_PADDED, transport, wrapped, dataKey());
-  let value: Buffer;
+  const padded = calls.unwrapKey(session, KEY_WRAP_PADDED, transport, wrapped, DATA_KEY_ATTRIBUTES);
+  const value = calls.withObject(session, padded, () => calls.readValue(session, padded));
   try {
-    value = readBytes(padded, 'value');
-  } finally {
-    padded.destroy();
-  }
-  try {
-    const length = isDer(target) ? derLength(value) : value.length;
+    const length = isDer(session, target) ? derLength(value) : value.length;
     if (length === value.length) return wrapped;
     requireSoftware(context);
     return wrapPadded(session, transport, value.subarray(0, length));
@@ -220,8 +181,9 @@ async function wrapTarget(context: ReleaseContext, transport: Key, target: Key):
   }
 }
 
-function isDer(target: Key): boolean {
-  return target.getAttribute({ class: null }).class === ObjectClass.PRIVATE_KEY;
+function isDer(session: ModuleSession, target: Handle): boolean {
+  const { class: objectClass } = calls.readAttributes(session, target, { class: null });
+  return objectClass === ObjectClass.PRIVATE_KEY;
 }
 
 /** Bytes of the one DER value at the beginning of some bytes (X.690 §8.1.3). */

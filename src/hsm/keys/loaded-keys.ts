@@ -1,16 +1,14 @@
-import { type Key } from 'graphene-pk11';
 import { type KeyMaterial } from '../../core/keys/key.ts';
-import { packBytes, type PackedBytes } from '../../core/keys/packed-bytes.ts';
+import { packBytes, type PackedBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
 import { SieveCache } from '../../core/caching/sieve-cache.ts';
+import { type Handle } from '../module/calls.ts';
 
 /** How the handles of a version come to be; each is asked for once, when first needed. */
 export interface KeyLoader {
   /** @throws ServiceError KeyIntegrityViolation */
   verifySeal(material: KeyMaterial): Promise<void>;
-  load(material: KeyMaterial, part: KeyPart): Promise<Key>;
-  /** The loaded key with this handle. */
-  keyAt(handle: PackedBytes): Key;
-  destroy(key: Key): void;
+  load(material: KeyMaterial, part: KeyPart): Promise<Handle>;
+  destroy(key: Handle): void;
 }
 
 /** The halves of a key version in the HSM; `mac` is the companion secret of an AES key. */
@@ -21,7 +19,7 @@ interface Entry {
   /** Its seal, while that is being verified; once it has been, nothing. */
   verifying: Promise<void> | undefined;
   /** Each while it is being made, and then packed: the binding's has a piece of memory of its own. */
-  handles: Partial<Record<KeyPart, PackedBytes | Promise<Key>>>;
+  handles: Partial<Record<KeyPart, PackedBytes | Promise<Handle>>>;
   uses: number;
   isEvicted: boolean;
 }
@@ -53,7 +51,7 @@ export class LoadedKeys {
   async withKey<T>(
     material: KeyMaterial,
     part: KeyPart,
-    use: (key: Key) => Promise<T>,
+    use: (key: Handle) => Promise<T>,
   ): Promise<T> {
     const entry = this.#entry(material);
     entry.uses += 1;
@@ -61,7 +59,7 @@ export class LoadedKeys {
       // Most uses find what was verified and loaded long ago: no promise of it is kept, and none awaited.
       if (entry.verifying !== undefined) await entry.verifying;
       const handle = entry.handles[part] ?? this.#load(entry, material, part);
-      return await use(handle instanceof Promise ? await handle : this.#loader.keyAt(handle));
+      return await use(handle instanceof Promise ? await handle : unpackBytes(handle));
     } catch (error) {
       // What failed to verify or load must be tried anew by the next caller.
       if (this.#entries.peek(keyOf(material)) === entry && !hasLoaded(entry, part))
@@ -124,13 +122,13 @@ export class LoadedKeys {
   }
 
   /** By the record that the caller has seen verified: the entry's may be another's by now. */
-  #load(entry: Entry, material: KeyMaterial, part: KeyPart): Promise<Key> {
+  #load(entry: Entry, material: KeyMaterial, part: KeyPart): Promise<Handle> {
     this.#loads += 1;
     const loading = this.#loader.load(material, part);
     entry.handles[part] = loading;
     this.#entries.reweigh(keyOf(material));
     return loading.then((key) => {
-      if (entry.handles[part] === loading) entry.handles[part] = packBytes(key.handle);
+      if (entry.handles[part] === loading) entry.handles[part] = packBytes(key);
       return key;
     });
   }
@@ -138,12 +136,12 @@ export class LoadedKeys {
   #destroy(entry: Entry): void {
     const handles = Object.values(entry.handles);
     entry.handles = {};
-    const destroy = (key: Key) => {
+    const destroy = (key: Handle) => {
       this.#loader.destroy(key);
     };
     for (const handle of handles)
       if (handle instanceof Promise) handle.then(destroy, () => undefined);
-      else destroy(this.#loader.keyAt(handle));
+      else destroy(unpackBytes(handle));
   }
 }
 

@@ -1,4 +1,5 @@
-import graphene, { type ITemplate, type Key, type Session } from 'graphene-pk11';
+import graphene, { type ITemplate, type Session } from 'graphene-pk11';
+import { generateKey, type Handle, readAttributes } from '../module/calls.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
 
@@ -6,9 +7,9 @@ const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
 export interface RootKeys {
   readonly generation: number;
   /** AES-256; wraps and unwraps, nothing else. */
-  readonly wrap: Key;
+  readonly wrap: Handle;
   /** HMAC-SHA256; signs and verifies, nothing else. */
-  readonly seal: Key;
+  readonly seal: Handle;
 }
 
 type Part = 'root-wrap' | 'root-seal';
@@ -68,7 +69,10 @@ export function findRootKeys(
   if (wrap === undefined || seal === undefined)
     throw new Error('The token holds one of the two root keys of this pool, and not the other.');
   for (const key of [wrap, seal]) {
-    const { sensitive, extractable } = key.getAttribute({ sensitive: null, extractable: null });
+    const { sensitive, extractable } = readAttributes(session, key, {
+      sensitive: null,
+      extractable: null,
+    });
     if (sensitive !== true || extractable !== false)
       throw new Error('A root key of this pool could leave the HSM: it is not used.');
   }
@@ -77,16 +81,17 @@ export function findRootKeys(
 
 /** Makes both root keys as token objects, in the HSM. The caller has seen that they aren't there. */
 export function createRootKeys(session: Session, poolId: string, generation: number): RootKeys {
-  const wrap = session.generateKey(KeyGenMechanism.AES, template('root-wrap', poolId, generation));
-  const seal = session.generateKey(
+  const wrap = generateKey(session, KeyGenMechanism.AES, template('root-wrap', poolId, generation));
+  const seal = generateKey(
+    session,
     { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null },
     template('root-seal', poolId, generation),
   );
   return { generation, wrap, seal };
 }
 
-function findOne(session: Session, what: ITemplate): Key | undefined {
+function findOne(session: Session, what: ITemplate): Handle | undefined {
   const found = session.find(what);
   if (found.length > 1) throw new Error('The token holds a root key of this pool more than once.');
-  return found.length === 0 ? undefined : found.items(0).toType<Key>();
+  return found.length === 0 ? undefined : found.items(0).handle;
 }

@@ -1,117 +1,219 @@
-import graphene, { type IAlgorithm, type ITemplate, type Key, type Session } from 'graphene-pk11';
+import graphene, { type ITemplate, type MechanismType, type Session } from 'graphene-pk11';
+import { pkcs11Error } from './return-values.ts';
 
-const { Mechanism, Template } = graphene;
+const { Mechanism, ObjectClass, Template } = graphene;
 
 /**
- * Single operations as calls of graphene's own binding to the module, for those that run inline and take tens of
- * microseconds: graphene makes an object for each cipher and signature, looks each attribute up among a hundred, asks
- * the module for a new object's class, and gives every output kilobytes of room. Its answers and errors are the same.
- * `size` is the bytes of room for the output.
+ * The calls of PKCS#11, each as the binding has it: synchronous, on a session, with objects by their handles. Handles hold
+ * in every thread of a process, so they are plain data. `size` is the room for an output, in bytes.
+ *
+ * graphene has objects around the same calls. They are not used here: it makes one for each cipher and signature, looks
+ * each attribute up among a hundred, asks the module for the class of each new object, and gives outputs kilobytes of room.
  */
 
 type Binding = Session['lib'];
+/** CK_OBJECT_HANDLE or CK_SESSION_HANDLE. */
+export type Handle = Session['handle'];
+/** An open session; graphene's Session is one. */
+export interface ModuleSession {
+  readonly lib: Binding;
+  readonly handle: Handle;
+}
+/** A template as the binding takes it. */
 type Attributes = Parameters<Binding['C_CreateObject']>[1];
-type Handle = Session['handle'];
 
 /** CKA_VALUE. */
 export const VALUE = 0x11;
 
-/** A template as the binding takes it, for use again and again. */
 export function toAttributes(template: ITemplate): Attributes {
   return Template.toPkcs11(template);
 }
 
-export function encrypt(
-  session: Session,
-  algorithm: IAlgorithm,
-  key: Key,
-  data: Buffer,
-  size: number,
-): Buffer {
-  const { handle, lib } = session;
-  lib.C_EncryptInit(handle, Mechanism.create(algorithm), key.handle);
-  return lib.C_Encrypt(handle, data, Buffer.allocUnsafe(size));
+export function randomBytes({ handle, lib }: ModuleSession, count: number): Buffer {
+  const bytes = Buffer.allocUnsafe(count);
+  lib.C_GenerateRandom(handle, bytes);
+  return bytes;
 }
 
-/** `onBegun` is called between the two calls. */
-export function decrypt(
-  session: Session,
-  algorithm: IAlgorithm,
-  key: Key,
+export function encrypt(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  key: Handle,
   data: Buffer,
   size: number,
-  onBegun: () => void,
 ): Buffer {
-  const { handle, lib } = session;
-  lib.C_DecryptInit(handle, Mechanism.create(algorithm), key.handle);
-  onBegun();
+  lib.C_EncryptInit(handle, Mechanism.create(algorithm), key);
+  const output = Buffer.allocUnsafe(size);
+  return data.length === 0
+    ? lib.C_EncryptFinal(handle, output)
+    : lib.C_Encrypt(handle, data, output);
+}
+
+/** `onBegun`, where there is one, is called between the two calls. */
+export function decrypt(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  key: Handle,
+  data: Buffer,
+  size: number,
+  onBegun?: () => void,
+): Buffer {
+  lib.C_DecryptInit(handle, Mechanism.create(algorithm), key);
+  onBegun?.();
   return lib.C_Decrypt(handle, data, Buffer.alloc(size));
 }
 
+/** Encrypts data in parts, each by a call of `update`, which gives as many bytes as it is given. */
+export function encryptParts<T>(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  key: Handle,
+  use: (update: (part: Buffer) => Buffer) => T,
+): T {
+  lib.C_EncryptInit(handle, Mechanism.create(algorithm), key);
+  // A failed update has ended the operation; after the last good one it must be ended, or the session takes no other.
+  const result = use((part) => lib.C_EncryptUpdate(handle, part, Buffer.allocUnsafe(part.length)));
+  lib.C_EncryptFinal(handle, Buffer.allocUnsafe(ROOM_FOR_A_BLOCK));
+  return result;
+}
+
+const ROOM_FOR_A_BLOCK = 16;
+
 export function sign(
-  session: Session,
-  algorithm: IAlgorithm,
-  key: Key,
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  key: Handle,
   data: Buffer,
   size: number,
 ): Buffer {
-  const { handle, lib } = session;
-  lib.C_SignInit(handle, Mechanism.create(algorithm), key.handle);
-  return lib.C_Sign(handle, data, Buffer.allocUnsafe(size));
+  lib.C_SignInit(handle, Mechanism.create(algorithm), key);
+  const output = Buffer.allocUnsafe(size);
+  return data.length === 0 ? lib.C_SignFinal(handle, output) : lib.C_Sign(handle, data, output);
 }
 
 /** `onBegun`, where there is one, is called between the two calls. */
 export function verify(
-  session: Session,
-  algorithm: IAlgorithm,
-  key: Key,
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  key: Handle,
   data: Buffer,
   signature: Buffer,
   onBegun?: () => void,
 ): boolean {
-  const { handle, lib } = session;
-  lib.C_VerifyInit(handle, Mechanism.create(algorithm), key.handle);
+  lib.C_VerifyInit(handle, Mechanism.create(algorithm), key);
   onBegun?.();
-  return lib.C_Verify(handle, data, signature);
+  return data.length === 0
+    ? lib.C_VerifyFinal(handle, signature)
+    : lib.C_Verify(handle, data, signature);
 }
 
-/** Wraps an object that is there for nothing else. */
-export function wrapOnce(
-  session: Session,
-  algorithm: IAlgorithm,
-  key: Key,
-  attributes: Attributes,
-  size: number,
+export function generateKey(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  template: ITemplate,
+): Handle {
+  const attributes = toAttributes({ ...template, class: ObjectClass.SECRET_KEY });
+  return lib.C_GenerateKey(handle, Mechanism.create(algorithm), attributes);
+}
+
+export function generateKeyPair(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  publicTemplate: ITemplate,
+  privateTemplate: ITemplate,
+): { readonly publicKey: Handle; readonly privateKey: Handle } {
+  return lib.C_GenerateKeyPair(
+    handle,
+    Mechanism.create(algorithm),
+    toAttributes({ ...publicTemplate, class: ObjectClass.PUBLIC_KEY }),
+    toAttributes({ ...privateTemplate, class: ObjectClass.PRIVATE_KEY, private: true }),
+  );
+}
+
+/** A wrapped RSA-4096 key has some 2.4 KB. */
+const WRAPPED_LIMIT_BYTES = 8192;
+
+export function wrapKey(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  wrappingKey: Handle,
+  key: Handle,
+  size = WRAPPED_LIMIT_BYTES,
 ): Buffer {
-  const { handle, lib } = session;
-  const object = lib.C_CreateObject(handle, attributes);
-  try {
-    const output = Buffer.allocUnsafe(size);
-    return lib.C_WrapKey(handle, Mechanism.create(algorithm), key.handle, object, output);
-  } finally {
-    lib.C_DestroyObject(handle, object);
-  }
+  const output = Buffer.allocUnsafe(size);
+  return lib.C_WrapKey(handle, Mechanism.create(algorithm), wrappingKey, key, output);
 }
 
-export function unwrap(
-  session: Session,
-  algorithm: IAlgorithm,
-  key: Key,
+export function unwrapKey(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  unwrappingKey: Handle,
   wrapped: Buffer,
   attributes: Attributes,
 ): Handle {
-  const { handle, lib } = session;
-  return lib.C_UnwrapKey(handle, Mechanism.create(algorithm), key.handle, wrapped, attributes);
+  return lib.C_UnwrapKey(handle, Mechanism.create(algorithm), unwrappingKey, wrapped, attributes);
 }
 
-/** The value of an object that is there for nothing else. */
-export function readOnce({ handle, lib }: Session, object: Handle): Buffer {
+export function deriveKey(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  baseKey: Handle,
+  template: ITemplate,
+): Handle {
+  return lib.C_DeriveKey(handle, Mechanism.create(algorithm), baseKey, toAttributes(template));
+}
+
+export function createObject({ handle, lib }: ModuleSession, attributes: Attributes): Handle {
   try {
-    // The binding writes what it reads into the template.
-    const value = lib.C_GetAttributeValue(handle, object, [{ type: VALUE }])[0]?.value;
-    if (!Buffer.isBuffer(value)) throw new Error('the module gave no bytes for value');
-    return value;
-  } finally {
-    lib.C_DestroyObject(handle, object);
+    return lib.C_CreateObject(handle, attributes);
+  } catch (error) {
+    throw asPkcs11Error(error);
   }
+}
+
+/** pkcs11js throws the errors of this one function as it gets them from below, without its own name and number. */
+function asPkcs11Error(error: unknown): unknown {
+  const [, name, code] = /^(CKR_\w+):(\d+)/.exec(error instanceof Error ? error.message : '') ?? [];
+  return name === undefined ? error : pkcs11Error(name, Number(code));
+}
+
+export function destroyObject({ handle, lib }: ModuleSession, object: Handle): void {
+  lib.C_DestroyObject(handle, object);
+}
+
+/** Runs `use` with an object that exists for nothing else, and destroys it. */
+export function withObject<T>(
+  session: ModuleSession,
+  object: Handle,
+  use: (object: Handle) => T,
+): T {
+  try {
+    return use(object);
+  } finally {
+    destroyObject(session, object);
+  }
+}
+
+/** The attributes that the template names, as the module tells them. */
+export function readAttributes(
+  { handle, lib }: ModuleSession,
+  object: Handle,
+  template: ITemplate,
+): ITemplate {
+  return Template.fromPkcs11(lib.C_GetAttributeValue(handle, object, toAttributes(template)));
+}
+
+/** One attribute of an object, as bytes. @throws Error when the module gives something else */
+export function readBytes(session: ModuleSession, object: Handle, name: keyof ITemplate): Buffer {
+  const value: unknown = readAttributes(session, object, { [name]: null })[name];
+  if (!Buffer.isBuffer(value)) throw new Error(`the module gave no bytes for ${name}`);
+  return value;
+}
+
+/** CKA_VALUE of an object. */
+export function readValue({ handle, lib }: ModuleSession, object: Handle): Buffer {
+  // The binding writes what it reads into the template.
+  const value = lib.C_GetAttributeValue(handle, object, [{ type: VALUE }])[0]?.value;
+  if (!Buffer.isBuffer(value)) throw new Error('the module gave no bytes for value');
+  return value;
 }

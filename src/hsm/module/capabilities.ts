@@ -1,8 +1,19 @@
-import graphene, { type IKeyPair, type Key, type Session } from 'graphene-pk11';
+import graphene, { type Session } from 'graphene-pk11';
 import { KEY_WRAP_PADDED, rsaOaep } from '../operations/mechanisms.ts';
-import { readBytes } from '../keys/read-bytes.ts';
 import { type OaepHash } from '../operations/rsa-padding.ts';
-import { dataKey } from '../keys/templates.ts';
+import { DATA_KEY_ATTRIBUTES, dataKeyAttributes } from '../keys/templates.ts';
+import {
+  createObject,
+  decrypt,
+  destroyObject,
+  encrypt,
+  generateKey,
+  generateKeyPair,
+  readValue,
+  unwrapKey,
+  withObject,
+  wrapKey,
+} from './calls.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum } = graphene;
 
@@ -37,7 +48,8 @@ export function probeCapabilities(session: Session): Capabilities {
   requireSealing(session);
   const mechanisms = mechanismsOf(session);
   const keyWrapPadded = keepsLength(session) ? 'native' : 'blocks';
-  const pair = session.generateKeyPair(
+  const pair = generateKeyPair(
+    session,
     KeyGenMechanism.RSA,
     {
       token: false,
@@ -59,38 +71,36 @@ export function probeCapabilities(session: Session): Capabilities {
       mlDsa: ML_DSA.every((mechanism) => mechanisms.includes(mechanism)),
     };
   } finally {
-    pair.publicKey.destroy();
-    pair.privateKey.destroy();
+    destroyObject(session, pair.publicKey);
+    destroyObject(session, pair.privateKey);
   }
 }
 
-function triesOaep(session: Session, pair: IKeyPair, hash: OaepHash): Padding {
+type Pair = ReturnType<typeof generateKeyPair>;
+/** Of RSA-2048. */
+const BLOCK_BYTES = 256;
+
+function triesOaep(session: Session, { publicKey, privateKey }: Pair, hash: OaepHash): Padding {
   const mechanism = rsaOaep(hash);
   const plaintext = Buffer.from('probe');
   try {
-    const ciphertext = session
-      .createCipher(mechanism, pair.publicKey)
-      .once(plaintext, Buffer.alloc(256));
-    const decrypted = session
-      .createDecipher(mechanism, pair.privateKey)
-      .once(ciphertext, Buffer.alloc(256));
+    const ciphertext = encrypt(session, mechanism, publicKey, plaintext, BLOCK_BYTES);
+    const decrypted = decrypt(session, mechanism, privateKey, ciphertext, BLOCK_BYTES);
     return decrypted.equals(plaintext) ? 'native' : 'raw';
   } catch {
     return 'raw';
   }
 }
 
-function refusesBadPadding(session: Session, pair: IKeyPair): boolean {
+function refusesBadPadding(session: Session, { publicKey, privateKey }: Pair): boolean {
   // A block that begins with neither 00 02 nor anything like it.
-  const block = Buffer.alloc(256, 0x11);
+  const block = Buffer.alloc(BLOCK_BYTES, 0x11);
   block[0] = 0;
-  const ciphertext = session
-    .createCipher({ name: MechanismEnum.RSA_X_509, params: null }, pair.publicKey)
-    .once(block, Buffer.alloc(256));
+  const raw = { name: MechanismEnum.RSA_X_509, params: null };
+  const ciphertext = encrypt(session, raw, publicKey, block, BLOCK_BYTES);
+  const padded = { name: MechanismEnum.RSA_PKCS, params: null };
   try {
-    session
-      .createDecipher({ name: MechanismEnum.RSA_PKCS, params: null }, pair.privateKey)
-      .once(ciphertext, Buffer.alloc(256));
+    decrypt(session, padded, privateKey, ciphertext, BLOCK_BYTES);
     return false;
   } catch {
     return true;
@@ -108,53 +118,44 @@ function mechanismsOf({ slot }: Session): readonly number[] {
 /** Whether 3 bytes that are wrapped and unwrapped again are still 3. */
 function keepsLength(session: Session): boolean {
   const secret = Buffer.from('odd');
-  const wrapping = session.generateKey(KeyGenMechanism.AES, {
+  const wrapping = generateKey(session, KeyGenMechanism.AES, {
     token: false,
     valueLen: 32,
     wrap: true,
     unwrap: true,
   });
-  const object = session.create(dataKey(secret)).toType<Key>();
-  try {
-    const unwrapped = session.unwrapKey(
-      KEY_WRAP_PADDED,
-      wrapping,
-      session.wrapKey(KEY_WRAP_PADDED, wrapping, object),
-      dataKey(),
+  return withObject(session, wrapping, () => {
+    const object = createObject(session, dataKeyAttributes(secret));
+    const wrapped = withObject(session, object, () =>
+      wrapKey(session, KEY_WRAP_PADDED, wrapping, object),
     );
-    try {
-      return readBytes(unwrapped, 'value').equals(secret);
-    } finally {
-      unwrapped.destroy();
-    }
-  } finally {
-    object.destroy();
-    wrapping.destroy();
-  }
+    const again = unwrapKey(session, KEY_WRAP_PADDED, wrapping, wrapped, DATA_KEY_ATTRIBUTES);
+    return withObject(session, again, () => readValue(session, again).equals(secret));
+  });
 }
 
 function requireSealing(session: Session): void {
   const common = { token: false, private: true, sensitive: true };
-  const wrapping = session.generateKey(KeyGenMechanism.AES, {
+  const wrapping = generateKey(session, KeyGenMechanism.AES, {
     ...common,
     valueLen: 32,
     wrap: true,
     unwrap: true,
   });
-  const wrapped = session.generateKey(KeyGenMechanism.AES, {
+  const wrapped = generateKey(session, KeyGenMechanism.AES, {
     ...common,
     valueLen: 32,
     extractable: true,
   });
   try {
-    session.wrapKey(KEY_WRAP_PADDED, wrapping, wrapped);
+    wrapKey(session, KEY_WRAP_PADDED, wrapping, wrapped);
   } catch (error) {
     throw new Error(
       'The PKCS#11 module lacks CKM_AES_KEY_WRAP_PAD (RFC 5649), with which keys are sealed.',
       { cause: error },
     );
   } finally {
-    wrapping.destroy();
-    wrapped.destroy();
+    destroyObject(session, wrapping);
+    destroyObject(session, wrapped);
   }
 }

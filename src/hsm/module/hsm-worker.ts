@@ -1,141 +1,132 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
-import { type Session } from 'graphene-pk11';
+import { type Worker } from 'node:worker_threads';
 import { ServiceError } from '../../core/errors.ts';
-import { pack, unpack, deserializeError } from './serialization.ts';
+import { type Input, type OperationName, type Output } from '../operations/operations.ts';
+import { type OperationSession } from './operation-session.ts';
+import { deserialize, deserializeError, serialize } from './serialization.ts';
+import { startThread } from './thread.ts';
 import { type FromHsmWorker, type HsmWorkerData, type ToHsmWorker } from './worker-protocol.ts';
-import {
-  type Output,
-  type Input,
-  type OperationSession,
-  type OperationName,
-} from '../operations/operations.ts';
 
-export interface HsmWorkerOptions extends Omit<HsmWorkerData, 'keeper'> {
-  /** Session of this thread that results are for: keys are used by their handles. */
-  readonly session: Session;
-  readonly deadlineMs: number;
+export interface HsmWorkerLimits {
+  /** After so long an operation counts as hanging; it can't be cancelled, so the process has to go. */
+  readonly operationDeadlineMs: number;
   readonly keyGenerationDeadlineMs: number;
   readonly onHang: (operation: string) => void;
 }
 
 interface Pending {
   readonly name: OperationName;
-  readonly resolve: (done: unknown) => void;
+  readonly resolve: (output: unknown) => void;
   readonly reject: (error: unknown) => void;
+  readonly onMeasured: (ms: number) => void;
   deadline?: NodeJS.Timeout;
 }
 
-/** Work comes to nothing there: what is loaded, and what is on its way, is small. */
-const HEAP_MB = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
-
 /**
- * Sessions that are worked on in threads of their own, for a module that is too slow for the event loop: the binding runs
- * Init calls, C_CreateObject, C_FindObjects, C_GetAttributeValue, C_GenerateRandom and C_OpenSession synchronously. There
- * a whole sequence waits without anybody else. A thread takes some 13 MB; a hop there and back 50 to 100 us.
+ * A thread with a session of its own, which waits for the HSM while others are served: an operation runs there whole, from
+ * its first call to its last. One operation at a time.
  */
-export class HsmWorkers {
-  readonly #options: HsmWorkerOptions;
-  readonly #alive = new Set<Worker>();
-  /** Sessions that own loaded keys, of threads that have ended. */
-  readonly #keepers: Uint8Array[] = [];
+export class HsmWorker implements OperationSession {
+  readonly #limits: HsmWorkerLimits;
+  readonly #thread: Worker;
+  #state: 'starting' | 'running' | 'hanging' | 'ended' = 'starting';
+  #pending: Pending | undefined;
+  /** Resolves when the thread has ended. */
+  readonly ended: Promise<void>;
 
-  constructor(options: HsmWorkerOptions) {
-    this.#options = options;
+  constructor(data: HsmWorkerData, limits: HsmWorkerLimits) {
+    this.#limits = limits;
+    this.#thread = startThread('operation-thread', data);
+    this.#thread.on('message', (message: FromHsmWorker) => {
+      this.#receive(message);
+    });
+    this.#thread.on('error', (error) => {
+      this.#end(error);
+    });
+    this.ended = new Promise((resolve) => {
+      this.#thread.once('exit', () => {
+        this.#end();
+        resolve();
+      });
+    });
   }
 
-  open(): OperationSession {
-    const { session, deadlineMs, keyGenerationDeadlineMs, onHang, ...place } = this.#options;
-    let keeper = this.#keepers.pop();
-    const data: HsmWorkerData = { ...place, ...(keeper !== undefined && { keeper }) };
-    const thread = startThread('operation-thread', data);
-    this.#alive.add(thread);
-    let pending: Pending | undefined;
-    let state: 'starting' | 'running' | 'ended' = 'starting';
+  /** A call may be running on its session for ever, or its thread has ended. */
+  get isLost(): boolean {
+    return this.#state === 'hanging' || this.#state === 'ended';
+  }
 
-    function settle(): Pending | undefined {
-      const settled = pending;
-      pending = undefined;
-      clearTimeout(settled?.deadline);
-      return settled;
+  run<Name extends OperationName>(
+    name: Name,
+    input: Input<Name>,
+    onMeasured: (ms: number) => void,
+  ): Promise<Output<Name>> {
+    return new Promise((resolve, reject) => {
+      if (this.isLost) throw unavailable();
+      this.#pending = { name, resolve: resolve as (output: unknown) => void, reject, onMeasured };
+      this.#watch();
+      this.#send(serialize({ name, input }));
+    });
+  }
+
+  renew(): void {
+    this.#send('renew');
+  }
+
+  close(): void {
+    this.#send('leave');
+  }
+
+  #send(message: ToHsmWorker): void {
+    this.#thread.postMessage(message);
+  }
+
+  #receive(message: FromHsmWorker): void {
+    if (message === 'ready') {
+      this.#state = 'running';
+      this.#watch();
+      return;
     }
-
-    const watch = () => {
-      if (pending === undefined) return;
-      const { name } = pending;
-      clearTimeout(pending.deadline);
-      pending.deadline = setTimeout(
-        () => {
-          settle()?.reject(new ServiceError('HsmUnavailable', 'The HSM did not answer in time.'));
-          onHang(name);
-        },
-        // A thread that begins on a busy machine isn't an HSM that hangs.
-        state === 'starting' || name === 'generate' ? keyGenerationDeadlineMs : deadlineMs,
-      );
-    };
-
-    thread.on('message', (message: FromHsmWorker) => {
-      if (message === 'ready') {
-        state = 'running';
-        watch();
-      } else if ('keeper' in message) keeper = message.keeper as Uint8Array;
-      else if ('done' in message) settle()?.resolve(unpack(message.done, session));
-      else settle()?.reject(deserializeError(message.failed));
-    });
-    const end = (cause?: unknown) => {
-      state = 'ended';
-      settle()?.reject(
-        new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.', { cause }),
-      );
-    };
-    thread.on('error', end);
-    thread.once('exit', () => {
-      end();
-      this.#alive.delete(thread);
-      if (keeper !== undefined) this.#keepers.push(keeper);
-    });
-
-    const tell = (message: ToHsmWorker) => {
-      thread.postMessage(message);
-    };
-    return {
-      run: <Name extends OperationName>(name: Name, ...given: Input<Name>) =>
-        new Promise<Output<Name>>((resolve, reject) => {
-          if (state === 'ended')
-            throw new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.');
-          pending = { name, resolve: resolve as (done: unknown) => void, reject };
-          watch();
-          tell({ name, given: pack(given) });
-        }),
-      renew: () => {
-        tell('renew');
-      },
-      close: () => {
-        tell('leave');
-      },
-    };
+    const pending = this.#settle();
+    pending?.onMeasured(message.ms);
+    if ('output' in message) pending?.resolve(deserialize(message.output));
+    else pending?.reject(deserializeError(message.failed));
   }
 
-  /** Resolves when all have given their sessions up and ended, or after `limitMs`. */
-  async ended(limitMs: number): Promise<void> {
-    const exits = [...this.#alive].map(
-      (thread) =>
-        new Promise<void>((resolve) =>
-          thread.once('exit', () => {
-            resolve();
-          }),
-        ),
+  #watch(): void {
+    const pending = this.#pending;
+    if (pending === undefined) return;
+    const { operationDeadlineMs, keyGenerationDeadlineMs } = this.#limits;
+    // A thread that begins on a busy machine isn't an HSM that hangs.
+    const mayTakeLong = this.#state === 'starting' || pending.name === 'generate';
+    clearTimeout(pending.deadline);
+    pending.deadline = setTimeout(
+      () => {
+        this.#hang(pending);
+      },
+      mayTakeLong ? keyGenerationDeadlineMs : operationDeadlineMs,
     );
-    await Promise.race([Promise.all(exits), delay(limitMs, undefined, { ref: false })]);
+  }
+
+  #hang({ name, reject }: Pending): void {
+    this.#settle();
+    this.#state = 'hanging';
+    reject(new ServiceError('HsmUnavailable', 'The HSM did not answer in time.'));
+    this.#limits.onHang(name);
+  }
+
+  #end(cause?: unknown): void {
+    this.#state = 'ended';
+    this.#settle()?.reject(unavailable(cause));
+  }
+
+  #settle(): Pending | undefined {
+    const settled = this.#pending;
+    this.#pending = undefined;
+    clearTimeout(settled?.deadline);
+    return settled;
   }
 }
 
-/** A thread of this folder's, by the name of its file. */
-export function startThread(name: 'operation-thread' | 'module-thread', data: object): Worker {
-  return new Worker(new URL(`./${name}.js`, import.meta.url), {
-    workerData: data,
-    // Flags by which this process was started are about its own script.
-    execArgv: [],
-    resourceLimits: HEAP_MB,
-  });
+function unavailable(cause?: unknown): ServiceError {
+  return new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.', { cause });
 }

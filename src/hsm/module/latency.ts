@@ -1,4 +1,5 @@
-import graphene, { type Session } from 'graphene-pk11';
+import graphene from 'graphene-pk11';
+import { encrypt, generateKey, type ModuleSession, randomBytes, withObject } from './calls.ts';
 import { AES_ECB } from '../operations/mechanisms.ts';
 
 const ROUNDS = 5;
@@ -9,26 +10,22 @@ const ROUNDS = 5;
 const SLOW_LIMIT_MS = 1;
 
 /**
- * Measures whether the event loop may wait for this module at all: random bytes and one encrypted block, Init included,
- * which the binding runs synchronously whatever the form of the call. The quickest of a few rounds counts, so that a busy
+ * Measures whether the event loop may wait for this module at all: random bytes and one encrypted block. The quickest of a few rounds counts, so that a busy
  * machine isn't taken for a slow HSM.
  */
-export function isSlow(session: Session): boolean {
-  const key = session.generateKey(graphene.KeyGenMechanism.AES, {
+export function isSlow(session: ModuleSession): boolean {
+  const key = generateKey(session, graphene.KeyGenMechanism.AES, {
     token: false,
     private: true,
     valueLen: 32,
     encrypt: true,
   });
-  try {
+  return withObject(session, key, () => {
     const rounds = Array.from({ length: ROUNDS }, () => {
       const began = performance.now();
-      const block = session.generateRandom(16);
-      session.createCipher(AES_ECB, key).once(block, Buffer.alloc(16));
+      encrypt(session, AES_ECB, key, randomBytes(session, 16), 16);
       return performance.now() - began;
     });
     return Math.min(...rounds) > SLOW_LIMIT_MS;
-  } finally {
-    key.destroy();
-  }
+  });
 }

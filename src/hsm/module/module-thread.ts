@@ -1,19 +1,25 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { serializeError } from './serialization.ts';
-import { crossOpening, openModule, type TokenAnswer, type TokenTask } from './open-module.ts';
-import { closeToken } from './token.ts';
+import {
+  type ModuleAnswer,
+  type ModuleTask,
+  openModule,
+  type SerializedModule,
+} from './open-module.ts';
+import { serialize, serializeError } from './serialization.ts';
+import { deserializeToken, serializeToken } from './token.ts';
 
-/** A thread for one task: opening or closing a slow module, while another serves requests. See opening.ts. */
+/** A thread for one task: opening or closing a slow module, while another serves requests. See open-module.ts. */
 
-function perform(task: TokenTask): TokenAnswer {
+function perform(task: ModuleTask): ModuleAnswer {
   try {
     switch (task.do) {
-      case 'open':
-        return {
-          opened: crossOpening(openModule(task.options, task.roots), task.options.module),
-        };
+      case 'open': {
+        const opened = openModule(task.options, task.roots);
+        const token = serializeToken(opened.token, task.options.module);
+        return { opened: serialize({ ...opened, token } satisfies SerializedModule) };
+      }
       case 'close':
-        closeToken(task.token);
+        deserializeToken(task.token).close();
         return { closed: true };
     }
   } catch (error) {
@@ -21,4 +27,4 @@ function perform(task: TokenTask): TokenAnswer {
   }
 }
 
-parentPort?.postMessage(perform(workerData as TokenTask));
+parentPort?.postMessage(perform(workerData as ModuleTask));

@@ -1,13 +1,13 @@
 import { type Capabilities, probeCapabilities } from './capabilities.ts';
-import { type SerializedError, pack, unpack, deserializeError } from './serialization.ts';
 import { isSlow } from './latency.ts';
 import { findRootKeys, type RootKeys } from '../keys/root-keys.ts';
-import { startThread } from './hsm-worker.ts';
+import { deserialize, deserializeError, type SerializedError } from './serialization.ts';
+import { startThread } from './thread.ts';
 import {
   deserializeToken,
+  openToken,
   type SerializedToken,
   serializeToken,
-  openToken,
   type Token,
   type TokenOptions,
 } from './token.ts';
@@ -27,16 +27,16 @@ export interface OpenedModule {
   readonly isSlow: boolean;
 }
 
-/** Opens the module, logs in and tries what it can; the event loop waits. @throws Error with a sentence for the operator */
+/** Opens the module, logs in and tries what it can; the thread waits. @throws Error with a sentence for the operator */
 export function openModule(options: TokenOptions, roots: Roots | undefined): OpenedModule {
   const token = openToken(options);
+  const { loginSession } = token;
   try {
     return {
       token,
-      capabilities: probeCapabilities(token.loginSession),
-      rootKeys: roots && findRootKeys(token.loginSession, roots.poolId, roots.generation),
-      // Where calls take turns, threads would only wait for each other.
-      isSlow: !token.facts.takesTurns && isSlow(token.loginSession),
+      capabilities: probeCapabilities(loginSession),
+      rootKeys: roots && findRootKeys(loginSession, roots.poolId, roots.generation),
+      isSlow: isSlow(loginSession),
     };
   } catch (error) {
     token.close();
@@ -44,17 +44,15 @@ export function openModule(options: TokenOptions, roots: Roots | undefined): Ope
   }
 }
 
-export type TokenTask =
+export type ModuleTask =
   | { readonly do: 'open'; readonly options: TokenOptions; readonly roots?: Roots }
   | { readonly do: 'close'; readonly token: SerializedToken };
 
-export interface CrossedOpening extends Omit<OpenedModule, 'token' | 'rootKeys'> {
-  readonly token: SerializedToken;
-  readonly rootKeys: unknown;
-}
+export type SerializedModule = Omit<OpenedModule, 'token'> & { readonly token: SerializedToken };
 
-export type TokenAnswer =
-  | { readonly opened: CrossedOpening }
+export type ModuleAnswer =
+  /** A SerializedModule, serialized. */
+  | { readonly opened: Uint8Array }
   | { readonly closed: true }
   | { readonly failed: SerializedError };
 
@@ -75,16 +73,11 @@ export async function openModuleInThread(
     patience,
   );
   if (!('opened' in answer)) throw new Error('the module was not opened');
-  const { opened } = answer;
-  const token = deserializeToken(opened.token);
-  return {
-    ...opened,
-    token,
-    rootKeys: unpack(opened.rootKeys, token.loginSession) as RootKeys | undefined,
-  };
+  const opened = deserialize(answer.opened) as SerializedModule;
+  return { ...opened, token: deserializeToken(opened.token) };
 }
 
-/** Logs out and gives the library up, in a thread of its own. One that hangs there is told of; more can't be done. */
+/** Logs out and gives the library up, in a thread of its own. One that hangs there is reported; more can't be done. */
 export async function closeModuleInThread(
   token: Token,
   path: string,
@@ -93,22 +86,15 @@ export async function closeModuleInThread(
   await ask({ do: 'close', token: serializeToken(token, path) }, patience).catch(() => undefined);
 }
 
-export function crossOpening(
-  { token, rootKeys, ...rest }: OpenedModule,
-  path: string,
-): CrossedOpening {
-  return { ...rest, token: serializeToken(token, path), rootKeys: pack(rootKeys) };
-}
-
 /** One task, one thread. */
-function ask(task: TokenTask, { limitMs, onHang }: Patience): Promise<TokenAnswer> {
+function ask(task: ModuleTask, { limitMs, onHang }: Patience): Promise<ModuleAnswer> {
   return new Promise((resolve, reject) => {
     const thread = startThread('module-thread', task);
     const limit = setTimeout(() => {
       onHang(`${task.do} module`);
       reject(new Error(`The PKCS#11 module did not ${task.do} in time.`));
     }, limitMs);
-    thread.once('message', (answer: TokenAnswer) => {
+    thread.once('message', (answer: ModuleAnswer) => {
       if ('failed' in answer) reject(deserializeError(answer.failed));
       else resolve(answer);
     });

@@ -1,91 +1,78 @@
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import graphene, { type Session } from 'graphene-pk11';
-import { pack, serializeError, unpack } from './serialization.ts';
-import { faultOf } from './errors.ts';
-import { type FromHsmWorker, type HsmWorkerData, type ToHsmWorker } from './worker-protocol.ts';
-import { NativeCalls } from './native-calls.ts';
-import { loadModule, READ_WRITE } from './token.ts';
+import { type Session } from 'graphene-pk11';
 import {
   type Input,
   type OperationContext,
   type OperationName,
+  type Output,
   runOperation,
 } from '../operations/operations.ts';
+import { faultOf } from './errors.ts';
+import { deserialize, serialize, serializeError } from './serialization.ts';
+import { deserializeToken } from './token.ts';
+import {
+  type FromHsmWorker,
+  type HsmWorkerData,
+  type OperationRequest,
+  type ToHsmWorker,
+} from './worker-protocol.ts';
 
-/** A thread with a session of its own, that is there to wait for the HSM: see hsm-worker.ts, which starts and tells it. */
+/** A thread with a session of its own, that is there to wait for the HSM: see hsm-worker.ts, which starts it and asks it. */
 
-const {
-  module: path,
-  slot: slotHandle,
-  capabilities,
-  isSoftware,
-  keeper: keeperHandle,
-} = workerData as HsmWorkerData;
-const calls = new NativeCalls({
-  waitsInline: true,
-  deadlineMs: Number.POSITIVE_INFINITY,
-  onHang: () => undefined,
-});
-const module = loadModule(path);
-let site: OperationContext | undefined;
-let keeper: Session | undefined;
-let keeperLeft = keeperHandle;
-/** What makes keys that the keeper owns. */
+const data = workerData as HsmWorkerData;
+const token = deserializeToken(data.token);
+let session: Session | undefined;
+/** Owns the keys that are loaded here. It is never given up: they serve other sessions too. */
+let keyOwner: Session | undefined;
+
+/** Operations that make keys which `keyOwner` owns. */
 const LOADS: ReadonlySet<OperationName> = new Set<OperationName>(['load', 'loadPublic']);
 
-function tell(message: FromHsmWorker): void {
+function send(message: FromHsmWorker): void {
   parentPort?.postMessage(message);
 }
 
-/** Sessions are opened when first needed. */
-function openSite(): OperationContext {
-  const slot = new graphene.Slot(Buffer.from(slotHandle), module, module.lib);
+/** Sessions are opened when they are first needed. */
+function context(): OperationContext {
+  session ??= token.openSession();
   return {
-    session: slot.open(READ_WRITE),
-    keeper: () => {
-      if (keeper !== undefined) return keeper;
-      keeper =
-        keeperLeft === undefined
-          ? slot.open(READ_WRITE)
-          : new graphene.Session(Buffer.from(keeperLeft), slot, module.lib);
-      tell({ keeper: pack(keeper.handle) });
-      return keeper;
-    },
-    calls,
-    capabilities,
-    isSoftware,
-    keyGenerationDeadlineMs: Number.POSITIVE_INFINITY,
+    session,
+    keyOwner: () => (keyOwner ??= token.openSession()),
+    capabilities: data.capabilities,
+    isSoftware: token.facts.isSoftware,
   };
 }
 
-async function run(name: OperationName, given: unknown): Promise<void> {
+async function run(name: OperationName, input: Input<OperationName>): Promise<void> {
+  const began = performance.now();
   try {
-    site ??= openSite();
-    const done = await runOperation(
-      site,
-      name,
-      unpack(given, site.session) as Input<OperationName>,
-    );
-    tell({ done: pack(done) });
+    const output: Output<OperationName> = await runOperation(context(), name, input);
+    send({ output: serialize(output), ms: performance.now() - began });
   } catch (error) {
     // The session that owned what was loaded here may be gone: what is loaded from now on belongs to a fresh one.
-    if (LOADS.has(name) && faultOf(error) === 'handle') forgetKeeper();
-    tell({ failed: serializeError(error) });
+    if (LOADS.has(name) && faultOf(error) === 'handle') keyOwner = undefined;
+    send({ failed: serializeError(error), ms: performance.now() - began });
   }
-}
-
-function forgetKeeper(): void {
-  keeper = undefined;
-  keeperLeft = undefined;
 }
 
 function giveUpSession(): void {
   try {
-    site?.session.close();
+    session?.close();
   } catch {
     // It is gone already.
   }
-  site = undefined;
+  session = undefined;
+}
+
+/** On Linux a priority is a thread's; elsewhere it would be the whole process's. */
+function giveWay(): void {
+  if (process.platform !== 'linux') return;
+  try {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // The system doesn't allow it.
+  }
 }
 
 parentPort?.on('message', (message: ToHsmWorker) => {
@@ -93,6 +80,10 @@ parentPort?.on('message', (message: ToHsmWorker) => {
   else if (message === 'leave') {
     giveUpSession();
     parentPort?.close();
-  } else void run(message.name, message.given);
+  } else {
+    const { name, input } = deserialize(message) as OperationRequest;
+    void run(name as OperationName, input as Input<OperationName>);
+  }
 });
-tell('ready');
+if (data.givesWay) giveWay();
+send('ready');

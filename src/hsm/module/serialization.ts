@@ -1,40 +1,21 @@
-import graphene, { type Session } from 'graphene-pk11';
+import { deserialize as fromBytes, serialize as toBytes } from 'node:v8';
 import { type ErrorCode, ServiceError } from '../../core/errors.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { pkcs11Error, returnNumber } from './return-values.ts';
 
 /**
- * How values cross from one thread to another. Handles of a module are good in every thread of the process; the binding's
- * objects around them are not, so a key crosses as its handle.
+ * Plain data as bytes, for another thread. A Buffer comes out as a Buffer, with its own bytes only: postMessage itself would
+ * copy all the memory of which a Buffer is a piece, with what else is in it.
  */
-interface CrossedKey {
-  readonly keyHandle: Uint8Array;
+export function serialize(value: unknown): Uint8Array {
+  return toBytes(value);
 }
 
-/** For postMessage. */
-export function pack(value: unknown): unknown {
-  // A copy of its own: a Buffer is often a piece of a larger one, which would cross as a whole, with what else is in it.
-  if (value instanceof Uint8Array) return Uint8Array.from(value);
-  if (value instanceof graphene.Key) return { keyHandle: pack(value.handle) };
-  if (Array.isArray(value)) return value.map(pack);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, pack(part)]));
+export function deserialize(bytes: Uint8Array): unknown {
+  return fromBytes(bytes) as unknown;
 }
 
-/** What has been packed, with bytes as Buffers and keys as this thread's objects, for use on that session. */
-export function unpack(value: unknown, session: Session): unknown {
-  if (value instanceof Uint8Array)
-    return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (Array.isArray(value)) return value.map((part) => unpack(part, session));
-  if (typeof value !== 'object' || value === null) return value;
-  if ('keyHandle' in value)
-    return new graphene.Key(Buffer.from((value as CrossedKey).keyHandle), session, session.lib);
-  return Object.fromEntries(
-    Object.entries(value).map(([name, part]) => [name, unpack(part, session)]),
-  );
-}
-
-/** An error on its way: what it is told by crosses with it, its kind, or the number of a module's answer. */
+/** An error with what it is told by: its kind, or the number of a module's answer. */
 export interface SerializedError {
   readonly code?: ErrorCode;
   readonly isOperators?: true;
@@ -57,9 +38,9 @@ export function serializeError(error: unknown): SerializedError {
   };
 }
 
-export function deserializeError(crossed: SerializedError): Error {
-  const error = made(crossed);
-  const { stack } = crossed;
+export function deserializeError(serialized: SerializedError): Error {
+  const error = made(serialized);
+  const { stack } = serialized;
   if (stack !== undefined) error.stack = stack;
   return error;
 }

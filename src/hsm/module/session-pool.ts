@@ -20,8 +20,10 @@ export interface SessionPoolOptions<Session> {
 export interface PooledSession {
   /** Gives it up. */
   close(): void;
-  /** Gives it up for a fresh one at the same place, where making a place takes its time. */
-  readonly renew?: () => void;
+  /** Gives it up for a fresh one in the same thread, where starting a thread takes its time. */
+  renew?(): void;
+  /** A call may be running on it for ever, or what it needs has gone: it is never used again. */
+  readonly isLost?: boolean;
 }
 
 /** The line of what concerns no key. */
@@ -37,7 +39,7 @@ interface Waiting<Session> {
 }
 
 /**
- * A bounded pool with one exclusive lease an operation, held over Init and the final call: two operations on one session
+ * A bounded pool with one exclusive lease an operation, held from its first call to its last: two operations on one session
  * at once answer CKR_OPERATION_ACTIVE or, worse, each other's results. Sessions are opened when first needed and are not
  * probed when borrowed (a probe took "nearly a full second" on a network HSM); one that fails is dropped instead.
  *
@@ -75,10 +77,9 @@ export class SessionPool<Session extends PooledSession> {
       return result;
     } catch (error) {
       const fault = faultOf(error);
-      // A call may still be running on it: that session is never used again.
-      const isStuck = error instanceof ServiceError && error.code === 'HsmUnavailable';
+      if (session.isLost === true) this.#drop(session);
       // What state an operation is in after an error that isn't the input's nobody knows.
-      if (isStuck || (fault !== undefined && fault !== 'input')) this.#replace(session, isStuck);
+      else if (fault !== undefined && fault !== 'input') this.#replace(session);
       else this.#giveBack(session);
       throw error;
     }
@@ -197,8 +198,8 @@ export class SessionPool<Session extends PooledSession> {
     if (this.#waiting.size > 0) this.#startRound();
   }
 
-  #replace(session: Session, isStuck: boolean): void {
-    if (isStuck || session.renew === undefined) {
+  #replace(session: Session): void {
+    if (session.renew === undefined) {
       this.#drop(session);
       return;
     }

@@ -1,29 +1,32 @@
 import { type Capabilities } from './capabilities.ts';
 import { type SerializedError } from './serialization.ts';
-import { type OperationName } from '../operations/operations.ts';
+import { type SerializedToken } from './token.ts';
 
 /** What a thread is given at its start that works on a session of its own. */
 export interface HsmWorkerData {
-  /** Path of the PKCS#11 library, which the process has initialised and logged in to. */
-  readonly module: string;
-  readonly slot: Uint8Array;
-  /** The session that owns what is loaded here, where another thread has left one. */
-  readonly keeper?: Uint8Array;
+  /** The token, which the process has initialised and logged in to. */
+  readonly token: SerializedToken;
   readonly capabilities: Capabilities;
-  readonly isSoftware: boolean;
+  /** It works with a lower priority than those who serve requests. */
+  readonly givesWay: boolean;
 }
 
 export type ToHsmWorker =
-  | { readonly name: OperationName; readonly given: unknown }
-  /** Give the session up; the next work is done on a fresh one. */
+  /** An OperationRequest, serialized. */
+  | Uint8Array
+  /** Give the session up; the next operation runs on a fresh one. */
   | 'renew'
   /** Give the session up, and end. */
   | 'leave';
 
+export interface OperationRequest {
+  readonly name: string;
+  readonly input: readonly unknown[];
+}
+
 export type FromHsmWorker =
   /** The thread runs. */
   | 'ready'
-  | { readonly done: unknown }
-  | { readonly failed: SerializedError }
-  /** The session that owns what is loaded here. */
-  | { readonly keeper: unknown };
+  /** An operation's output, serialized, and how long the module was worked with. */
+  | { readonly output: Uint8Array; readonly ms: number }
+  | { readonly failed: SerializedError; readonly ms: number };

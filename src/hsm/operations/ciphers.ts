@@ -1,110 +1,72 @@
-import graphene, { type IAlgorithm, type Key, type Session } from 'graphene-pk11';
+import graphene, { type IAlgorithm } from 'graphene-pk11';
 import { type CipherAlgorithm } from '../../core/operations/algorithms.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type Ciphertext, type CipherParameters } from '../../core/keys/hsm.ts';
 import { type KeySpec } from '../../core/keys/key.ts';
 import { type Capabilities } from '../module/capabilities.ts';
-import * as direct from '../module/calls.ts';
-import { emptyMessage } from './empty-message.ts';
+import * as calls from '../module/calls.ts';
+import { type Handle, type ModuleSession } from '../module/calls.ts';
 import { decryptionFailed, fromDecryption } from '../module/errors.ts';
 import { wrapPadded } from './key-wrap-padded.ts';
 import { type KeyPart } from '../keys/loaded-keys.ts';
 import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
-import { type NativeCalls } from '../module/native-calls.ts';
 import { oaepDecode, oaepEncode, type OaepHash, pkcs1Decode } from './rsa-padding.ts';
-import { DATA_KEY_ATTRIBUTES, dataKey, dataKeyAttributes } from '../keys/templates.ts';
+import { DATA_KEY_ATTRIBUTES, dataKeyAttributes } from '../keys/templates.ts';
 
 const { AesGcm240Params, MechanismEnum } = graphene;
 
 /** What a cipher works with: a leased session, and the handle of the key's part that it names. */
 interface CipherContext {
-  readonly session: Session;
-  readonly key: Key;
+  readonly session: ModuleSession;
+  readonly key: Handle;
   readonly spec: KeySpec;
-  readonly calls: NativeCalls;
   readonly capabilities: Capabilities;
 }
 
 export interface Cipher {
   /** The half of the key that encrypts; the other direction always takes `private`. */
   readonly encryptsWith: KeyPart;
-  encrypt(
-    context: CipherContext,
-    plaintext: Buffer,
-    parameters: CipherParameters,
-  ): Promise<Ciphertext>;
-  decrypt(
-    context: CipherContext,
-    ciphertext: Ciphertext,
-    parameters: CipherParameters,
-  ): Promise<Buffer>;
+  encrypt(context: CipherContext, plaintext: Buffer, parameters: CipherParameters): Ciphertext;
+  decrypt(context: CipherContext, ciphertext: Ciphertext, parameters: CipherParameters): Buffer;
 }
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 const BLOCK_BYTES = 16;
 
-/** One C_EncryptInit and C_Encrypt; `size` bytes of room for the output. */
 function encipher(
-  { session, key, calls }: CipherContext,
+  { session, key }: CipherContext,
   mechanism: IAlgorithm,
   data: Buffer,
   size: number,
-  label: string,
-): Promise<Buffer> {
-  const begin = () => session.createCipher(mechanism, key);
-  if (data.length === 0)
-    return calls.run(
-      `encrypt ${label}`,
-      'fast',
-      emptyMessage(() => begin().final()),
-    );
-  return calls.run(`encrypt ${label}`, 'fast', {
-    inline: () => direct.encrypt(session, mechanism, key, data, size),
-    offLoop: (done) => {
-      begin().once(data, Buffer.alloc(size), done);
-    },
-  });
+): Buffer {
+  return calls.encrypt(session, mechanism, key, data, size);
 }
 
-async function decipher(
-  { session, key, calls }: CipherContext,
+/** Only the last call can fail for the ciphertext's fault. */
+function decipher(
+  { session, key }: CipherContext,
   mechanism: IAlgorithm,
   data: Buffer,
   size: number,
-  label: string,
-  expected: 'fast' | 'brief',
-): Promise<Buffer> {
-  const reached = { final: false };
+): Buffer {
+  const progress = { hasBegun: false };
   try {
-    return await calls.run(`decrypt ${label}`, expected, {
-      inline: () =>
-        direct.decrypt(session, mechanism, key, data, size, () => {
-          reached.final = true;
-        }),
-      offLoop: (done) => {
-        const cipher = session.createDecipher(mechanism, key);
-        reached.final = true;
-        cipher.once(data, Buffer.alloc(size), done);
-      },
+    return calls.decrypt(session, mechanism, key, data, size, () => {
+      progress.hasBegun = true;
     });
   } catch (error) {
-    throw reached.final ? fromDecryption(error) : error;
+    throw progress.hasBegun ? fromDecryption(error) : error;
   }
 }
 
 /** SP 800-38D with a 96-bit IV from the HSM's generator for each message, never from the caller, and a 128-bit tag. */
 const gcm: Cipher = {
   encryptsWith: 'private',
-  async encrypt(context, plaintext, { aad }) {
-    const iv = context.session.generateRandom(IV_BYTES);
-    const sealed = await encipher(
-      context,
-      gcmMechanism(iv, aad),
-      plaintext,
-      plaintext.length + TAG_BYTES,
-      'AES_GCM',
-    );
+  encrypt(context, plaintext, { aad }) {
+    const iv = calls.randomBytes(context.session, IV_BYTES);
+    const size = plaintext.length + TAG_BYTES;
+    const sealed = encipher(context, gcmMechanism(iv, aad), plaintext, size);
     return {
       value: sealed.subarray(0, plaintext.length),
       iv,
@@ -114,7 +76,7 @@ const gcm: Cipher = {
   decrypt(context, { value, iv, tag }, { aad }) {
     const sealed = Buffer.concat([value, tag ?? Buffer.alloc(0)]);
     const mechanism = gcmMechanism(Buffer.from(iv ?? []), aad);
-    return decipher(context, mechanism, sealed, sealed.length, 'AES_GCM', 'fast');
+    return decipher(context, mechanism, sealed, sealed.length);
   },
 };
 
@@ -130,16 +92,16 @@ function cbc(mechanism: number, isPadded: boolean): Cipher {
   });
   return {
     encryptsWith: 'private',
-    async encrypt(context, plaintext, { iv }) {
+    encrypt(context, plaintext, { iv }) {
       if (!isPadded) requireBlocks(plaintext);
       const size = plaintext.length + BLOCK_BYTES;
-      const value = await encipher(context, algorithm(iv), plaintext, size, 'AES_CBC');
+      const value = encipher(context, algorithm(iv), plaintext, size);
       return { value, ...(iv !== undefined && { iv }) };
     },
-    async decrypt(context, { value, iv }) {
+    decrypt(context, { value, iv }) {
       if (value.length === 0 || value.length % BLOCK_BYTES !== 0) throw decryptionFailed();
       const data = Buffer.from(value);
-      return decipher(context, algorithm(iv), data, data.length, 'AES_CBC', 'fast');
+      return decipher(context, algorithm(iv), data, data.length);
     },
   };
 }
@@ -159,71 +121,42 @@ function requireBlocks(plaintext: Buffer): void {
 function keyWrap(algorithm: IAlgorithm, isPadded: boolean): Cipher {
   return {
     encryptsWith: 'private',
-    async encrypt({ session, key, calls, capabilities }, plaintext) {
+    encrypt({ session, key, capabilities }, plaintext) {
       requireWrappable(plaintext, isPadded);
       if (plaintext.length % 8 !== 0 && capabilities.keyWrapPadded === 'blocks')
         return { value: wrapInBlocks(session, key, plaintext) };
       const size = BLOCK_BYTES + plaintext.length;
-      const value = await calls.run('wrap AES_KEY_WRAP', 'fast', {
-        inline: () => direct.wrapOnce(session, algorithm, key, dataKeyAttributes(plaintext), size),
-        offLoop: (done) => {
-          const object = session.create(dataKey(plaintext)).toType<Key>();
-          session.wrapKey(algorithm, key, object, (error, wrapped) => {
-            ending(done, () => {
-              object.destroy();
-              if (error !== null) throw error;
-              return wrapped;
-            });
-          });
-        },
-      });
-      return { value };
+      const object = calls.createObject(session, dataKeyAttributes(plaintext));
+      return calls.withObject(session, object, () => ({
+        value: calls.wrapKey(session, algorithm, key, object, size),
+      }));
     },
-    async decrypt({ session, key, calls }, { value }) {
+    decrypt({ session, key }, { value }) {
       const least = isPadded ? 16 : 24;
       if (value.length < least || value.length % 8 !== 0) throw decryptionFailed();
-      const wrapped = Buffer.from(value);
-      return calls.run('unwrap AES_KEY_WRAP', 'fast', {
-        inline: () => direct.readOnce(session, unwrapInline(session, algorithm, key, wrapped)),
-        offLoop: (done) => {
-          session.unwrapKey(algorithm, key, wrapped, dataKey(), (error, object) => {
-            ending(done, () => {
-              if (object === null) throw fromDecryption(error);
-              return direct.readOnce(session, object.handle);
-            });
-          });
-        },
-      });
+      const object = unwrapDataKey(session, algorithm, key, Buffer.from(value));
+      return calls.withObject(session, object, () => calls.readValue(session, object));
     },
   };
 }
-function unwrapInline(session: Session, algorithm: IAlgorithm, key: Key, wrapped: Buffer) {
+
+function unwrapDataKey(
+  session: ModuleSession,
+  algorithm: IAlgorithm,
+  key: Handle,
+  wrapped: Buffer,
+): Handle {
   try {
-    return direct.unwrap(session, algorithm, key, wrapped, DATA_KEY_ATTRIBUTES);
+    return calls.unwrapKey(session, algorithm, key, wrapped, DATA_KEY_ATTRIBUTES);
   } catch (error) {
     throw fromDecryption(error);
   }
 }
 
-/** Ends a call with what `act` gives or throws: nothing may be thrown in a callback. */
-function ending<T>(
-  done: (error: Error | null, value: T | null) => void,
-  act: () => T | null,
-): void {
-  let value: T | null;
-  try {
-    value = act();
-  } catch (error) {
-    done(error instanceof Error ? error : new Error('the call failed', { cause: error }), null);
-    return;
-  }
-  done(null, value);
-}
-
 /** Built from six blocks for each 8 bytes, a value takes its time: so long as nothing else is held up. */
 const BLOCKWISE_LIMIT_BYTES = 4096;
 
-function wrapInBlocks(session: Session, key: Key, plaintext: Buffer): Buffer {
+function wrapInBlocks(session: ModuleSession, key: Handle, plaintext: Buffer): Buffer {
   if (plaintext.length > BLOCKWISE_LIMIT_BYTES)
     throw new ServiceError(
       'BadParameter',
@@ -258,7 +191,7 @@ const RAW: IAlgorithm = { name: MechanismEnum.RSA_X_509, params: null };
 function rsa(padding: RsaPadding): Cipher {
   return {
     encryptsWith: 'public',
-    async encrypt(context, plaintext) {
+    encrypt(context, plaintext) {
       const k = modulusBytes(context.spec);
       if (plaintext.length > k - padding.overhead)
         throw new ServiceError(
@@ -267,19 +200,18 @@ function rsa(padding: RsaPadding): Cipher {
         );
       // RSA has no messages in parts, by which an empty one could be given.
       if (plaintext.length > 0 && padding.isNative(context.capabilities))
-        return { value: await encipher(context, padding.native, plaintext, k, 'RSA') };
+        return { value: encipher(context, padding.native, plaintext, k) };
       const encoded = padding.encode(context, plaintext, k);
-      const value = await encipher(context, RAW, encoded, k, 'RSA');
+      const value = encipher(context, RAW, encoded, k);
       encoded.fill(0);
       return { value };
     },
-    async decrypt(context, { value }) {
+    decrypt(context, { value }) {
       const k = modulusBytes(context.spec);
       if (value.length !== k) throw decryptionFailed();
       const data = Buffer.from(value);
-      if (padding.isNative(context.capabilities))
-        return decipher(context, padding.native, data, k, `RSA ${k}`, 'brief');
-      const encoded = await decipher(context, RAW, data, k, `RSA ${k}`, 'brief');
+      if (padding.isNative(context.capabilities)) return decipher(context, padding.native, data, k);
+      const encoded = decipher(context, RAW, data, k);
       const plaintext = padding.decode(leftPad(encoded, k));
       encoded.fill(0);
       if (plaintext === undefined) throw decryptionFailed();
@@ -295,7 +227,7 @@ function oaep(hash: Exclude<OaepHash, 'sha384'>): RsaPadding {
     isNative: ({ oaepSha1, oaepSha256 }) => (hash === 'sha1' ? oaepSha1 : oaepSha256) === 'native',
     native: rsaOaep(hash),
     encode: ({ session }, plaintext, k) =>
-      oaepEncode(plaintext, k, hash, session.generateRandom(hashBytes)),
+      oaepEncode(plaintext, k, hash, calls.randomBytes(session, hashBytes)),
     decode: (encoded) => oaepDecode(encoded, hash),
   };
 }
@@ -309,11 +241,11 @@ const pkcs1: RsaPadding = {
 };
 
 /** RFC 8017 §7.2.1: 0x00 0x02, non-zero random bytes, 0x00, the plaintext. */
-function pkcs1Encode(session: Session, plaintext: Buffer, k: number): Buffer {
+function pkcs1Encode(session: ModuleSession, plaintext: Buffer, k: number): Buffer {
   const padding: number[] = [];
   const wanted = k - plaintext.length - 3;
   while (padding.length < wanted)
-    padding.push(...session.generateRandom(wanted).filter((byte) => byte !== 0));
+    padding.push(...calls.randomBytes(session, wanted).filter((byte) => byte !== 0));
   return Buffer.concat([Buffer.from([0, 2, ...padding.slice(0, wanted), 0]), plaintext]);
 }
 

@@ -1,4 +1,4 @@
-import { type Key, type Session } from 'graphene-pk11';
+import { encryptParts, type Handle, type ModuleSession } from '../module/calls.ts';
 import { AES_ECB } from './mechanisms.ts';
 
 /** Constant of the alternative initial value, RFC 5649 §3. */
@@ -11,32 +11,35 @@ const ROUNDS = 6;
  * CKM_AES_KEY_WRAP_PAD gets the length indicator wrong. The block cipher's key stays in the HSM.
  * @param plaintext at least one byte; six blocks are encrypted for each 8 bytes of it
  */
-export function wrapPadded(session: Session, key: Key, plaintext: Uint8Array): Buffer {
+export function wrapPadded(session: ModuleSession, key: Handle, plaintext: Uint8Array): Buffer {
   const semiblocks = Math.ceil(plaintext.length / SEMIBLOCK);
   const lengthIndicator = Buffer.alloc(4);
   lengthIndicator.writeUInt32BE(plaintext.length);
   const wrapped = Buffer.alloc((semiblocks + 1) * SEMIBLOCK);
   Buffer.concat([AIV_CONSTANT, lengthIndicator]).copy(wrapped);
   wrapped.set(plaintext, SEMIBLOCK);
-  const cipher = session.createCipher(AES_ECB, key);
-  // A failed update has ended the operation; after the last good one it must be ended, or the session takes no other.
-  if (semiblocks === 1) {
-    const only = cipher.update(wrapped);
-    cipher.final();
-    return only;
-  }
+  return encryptParts(session, AES_ECB, key, (encrypt) =>
+    semiblocks === 1 ? encrypt(wrapped) : wrapSemiblocks(wrapped, semiblocks, encrypt),
+  );
+}
+
+/** RFC 3394 §2.2.1, in place. */
+function wrapSemiblocks(
+  wrapped: Buffer,
+  semiblocks: number,
+  encrypt: (block: Buffer) => Buffer,
+): Buffer {
   const block = Buffer.alloc(2 * SEMIBLOCK);
   wrapped.copy(block, 0, 0, SEMIBLOCK);
   for (let step = 0; step < ROUNDS * semiblocks; step += 1) {
     const at = ((step % semiblocks) + 1) * SEMIBLOCK;
     wrapped.copy(block, SEMIBLOCK, at, at + SEMIBLOCK);
-    const encrypted = cipher.update(block);
+    const encrypted = encrypt(block);
     encrypted.copy(block, 0, 0, SEMIBLOCK);
-    // RFC 3394 §2.2.1: the step's number, from 1, is added into the first half. It fits in the last four bytes.
+    // The step's number, from 1, is added into the first half. It fits in the last four bytes.
     block.writeUInt32BE((block.readUInt32BE(4) ^ (step + 1)) >>> 0, 4);
     encrypted.copy(wrapped, at, SEMIBLOCK);
   }
-  cipher.final();
   block.copy(wrapped, 0, 0, SEMIBLOCK);
   return wrapped;
 }

@@ -1,6 +1,5 @@
 import graphene, { type IAlgorithm } from 'graphene-pk11';
-import { type Curve, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
-import { type Expected } from '../module/pace.ts';
+import { type SigningAlgorithm } from '../../core/operations/algorithms.ts';
 import { type OaepHash } from './rsa-padding.ts';
 
 const { EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
@@ -34,14 +33,14 @@ const PSS: Readonly<Record<Hash, { hash: number; mgf: number; saltBytes: number 
   SHA512: { hash: MechanismEnum.SHA512, mgf: RsaMgf.MGF1_SHA512, saltBytes: 64 },
 };
 
+/** RSA-4096's. */
+export const SIGNATURE_LIMIT_BYTES = 512;
+
 /** How an algorithm is done in PKCS#11: which key of a version signs, with what mechanism, over what bytes. */
 export interface SigningMechanism {
   readonly mechanism: IAlgorithm;
   readonly key: 'private' | 'mac';
   readonly input: (digest: Uint8Array) => Buffer;
-  /** Kind of call, for measuring its latency; RSA's depends on the key's size as well. */
-  readonly label: string;
-  readonly expected: Exclude<Expected, 'long'>;
 }
 
 const bare = (digest: Uint8Array) => Buffer.from(digest);
@@ -51,8 +50,6 @@ function rsaPkcs1(hash?: Hash): SigningMechanism {
     mechanism: { name: MechanismEnum.RSA_PKCS, params: null },
     key: 'private',
     input: hash === undefined ? bare : (digest) => Buffer.concat([DIGEST_INFO[hash], digest]),
-    label: 'RSA_PKCS',
-    expected: 'brief',
   };
 }
 
@@ -66,29 +63,21 @@ function rsaPss(hash: Hash): SigningMechanism {
     },
     key: 'private',
     input: bare,
-    label: 'RSA_PKCS_PSS',
-    expected: 'brief',
   };
 }
 
 /** C_Sign gives r || s, each as wide as the curve (PKCS#11 v2.40 curr. §2.3.1), which is what JWS wants: no DER here. */
-function ecdsa(curve: Curve, expected: SigningMechanism['expected']): SigningMechanism {
-  return {
-    mechanism: { name: MechanismEnum.ECDSA, params: null },
-    key: 'private',
-    input: bare,
-    label: `ECDSA ${curve}`,
-    expected,
-  };
-}
+const ECDSA: SigningMechanism = {
+  mechanism: { name: MechanismEnum.ECDSA, params: null },
+  key: 'private',
+  input: bare,
+};
 
 function hmac(mechanism: number): SigningMechanism {
   return {
     mechanism: { name: mechanism, params: null },
     key: 'mac',
     input: bare,
-    label: 'HMAC',
-    expected: 'fast',
   };
 }
 
@@ -101,10 +90,10 @@ export const SIGNING: Readonly<Record<SigningAlgorithm, SigningMechanism>> = {
   PS256: rsaPss('SHA256'),
   PS384: rsaPss('SHA384'),
   PS512: rsaPss('SHA512'),
-  ES256: ecdsa('P-256', 'fast'),
-  ES256K: ecdsa('P-256K', 'brief'),
-  ES384: ecdsa('P-384', 'brief'),
-  ES512: ecdsa('P-521', 'brief'),
+  ES256: ECDSA,
+  ES256K: ECDSA,
+  ES384: ECDSA,
+  ES512: ECDSA,
   HS256: hmac(MechanismEnum.SHA256_HMAC),
   HS384: hmac(MechanismEnum.SHA384_HMAC),
   HS512: hmac(MechanismEnum.SHA512_HMAC),

@@ -1,4 +1,3 @@
-import graphene, { type Key, type Session } from 'graphene-pk11';
 import {
   type CipherAlgorithm,
   type Curve,
@@ -17,136 +16,115 @@ import { type PlainKey } from '../../core/keys/import/plain-key.ts';
 import { type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
 import { type Capabilities } from '../module/capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
-import * as direct from '../module/calls.ts';
-import { emptyMessage } from './empty-message.ts';
+import * as calls from '../module/calls.ts';
+import { type Handle, type ModuleSession } from '../module/calls.ts';
 import { returnValue } from '../module/return-values.ts';
 import { type GeneratedKey, generateWrapped } from '../keys/key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from '../keys/key-import.ts';
 import { describeObject } from '../keys/key-inspection.ts';
 import { releaseKey } from '../keys/key-release.ts';
-import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNING } from './mechanisms.ts';
-import { type NativeCalls } from '../module/native-calls.ts';
+import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNATURE_LIMIT_BYTES, SIGNING } from './mechanisms.ts';
 import { type RootKeys } from '../keys/root-keys.ts';
-import { type PooledSession } from '../module/session-pool.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
 import { loadedMac, loadedPrivate, loadedPublic } from '../keys/templates.ts';
 
-/** RSA-4096's. */
-const SIGNATURE_LIMIT_BYTES = 512;
 /** Of HMAC-SHA256. */
 const MAC_BYTES = 32;
 
-/** Where work is done: a leased session, in the thread that it belongs to. */
+/** What an operation works with besides its input: a leased session, in the thread that it belongs to. */
 export interface OperationContext {
-  readonly session: Session;
-  /** Owns the keys that are loaded: session objects vanish with their session, and this one isn't given up before the connection is. */
-  readonly keeper: () => Session;
-  readonly calls: NativeCalls;
+  readonly session: ModuleSession;
+  /** Owns the keys that are loaded: session objects vanish with their session, and this one stays open as long as the connection. */
+  readonly keyOwner: () => ModuleSession;
   readonly capabilities: Capabilities;
   readonly isSoftware: boolean;
-  readonly keyGenerationDeadlineMs: number;
 }
 
-/** All that is done on a session, by name, so that it can be done in another thread: each from its Init to its final call. */
+/**
+ * All that is done on a session, by name, each from its first call to its last. Inputs and outputs are plain data, so that
+ * an operation can run in another thread.
+ */
 const OPERATIONS = {
   encrypt(
-    { session, calls, capabilities }: OperationContext,
-    key: Key,
+    { session, capabilities }: OperationContext,
+    key: Handle,
     spec: KeySpec,
     algorithm: CipherAlgorithm,
     plaintext: Uint8Array,
     parameters: CipherParameters,
-  ): Promise<Ciphertext> {
-    return CIPHERS[algorithm].encrypt(
-      { session, key, spec, calls, capabilities },
-      Buffer.from(plaintext),
-      parameters,
-    );
+  ): Ciphertext {
+    const context = { session, key, spec, capabilities };
+    return CIPHERS[algorithm].encrypt(context, Buffer.from(plaintext), parameters);
   },
 
   decrypt(
-    { session, calls, capabilities }: OperationContext,
-    key: Key,
+    { session, capabilities }: OperationContext,
+    key: Handle,
     spec: KeySpec,
     algorithm: CipherAlgorithm,
     ciphertext: Ciphertext,
     parameters: CipherParameters,
-  ): Promise<Buffer> {
-    return CIPHERS[algorithm].decrypt(
-      { session, key, spec, calls, capabilities },
-      ciphertext,
-      parameters,
-    );
+  ): Buffer {
+    const context = { session, key, spec, capabilities };
+    return CIPHERS[algorithm].decrypt(context, ciphertext, parameters);
   },
 
   sign(
-    { session, calls }: OperationContext,
-    key: Key,
-    spec: KeySpec,
+    { session }: OperationContext,
+    key: Handle,
+    _spec: KeySpec,
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
-  ): Promise<Buffer> {
-    const { mechanism, input, label: mechanismLabel, expected } = SIGNING[algorithm];
-    const label = spec.keyType === 'RSA-HSM' ? `${mechanismLabel} ${spec.bits}` : mechanismLabel;
-    const data = input(digest);
-    if (data.length === 0)
-      return calls.run(
-        `sign ${label}`,
-        expected,
-        emptyMessage(() => session.createSign(mechanism, key).final()),
-      );
-    return calls.run(`sign ${label}`, expected, {
-      inline: () => direct.sign(session, mechanism, key, data, SIGNATURE_LIMIT_BYTES),
-      offLoop: (done) => {
-        session.createSign(mechanism, key).once(data, done);
-      },
-    });
+  ): Buffer {
+    const { mechanism, input } = SIGNING[algorithm];
+    return calls.sign(session, mechanism, key, input(digest), SIGNATURE_LIMIT_BYTES);
   },
 
   verify(
-    { session, calls }: OperationContext,
-    key: Key,
+    { session }: OperationContext,
+    key: Handle,
+    _spec: KeySpec,
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
     signature: Uint8Array,
-  ): Promise<boolean> {
-    return verifySignature(session, key, calls, algorithm, digest, signature);
+  ): boolean {
+    return verifySignature(session, key, algorithm, digest, signature);
   },
 
-  random({ session }: OperationContext, count: number): Promise<Buffer> {
-    return Promise.resolve(session.generateRandom(count));
+  random({ session }: OperationContext, count: number): Buffer {
+    return calls.randomBytes(session, count);
   },
 
   generate(
-    site: OperationContext,
+    { session }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     spec: KeySpec,
-  ): Promise<GeneratedKey> {
-    return generateWrapped(generationAt(site, rootKeys), identity, spec);
+  ): GeneratedKey {
+    return generateWrapped({ session, rootKeys }, identity, spec);
   },
 
   importPlain(
-    site: OperationContext,
+    { session }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     key: PlainKey,
-  ): Promise<ImportedKey> {
-    return importPlain(generationAt(site, rootKeys), identity, key);
+  ): ImportedKey {
+    return importPlain({ session, rootKeys }, identity, key);
   },
 
   importTransferred(
-    site: OperationContext,
+    { session, isSoftware }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
-    exchangeKey: Key,
+    exchangeKey: Handle,
     modulusBytes: number,
     wrapped: Uint8Array,
     expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
   ): Promise<ImportedKey> {
     return importTransferred(
-      { ...generationAt(site, rootKeys), isSoftware: site.isSoftware },
+      { session, rootKeys, isSoftware },
       identity,
       exchangeKey,
       modulusBytes,
@@ -156,40 +134,34 @@ const OPERATIONS = {
   },
 
   wrapForRecipient(
-    { session, calls, capabilities, isSoftware }: OperationContext,
+    { session, capabilities, isSoftware }: OperationContext,
     rootKeys: RootKeys,
     material: KeyMaterial,
     recipient: RecipientKey,
     wrap: ReleaseWrap,
-  ): Promise<Buffer> {
-    return releaseKey(
-      { session, rootKeys, calls, capabilities, isSoftware },
-      material,
-      recipient,
-      wrap,
-    );
+  ): Buffer {
+    return releaseKey({ session, rootKeys, capabilities, isSoftware }, material, recipient, wrap);
   },
 
   wrapFreshKey(
-    { session, calls, capabilities, isSoftware }: OperationContext,
+    { session, capabilities, isSoftware }: OperationContext,
     rootKeys: RootKeys,
     material: KeyMaterial,
     algorithm: SecureWrapAlgorithm,
-  ): Promise<Buffer> {
-    const context = { session, rootKeys, calls, capabilities, isSoftware };
-    return wrapFreshKey(context, material, algorithm);
+  ): Buffer {
+    return wrapFreshKey({ session, rootKeys, capabilities, isSoftware }, material, algorithm);
   },
 
   rewrapForRecipient(
-    { session, calls, capabilities, isSoftware }: OperationContext,
+    { session, capabilities, isSoftware }: OperationContext,
     rootKeys: RootKeys,
     material: KeyMaterial,
     algorithm: SecureWrapAlgorithm,
     wrapped: Uint8Array,
     recipient: RecipientKey,
-  ): Promise<Buffer> {
+  ): Buffer {
     return rewrapForRecipient(
-      { session, rootKeys, calls, capabilities, isSoftware },
+      { session, rootKeys, capabilities, isSoftware },
       material,
       algorithm,
       Buffer.from(wrapped),
@@ -197,33 +169,18 @@ const OPERATIONS = {
     );
   },
 
-  describe(_site: OperationContext, key: Key): Promise<LoadedObject> {
-    return Promise.resolve(describeObject(key));
+  describe({ session }: OperationContext, key: Handle): LoadedObject {
+    return describeObject(session, key);
   },
 
   /** HMAC-SHA256 by `root-seal`. */
-  mac({ session, calls }: OperationContext, { seal }: RootKeys, data: Buffer): Promise<Buffer> {
-    return calls.run('sign seal', 'fast', {
-      inline: () => direct.sign(session, HMAC_SHA256, seal, data, MAC_BYTES),
-      offLoop: (done) => {
-        session.createSign(HMAC_SHA256, seal).once(data, done);
-      },
-    });
+  mac({ session }: OperationContext, { seal }: RootKeys, data: Buffer): Buffer {
+    return calls.sign(session, HMAC_SHA256, seal, data, MAC_BYTES);
   },
 
-  async verifyMac(
-    { session, calls }: OperationContext,
-    { seal }: RootKeys,
-    data: Buffer,
-    mac: Buffer,
-  ): Promise<boolean> {
+  verifyMac({ session }: OperationContext, { seal }: RootKeys, data: Buffer, mac: Buffer): boolean {
     try {
-      return await calls.run('verify seal', 'fast', {
-        inline: () => direct.verify(session, HMAC_SHA256, seal, data, mac),
-        offLoop: (done) => {
-          session.createVerify(HMAC_SHA256, seal).once(data, mac, done);
-        },
-      });
+      return calls.verify(session, HMAC_SHA256, seal, data, mac);
     } catch (error) {
       if (returnValue(error) === 'CKR_SIGNATURE_INVALID') return false;
       throw error;
@@ -232,74 +189,65 @@ const OPERATIONS = {
 
   /** A private or secret key, or the companion secret of an AES key. */
   load(
-    { keeper, calls }: OperationContext,
+    { keyOwner }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     spec: KeySpec,
     part: 'private' | 'mac',
     blob: Buffer,
-  ): Promise<Key> {
-    const owner = keeper();
+  ): Handle {
     const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
-    return calls.run(`load ${spec.keyType}`, spec.keyType === 'oct-HSM' ? 'fast' : 'brief', {
-      inline: () => {
-        const attributes = direct.toAttributes(template);
-        const handle = direct.unwrap(owner, KEY_WRAP_PADDED, rootKeys.wrap, blob, attributes);
-        return new graphene.Key(handle, owner, owner.lib);
-      },
-      offLoop: (done) => {
-        owner.unwrapKey(KEY_WRAP_PADDED, rootKeys.wrap, blob, template, done);
-      },
-    });
+    const attributes = calls.toAttributes(template);
+    return calls.unwrapKey(keyOwner(), KEY_WRAP_PADDED, rootKeys.wrap, blob, attributes);
   },
 
-  loadPublic({ keeper }: OperationContext, spec: KeySpec, publicKey: PublicKey): Promise<Key> {
-    return Promise.resolve(keeper().create(loadedPublic(spec, publicKey)).toType<Key>());
+  loadPublic({ keyOwner }: OperationContext, spec: KeySpec, publicKey: PublicKey): Handle {
+    return calls.createObject(keyOwner(), calls.toAttributes(loadedPublic(spec, publicKey)));
   },
 
-  destroy(_site: OperationContext, key: Key): Promise<void> {
-    key.destroy();
-    return Promise.resolve();
+  destroy({ session }: OperationContext, key: Handle): void {
+    calls.destroyObject(session, key);
   },
 };
 
-function generationAt(
-  { session, calls, keyGenerationDeadlineMs }: OperationContext,
-  rootKeys: RootKeys,
-): Parameters<typeof generateWrapped>[0] {
-  return { session, rootKeys, calls, deadlineMs: keyGenerationDeadlineMs };
-}
-
 export type OperationName = keyof typeof OPERATIONS;
-/** What a piece of work is given besides its site. */
+/** What an operation is given besides its context. */
 export type Input<Name extends OperationName> =
   Parameters<(typeof OPERATIONS)[Name]> extends [OperationContext, ...infer Rest] ? Rest : never;
 export type Output<Name extends OperationName> = Awaited<ReturnType<(typeof OPERATIONS)[Name]>>;
 
-/** A session as the pool leases it, and the place where it is worked on. */
-export interface OperationSession extends PooledSession {
-  run<Name extends OperationName>(name: Name, ...given: Input<Name>): Promise<Output<Name>>;
-}
-
-/** Runs work by its name, at a site of this thread. */
 export function runOperation<Name extends OperationName>(
-  site: OperationContext,
+  context: OperationContext,
   name: Name,
-  given: Input<Name>,
-): Promise<Output<Name>> {
-  const work = OPERATIONS[name] as (
-    site: OperationContext,
-    ...given: unknown[]
-  ) => Promise<Output<Name>>;
-  return work(site, ...given);
+  input: Input<Name>,
+): Output<Name> | Promise<Output<Name>> {
+  const operation = OPERATIONS[name] as (
+    context: OperationContext,
+    ...input: unknown[]
+  ) => Output<Name> | Promise<Output<Name>>;
+  return operation(context, ...input);
 }
 
-/** A session of this thread. */
-export function inlineSession(site: OperationContext): OperationSession {
-  return {
-    run: (name, ...given) => runOperation(site, name, given),
-    close: () => {
-      site.session.close();
-    },
-  };
+/** What decides how long an operation takes, besides its name. */
+const DETAILS: { readonly [Name in OperationName]?: (...input: Input<Name>) => string } = {
+  encrypt: (_key, spec, algorithm) => algorithm + sizeOf(spec),
+  decrypt: (_key, spec, algorithm) => algorithm + sizeOf(spec),
+  sign: (_key, spec, algorithm) => algorithm + sizeOf(spec),
+  verify: (_key, spec, algorithm) => algorithm + sizeOf(spec),
+  generate: (_rootKeys, _identity, spec) => spec.keyType + sizeOf(spec),
+  importPlain: (_rootKeys, _identity, { keyType }) => keyType,
+  importTransferred: (...[, , , , , { keyType }]) => keyType,
+  wrapForRecipient: (_rootKeys, { spec }) => spec.keyType + sizeOf(spec),
+  rewrapForRecipient: (_rootKeys, { spec }) => spec.keyType + sizeOf(spec),
+  load: (_rootKeys, _identity, spec) => spec.keyType + sizeOf(spec),
+};
+
+function sizeOf(spec: KeySpec): string {
+  return ` ${spec.keyType === 'EC-HSM' ? spec.curve : spec.bits}`;
+}
+
+/** Operations of one kind take about as long as each other. There are some hundred kinds. */
+export function kindOf<Name extends OperationName>(name: Name, input: Input<Name>): string {
+  const details = DETAILS[name] as ((...input: unknown[]) => string) | undefined;
+  return details === undefined ? name : `${name} ${details(...input)}`;
 }

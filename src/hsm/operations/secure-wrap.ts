@@ -1,7 +1,9 @@
-import graphene, { type IAlgorithm, type ITemplate, type Key } from 'graphene-pk11';
+import graphene, { type IAlgorithm, type ITemplate } from 'graphene-pk11';
 import { type RecipientKey } from '../../core/release/key-release.ts';
-import { type KeyMaterial } from '../../core/keys/key.ts';
+import { type KeyMaterial, type KeySpec } from '../../core/keys/key.ts';
 import { SECURE_WRAPS, type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
+import * as calls from '../module/calls.ts';
+import { type Handle } from '../module/calls.ts';
 import { CIPHERS } from './ciphers.ts';
 import { decryptionFailed, fromDecryption } from '../module/errors.ts';
 import {
@@ -42,95 +44,82 @@ function passingKey(sensitive: boolean): ITemplate {
 }
 
 /** An AES-256 key that is made for it, wrapped. The seal has been verified. */
-export async function wrapFreshKey(
+export function wrapFreshKey(
   context: ReleaseContext,
   material: KeyMaterial,
   algorithm: SecureWrapAlgorithm,
-): Promise<Buffer> {
-  const { session, capabilities, calls } = context;
+): Buffer {
+  const { session, capabilities } = context;
   const { form } = SECURE_WRAPS[algorithm];
   const isNative = form !== 'oaep' || capabilities.oaepSha256 === 'native';
   if (!isNative) requireSoftware(context);
   const template = { ...passingKey(isNative), valueLen: 32 };
-  const fresh = session.generateKey(KeyGenMechanism.AES, template);
-  try {
+  const fresh = calls.generateKey(session, KeyGenMechanism.AES, template);
+  return calls.withObject(session, fresh, () => {
     if (form === 'oaep') {
       const { publicKey } = material;
       if (publicKey?.keyType !== 'RSA-HSM') throw new TypeError('OAEP is for RSA keys');
-      return await wrapForKey(context, fresh, publicKey, 'sha256');
+      return wrapForKey(context, fresh, publicKey, 'sha256');
     }
-    return await withLoaded(context, material, keyTemplate(material), (key) =>
-      calls.run('wrap AES_KEY_WRAP', 'fast', {
-        inline: () => session.wrapKey(AES_WRAP[form], key, fresh),
-        offLoop: (done) => {
-          session.wrapKey(AES_WRAP[form], key, fresh, done);
-        },
-      }),
+    return withLoaded(context, material, keyTemplate(material), (key) =>
+      calls.wrapKey(session, AES_WRAP[form], key, fresh),
     );
-  } finally {
-    fresh.destroy();
-  }
+  });
 }
 
 /** What wrapFreshKey gave, wrapped for a recipient who has been admitted. @throws ServiceError DecryptionFailed */
-export async function rewrapForRecipient(
+export function rewrapForRecipient(
   context: ReleaseContext,
   material: KeyMaterial,
   algorithm: SecureWrapAlgorithm,
   wrapped: Buffer,
   recipient: RecipientKey,
-): Promise<Buffer> {
-  const opened = await withLoaded(context, material, keyTemplate(material), (key) =>
+): Buffer {
+  const opened = withLoaded(context, material, keyTemplate(material), (key) =>
     open(context, material, key, algorithm, wrapped),
   );
-  try {
-    const rewrapped = await wrapForRecipient(context, opened, recipient, 'CKM_RSA_AES_KEY_WRAP');
+  return calls.withObject(context.session, opened, () => {
+    const rewrapped = wrapForRecipient(context, opened, recipient, 'CKM_RSA_AES_KEY_WRAP');
     // Another length than what is made here isn't what this is for.
     if (rewrapped.length - recipient.n.length !== WRAPPED_BYTES) throw decryptionFailed();
     return rewrapped;
-  } finally {
-    opened.destroy();
-  }
+  });
 }
 
 function open(
   context: ReleaseContext,
   { spec }: KeyMaterial,
-  key: Key,
+  key: Handle,
   algorithm: SecureWrapAlgorithm,
   wrapped: Buffer,
-): Promise<Key> {
-  const { session, calls, capabilities } = context;
+): Handle {
+  const { session, capabilities } = context;
   const { form } = SECURE_WRAPS[algorithm];
-  const decryptHere = async () => {
-    requireSoftware(context);
-    const cipher = CIPHERS['RSA-OAEP-256'];
-    const value = await cipher.decrypt(
-      { session, key, spec, calls, capabilities },
-      { value: wrapped },
-      {},
-    );
-    try {
-      if (value.length !== 32) throw decryptionFailed();
-      return session.create({ ...passingKey(true), value }).toType<Key>();
-    } finally {
-      value.fill(0);
-    }
-  };
-  if (form === 'oaep' && capabilities.oaepSha256 !== 'native') return decryptHere();
+  if (form === 'oaep' && capabilities.oaepSha256 !== 'native')
+    return decryptHere(context, spec, key, wrapped);
   const length = spec.keyType === 'RSA-HSM' ? spec.bits / 8 : WRAPPED_BYTES;
   if (wrapped.length !== length) throw decryptionFailed();
   const mechanism = form === 'oaep' ? OAEP : AES_WRAP[form];
-  return calls
-    .run<Key>(`unwrap ${form}`, 'brief', {
-      inline: () => session.unwrapKey(mechanism, key, wrapped, passingKey(true)),
-      offLoop: (done) => {
-        session.unwrapKey(mechanism, key, wrapped, passingKey(true), done);
-      },
-    })
-    .catch((error: unknown) => {
-      throw fromDecryption(error);
-    });
+  const attributes = calls.toAttributes(passingKey(true));
+  try {
+    return calls.unwrapKey(session, mechanism, key, wrapped, attributes);
+  } catch (error) {
+    throw fromDecryption(error);
+  }
+}
+
+/** OAEP with SHA-256 where the module lacks it: decrypted as a message, and made an object again. */
+function decryptHere(context: ReleaseContext, spec: KeySpec, key: Handle, wrapped: Buffer): Handle {
+  requireSoftware(context);
+  const { session, capabilities } = context;
+  const cipher = CIPHERS['RSA-OAEP-256'];
+  const value = cipher.decrypt({ session, key, spec, capabilities }, { value: wrapped }, {});
+  try {
+    if (value.length !== 32) throw decryptionFailed();
+    return calls.createObject(session, calls.toAttributes({ ...passingKey(true), value }));
+  } finally {
+    value.fill(0);
+  }
 }
 
 /** C_UnwrapKey asks for its own right, which RSA keys don't have otherwise. */

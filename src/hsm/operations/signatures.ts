@@ -1,11 +1,8 @@
-import { type Key, type Session } from 'graphene-pk11';
 import { type SigningAlgorithm } from '../../core/operations/algorithms.ts';
 import { type KeySpec } from '../../core/keys/key.ts';
-import * as direct from '../module/calls.ts';
-import { emptyMessage } from './empty-message.ts';
+import { type Handle, type ModuleSession, verify } from '../module/calls.ts';
 import { decryptionFailed, faultOf } from '../module/errors.ts';
 import { SIGNING } from './mechanisms.ts';
-import { type NativeCalls } from '../module/native-calls.ts';
 import { CURVE } from '../keys/templates.ts';
 
 const MAC_BYTES: Readonly<Partial<Record<SigningAlgorithm, number>>> = {
@@ -35,41 +32,21 @@ export function signatureFits(
  * @throws ServiceError DecryptionFailed where the module refuses the signature by an answer that a lost token may give as
  * well (SoftHSM 2.6.1 says CKR_GENERAL_ERROR to RSA signatures that aren't below the modulus): it isn't valid if the token is well
  */
-export async function verifySignature(
-  session: Session,
-  key: Key,
-  calls: NativeCalls,
+export function verifySignature(
+  session: ModuleSession,
+  key: Handle,
   algorithm: SigningAlgorithm,
   digest: Uint8Array,
   signature: Uint8Array,
-): Promise<boolean> {
-  const { mechanism, input, label } = SIGNING[algorithm];
-  const data = input(digest);
-  const bytes = Buffer.from(signature);
-  const reached = { final: false };
-  const begin = () => {
-    const verification = session.createVerify(mechanism, key);
-    reached.final = true;
-    return verification;
-  };
+): boolean {
+  const { mechanism, input } = SIGNING[algorithm];
+  const progress = { hasBegun: false };
   try {
-    if (data.length === 0)
-      return await calls.run(
-        `verify ${label}`,
-        'fast',
-        emptyMessage(() => begin().final(bytes)),
-      );
-    return await calls.run(`verify ${label}`, 'fast', {
-      inline: () =>
-        direct.verify(session, mechanism, key, data, bytes, () => {
-          reached.final = true;
-        }),
-      offLoop: (done) => {
-        begin().once(data, bytes, done);
-      },
+    return verify(session, mechanism, key, input(digest), Buffer.from(signature), () => {
+      progress.hasBegun = true;
     });
   } catch (error) {
-    const fault = reached.final ? faultOf(error) : undefined;
+    const fault = progress.hasBegun ? faultOf(error) : undefined;
     if (fault === 'input') return false;
     throw fault === undefined ? error : decryptionFailed(error);
   }
