@@ -14,7 +14,7 @@ export function openHsm(
   }: Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys'>,
   log: Logger,
   onHang: (operation: string) => void = () => undefined,
-  generatesApart = false,
+  usesThreads = false,
 ): Pkcs11Hsm {
   return openPkcs11Hsm({
     ...pkcs11,
@@ -25,7 +25,7 @@ export function openHsm(
     operationDeadlineMs: LIMITS.operationDeadlineMs,
     keyGenerationDeadlineMs: LIMITS.keyGenerationDeadlineMs,
     onHang,
-    generatesApart,
+    usesThreads,
     log: (level, message, details) => {
       log[level](details ?? {}, message);
     },

@@ -1,13 +1,13 @@
 /*
  * A PKCS#11 module in front of another one, as far away as a network HSM: every call waits for one of a few places inside,
- * then as long as it is told, and is passed on after that. The calls themselves are passed on one at a time, since SoftHSM
- * before 2.7 isn't safe with threads; the waits run side by side. To be loaded as PKCS11_MODULE.
+ * then as long as it is told, and is passed on after that. To be loaded as PKCS11_MODULE.
  *
  *   SLOW_HSM_MODULE    path of the real module
  *   SLOW_HSM_PARALLEL  calls inside at once, of this process
  *   SLOW_HSM_LATENCY   a file with two numbers, read at each call: microseconds that it takes, and up to how many more
  *   SLOW_HSM_ANSWERS   a file with lines "Decrypt 0x30", read at each call: where the real C_Decrypt fails, this one answers
  *                      with that number; "* 0x30": every call does, and none is passed on
+ *   SLOW_HSM_ONE_THREAD  where it is set, the module refuses to be called by several threads
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,7 +21,8 @@
 
 /* Every argument of every function of PKCS#11 is a word or fits in one (v2.40 base §5): that is all one has to know. */
 typedef unsigned long word;
-enum { CKR_OK = 0, CKR_GENERAL_ERROR = 5, CKR_ARGUMENTS_BAD = 7 };
+enum { CKR_OK = 0, CKR_GENERAL_ERROR = 5, CKR_ARGUMENTS_BAD = 7, CKR_CANT_LOCK = 10 };
+enum { CKF_OS_LOCKING_OK = 2 };
 
 struct version {
   unsigned char major, minor;
@@ -83,7 +84,6 @@ static struct functions *real;
 static const char *latency_file;
 static const char *answers_file;
 static sem_t places;
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 static void sleep_us(word us) {
   struct timespec left = {.tv_sec = us / 1000000, .tv_nsec = (us % 1000000) * 1000};
@@ -114,11 +114,9 @@ static void enter(void) {
   while (sem_wait(&places) != 0) {
   }
   sleep_us(latency_us());
-  pthread_mutex_lock(&turn);
 }
 
 static void leave(void) {
-  pthread_mutex_unlock(&turn);
   sem_post(&places);
 }
 
@@ -157,7 +155,15 @@ static void write_padded(unsigned char *field, const char *text) {
   memcpy(field, text, strlen(text));
 }
 
-/* It isn't the SoftHSM behind it: to the service it is a device of its own, that takes calls side by side. */
+/* CK_C_INITIALIZE_ARGS (v2.40 base §3.6): four functions, and the flags. */
+static word own_initialize(word at) {
+  const word *arguments = (const word *)at;
+  if (arguments != NULL && (arguments[4] & CKF_OS_LOCKING_OK) != 0 && getenv("SLOW_HSM_ONE_THREAD") != NULL)
+    return CKR_CANT_LOCK;
+  return slow_Initialize(at);
+}
+
+/* It isn't the SoftHSM behind it: to the service it is a device of its own. */
 static word own_info(word at) {
   word result = slow_GetInfo(at);
   if (result != CKR_OK) return result;
@@ -186,6 +192,7 @@ static word load(void) {
   latency_file = getenv("SLOW_HSM_LATENCY");
   answers_file = getenv("SLOW_HSM_ANSWERS");
   sem_init(&places, 0, parallel == NULL ? 1 : (unsigned)strtoul(parallel, NULL, 10));
+  own.Initialize = own_initialize;
   own.GetInfo = own_info;
   own.GetFunctionList = C_GetFunctionList;
   return CKR_OK;

@@ -27,8 +27,11 @@ export async function hasCompiler(): Promise<boolean> {
   );
 }
 
-/** @param parallel calls inside at once, of each process */
-export async function buildSlowHsm(parallel: number): Promise<SlowHsm> {
+/**
+ * @param parallel calls inside at once, of each process
+ * @param isOneThread it refuses to be called by several threads
+ */
+export async function buildSlowHsm(parallel: number, isOneThread = false): Promise<SlowHsm> {
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
   const module = join(folder, 'slow-hsm.so');
   const latency = join(folder, 'latency');
@@ -52,6 +55,7 @@ export async function buildSlowHsm(parallel: number): Promise<SlowHsm> {
       PKCS11_MODULE: module,
       SLOW_HSM_MODULE: testToken().module,
       SLOW_HSM_PARALLEL: String(parallel),
+      ...(isOneThread && { SLOW_HSM_ONE_THREAD: '1' }),
       SLOW_HSM_LATENCY: latency,
       SLOW_HSM_ANSWERS: answersFile,
     },

@@ -34,7 +34,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
       const hung = [];
       const hsm = openPkcs11Hsm({
         ...token, sessions: 4, leaseWaitMs: 10_000, waitingLimit: 100, loadedKeys: 100,
-        operationDeadlineMs: 5_000, keyGenerationDeadlineMs: 60_000,
+        operationDeadlineMs: 5_000, keyGenerationDeadlineMs: 60_000, usesThreads: true,
         onHang: (operation) => hung.push(operation), log: (_level, message) => messages.push(message),
       });
       const pool = randomUUID();

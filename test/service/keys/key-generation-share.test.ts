@@ -1,5 +1,3 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { type Answer, type Caller, createCaller, fetchToken } from '../../support/client.ts';
@@ -8,7 +6,7 @@ import { freePort } from '../../support/free-port.ts';
 import { ROLE } from '../../support/roles.ts';
 import { useService } from '../../support/use-service.ts';
 
-/** On one worker process, and with a module that bears one call at a time: nobody is worse placed to do two things at once. */
+/** On one worker process, which makes keys in a thread beside the one that serves. */
 let metrics: string;
 const { service, admin, atEnd } = useService(async () => {
   const port = await freePort();
@@ -80,22 +78,6 @@ async function newestCheckpoint(): Promise<number> {
   return Math.max(0, ...text.value.map(({ number }) => number));
 }
 
-/** The processes that make keys, of all the worker processes. */
-async function generators(): Promise<readonly { pid: number; parent: number }[]> {
-  const found = [];
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (!command.includes('generator-process')) continue;
-    const status = await readFile(`/proc/${name}/status`, 'utf8').catch(() => '');
-    const parent = Number(/^PPid:\t(\d+)$/m.exec(status)?.[1]);
-    const above = await readFile(`/proc/${String(parent)}/status`, 'utf8').catch(() => '');
-    if (Number(/^PPid:\t(\d+)$/m.exec(above)?.[1]) === service.process.pid)
-      found.push({ pid: Number(name), parent });
-  }
-  return found;
-}
-
 describe('beside one who makes RSA-4096 keys, two at a time', () => {
   test('others are served, all of them, and the audit log goes on being signed', async () => {
     const alone = await countFor(2_000);
@@ -150,11 +132,6 @@ describe('beside one who makes RSA-4096 keys, two at a time', () => {
     await Promise.all([...theirs, others]);
     expect(order.indexOf('other')).toBeLessThan(3);
   }, 120_000);
-
-  test('a rotated key is made in the same way, outside the process that serves', async () => {
-    expect((await greedy('POST', '/keys/theirs/rotate')).status).toBe(200);
-    expect(await generators()).toHaveLength(1);
-  }, 60_000);
 });
 
 test('beside a crowd of RSA-4096 signatures others have their turns', async () => {
@@ -197,45 +174,6 @@ async function hsmTime(operation: string): Promise<HsmTime> {
 
 function meanMs(before: HsmTime, after: HsmTime): number {
   return (1000 * (after.seconds - before.seconds)) / (after.count - before.count);
-}
-
-describe('the process that makes keys', () => {
-  test('is replaced where it dies over a key, which is made nevertheless', async () => {
-    const making = create(greedy, 'theirs', 4096);
-    let pids: readonly number[] = [];
-    await until(async () => {
-      pids = (await generators()).map(({ pid }) => pid);
-      return pids.length > 0;
-    });
-    for (const pid of pids) process.kill(pid, 'SIGKILL');
-    expect((await making).status).toBe(200);
-    const after = await generators();
-    expect(after).toHaveLength(1);
-    expect(pids).not.toContain(after[0]?.pid);
-  }, 60_000);
-
-  test('ends with the worker process that it makes keys for', async () => {
-    expect((await create(greedy, 'theirs', 2048)).status).toBe(200);
-    const making = create(greedy, 'theirs', 4096).catch(() => undefined);
-    const [generator] = await generators();
-    if (generator === undefined) throw new Error('there is none');
-    process.kill(generator.parent, 'SIGKILL');
-    await making;
-    const isThere = () =>
-      readFile(`/proc/${String(generator.pid)}/cmdline`, 'utf8').then(
-        (text) => text !== '',
-        () => false,
-      );
-    await until(async () => !(await isThere()));
-  }, 120_000);
-});
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 1_500; tries += 1) {
-    if (await isSo().catch(() => false)) return;
-    await delay(50);
-  }
-  throw new Error('it did not come about');
 }
 
 /** The victim's wraps, one after the other, for so long. */
