@@ -24,7 +24,7 @@ import { addAccessRoutes } from './access/access.routes.ts';
 import { addAuditStreamRoute, type AuditStreamParts } from './audit/audit-stream.routes.ts';
 import { addAuditRoutes, type AuditParts } from './audit/audit.routes.ts';
 import { type Authenticate, authentication } from './identity/authentication.ts';
-import { refreshPrincipal, contextOf, type RequestContext, setContext } from './context.ts';
+import { refreshPrincipal, contextOf, setContext } from './context.ts';
 import { addCredentialRoutes } from './directory/credentials.routes.ts';
 import { addCryptoRoutes } from './operations/crypto.routes.ts';
 import { createCursors } from './values/cursors.ts';
@@ -45,7 +45,7 @@ import { addUsersAndGroupsRoutes } from './directory/users-and-groups.routes.ts'
 import { addRandomRoutes } from './operations/random.routes.ts';
 import { addRotationRoutes } from './keys/rotation.routes.ts';
 import { addRoleRoutes } from './access/roles.routes.ts';
-import { routerFor } from './router-for.ts';
+import { type Routes, routesAt, type RouteServices } from './routes.ts';
 import { addSettingRoutes } from './pool/settings.routes.ts';
 import { standardHeaders } from './server/standard-headers.ts';
 import type { Throttle } from './server/throttle.ts';
@@ -67,7 +67,7 @@ export interface AppParts {
   readonly directory: DirectoryService;
   readonly credentials: CredentialService;
   readonly usersAndGroups: UsersAndGroups;
-  readonly audit: AuditParts & Omit<AuditStreamParts, 'authenticate'>;
+  readonly audit: AuditParts & AuditStreamParts;
   readonly usage: UsageReader;
   readonly auditLog: AuditLog;
   readonly refusals: Refusals;
@@ -98,75 +98,72 @@ interface FinishedRequest {
 
 export type App = Express;
 
-/** The REST surface: what a request passes, in this order. */
+/** A token for Graph is good at its beta as well, where there is nothing. */
+const GRAPH = ['/v1.0', '/beta'];
+
+/** The REST surface. What a request passes, in this order and without exceptions; each route declares the rest itself. */
 export function createApp(parts: AppParts): App {
-  const { auditLog, authorizer, authenticate, throttle, tracing, log } = parts;
-  const cursors = createCursors(parts.cursorKey);
-  const services = {
+  const { auditLog, authorizer, refusals, throttle, tracing } = parts;
+  const services: RouteServices = {
     auditLog,
     authorizer,
+    refusals,
     tracing,
-    cursors,
-    authored: async (context: RequestContext) =>
+    cursors: createCursors(parts.cursorKey),
+    authored: async (context) =>
       parts.escalation.authored(await refreshPrincipal(context), context.audit),
   };
-  const formatOf = createKeyFormat(parts.pool);
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', createQueryReader());
 
-  app.use(beginRequest(parts));
-  app.use(normalisePath);
-  addHealthRoutes(app, parts.readiness);
-  app.use(throttle.byAddress);
+  // Which host is meant. Probes come often, from load balancers that name none, and cost nothing.
+  app.use(beginRequest(parts), normalisePath);
+  addHealthRoutes(routesAt(app, services), parts.readiness);
   // Sign-in and directory are the pool's own, like its keys.
-  app.use(requirePool(throttle));
-  const signIn = routerFor(app, ({ path }) => SIGN_IN.test(path));
-  addIdentityRoutes(signIn, auditLog, parts.refusals, parts.identity);
+  app.use(throttle.byAddress, requirePool(throttle));
 
-  app.use(GRAPH, authentication(authenticate, 'directory', throttle, tracing));
-  const directory = routerFor(app, ({ path }) => DIRECTORY.test(path));
-  addDirectoryRoutes(directory, services, parts.directory, parts.credentials);
-  addCredentialRoutes(directory, services, parts.credentials);
-  addUsersAndGroupsRoutes(directory, services, parts.usersAndGroups);
-  addMembershipRoutes(directory, services, parts.usersAndGroups);
+  // Who calls. Signing in needs no credential.
+  addIdentityRoutes(routesAt(app, services), parts.identity);
+  app.use(GRAPH, authentication(parts.authenticate, 'directory', throttle, tracing));
+  const directory = express.Router();
+  app.use('/v1.0', directory);
+  addGraphRoutes(routesAt(directory, services, '/v1.0'), parts);
+  // Else the router would answer an OPTIONS that it has no route for by itself.
+  directory.use(noOperation);
   app.use(GRAPH, noOperation);
 
-  app.use(authentication(authenticate, 'pool', throttle, tracing));
-  addCryptoRoutes(
-    routerFor(app, ({ method }) => method === 'POST'),
-    services,
-    parts.crypto,
-  );
-  // Before the keys, whose /keys/:name/:version would take their paths for versions.
-  addRotationRoutes(app, services, parts.rotation, formatOf);
-  addReleaseRoutes(app, services, parts.release, formatOf);
-  addKeyRoutes(app, services, parts.keys, parts.backups, formatOf);
-  addSettingRoutes(app, services, parts.settings);
-  addRandomRoutes(app, services, parts.hsm);
-  addRoleRoutes(app, services, parts.roles);
-  addAccessRoutes(app, services, parts.access);
-  addAuditRoutes(app, services, parts.audit);
-  addUsageRoutes(app, services, parts.usage);
-  addAuditStreamRoute(app, services, { ...parts.audit, authenticate });
-
-  app.use('/ekm', () => {
-    throw new ServiceError(
-      'NotImplemented',
-      'External key management (/ekm) is not available: the keys of this pool are in its own HSM.',
-    );
-  });
-  app.use(noOperation);
-  app.use(createErrorHandler(auditLog, parts.refusals, log));
+  app.use(authentication(parts.authenticate, 'pool', throttle, tracing));
+  addPoolRoutes(routesAt(app, services), parts);
+  app.use(noOperation, createErrorHandler(auditLog, refusals, parts.log));
   return app;
 }
 
-const SIGN_IN =
-  /\/(?:\.well-known|discovery|oauth2)\/|^\/(?:metadata\/endpoints|subscriptions)\/?$/i;
-/** A token for Graph is good at its beta as well, where there is nothing. */
-const GRAPH = ['/v1.0', '/beta'];
-const DIRECTORY = /^\/v1\.0\//i;
+/** The directory, as Microsoft Graph has it. */
+function addGraphRoutes(routes: Routes, parts: AppParts): void {
+  addDirectoryRoutes(routes, parts.directory, parts.credentials);
+  addCredentialRoutes(routes, parts.credentials);
+  addUsersAndGroupsRoutes(routes, parts.usersAndGroups);
+  addMembershipRoutes(routes, parts.usersAndGroups);
+}
+
+/** Keys and all else that belongs to a pool. Where two paths fit a request, the one that comes first takes it. */
+function addPoolRoutes(routes: Routes, parts: AppParts): void {
+  const formatOf = createKeyFormat(parts.pool);
+  addCryptoRoutes(routes, parts.crypto);
+  // Before the keys, whose /keys/:name/:version would take their paths for versions.
+  addRotationRoutes(routes, parts.rotation, formatOf);
+  addReleaseRoutes(routes, parts.release, formatOf);
+  addKeyRoutes(routes, parts.keys, parts.backups, formatOf);
+  addSettingRoutes(routes, parts.settings);
+  addRandomRoutes(routes, parts.hsm);
+  addRoleRoutes(routes, parts.roles);
+  addAccessRoutes(routes, parts.access);
+  addAuditRoutes(routes, parts.audit);
+  addUsageRoutes(routes, parts.usage);
+  addAuditStreamRoute(routes, parts.audit);
+}
 
 /** Gives the request its id, its clock and the draft of its audit record. */
 function beginRequest({ hosts, clock, onRequest, onResponse, tracing }: AppParts): RequestHandler {
@@ -217,8 +214,16 @@ function headerOf({ headers }: Request, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-const noOperation: RequestHandler = (req) => {
-  throw new ServiceError('PathNotFound', `There is no operation ${req.method} at this path.`);
+const EXTERNAL_KEYS = /^\/ekm(?:\/|$)/i;
+
+/** No route has taken the request. */
+const noOperation: RequestHandler = ({ method, baseUrl, path }) => {
+  if (EXTERNAL_KEYS.test(`${baseUrl}${path}`))
+    throw new ServiceError(
+      'NotImplemented',
+      'External key management (/ekm) is not available: the keys of this pool are in its own HSM.',
+    );
+  throw new ServiceError('PathNotFound', `There is no operation ${method} at this path.`);
 };
 
 /** A credential that comes to a pool that isn't here is refused with it, and counts among those that were. */

@@ -19,8 +19,8 @@ export interface RequestContext {
   audited: boolean;
   principal?: Principal;
   apiVersion?: ApiVersion;
-  /** Who the caller is by the directory as it is now, not as it is remembered. */
-  authenticateAgain?: () => Promise<Principal>;
+  /** Who the caller is now; `isFresh` asks the directory, and not what is remembered of it. */
+  authenticate?: (how?: { readonly isFresh: true }) => Promise<Principal>;
 }
 
 export function contextOf(res: Response): RequestContext {
@@ -31,10 +31,15 @@ export function setContext(res: Response, context: RequestContext): void {
   res.locals['context'] = context;
 }
 
-/** The caller as it is now: its groups may have changed since they were remembered. */
+/** The caller by the directory as it is now: its groups may have changed since they were remembered. */
 export async function refreshPrincipal(context: RequestContext): Promise<Principal> {
-  context.principal = (await context.authenticateAgain?.()) ?? principalOf(context);
+  context.principal = (await context.authenticate?.({ isFresh: true })) ?? principalOf(context);
   return context.principal;
+}
+
+/** For a request that lasts. @throws ServiceError Unauthenticated where the caller's access has ended */
+export async function authenticateAgain(context: RequestContext): Promise<void> {
+  context.principal = (await context.authenticate?.()) ?? principalOf(context);
 }
 
 /** The caller that the authentication step has put there. */

@@ -1,13 +1,19 @@
 import { type Express } from 'express';
 import { createApp, type AppParts } from '../../src/http/app.ts';
+import { createManagedIdentityApp } from '../../src/http/identity/managed-identity.ts';
 import { type RouteDefinition } from '../../src/http/route.ts';
+import { type RouteDeclaration } from '../../src/http/routes.ts';
 
-/** A route as it was added: `path` has its parameters in Express's form, `/keys/:name`. */
+/** As it was declared; those of one body have the schemas with which it and the query are read. */
+type KnownDefinition = RouteDeclaration &
+  Partial<Pick<RouteDefinition<unknown, unknown, unknown>, 'body' | 'query'>>;
+
+/** A route of an application: `path` has its parameters in Express's form, `/keys/:name`. */
 export interface KnownRoute {
   readonly method: string;
   readonly path: string;
-  /** As `route()` was told; absent for the few that are made without it. */
-  readonly definition?: Pick<RouteDefinition<unknown, unknown, unknown>, 'body' | 'query'>;
+  /** Absent for one that was added past `declare()`. */
+  readonly definition?: KnownDefinition;
 }
 
 interface Layer {
@@ -18,34 +24,43 @@ interface Layer {
   };
   readonly handle?: {
     readonly stack?: readonly Layer[];
-    readonly definition?: NonNullable<KnownRoute['definition']>;
+    readonly definition?: KnownDefinition;
   };
 }
 
 /** Every route of the REST surface, read from the application itself: one that is added is found without being listed. */
 export function listRoutes(): readonly KnownRoute[] {
-  const app: Express = createApp(standIn() as AppParts);
-  return routesOf((app.router as unknown as { stack: readonly Layer[] }).stack);
+  return routesOf(createApp(standIn() as AppParts));
 }
 
-function routesOf(stack: readonly Layer[]): readonly KnownRoute[] {
-  return stack.flatMap(({ route, handle }) =>
-    route === undefined
-      ? routesOf(handle?.stack ?? [])
-      : [route.path].flat().flatMap((path) =>
-          Object.keys(route.methods).map((method) => ({
-            method: method.toUpperCase(),
-            path,
-            ...definitionOf(route.stack),
-          })),
-        ),
+/** The routes of the endpoint for workloads on the same machine. */
+export function listManagedIdentityRoutes(): readonly KnownRoute[] {
+  return routesOf(
+    createManagedIdentityApp(
+      standIn() as Parameters<typeof createManagedIdentityApp>[0],
+      () => undefined,
+    ),
   );
 }
 
-function definitionOf(stack: readonly Layer[]) {
-  const definition = stack.find(({ handle }) => handle?.definition !== undefined)?.handle
-    ?.definition;
-  return definition === undefined ? {} : { definition };
+function routesOf(app: Express): readonly KnownRoute[] {
+  return readStack((app.router as unknown as { stack: readonly Layer[] }).stack);
+}
+
+function readStack(stack: readonly Layer[]): readonly KnownRoute[] {
+  return stack.flatMap(({ route, handle }) => {
+    if (route === undefined) return readStack(handle?.stack ?? []);
+    const definition = route.stack.find((layer) => layer.handle?.definition !== undefined)?.handle
+      ?.definition;
+    // A router that is mounted knows only the rest of its paths; what was declared has them whole.
+    return [definition?.path ?? route.path].flat().flatMap((path) =>
+      Object.keys(route.methods).map((method) => ({
+        method: method.toUpperCase(),
+        path,
+        ...(definition !== undefined && { definition }),
+      })),
+    );
+  });
 }
 
 /** Whatever is read or called, it is another one: enough to put the application together, not to serve anything. */

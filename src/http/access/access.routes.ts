@@ -1,9 +1,9 @@
-import { type Router } from 'express';
 import { z } from 'zod';
 import { type AccessService, type ConsideredAssignment } from '../../core/access/access-service.ts';
 import { optional } from '../values/optional.ts';
 import { DefinitionProperties, serializeAssignment, serializeTime } from './roles.schema.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 import { text } from '../values/text.ts';
 
 const ExplainRequest = z.object({
@@ -45,15 +45,12 @@ const pool = {
 } as const;
 
 /** Why somebody may do something, and what a change of policy would do. */
-export function addAccessRoutes(
-  router: Router,
-  services: RouteServices,
-  access: AccessService,
-): void {
-  route(router, services, {
+export function addAccessRoutes(routes: Routes, access: AccessService): void {
+  route(routes, {
     ...pool,
     path: '/access/explain',
     operation: 'AccessExplain',
+    keyMaterial: 'none',
     body: ExplainRequest,
     handler: async ({ body }) => {
       const { isAllowed, action, scope, considered } = await access.explain(body);
@@ -73,10 +70,11 @@ export function addAccessRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     ...pool,
     path: '/access/dryrun',
     operation: 'AccessDryRun',
+    keyMaterial: 'none',
     body: DryRunRequest,
     handler: async ({ body }) => {
       const { gains, losses, isComplete } = await access.preview(body.changes);

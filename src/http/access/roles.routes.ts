@@ -1,4 +1,3 @@
-import { type Router } from 'express';
 import { z } from 'zod';
 import { action } from '../../core/access/actions.ts';
 import { parseKeyName } from '../../core/keys/key.ts';
@@ -14,7 +13,8 @@ import {
   PutAssignmentRequest,
   PutDefinitionRequest,
 } from './roles.schema.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 import { text } from '../values/text.ts';
 
 const PROVIDER = '/providers/Microsoft.Authorization';
@@ -31,16 +31,18 @@ const PLACES: readonly { prefix: string; scope: (raw: RawParams) => Scope }[] = 
 const PAGE_LIMIT = 1000;
 const ListQuery = z.object({ $filter: text(512).optional() }).and(pageQuery(PAGE_LIMIT));
 
-export function addRoleRoutes(router: Router, services: RouteServices, roles: RoleService): void {
+export function addRoleRoutes(routes: Routes, roles: RoleService): void {
+  const { authored } = routes.services;
   for (const place of PLACES) {
     const rest = `${place.prefix}${PROVIDER}`;
     const params = (raw: RawParams) => ({ scope: place.scope(raw), id: raw['id'] ?? '' });
     const scope = (read: { scope: Scope }) => read.scope;
 
-    route(router, services, {
+    route(routes, {
       method: 'get',
       path: `${rest}/roleDefinitions`,
       operation: 'RoleDefinitionList',
+      keyMaterial: 'none',
       action: action('roleDefinitions/read/action'),
       params,
       scope,
@@ -54,10 +56,11 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       },
     });
 
-    route(router, services, {
+    route(routes, {
       method: 'get',
       path: `${rest}/roleDefinitions/:id`,
       operation: 'RoleDefinitionGet',
+      keyMaterial: 'none',
       action: action('roleDefinitions/read/action'),
       params,
       scope,
@@ -65,10 +68,11 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       handler: async ({ params: { id } }) => serializeDefinition(await roles.getDefinition(id)),
     });
 
-    route(router, services, {
+    route(routes, {
       method: 'put',
       path: `${rest}/roleDefinitions/:id`,
       operation: 'RoleDefinitionWrite',
+      keyMaterial: 'none',
       action: action('roleDefinitions/write/action'),
       params,
       scope,
@@ -77,26 +81,28 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       status: 201,
       handler: async ({ params: { id, scope: at }, body, context }) =>
         serializeDefinition(
-          await roles.putDefinition(id, at, body.properties, await services.authored(context)),
+          await roles.putDefinition(id, at, body.properties, await authored(context)),
         ),
     });
 
-    route(router, services, {
+    route(routes, {
       method: 'delete',
       path: `${rest}/roleDefinitions/:id`,
       operation: 'RoleDefinitionDelete',
+      keyMaterial: 'none',
       action: action('roleDefinitions/delete/action'),
       params,
       scope,
       key: null,
       handler: async ({ params: { id, scope: at }, context }) =>
-        serializeDefinition(await roles.deleteDefinition(id, at, await services.authored(context))),
+        serializeDefinition(await roles.deleteDefinition(id, at, await authored(context))),
     });
 
-    route(router, services, {
+    route(routes, {
       method: 'get',
       path: `${rest}/roleAssignments`,
       operation: 'RoleAssignmentList',
+      keyMaterial: 'none',
       action: action('roleAssignments/read/action'),
       params,
       scope,
@@ -110,10 +116,11 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       },
     });
 
-    route(router, services, {
+    route(routes, {
       method: 'get',
       path: `${rest}/roleAssignments/:id`,
       operation: 'RoleAssignmentGet',
+      keyMaterial: 'none',
       action: action('roleAssignments/read/action'),
       params,
       scope,
@@ -122,10 +129,11 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
         serializeAssignment(await roles.getAssignment(read.id, read.scope)),
     });
 
-    route(router, services, {
+    route(routes, {
       method: 'put',
       path: `${rest}/roleAssignments/:id`,
       operation: 'RoleAssignmentCreate',
+      keyMaterial: 'none',
       action: action('roleAssignments/write/action'),
       params,
       scope,
@@ -134,26 +142,22 @@ export function addRoleRoutes(router: Router, services: RouteServices, roles: Ro
       status: 201,
       handler: async ({ params: read, body, context }) =>
         serializeAssignment(
-          await roles.putAssignment(
-            read.id,
-            read.scope,
-            body.properties,
-            await services.authored(context),
-          ),
+          await roles.putAssignment(read.id, read.scope, body.properties, await authored(context)),
         ),
     });
 
-    route(router, services, {
+    route(routes, {
       method: 'delete',
       path: `${rest}/roleAssignments/:id`,
       operation: 'RoleAssignmentDelete',
+      keyMaterial: 'none',
       action: action('roleAssignments/delete/action'),
       params,
       scope,
       key: null,
       handler: async ({ params: read, context }) =>
         serializeAssignment(
-          await roles.deleteAssignment(read.id, read.scope, await services.authored(context)),
+          await roles.deleteAssignment(read.id, read.scope, await authored(context)),
         ),
     });
   }

@@ -1,4 +1,3 @@
-import { type Router } from 'express';
 import { z } from 'zod';
 import { type AuditFilter, type RecordFormats } from '../../core/audit/record.ts';
 import { ServiceError } from '../../core/errors.ts';
@@ -7,7 +6,8 @@ import { type AuditLogReader } from '../../core/audit/ports.ts';
 import { type LogVerifier } from '../../core/audit/verification/log-verification.ts';
 import { dateTime } from '../values/date-time.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 import { Lines } from '../send.ts';
 import { oneOf, text } from '../values/text.ts';
 
@@ -52,14 +52,14 @@ const VerifyBody = z.object({
  * records as Managed HSM's diagnostic logs have them; who accepts application/x-ndjson gets one a line.
  */
 export function addAuditRoutes(
-  router: Router,
-  services: RouteServices,
+  routes: Routes,
   { events, auditLog, verifier, formats }: AuditParts,
 ): void {
-  route(router, services, {
+  route(routes, {
     method: 'get',
     path: '/audit/events',
     operation: 'AuditEventList',
+    keyMaterial: 'none',
     action: 'Strongroom/audit/read/action',
     params: () => ({}),
     scope: () => '/',
@@ -88,10 +88,11 @@ export function addAuditRoutes(
   });
 
   // To be kept elsewhere: whoever can change the whole database can't change what others have kept.
-  route(router, services, {
+  route(routes, {
     method: 'get',
     path: '/audit/checkpoints',
     operation: 'AuditCheckpointList',
+    keyMaterial: 'none',
     action: 'Strongroom/audit/read/action',
     params: () => ({}),
     scope: () => '/',
@@ -114,10 +115,11 @@ export function addAuditRoutes(
 
   // One at a time: it reads as much as it is let.
   let isVerifying = false;
-  route(router, services, {
+  route(routes, {
     method: 'post',
     path: '/audit/verify',
     operation: 'AuditVerify',
+    keyMaterial: 'none',
     action: 'Strongroom/audit/read/action',
     params: () => ({}),
     scope: () => '/',

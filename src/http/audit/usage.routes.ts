@@ -1,9 +1,9 @@
-import { type Router } from 'express';
 import { z } from 'zod';
 import { type UsageReader } from '../../core/audit/usage.ts';
 import { dateTime } from '../values/date-time.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 import { oneOf, text } from '../values/text.ts';
 
 const PAGE_LIMIT = 1000;
@@ -22,7 +22,7 @@ const SinceQuery = z.object({ since: dateTime }).and(pageQuery(PAGE_LIMIT));
 const BeforeQuery = z.object({ before: dateTime }).and(pageQuery(PAGE_LIMIT));
 
 /** How keys are used: counts by hour or day (UTC), keys that nobody uses, and keys that are about to expire. */
-export function addUsageRoutes(router: Router, services: RouteServices, usage: UsageReader): void {
+export function addUsageRoutes(routes: Routes, usage: UsageReader): void {
   const common = {
     method: 'get',
     action: 'Strongroom/audit/read/action',
@@ -31,10 +31,11 @@ export function addUsageRoutes(router: Router, services: RouteServices, usage: U
     key: null,
   } as const;
 
-  route(router, services, {
+  route(routes, {
     ...common,
     path: '/audit/usage',
     operation: 'AuditUsageList',
+    keyMaterial: 'none',
     query: UsageQuery,
     handler: async ({ query, context }) => {
       const { limit, after, period, from, to, ...rest } = query;
@@ -60,10 +61,11 @@ export function addUsageRoutes(router: Router, services: RouteServices, usage: U
     },
   });
 
-  route(router, services, {
+  route(routes, {
     ...common,
     path: '/audit/unused-keys',
     operation: 'AuditUnusedKeyList',
+    keyMaterial: 'none',
     query: SinceQuery,
     handler: async ({ query: { since, limit, after }, context }) =>
       serializePage(
@@ -74,10 +76,11 @@ export function addUsageRoutes(router: Router, services: RouteServices, usage: U
       ),
   });
 
-  route(router, services, {
+  route(routes, {
     ...common,
     path: '/audit/expiring-keys',
     operation: 'AuditExpiringKeyList',
+    keyMaterial: 'none',
     query: BeforeQuery,
     handler: async ({ query: { before, limit, after }, context }) =>
       serializePage(

@@ -1,4 +1,3 @@
-import { type Router } from 'express';
 import { z } from 'zod';
 import { type Action } from '../../core/access/actions.ts';
 import { type CredentialService } from '../../core/directory/credential-service.ts';
@@ -15,7 +14,8 @@ import {
   RemovePasswordRequest,
 } from './directory.schema.ts';
 import { type NextLink, pageQuery, serializePage } from '../values/paging.ts';
-import { route, type RouteDefinition, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 import { text } from '../values/text.ts';
 
 export const READ: Action = 'Strongroom/directory/read/action';
@@ -32,21 +32,16 @@ export const one = { params: idOf, scope: () => '/' as const, key: null };
 
 /** The built-in directory in the shapes of Microsoft Graph v1.0. */
 export function addDirectoryRoutes(
-  router: Router,
-  services: RouteServices,
+  routes: Routes,
   directory: DirectoryService,
   credentials: Pick<CredentialService, 'listCertificates' | 'newCertificates'>,
 ): void {
-  const add = <Params, Query = undefined, Body = undefined>(
-    definition: RouteDefinition<Params, Query, Body>,
-  ) => {
-    route(router, services, definition);
-  };
-
-  add({
+  const { authored } = routes.services;
+  route(routes, {
     method: 'post',
-    path: '/v1.0/applications',
+    path: '/applications',
     operation: 'ApplicationCreate',
+    keyMaterial: 'none',
     action: WRITE,
     ...whole,
     body: CreateApplicationRequest,
@@ -54,21 +49,18 @@ export function addDirectoryRoutes(
     handler: async ({ body, context }) => {
       const certificates = credentials.newCertificates(body.keyCredentials);
       return serializeApplication(
-        await directory.createApplication(
-          body.displayName,
-          await services.authored(context),
-          certificates,
-        ),
+        await directory.createApplication(body.displayName, await authored(context), certificates),
         [],
         certificates,
       );
     },
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/applications',
+    path: '/applications',
     operation: 'ApplicationList',
+    keyMaterial: 'none',
     action: READ,
     ...whole,
     query: ListQuery,
@@ -83,10 +75,11 @@ export function addDirectoryRoutes(
       ),
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/applications/:id',
+    path: '/applications/:id',
     operation: 'ApplicationGet',
+    keyMaterial: 'none',
     action: READ,
     ...one,
     handler: async ({ params: { id } }) =>
@@ -97,21 +90,23 @@ export function addDirectoryRoutes(
       ),
   });
 
-  add({
+  route(routes, {
     method: 'delete',
-    path: '/v1.0/applications/:id',
+    path: '/applications/:id',
     operation: 'ApplicationDelete',
+    keyMaterial: 'none',
     action: WRITE,
     ...one,
     status: 204,
     handler: async ({ params: { id }, context }) =>
-      directory.deleteApplication(id, await services.authored(context)),
+      directory.deleteApplication(id, await authored(context)),
   });
 
-  add({
+  route(routes, {
     method: 'post',
-    path: '/v1.0/applications/:id/addPassword',
+    path: '/applications/:id/addPassword',
     operation: 'ApplicationPasswordAdd',
+    keyMaterial: 'credential',
     action: WRITE,
     ...one,
     body: AddPasswordRequest,
@@ -119,16 +114,17 @@ export function addDirectoryRoutes(
       const { password, secret } = await directory.addPassword(
         id,
         body.passwordCredential,
-        await services.authored(context),
+        await authored(context),
       );
       return { ...serializePassword(password), secretText: secret };
     },
   });
 
-  add({
+  route(routes, {
     method: 'post',
-    path: '/v1.0/applications/:id/removePassword',
+    path: '/applications/:id/removePassword',
     operation: 'ApplicationPasswordRemove',
+    keyMaterial: 'none',
     action: WRITE,
     ...one,
     body: RemovePasswordRequest,
@@ -137,14 +133,15 @@ export function addDirectoryRoutes(
       directory.removePassword(
         id,
         parseGuid('Property keyId', body.keyId),
-        await services.authored(context),
+        await authored(context),
       ),
   });
 
-  add({
+  route(routes, {
     method: 'post',
-    path: '/v1.0/servicePrincipals',
+    path: '/servicePrincipals',
     operation: 'ServicePrincipalCreate',
+    keyMaterial: 'none',
     action: WRITE,
     ...whole,
     body: CreateServicePrincipalRequest,
@@ -153,16 +150,17 @@ export function addDirectoryRoutes(
       serializeServicePrincipal(
         await directory.createServicePrincipal(
           parseGuid('Property appId', body.appId),
-          await services.authored(context),
+          await authored(context),
           body.accountEnabled,
         ),
       ),
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/servicePrincipals',
+    path: '/servicePrincipals',
     operation: 'ServicePrincipalList',
+    keyMaterial: 'none',
     action: READ,
     ...whole,
     query: ListQuery,
@@ -180,25 +178,27 @@ export function addDirectoryRoutes(
       ),
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/servicePrincipals/:id',
+    path: '/servicePrincipals/:id',
     operation: 'ServicePrincipalGet',
+    keyMaterial: 'none',
     action: READ,
     ...one,
     handler: async ({ params: { id } }) =>
       serializeServicePrincipal(await directory.getServicePrincipal(id)),
   });
 
-  add({
+  route(routes, {
     method: 'delete',
-    path: '/v1.0/servicePrincipals/:id',
+    path: '/servicePrincipals/:id',
     operation: 'ServicePrincipalDelete',
+    keyMaterial: 'none',
     action: WRITE,
     ...one,
     status: 204,
     handler: async ({ params: { id }, context }) =>
-      directory.deleteServicePrincipal(id, await services.authored(context)),
+      directory.deleteServicePrincipal(id, await authored(context)),
   });
 }
 

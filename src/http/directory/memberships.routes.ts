@@ -1,4 +1,3 @@
-import { type Router } from 'express';
 import { type z } from 'zod';
 import { type GroupMember } from '../../core/directory/directory.ts';
 import { type UsersAndGroups } from '../../core/directory/users-and-groups.ts';
@@ -9,7 +8,8 @@ import {
   GetMemberGroupsRequest,
 } from './users-and-groups.schema.ts';
 import { oneUser } from './users-and-groups.routes.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 
 type Kinds = readonly GroupMember['kind'][];
 const KINDS = {
@@ -27,29 +27,27 @@ const named: Choose<readonly string[]> = (held, ids) => {
 };
 
 /** Which groups an object is in, groups within groups too, in the shapes of Microsoft Graph v1.0. */
-export function addMembershipRoutes(
-  router: Router,
-  services: RouteServices,
-  usersAndGroups: UsersAndGroups,
-): void {
+export function addMembershipRoutes(routes: Routes, usersAndGroups: UsersAndGroups): void {
   function add<Body>(name: string, operation: string, body: z.ZodType<Body>, choose: Choose<Body>) {
     const respond = async (id: string, kinds: Kinds, asked: Body) => ({
       value: choose(await usersAndGroups.listGroupIdsOf(id, kinds), asked),
     });
     for (const [list, kinds] of Object.entries(KINDS))
-      route(router, services, {
+      route(routes, {
         method: 'post',
-        path: `/v1.0/${list}/:id/${name}`,
+        path: `/${list}/:id/${name}`,
         operation,
+        keyMaterial: 'none',
         action: READ,
         ...one,
         body,
         handler: ({ params: { id }, body: asked }) => respond(id, kinds, asked),
       });
-    route(router, services, {
+    route(routes, {
       method: 'post',
-      path: `/v1.0/users/:user/${name}`,
+      path: `/users/:user/${name}`,
       operation,
+      keyMaterial: 'none',
       action: READ,
       ...oneUser,
       body,

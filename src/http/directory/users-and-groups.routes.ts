@@ -1,4 +1,3 @@
-import { type Router } from 'express';
 import { z } from 'zod';
 import { type UsersAndGroups } from '../../core/directory/users-and-groups.ts';
 import { parseGuid } from '../../core/access/role.ts';
@@ -18,7 +17,8 @@ import {
   UpdateGroupRequest,
   UpdateUserRequest,
 } from './users-and-groups.schema.ts';
-import { route, type RouteDefinition, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 
 /** Better refused than passed over: the response would hold more than was asked for. */
 const unfiltered = z
@@ -41,33 +41,26 @@ export const oneUser = {
 };
 
 /** Users, groups and members in the shapes of Microsoft Graph v1.0. */
-export function addUsersAndGroupsRoutes(
-  router: Router,
-  services: RouteServices,
-  usersAndGroups: UsersAndGroups,
-): void {
-  const add = <Params, Query = undefined, Body = undefined>(
-    definition: RouteDefinition<Params, Query, Body>,
-  ) => {
-    route(router, services, definition);
-  };
-
-  add({
+export function addUsersAndGroupsRoutes(routes: Routes, usersAndGroups: UsersAndGroups): void {
+  const { authored } = routes.services;
+  route(routes, {
     method: 'post',
-    path: '/v1.0/users',
+    path: '/users',
     operation: 'UserCreate',
+    keyMaterial: 'none',
     action: WRITE,
     ...whole,
     body: CreateUserRequest,
     status: 201,
     handler: async ({ body, context }) =>
-      serializeUser(await usersAndGroups.createUser(body, await services.authored(context))),
+      serializeUser(await usersAndGroups.createUser(body, await authored(context))),
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/users',
+    path: '/users',
     operation: 'UserList',
+    keyMaterial: 'none',
     action: READ,
     ...whole,
     query: ListQuery,
@@ -82,20 +75,22 @@ export function addUsersAndGroupsRoutes(
       ),
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/users/:user',
+    path: '/users/:user',
     operation: 'UserGet',
+    keyMaterial: 'none',
     action: READ,
     ...oneUser,
     handler: async ({ params: { user } }) =>
       serializeUser(await usersAndGroups.getUser(await usersAndGroups.findUserId(user))),
   });
 
-  add({
+  route(routes, {
     method: 'patch',
-    path: '/v1.0/users/:user',
+    path: '/users/:user',
     operation: 'UserUpdate',
+    keyMaterial: 'none',
     action: WRITE,
     ...oneUser,
     body: UpdateUserRequest,
@@ -104,28 +99,27 @@ export function addUsersAndGroupsRoutes(
       usersAndGroups.updateUser(
         await usersAndGroups.findUserId(user),
         body,
-        await services.authored(context),
+        await authored(context),
       ),
   });
 
-  add({
+  route(routes, {
     method: 'delete',
-    path: '/v1.0/users/:user',
+    path: '/users/:user',
     operation: 'UserDelete',
+    keyMaterial: 'none',
     action: WRITE,
     ...oneUser,
     status: 204,
     handler: async ({ params: { user }, context }) =>
-      usersAndGroups.deleteUser(
-        await usersAndGroups.findUserId(user),
-        await services.authored(context),
-      ),
+      usersAndGroups.deleteUser(await usersAndGroups.findUserId(user), await authored(context)),
   });
 
-  add({
+  route(routes, {
     method: 'post',
-    path: '/v1.0/directoryObjects/getByIds',
+    path: '/directoryObjects/getByIds',
     operation: 'DirectoryObjectGetByIds',
+    keyMaterial: 'none',
     action: READ,
     ...whole,
     body: GetByIdsRequest,
@@ -134,34 +128,37 @@ export function addUsersAndGroupsRoutes(
     }),
   });
 
-  add({
+  route(routes, {
     method: 'patch',
-    path: '/v1.0/servicePrincipals/:id',
+    path: '/servicePrincipals/:id',
     operation: 'ServicePrincipalUpdate',
+    keyMaterial: 'none',
     action: WRITE,
     ...one,
     body: UpdateServicePrincipalRequest,
     status: 204,
     handler: async ({ params: { id }, body, context }) =>
-      usersAndGroups.updateServicePrincipal(id, body, await services.authored(context)),
+      usersAndGroups.updateServicePrincipal(id, body, await authored(context)),
   });
 
-  add({
+  route(routes, {
     method: 'post',
-    path: '/v1.0/groups',
+    path: '/groups',
     operation: 'GroupCreate',
+    keyMaterial: 'none',
     action: WRITE,
     ...whole,
     body: CreateGroupRequest,
     status: 201,
     handler: async ({ body, context }) =>
-      serializeGroup(await usersAndGroups.createGroup(body, await services.authored(context))),
+      serializeGroup(await usersAndGroups.createGroup(body, await authored(context))),
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/groups',
+    path: '/groups',
     operation: 'GroupList',
+    keyMaterial: 'none',
     action: READ,
     ...whole,
     query: ListQuery,
@@ -176,42 +173,46 @@ export function addUsersAndGroupsRoutes(
       ),
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/groups/:id',
+    path: '/groups/:id',
     operation: 'GroupGet',
+    keyMaterial: 'none',
     action: READ,
     ...one,
     handler: async ({ params: { id } }) => serializeGroup(await usersAndGroups.getGroup(id)),
   });
 
-  add({
+  route(routes, {
     method: 'patch',
-    path: '/v1.0/groups/:id',
+    path: '/groups/:id',
     operation: 'GroupUpdate',
+    keyMaterial: 'none',
     action: WRITE,
     ...one,
     body: UpdateGroupRequest,
     status: 204,
     handler: async ({ params: { id }, body, context }) =>
-      usersAndGroups.updateGroup(id, body, await services.authored(context)),
+      usersAndGroups.updateGroup(id, body, await authored(context)),
   });
 
-  add({
+  route(routes, {
     method: 'delete',
-    path: '/v1.0/groups/:id',
+    path: '/groups/:id',
     operation: 'GroupDelete',
+    keyMaterial: 'none',
     action: WRITE,
     ...one,
     status: 204,
     handler: async ({ params: { id }, context }) =>
-      usersAndGroups.deleteGroup(id, await services.authored(context)),
+      usersAndGroups.deleteGroup(id, await authored(context)),
   });
 
-  add({
+  route(routes, {
     method: 'get',
-    path: '/v1.0/groups/:id/members',
+    path: '/groups/:id/members',
     operation: 'GroupMemberList',
+    keyMaterial: 'none',
     action: READ,
     ...one,
     query: z.object({ $filter: unfiltered }).and(pageQuery(PAGE_LIMIT)),
@@ -226,22 +227,24 @@ export function addUsersAndGroupsRoutes(
       ),
   });
 
-  add({
+  route(routes, {
     method: 'post',
-    path: '/v1.0/groups/:id/members/$ref',
+    path: '/groups/:id/members/$ref',
     operation: 'GroupMemberAdd',
+    keyMaterial: 'none',
     action: WRITE,
     ...one,
     body: MemberReference,
     status: 204,
     handler: async ({ params: { id }, body, context }) =>
-      usersAndGroups.addMember(id, body, await services.authored(context)),
+      usersAndGroups.addMember(id, body, await authored(context)),
   });
 
-  add({
+  route(routes, {
     method: 'delete',
-    path: '/v1.0/groups/:id/members/:memberId/$ref',
+    path: '/groups/:id/members/:memberId/$ref',
     operation: 'GroupMemberRemove',
+    keyMaterial: 'none',
     action: WRITE,
     scope: () => '/',
     key: null,
@@ -251,6 +254,6 @@ export function addUsersAndGroupsRoutes(
     }),
     status: 204,
     handler: async ({ params: { id, memberId }, context }) =>
-      usersAndGroups.removeMember(id, memberId, await services.authored(context)),
+      usersAndGroups.removeMember(id, memberId, await authored(context)),
   });
 }

@@ -3,7 +3,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { type Principal } from '../../core/access/principal.ts';
 import { type Tracing } from '../../core/tracing.ts';
 import { clientThumbprint } from './client-certificate.ts';
-import { contextOf } from '../context.ts';
+import { contextOf, type RequestContext } from '../context.ts';
 import { type Throttle } from '../server/throttle.ts';
 
 /** What a token must have been issued for: keys and all that belongs to a pool, or the directory's Graph calls. */
@@ -39,15 +39,17 @@ export function authentication(
     context.audited = true;
     context.audit.note({ operation: 'Authentication' });
     const thumbprint = () => clientThumbprint(req);
-    const check = () => authenticate(credential, { audience, thumbprint });
-    const principal = await tracing.step('authenticate', check).catch(async (error: unknown) => {
-      if (error instanceof ServiceError && error.code === 'Unauthenticated')
-        await throttle.countRefusal(req.socket.remoteAddress);
-      throw error;
-    });
+    const check: RequestContext['authenticate'] = (how) =>
+      authenticate(credential, { audience, thumbprint, ...how });
+    const principal = await tracing
+      .step('authenticate', () => check())
+      .catch(async (error: unknown) => {
+        if (error instanceof ServiceError && error.code === 'Unauthenticated')
+          await throttle.countRefusal(req.socket.remoteAddress);
+        throw error;
+      });
     context.principal = principal;
-    context.authenticateAgain = () =>
-      authenticate(credential, { audience, thumbprint, isFresh: true });
+    context.authenticate = check;
     context.audit.note({
       tenantId: principal.tenantId,
       principalId: principal.objectId,

@@ -1,10 +1,10 @@
-import express, { type Request, type RequestHandler, type Response, type Router } from 'express';
-import { type AuditLog } from '../../core/audit/ports.ts';
-import { spellCharset } from '../values/charset.ts';
+import { type Request } from 'express';
+import { withoutUndefined } from '../../core/without-undefined.ts';
+import { type RequestContext } from '../context.ts';
+import { publicRoute, type Reply } from '../public-route.ts';
+import { type Routes } from '../routes.ts';
+import { readForm } from '../values/form-body.ts';
 import { clientThumbprint } from './client-certificate.ts';
-import { contextOf } from '../context.ts';
-import { type Refusals } from '../error-handler.ts';
-import { send } from '../send.ts';
 
 /** The endpoint version that a client speaks: v1 names a `resource`, v2.0 a `scope`. */
 type Version = 'v1' | 'v2.0';
@@ -43,94 +43,103 @@ interface TokenResponse {
   readonly reason?: string;
 }
 
-/** A certificate assertion with its chain is the largest form that clients send. */
-const FORM_LIMIT = '64kb';
-const parseForm = express.urlencoded({ extended: false, limit: FORM_LIMIT, parameterLimit: 100 });
-
 /**
  * `az login --tenant` puts its tenant after an authority that ends with the alias already (azure-cli, profile/_validators.py),
  * and MSAL keeps the whole path of an authority that begins with it.
  */
 const ofTenant = (path: string) => [`/:tenant/${path}`, `/adfs/:tenant/${path}`];
 
-/** Before the form is read: one that can't be is refused with a record, too. */
-const audited: RequestHandler = (req, res, next) => {
-  const context = contextOf(res);
-  context.audit.note({ operation: 'TokenIssue' });
-  context.audited = true;
-  spellCharset(req);
-  next();
-};
+const open = {
+  method: 'get',
+  operation: null,
+  action: 'public',
+  key: null,
+  keyMaterial: 'none',
+} as const;
 
 /** Sign-in: no credential is needed to ask, so these come before authentication. */
-export function addIdentityRoutes(
-  router: Router,
-  auditLog: AuditLog,
-  refusals: Refusals,
-  identity: IdentityEndpoints,
-): void {
-  const originOf = (res: Response) => `https://${contextOf(res).host.authority}`;
+export function addIdentityRoutes(routes: Routes, identity: IdentityEndpoints): void {
+  const originOf = ({ host }: RequestContext) => `https://${host.authority}`;
 
-  router.get('/common/discovery/instance', (_req, res) => {
-    send(res, 200, identity.instanceDiscovery(originOf(res)));
+  publicRoute(routes, {
+    ...open,
+    path: '/common/discovery/instance',
+    handler: ({ context }) => ok(identity.instanceDiscovery(originOf(context))),
   });
 
-  router.get('/metadata/endpoints', (_req, res) => {
-    send(res, 200, identity.cloudEndpoints(originOf(res)));
+  publicRoute(routes, {
+    ...open,
+    path: '/metadata/endpoints',
+    handler: ({ context }) => ok(identity.cloudEndpoints(originOf(context))),
   });
+
   // `az login` asks for subscriptions, and goes on without any where it is told that it may.
-  router.get('/subscriptions', (_req, res) => {
-    send(res, 200, { value: [] });
-  });
+  publicRoute(routes, { ...open, path: '/subscriptions', handler: () => ok({ value: [] }) });
 
   for (const [path, version] of [
     // First, or the version would pass for a tenant.
     ['v2.0/.well-known/openid-configuration', 'v2.0'],
     ['.well-known/openid-configuration', 'v1'],
   ] as const)
-    router.get(ofTenant(path), (req, res) => {
-      // As it was written: clients hold the issuer against what they asked (OpenID Connect Discovery 1.0 §4.3).
-      const authority = `${originOf(res)}${req.path.slice(0, -path.length - 1)}`;
-      if (identity.isTenant(tenantOf(req)))
-        send(res, 200, identity.openidConfiguration(authority, version));
-      else send(res, 400, identity.unknownTenant(contextOf(res).requestId));
+    publicRoute(routes, {
+      ...open,
+      path: ofTenant(path),
+      handler: ({ request, context }) => {
+        if (!identity.isTenant(tenantOf(request)))
+          return { status: 400, body: identity.unknownTenant(context.requestId) };
+        // As it was written: clients hold the issuer against what they asked (OpenID Connect Discovery 1.0 §4.3).
+        const authority = `${originOf(context)}${request.path.slice(0, -path.length - 1)}`;
+        return ok(identity.openidConfiguration(authority, version));
+      },
     });
 
-  router.get(['discovery/v2.0/keys', 'discovery/keys'].flatMap(ofTenant), async (_req, res) => {
-    send(res, 200, await identity.keySet());
+  publicRoute(routes, {
+    ...open,
+    path: ['discovery/v2.0/keys', 'discovery/keys'].flatMap(ofTenant),
+    keyMaterial: 'public',
+    handler: async () => ok(await identity.keySet()),
   });
 
   for (const [path, version] of [
     ['oauth2/token', 'v1'],
     ['oauth2/v2.0/token', 'v2.0'],
   ] as const)
-    router.post(ofTenant(path), audited, parseForm, async (req, res) => {
-      const { audit, requestId } = contextOf(res);
-      const response = await identity.token({
-        form: (req.body ?? {}) as Record<string, unknown>,
-        tenant: tenantOf(req),
-        version,
-        authorization: req.headers.authorization,
-        address: req.socket.remoteAddress ?? '',
-        thumbprint: clientThumbprint(req),
-        requestId,
-      });
-      audit.note({ ...response.client });
-      const errorCode = 'error' in response.body ? String(response.body.error) : undefined;
-      const { status, reason } = response;
-      const record = audit.finish({
-        status,
-        ...(errorCode !== undefined && { errorCode }),
-        ...(reason !== undefined && { reason }),
-      });
-      if (status < 400 || refusals.admit(record)) await auditLog.append(record);
-      // RFC 6749 §5.1: tokens must not be cached.
-      const headers = { ...response.headers, 'Cache-Control': 'no-store' };
-      send(res, response.status, response.body, Object.entries(headers).flat());
+    publicRoute(routes, {
+      ...open,
+      method: 'post',
+      path: ofTenant(path),
+      operation: 'TokenIssue',
+      keyMaterial: 'credential',
+      readBody: readForm,
+      handler: async ({ request, body: form, context }) => {
+        const { status, body, headers, client, reason } = await identity.token({
+          form: form as Readonly<Record<string, unknown>>,
+          tenant: tenantOf(request),
+          version,
+          authorization: request.headers.authorization,
+          address: request.socket.remoteAddress ?? '',
+          thumbprint: clientThumbprint(request),
+          requestId: context.requestId,
+        });
+        context.audit.note({ ...client });
+        const errorCode = 'error' in body ? String(body.error) : undefined;
+        // RFC 6749 §5.1: tokens must not be cached.
+        const uncached = { ...headers, 'Cache-Control': 'no-store' };
+        return {
+          status,
+          body,
+          headers: uncached,
+          refusal: withoutUndefined({ errorCode, reason }),
+        };
+      },
     });
 }
 
-function tenantOf(req: Request): string {
-  const { tenant } = req.params;
+function ok(body: object): Reply {
+  return { status: 200, body };
+}
+
+function tenantOf(request: Request): string {
+  const { tenant } = request.params;
   return typeof tenant === 'string' ? tenant : '';
 }

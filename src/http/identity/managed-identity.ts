@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import { parseTarget } from '../../network/authority.ts';
+import { declare, bareRoutes } from '../routes.ts';
 import { createOwnHostCheck } from '../../network/own-host.ts';
 
 /** What a workload asks, and from where. */
@@ -42,7 +43,15 @@ export function createManagedIdentityApp(
   app.disable('etag');
   app.set('query parser', 'simple');
   app.use(takeTarget);
-  app.get('/msi/token', async (req, res) => {
+  const declaration = {
+    method: 'get',
+    path: '/msi/token',
+    operation: 'ManagedIdentityTokenIssue',
+    action: 'public',
+    key: null,
+    keyMaterial: 'credential',
+  } as const;
+  declare(bareRoutes(app), declaration, async (req, res) => {
     const requestId = randomUUID();
     res.setHeader('x-ms-request-id', requestId);
     res.setHeader('Cache-Control', 'no-store');

@@ -1,11 +1,10 @@
-import { type Router } from 'express';
 import { action } from '../../core/access/actions.ts';
 import { type BackupService } from '../../core/recovery/backup-service.ts';
 import { type KeyName } from '../../core/keys/key.ts';
 import { type KeyService } from '../../core/keys/key-service.ts';
 import { keyScope } from '../../core/access/role.ts';
 import { requireFeature } from '../api-version.ts';
-import { requireAllowed } from '../access/authorisation.ts';
+import { requireAllowed } from '../route.ts';
 import { apiVersionOf, type RequestContext } from '../context.ts';
 import { keyNameOf, keyOf, keyScopeOf, keyVersionOf } from './key-params.ts';
 import {
@@ -20,7 +19,8 @@ import {
   UpdateKeyRequest,
 } from './keys.schema.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 import { createValueReader } from '../values/value-body.ts';
 
 /** Azure's page size, and the most that it gives. */
@@ -35,16 +35,16 @@ const allKeys = { params: () => ({}), scope: () => '/keys' as const, key: null }
 
 /** Keys and deleted keys. A path with a literal after the name comes before the one with a version there. */
 export function addKeyRoutes(
-  router: Router,
-  services: RouteServices,
+  routes: Routes,
   keys: KeyService,
   backups: BackupService,
   formatOf: KeyFormatOf,
 ): void {
-  route(router, services, {
+  route(routes, {
     method: 'post',
     path: '/keys/:name/create',
     operation: 'KeyCreate',
+    keyMaterial: 'public',
     action: action('keys/create'),
     params: keyOf,
     scope: keyScopeOf,
@@ -56,10 +56,11 @@ export function addKeyRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'put',
     path: '/keys/:name',
     operation: 'KeyImport',
+    keyMaterial: 'public',
     action: IMPORT,
     params: keyOf,
     scope: keyScopeOf,
@@ -68,7 +69,7 @@ export function addKeyRoutes(
     handler: async ({ params, body, context }) => {
       requireKnownOperations(body, context);
       const requireMayImportBy = (exchangeKey: KeyName) =>
-        requireAllowed(services.authorizer, context, IMPORT, keyScope(exchangeKey));
+        requireAllowed(routes.services.authorizer, context, IMPORT, keyScope(exchangeKey));
       return serializeKey(
         await keys.import(params.name, body, requireMayImportBy, context.audit),
         formatOf(context),
@@ -76,10 +77,11 @@ export function addKeyRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'get',
     path: '/keys',
     operation: 'KeyList',
+    keyMaterial: 'none',
     action: action('keys/read/action'),
     ...allKeys,
     query: PAGE,
@@ -92,10 +94,11 @@ export function addKeyRoutes(
       ),
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'get',
     path: '/keys/:name/versions',
     operation: 'KeyListVersions',
+    keyMaterial: 'none',
     action: action('keys/read/action'),
     params: keyOf,
     scope: keyScopeOf,
@@ -114,10 +117,11 @@ export function addKeyRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'get',
     path: ['/keys/:name', '/keys/:name/:version'],
     operation: 'KeyGet',
+    keyMaterial: 'public',
     action: action('keys/read/action'),
     params: keyVersionOf,
     scope: keyScopeOf,
@@ -130,10 +134,11 @@ export function addKeyRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'patch',
     path: ['/keys/:name', '/keys/:name/:version'],
     operation: 'KeyUpdate',
+    keyMaterial: 'public',
     action: action('keys/write/action'),
     params: keyVersionOf,
     scope: keyScopeOf,
@@ -148,10 +153,11 @@ export function addKeyRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'delete',
     path: '/keys/:name',
     operation: 'KeyDelete',
+    keyMaterial: 'public',
     action: action('keys/delete'),
     params: keyOf,
     scope: keyScopeOf,
@@ -161,10 +167,11 @@ export function addKeyRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'post',
     path: '/keys/:name/backup',
     operation: 'KeyBackup',
+    keyMaterial: 'wrapped',
     action: action('keys/backup/action'),
     params: keyOf,
     scope: keyScopeOf,
@@ -176,10 +183,11 @@ export function addKeyRoutes(
     }),
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'post',
     path: '/keys/restore',
     operation: 'KeyRestore',
+    keyMaterial: 'public',
     action: action('keys/restore/action'),
     ...allKeys,
     body: RestoreKeyRequest,
@@ -188,10 +196,11 @@ export function addKeyRoutes(
       serializeKey(await backups.restore(body.value, context.audit), formatOf(context)),
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'get',
     path: '/deletedkeys',
     operation: 'KeyListDeleted',
+    keyMaterial: 'none',
     action: action('keys/deletedKeys/read/action'),
     ...allKeys,
     query: PAGE,
@@ -204,10 +213,11 @@ export function addKeyRoutes(
       ),
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'get',
     path: '/deletedkeys/:name',
     operation: 'KeyGetDeleted',
+    keyMaterial: 'public',
     action: action('keys/deletedKeys/read/action'),
     params: keyOf,
     scope: keyScopeOf,
@@ -219,10 +229,11 @@ export function addKeyRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'delete',
     path: '/deletedkeys/:name',
     operation: 'KeyPurge',
+    keyMaterial: 'none',
     action: action('keys/deletedKeys/delete'),
     params: keyOf,
     scope: keyScopeOf,
@@ -233,10 +244,11 @@ export function addKeyRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'post',
     path: '/deletedkeys/:name/recover',
     operation: 'KeyRecover',
+    keyMaterial: 'public',
     action: action('keys/deletedKeys/recover/action'),
     params: keyOf,
     scope: keyScopeOf,

@@ -1,22 +1,19 @@
-import { type Router } from 'express';
 import { action } from '../../core/access/actions.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type Hsm } from '../../core/keys/hsm.ts';
 import { toBase64url } from '../values/base64url.ts';
 import { RandomRequest } from './crypto.schema.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 
 const MOST_BYTES = 128;
 
-export function addRandomRoutes(
-  router: Router,
-  services: RouteServices,
-  hsm: Pick<Hsm, 'random'>,
-): void {
-  route(router, services, {
+export function addRandomRoutes(routes: Routes, hsm: Pick<Hsm, 'random'>): void {
+  route(routes, {
     method: 'post',
     path: '/rng',
     operation: 'RandomBytesGet',
+    keyMaterial: 'plain',
     action: action('rng/action'),
     params: () => ({}),
     scope: () => '/',

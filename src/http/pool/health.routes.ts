@@ -1,5 +1,5 @@
-import { type RequestHandler, type Router } from 'express';
-import { send } from '../send.ts';
+import { publicRoute } from '../public-route.ts';
+import { type Routes } from '../routes.ts';
 
 /** What could serve a request now. */
 export interface ReadinessReport {
@@ -11,21 +11,33 @@ export interface ReadinessReport {
 
 export type Readiness = () => Promise<ReadinessReport>;
 
-const ALLOW = ['Allow', 'GET, HEAD, OPTIONS'];
+const probe = {
+  method: ['get', 'options'],
+  operation: null,
+  action: 'public',
+  key: null,
+  keyMaterial: 'none',
+} as const;
+const headers = { Allow: 'GET, HEAD, OPTIONS' };
 
 /**
- * For load balancers and people: whether the process lives, and whether it could serve, with the part that couldn't. OPTIONS
- * is answered alike, since it is what HAProxy's `option httpchk <path>` sends.
+ * For load balancers and operators: whether the process lives, and whether it could serve, with the part that couldn't.
+ * OPTIONS is answered alike, since it is what HAProxy's `option httpchk <path>` sends.
  */
-export function addHealthRoutes(router: Router, readiness: Readiness): void {
-  const alive: RequestHandler = (_req, res) => {
-    send(res, 200, { status: 'alive' }, ALLOW);
-  };
-  const ready: RequestHandler = async (_req, res) => {
-    const report = await readiness();
-    const isReady = Object.values(report.parts).every(Boolean);
-    send(res, isReady ? 200 : 503, { ...report, status: isReady ? 'ready' : 'not ready' }, ALLOW);
-  };
-  router.route('/healthz').get(alive).options(alive);
-  router.route('/readyz').get(ready).options(ready);
+export function addHealthRoutes(routes: Routes, readiness: Readiness): void {
+  publicRoute(routes, {
+    ...probe,
+    path: '/healthz',
+    handler: () => ({ status: 200, body: { status: 'alive' }, headers }),
+  });
+  publicRoute(routes, {
+    ...probe,
+    path: '/readyz',
+    handler: async () => {
+      const report = await readiness();
+      const isReady = Object.values(report.parts).every(Boolean);
+      const body = { ...report, status: isReady ? 'ready' : 'not ready' };
+      return { status: isReady ? 200 : 503, body, headers };
+    },
+  });
 }

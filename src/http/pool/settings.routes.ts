@@ -1,9 +1,9 @@
-import { type Router } from 'express';
 import { z } from 'zod';
 import { action } from '../../core/access/actions.ts';
 import { type Setting } from '../../core/pool/setting.ts';
 import { type SettingService } from '../../core/pool/setting-service.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 import { text } from '../values/text.ts';
 
 /** Azure sends a string, whatever the setting's type is. */
@@ -16,35 +16,34 @@ const named = {
 };
 
 /** The pool's settings; all of them are switches. */
-export function addSettingRoutes(
-  router: Router,
-  services: RouteServices,
-  settings: SettingService,
-): void {
-  route(router, services, {
+export function addSettingRoutes(routes: Routes, settings: SettingService): void {
+  route(routes, {
     ...pool,
     method: 'get',
     path: '/settings',
     operation: 'SettingList',
+    keyMaterial: 'none',
     action: action('settings/read/action'),
     params: () => ({}),
     handler: async () => ({ settings: (await settings.list()).map(serializeSetting) }),
   });
 
-  route(router, services, {
+  route(routes, {
     ...named,
     method: 'get',
     path: '/settings/:name',
     operation: 'SettingGet',
+    keyMaterial: 'none',
     action: action('settings/read/action'),
     handler: async ({ params }) => serializeSetting(await settings.get(params.name)),
   });
 
-  route(router, services, {
+  route(routes, {
     ...named,
     method: 'patch',
     path: '/settings/:name',
     operation: 'SettingUpdate',
+    keyMaterial: 'none',
     action: action('settings/write/action'),
     body: UpdateSettingRequest,
     handler: async ({ params, body, context }) =>

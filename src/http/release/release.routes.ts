@@ -1,4 +1,3 @@
-import { type Router } from 'express';
 import { action } from '../../core/access/actions.ts';
 import {
   ATTESTATION_VERSION,
@@ -21,7 +20,8 @@ import {
   SecureUnwrapRequest,
   SecureWrapRequest,
 } from './release.schema.ts';
-import { route, type RouteServices } from '../route.ts';
+import { route } from '../route.ts';
+import { type Routes } from '../routes.ts';
 
 type RawParams = Readonly<Record<string, string | undefined>>;
 
@@ -40,15 +40,15 @@ export interface ReleaseParts {
 
 /** A key's way out to an attested environment, and what the HSM attests of a key. Before the paths of keys. */
 export function addReleaseRoutes(
-  router: Router,
-  services: RouteServices,
+  routes: Routes,
   { release, secureWrap, attestation, statements }: ReleaseParts,
   formatOf: KeyFormatOf,
 ): void {
-  route(router, services, {
+  route(routes, {
     method: 'post',
     path: ['/keys/:name/release', '/keys/:name/:version/release'],
     operation: 'KeyRelease',
+    keyMaterial: 'wrapped',
     action: action('keys/release/action'),
     params: versionOf,
     scope: scopeOf,
@@ -73,10 +73,11 @@ export function addReleaseRoutes(
 
   const secure = { method: 'post', params: versionOf, scope: scopeOf } as const;
 
-  route(router, services, {
+  route(routes, {
     ...secure,
     path: ['/keys/:name/securewrapkey', '/keys/:name/:version/securewrapkey'],
     operation: 'KeySecureWrap',
+    keyMaterial: 'wrapped',
     action: action('keys/wrap/action'),
     key: ({ name }) => name,
     body: SecureWrapRequest,
@@ -86,10 +87,11 @@ export function addReleaseRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     ...secure,
     path: ['/keys/:name/secureunwrapkey', '/keys/:name/:version/secureunwrapkey'],
     operation: 'KeySecureUnwrap',
+    keyMaterial: 'wrapped',
     action: action('keys/unwrap/action'),
     key: ({ name }) => name,
     body: SecureUnwrapRequest,
@@ -107,10 +109,11 @@ export function addReleaseRoutes(
     },
   });
 
-  route(router, services, {
+  route(routes, {
     method: 'get',
     path: ['/keys/:name/attestation', '/keys/:name/:version/attestation'],
     operation: 'KeyAttestation',
+    keyMaterial: 'public',
     action: action('keys/read/action'),
     params: versionOf,
     scope: scopeOf,

@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { ServiceError } from '../../core/errors.ts';
+import { NextLink } from './paging.ts';
 
 /** Makes what a list gives as the place to go on from such that nobody else can make it. */
 export interface Cursors {
@@ -41,4 +42,30 @@ export function createCursors(key: Uint8Array): Cursors {
       );
     },
   };
+}
+
+/** A list that goes page by page, as a cursor of it is bound to it: what is listed, where, and narrowed to what. */
+export interface List {
+  readonly of: unknown;
+  readonly query: { readonly after?: string };
+}
+
+/** Undefined for what is no list: its query has no limit. */
+export function listOf(operation: string, params: unknown, query: unknown): List | undefined {
+  if (typeof query !== 'object' || query === null || !('limit' in query)) return undefined;
+  const filter = Object.entries(query).filter(([name]) => name !== 'limit' && name !== 'after');
+  return { of: [operation, params, filter], query: query as List['query'] };
+}
+
+/** @throws ServiceError BadParameter for a cursor that this list has not given */
+export function openCursor(cursors: Cursors, { of, query }: List): object {
+  const { after } = query;
+  if (after === undefined) return query;
+  return { ...query, after: cursors.open(of, after, 'query parameter $skiptoken') };
+}
+
+/** Makes the links of a list, where it goes on, such that only this list takes them. */
+export function sealLinks(cursors: Cursors, { of }: List, response: unknown): void {
+  for (const part of Object.values(response ?? {}))
+    if (part instanceof NextLink) part.seal((place) => cursors.seal(of, place));
 }

@@ -1,5 +1,5 @@
 import { promisify } from 'node:util';
-import express, { type Request, type Response } from 'express';
+import { json, type Request, type Response } from 'express';
 import { ServiceError } from '../../core/errors.ts';
 import { isAllStorable, NOT_STORABLE } from '../../core/storable-text.ts';
 import { isUtf8, spellCharset } from './charset.ts';
@@ -14,7 +14,7 @@ export type BodyReader = (req: Request, res: Response) => Promise<unknown>;
  */
 export function createJsonReader(limit: number): BodyReader {
   const parseAny = promisify(
-    express.json({
+    json({
       limit,
       strict: false,
       type: () => true,

@@ -1,5 +1,5 @@
 import { promisify } from 'node:util';
-import express, { type Request, type Response } from 'express';
+import { raw, type Request, type Response } from 'express';
 import { ServiceError } from '../../core/errors.ts';
 import { type BodyReader, parseJson } from './json-body.ts';
 
@@ -17,7 +17,7 @@ const AROUND = 300;
  * otherwise. A large body of any other form is refused unread.
  */
 export function createValueReader(limit: number): BodyReader {
-  const readAny = promisify(express.raw({ limit, type: () => true })) as (
+  const readAny = promisify(raw({ limit, type: () => true })) as (
     req: Request,
     res: Response,
   ) => Promise<void>;
