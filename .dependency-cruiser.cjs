@@ -41,7 +41,7 @@ module.exports = {
     owns('only-hsm-speaks-pkcs11', 'hsm/', 'graphene-pk11|pkcs11js'),
     owns('only-store-speaks-sql', 'store/', 'kysely|pg'),
     owns('only-authz-speaks-casbin', 'authz/', 'casbin'),
-    owns('only-http-speaks-express', 'http/', 'express|helmet'),
+    owns('only-http-speaks-express', 'http/', 'express'),
     owns('only-observability-speaks-prometheus', 'observability/', 'prom-client'),
   ],
   options: {

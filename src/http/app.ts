@@ -36,10 +36,10 @@ import { addIdentityRoutes, type IdentityEndpoints } from './identity/identity.r
 import { addKeyRoutes } from './keys/keys.routes.ts';
 import { createKeyFormat } from './keys/keys.schema.ts';
 import { type Log } from './log.ts';
+import { standardHeaders } from './send.ts';
 import { addMembershipRoutes } from './directory/memberships.routes.ts';
-import { normalisePath } from './server/normalise-path.ts';
-import { createQueryReader } from './values/query-reader.ts';
-import { createTargetReader } from './server/request-target.ts';
+import { readQuery } from './values/query-reader.ts';
+import { createTargetReader, normalisePath } from './server/request-target.ts';
 import { addReleaseRoutes, type ReleaseParts } from './release/release.routes.ts';
 import { addUsersAndGroupsRoutes } from './directory/users-and-groups.routes.ts';
 import { addRandomRoutes } from './operations/random.routes.ts';
@@ -47,7 +47,6 @@ import { addRotationRoutes } from './keys/rotation.routes.ts';
 import { addRoleRoutes } from './access/roles.routes.ts';
 import { type Routes, routesAt, type RouteServices } from './routes.ts';
 import { addSettingRoutes } from './pool/settings.routes.ts';
-import { standardHeaders } from './server/standard-headers.ts';
 import type { Throttle } from './server/throttle.ts';
 import { addUsageRoutes } from './audit/usage.routes.ts';
 
@@ -116,7 +115,7 @@ export function createApp(parts: AppParts): App {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  app.set('query parser', createQueryReader());
+  app.set('query parser', readQuery);
 
   // Which host is meant. Probes come often, from load balancers that name none, and cost nothing.
   app.use(beginRequest(parts), normalisePath);

@@ -3,11 +3,6 @@ import { type IncomingMessage } from 'node:http';
 /** Ways in which clients spell UTF-8, and ASCII, which is a part of it. */
 const UTF_8 = /;\s*charset\s*=\s*["']?(?:utf[-_ ]?8|(?:us-)?ascii)["']?\s*(?=;|$)/i;
 
-/** Whether a body is to be read as UTF-8, as JSON and forms are where nothing is said (RFC 8259 §8.1). */
-export function isUtf8(contentType: string | undefined): boolean {
-  return contentType === undefined || !/charset/i.test(contentType) || UTF_8.test(contentType);
-}
-
 /** body-parser knows one spelling: this is it from now on. */
 export function spellCharset({ headers }: IncomingMessage): void {
   const type = headers['content-type'];

@@ -1,19 +1,8 @@
 import { parse, type ParsedUrlQuery } from 'node:querystring';
-import { LRUCache } from 'lru-cache';
 
-const REMEMBERED = 100;
-const TEXT_LIMIT = 100;
-
-/** Reads queries as Express's "simple" does, but those that come again and again, as `api-version=7.6` does, only once. */
-export function createQueryReader(): (text: string | null) => Readonly<ParsedUrlQuery> {
-  const known = new LRUCache<string, Readonly<ParsedUrlQuery>>({ max: REMEMBERED });
-  return (text) => {
-    const before = known.get(text ?? '');
-    if (before !== undefined) return before;
-    const query = Object.freeze(withPlainNames(parse(text ?? '')));
-    if (text !== null && text.length <= TEXT_LIMIT) known.set(text, query);
-    return query;
-  };
+/** Reads a query as Express's "simple" does, but for the names of options. */
+export function readQuery(text: string | null): ParsedUrlQuery {
+  return withPlainNames(parse(text ?? ''));
 }
 
 /** Options of the protocol itself, OData's and Azure's; others have the case that they are written in here. */

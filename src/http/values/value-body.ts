@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { raw, type Request, type Response } from 'express';
 import { ServiceError } from '../../core/errors.ts';
-import { type BodyReader, parseJson } from './json-body.ts';
+import { type BodyReader, storable } from './json-body.ts';
 
 /** Parsing so much arbitrary JSON holds the event loop for a moment; ten times as much, for seconds. */
 const ARBITRARY_LIMIT = 256 * 1024;
@@ -36,4 +36,19 @@ export function createValueReader(limit: number): BodyReader {
       );
     return { value: body.subarray(head.length, body.length - tail.length) };
   };
+}
+
+const BYTE_ORDER_MARK = /^\uFEFF/;
+
+/** As the other bodies are read: of UTF-8, and nothing at all counts as an empty object. @throws ServiceError BadParameter */
+function parseJson(bytes: Buffer): unknown {
+  const text = bytes.toString().replace(BYTE_ORDER_MARK, '');
+  try {
+    return storable(text === '' ? {} : (JSON.parse(text) as unknown));
+  } catch (cause) {
+    // Its message repeats a part of the text.
+    if (cause instanceof SyntaxError)
+      throw new ServiceError('BadParameter', 'The request body is not valid JSON.');
+    throw cause;
+  }
 }

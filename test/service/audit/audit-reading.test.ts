@@ -11,6 +11,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { ADMINISTRATOR_ROLE } from '../../../src/core/access/role.ts';
 import { makePrincipal } from '../../support/administrator.ts';
 import { type Answer } from '../../support/client.ts';
+import { freePort } from '../../support/free-port.ts';
 import { withClient } from '../../support/store.ts';
 import { useProduction } from '../../support/use-service.ts';
 
@@ -18,7 +19,12 @@ const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
-const { production, admin } = useProduction({ STRONGROOM_WORKERS: '2' });
+const listen = `127.0.0.1:${await freePort()}`;
+const metrics = `http://${listen}/metrics`;
+const { production, admin } = useProduction({
+  STRONGROOM_WORKERS: '2',
+  STRONGROOM_METRICS_LISTEN: listen,
+});
 beforeAll(async () => {
   await admin('POST', '/keys/Used/create', { kty: 'oct-HSM' });
   await admin('POST', '/keys/idle/create', { kty: 'oct-HSM' });
@@ -303,6 +309,87 @@ describe('the stream', () => {
     reader.call.close();
     expect(production.service.output()).not.toContain('a stream of the audit log has failed');
   });
+
+  /** How many streams have ended for a fault of the service's own. */
+  async function countFaults(): Promise<number> {
+    const text = await (await fetch(metrics)).text();
+    const samples = [...text.matchAll(/^strongroom_audit_stream_faults_total(?:\{.*\})? (\d+)$/gm)];
+    return samples.reduce((sum, [, count]) => sum + Number(count), 0);
+  }
+
+  /** The rest of a stream that ends by itself, and its request's id. */
+  function readToEnd(lastEventId: string): Promise<{ text: string; requestId: string }> {
+    const { port, ca } = production.service;
+    return new Promise((resolve, reject) => {
+      const outgoing = get({
+        ...{ host: 'localhost', port, ca, agent: false, path: '/audit/stream' },
+        headers: {
+          Authorization: `Bearer ${production.adminToken}`,
+          'Last-Event-ID': lastEventId,
+        },
+      });
+      outgoing.on('error', reject).on('response', (incoming) => {
+        let text = '';
+        incoming.setEncoding('utf8').on('data', (part: string) => {
+          text += part;
+        });
+        incoming.on('end', () => {
+          resolve({ text, requestId: String(incoming.headers['x-ms-request-id']) });
+        });
+      });
+    });
+  }
+
+  test('that fails says so, is counted and logged, and ends; other streams go on', async () => {
+    let seen: readonly Streamed[] = [];
+    let isOver = false;
+    const other = follow((events) => {
+      seen = events;
+      return isOver;
+    });
+    const hasSeen = async (requestId: string) => {
+      for (let tries = 0; tries < 400; tries += 1) {
+        if (seen.some(({ event }) => event.requestId === requestId)) return true;
+        await delay(50);
+      }
+      return false;
+    };
+    const [start] = await follow(
+      (events) => events.length > 0,
+      {},
+      () => void wrap(),
+    );
+    // The other stream has sent this record; the one that begins before it can't read it any more.
+    const broken = await wrap();
+    expect(await hasSeen(broken)).toBe(true);
+    const before = await countFaults();
+    const failed = await withClient(production.database.ownerUrl, async (owner) => {
+      const { rows } = await owner.query<{ time: string }>(
+        'select time::text from audit_event where request_id = $1',
+        [broken],
+      );
+      const setTime = (time: string | undefined) =>
+        owner.query('update audit_event set time = $2 where request_id = $1', [broken, time]);
+      await setTime('infinity');
+      try {
+        return await readToEnd(start?.id ?? '');
+      } finally {
+        await setTime(rows[0]?.time);
+      }
+    });
+    expect(failed.text).toContain(
+      `event: fault\ndata: {"code":"StreamFailed","message":"The stream has failed. (Activity ID: ${failed.requestId})"}\n\n`,
+    );
+    expect(await countFaults()).toBe(before + 1);
+    expect(production.service.output()).toMatch(
+      new RegExp(`${failed.requestId}.*a stream of the audit log has failed`),
+    );
+    const last = await wrap();
+    expect(await hasSeen(last)).toBe(true);
+    isOver = true;
+    await wrap();
+    await other;
+  }, 60_000);
 
   test.each([
     ['made up', { 'Last-Event-ID': 'x' }, '400'],
