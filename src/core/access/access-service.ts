@@ -7,13 +7,13 @@ import { type Authorizer, type RoleStore } from './ports.ts';
 import { type Clock } from '../clock.ts';
 import {
   isWithin,
-  parseGuid,
   parsePrincipalId,
   parseScope,
   type RoleAssignment,
   type RoleDefinition,
   type Scope,
 } from './role.ts';
+import { parseGuid } from '../guid.ts';
 import { parseRoleDefinition, type RequestedDefinition } from './role-definition.ts';
 
 export interface AccessQuestion {

@@ -1,6 +1,7 @@
 import { parseActionPattern } from './action-pattern.ts';
 import { ServiceError } from '../errors.ts';
-import { isGuid, parseScope, type Permission, type RoleDefinition, type Scope } from './role.ts';
+import { isGuid } from '../guid.ts';
+import { parseScope, type Permission, type RoleDefinition, type Scope } from './role.ts';
 
 /** A role definition as a caller writes it. */
 export interface RequestedDefinition {

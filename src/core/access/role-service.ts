@@ -7,12 +7,12 @@ import { type Page, type PageRequest } from '../paging.ts';
 import { type RoleStore } from './ports.ts';
 import {
   isWithin,
-  parseGuid,
   parsePrincipalId,
   type RoleAssignment,
   type RoleDefinition,
   type Scope,
 } from './role.ts';
+import { parseGuid } from '../guid.ts';
 import { parseRoleDefinition, type RequestedDefinition } from './role-definition.ts';
 
 /** The last part of an ARM-shaped role definition id, or the bare GUID. */

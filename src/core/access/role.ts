@@ -75,15 +75,3 @@ export function parsePrincipalId(text: string): string {
     throw new ServiceError('BadParameter', 'Property principalId has an invalid value.');
   return normalisePrincipalId(text);
 }
-
-const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-export function isGuid(text: string): boolean {
-  return GUID.test(text);
-}
-
-/** @throws ServiceError BadParameter, "{what} must be a GUID" */
-export function parseGuid(what: string, text: string): string {
-  if (!isGuid(text)) throw new ServiceError('BadParameter', `${what} must be a GUID`);
-  return text.toLowerCase();
-}

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type UserIdentity } from './directory.ts';
-import { isGuid } from '../access/role.ts';
+import { isGuid } from '../guid.ts';
 
 /**
  * The object id of an external principal or group: a UUIDv8 (RFC 9562 §5.8, appendix B.2) of the first 16 bytes of

@@ -3,7 +3,7 @@ import { type Group, type GroupMember, type User, type DirectoryFilter } from '.
 import { type UsersAndGroupsStore, type ServicePrincipalEdit } from './ports.ts';
 import { ServiceError } from '../errors.ts';
 import { type Page, type PageRequest } from '../paging.ts';
-import { isGuid } from '../access/role.ts';
+import { isGuid } from '../guid.ts';
 
 export type UsersAndGroups = ReturnType<typeof createUsersAndGroups>;
 export type RequestedUser = Omit<User, 'id'>;

@@ -11,6 +11,7 @@ import {
   type VerifiedMaterial,
 } from '../keys/key.ts';
 import { type Clock } from '../clock.ts';
+import { signJws } from '../jws.ts';
 
 /** `root` certifies the others, which sign what their names say. */
 export type CertifiedKeyPurpose = 'root' | 'release' | 'attestation' | 'audit';
@@ -260,12 +261,9 @@ function toSigner(
   };
   return {
     chain,
-    async sign(payload, type) {
-      const signed = [{ ...header, ...(type !== undefined && { typ: type }) }, payload]
-        .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
-        .join('.');
-      const signature = await rs256(material, Buffer.from(signed));
-      return `${signed}.${Buffer.from(signature).toString('base64url')}`;
-    },
+    sign: (payload, type) =>
+      signJws({ ...header, ...(type !== undefined && { typ: type }) }, payload, (bytes) =>
+        rs256(material, bytes),
+      ),
   };
 }

@@ -1,5 +1,5 @@
 import { type CredentialService } from '../../core/directory/credential-service.ts';
-import { parseGuid } from '../../core/access/role.ts';
+import { parseGuid } from '../../core/guid.ts';
 import { CreateFederatedRequest, serializeFederated } from './credentials.schema.ts';
 import { one, READ, WRITE } from './directory.routes.ts';
 import { UpdateApplicationRequest } from './directory.schema.ts';

@@ -8,7 +8,7 @@ import { isIssuerUrl } from '../../core/directory/issuer-url.ts';
 import { dateTime } from '../values/date-time.ts';
 import { displayName } from './display-name.ts';
 import { mimeBase64 } from '../values/mime-base64.ts';
-import { text } from '../values/text.ts';
+import { guid, text } from '../values/text.ts';
 
 /** Certificates have a few kilobytes. */
 const KEY_LIMIT = 16_384;
@@ -16,7 +16,7 @@ const KEY_LIMIT = 16_384;
 /** Graph's keyCredential; `key` is the certificate, DER or PEM, in base64. Other members are taken and mean nothing. */
 const keyCredential = z
   .object({
-    keyId: z.guid().nullish(),
+    keyId: guid.nullish(),
     displayName: displayName.nullish(),
     key: mimeBase64(KEY_LIMIT).nullish(),
     type: z.enum(['AsymmetricX509Cert', 'X509CertAndPassword']).nullish(),
@@ -25,7 +25,7 @@ const keyCredential = z
     endDateTime: dateTime.nullish(),
   })
   .transform(({ keyId, displayName: name, key, startDateTime, endDateTime }) => ({
-    ...(keyId && { keyId: keyId.toLowerCase() }),
+    ...(keyId && { keyId }),
     ...(name && { displayName: name }),
     ...(key && { certificate: key }),
     ...(startDateTime && { startsAt: startDateTime }),

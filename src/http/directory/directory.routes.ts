@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Action } from '../../core/access/actions.ts';
 import { type CredentialService } from '../../core/directory/credential-service.ts';
 import { type DirectoryService } from '../../core/directory/directory-service.ts';
-import { parseGuid } from '../../core/access/role.ts';
+import { parseGuid } from '../../core/guid.ts';
 import { APPLICATIONS, parseDirectoryFilter, SERVICE_PRINCIPALS } from './directory-filter.ts';
 import {
   AddPasswordRequest,

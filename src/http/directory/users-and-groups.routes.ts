@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type UsersAndGroups } from '../../core/directory/users-and-groups.ts';
-import { parseGuid } from '../../core/access/role.ts';
+import { parseGuid } from '../../core/guid.ts';
 import { GROUPS, parseDirectoryFilter, USERS } from './directory-filter.ts';
 import { asOdata, ListQuery, one, PAGE_LIMIT, READ, whole, WRITE } from './directory.routes.ts';
 import { UpdateServicePrincipalRequest } from './directory.schema.ts';

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { type Group, type GroupMember, type User } from '../../core/directory/directory.ts';
-import { parseGuid } from '../../core/access/role.ts';
+import { parseGuid } from '../../core/guid.ts';
 import { displayName } from './display-name.ts';
 import { graphBody } from './graph-body.ts';
 import { GROUP, USER } from './graph-model.ts';
 import { optional } from '../values/optional.ts';
-import { text } from '../values/text.ts';
+import { guid, text } from '../values/text.ts';
 
 /** Graph's objectIdentity. Of its sign-in types only `federated` means something here. */
 const identities = z
@@ -103,8 +103,6 @@ const REFERENCE = /\/(?:directoryObjects|users|servicePrincipals|groups)\/([^/]+
 export const MemberReference = z.object({ '@odata.id': text(1024) }).transform((body) => {
   return parseGuid('The object id in @odata.id', REFERENCE.exec(body['@odata.id'])?.[1] ?? '');
 });
-
-const guid = z.guid().transform((id) => id.toLowerCase());
 
 /** Graph takes a thousand ids at a time; `types` only narrows what comes back. */
 export const GetByIdsRequest = z.object({ ids: z.array(guid).max(1000) });

@@ -20,3 +20,6 @@ export function oneOf<const Words extends readonly string[]>(words: Words) {
     .transform((word) => word.toLowerCase())
     .pipe(z.enum(words));
 }
+
+/** A GUID, in lower case whatever the client writes. */
+export const guid = z.guid().transform((id) => id.toLowerCase());

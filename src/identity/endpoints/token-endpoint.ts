@@ -1,3 +1,4 @@
+import { isGuid } from '../../core/guid.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type Clock } from '../../core/clock.ts';
 import { isAllStorable, NOT_STORABLE } from '../../core/storable-text.ts';
@@ -45,7 +46,6 @@ const LIFETIME_SECONDS = 3600;
 const SECRET_LIMIT = 512;
 /** With a chain of certificates in its header. */
 const ASSERTION_LIMIT = 32_768;
-const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** The client credentials grant (RFC 6749 §4.4) with a client secret or an assertion, in the words of Entra ID. */
 export function createTokenEndpoint(parts: TokenEndpointParts) {
@@ -65,7 +65,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
         );
       const named = readClient(form, request);
       const { clientId } = named;
-      if (GUID.test(clientId)) client = { applicationId: clientId.toLowerCase() };
+      if (isGuid(clientId)) client = { applicationId: clientId.toLowerCase() };
       const resource = readResource(form);
       if (!isAudience(resource, 'directory'))
         throw new Refusal(

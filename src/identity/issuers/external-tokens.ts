@@ -1,4 +1,5 @@
 import { type JWTPayload, jwtVerify } from 'jose';
+import { isGuid } from '../../core/guid.ts';
 import { CoherentCache } from '../../core/caching/coherent-cache.ts';
 import { type DirectoryPrincipal } from '../../core/directory/directory.ts';
 import { type PrincipalReader } from '../../core/directory/ports.ts';
@@ -27,7 +28,6 @@ export interface ExternalTokensParts {
 /** Entra ID puts no more into a token. */
 const GROUPS_LIMIT = 200;
 const TEXT_LIMIT = 512;
-const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Who a token of another issuer says its holder is, before the directory is asked. */
 interface Claimed {
@@ -117,7 +117,7 @@ function readClaims(payload: JWTPayload, config: ExternalIssuer): Claimed {
   const subject = textAt(payload, claims.principal);
   if (subject === undefined)
     throw unauthenticated('The token lacks the claim that names its holder.');
-  if (objectIds === 'claim' && !GUID.test(subject))
+  if (objectIds === 'claim' && !isGuid(subject))
     throw unauthenticated('The claim that names the holder is no GUID.');
   const applicationId = textAt(payload, claims.application);
   const displayName = textAt(payload, claims.displayName);
@@ -150,7 +150,7 @@ function groupsIn(
   const value = valueAt(payload, claims.groups);
   const given = Array.isArray(value) ? value.filter(isText) : [];
   const names = given
-    .filter((group) => objectIds === 'derived' || GUID.test(group))
+    .filter((group) => objectIds === 'derived' || isGuid(group))
     .slice(0, GROUPS_LIMIT);
   const areElsewhere = valueAt(payload, ['_claim_names', claims.groups[0] ?? '']) !== undefined;
   const areAll = Array.isArray(value) && names.length === given.length && !areElsewhere;

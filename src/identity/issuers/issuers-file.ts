@@ -1,5 +1,6 @@
 import { findNodeAtLocation, parseTree, type ParseError, printParseErrorCode } from 'jsonc-parser';
 import { z } from 'zod';
+import { isGuid } from '../../core/guid.ts';
 import { isIssuerUrl } from '../../core/directory/issuer-url.ts';
 import { deriveObjectId, type ExternalIssuer } from './external-issuer.ts';
 import { ASYMMETRIC } from '../tokens/jwt.ts';
@@ -9,7 +10,6 @@ export class IssuersFileError extends Error {
   override readonly name = 'IssuersFileError';
 }
 
-const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ISSUERS_LIMIT = 100;
 
 const text = z.string().min(1).max(512);
@@ -37,7 +37,7 @@ const Issuer = z
     groupsClaim: claim.optional(),
     tenantClaim: claim.optional(),
   })
-  .refine(({ objectIds, tenantId }) => objectIds === 'derived' || GUID.test(tenantId ?? ''), {
+  .refine(({ objectIds, tenantId }) => objectIds === 'derived' || isGuid(tenantId ?? ''), {
     message: 'objectIds "claim" wants the tenantId, a GUID',
     path: ['objectIds'],
   })

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { base64url } from 'jose';
 import { type Application, type ServicePrincipal } from '../../core/directory/directory.ts';
+import { signJws } from '../../core/jws.ts';
 import { type TokenSigningKeys } from '../../core/directory/token-signing-keys.ts';
 
 /**
@@ -36,7 +36,7 @@ export interface TokenIssuer {
 /** The clocks of those who check may run behind. */
 const NOT_BEFORE_SLACK_SECONDS = 60;
 
-/** Claims as Entra ID gives them to applications. The signature is made in the HSM, so the JWS is put together here. */
+/** Claims as Entra ID gives them to applications. The signature is made in the HSM. */
 export function createTokenIssuer(
   keys: TokenSigningKeys,
   { domain, tenantId }: { readonly domain: string; readonly tenantId: string },
@@ -59,17 +59,11 @@ export function createTokenIssuer(
         oid: principal.id,
         sub: principal.id,
         tid: tenantId,
-        uti: base64url.encode(randomBytes(16)),
+        uti: randomBytes(16).toString('base64url'),
         ver: '1.0',
         ...(boundTo !== undefined && { cnf: { 'x5t#S256': boundTo } }),
       };
-      const signed = `${encode(header)}.${encode(claims)}`;
-      const signature = await keys.sign(keyId, new TextEncoder().encode(signed));
-      return `${signed}.${base64url.encode(signature)}`;
+      return signJws(header, claims, (bytes) => keys.sign(keyId, bytes));
     },
   };
-}
-
-function encode(part: object): string {
-  return base64url.encode(JSON.stringify(part));
 }
