@@ -20,6 +20,7 @@ import { type RoleService } from '../core/access/role-service.ts';
 import { type SettingService } from '../core/pool/setting-service.ts';
 import { type Tracing } from '../core/tracing.ts';
 import { type UsageReader } from '../core/audit/usage.ts';
+import { withoutUndefined } from '../core/without-undefined.ts';
 import { addAccessRoutes } from './access/access.routes.ts';
 import { addAuditStreamRoute, type AuditStreamParts } from './audit/audit-stream.routes.ts';
 import { addAuditRoutes, type AuditParts } from './audit/audit.routes.ts';
@@ -174,15 +175,9 @@ function beginRequest({ hosts, clock, onRequest, onResponse, tracing }: AppParts
     const clientRequestId = headerOf(req, 'x-ms-client-request-id');
     const userAgent = headerOf(req, 'user-agent');
     const clientAddress = req.socket.remoteAddress;
-    const audit = new AuditDraft(now, {
-      requestId,
-      operation: 'Unknown',
-      ...(clientRequestId !== undefined && { clientRequestId }),
-      ...(userAgent !== undefined && { userAgent }),
-      ...(clientAddress !== undefined && { clientAddress }),
-    });
+    const known = { requestId, operation: 'Unknown', clientRequestId, userAgent, clientAddress };
+    const audit = new AuditDraft(now, withoutUndefined(known));
     const unread = { authority: '', challenge: '', servesPool: false };
-    const { accept } = req.headers;
     setContext(res, {
       requestId,
       headers: standardHeaders(requestId, clientAddress),
@@ -190,7 +185,7 @@ function beginRequest({ hosts, clock, onRequest, onResponse, tracing }: AppParts
       startedAt,
       audit,
       audited: false,
-      ...(accept !== undefined && { accept }),
+      accept: req.headers.accept,
     });
     onRequest();
     tracing.request(headerOf(req, 'traceparent'), (span) => {

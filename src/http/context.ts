@@ -14,7 +14,7 @@ export interface RequestContext {
   readonly startedAt: number;
   readonly audit: AuditDraft;
   /** What the caller would have, as its Accept header says. */
-  readonly accept?: string;
+  readonly accept?: string | undefined;
   /** Whether a response, even a refusal, leaves a record: not for strangers without a credential, nor for public routes. */
   audited: boolean;
   principal?: Principal;

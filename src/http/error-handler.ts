@@ -154,7 +154,7 @@ function errorBody(
   return {
     error: {
       code: wire.code,
-      ...(wire.innerCode !== undefined && { innererror: { code: wire.innerCode } }),
+      innererror: wire.innerCode === undefined ? undefined : { code: wire.innerCode },
       message: `${message} (Activity ID: ${requestId})`,
     },
   };

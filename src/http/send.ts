@@ -15,7 +15,7 @@ export class Lines {
 /** Names and values, in turn. */
 type HeaderList = readonly string[];
 
-/** Sends a JSON response, or an empty one where there is no body. */
+/** Sends a JSON response, in which members that are undefined are left out, or an empty one where there is no body. */
 export function send(res: Response, status: number, body: unknown, more: HeaderList = []): void {
   const latency = Math.max(0, Math.round(performance.now() - contextOf(res).startedAt));
   const headers = ['x-ms-server-latency', String(latency), ...more];

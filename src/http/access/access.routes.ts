@@ -91,6 +91,6 @@ function serializeConsidered({ assignment, role }: ConsideredAssignment, princip
     scope,
     ...(holder.toLowerCase() !== principalId.toLowerCase() && { group: holder }),
     role: { name: assignment.roleDefinitionId, ...(role && { roleName: role.roleName }) },
-    ...(expiresOn !== undefined && { expiresOn: serializeTime(expiresOn) }),
+    expiresOn: serializeTime(expiresOn),
   };
 }

@@ -92,8 +92,8 @@ export function serializeAssignment(assignment: RoleAssignment) {
     id: `${prefix}/providers/Microsoft.Authorization/roleAssignments/${assignment.id}`,
     name: assignment.id,
     properties: {
-      ...(assignment.description !== undefined && { description: assignment.description }),
-      ...(assignment.expiresOn !== undefined && { expiresOn: serializeTime(assignment.expiresOn) }),
+      description: assignment.description,
+      expiresOn: serializeTime(assignment.expiresOn),
       principalId: assignment.principalId,
       roleDefinitionId: `${DEFINITIONS}/${assignment.roleDefinitionId}`,
       scope: assignment.scope,
@@ -102,7 +102,7 @@ export function serializeAssignment(assignment: RoleAssignment) {
   };
 }
 
-/** RFC 3339, from seconds since 1970-01-01 UTC. */
-export function serializeTime(seconds: number): string {
-  return new Date(seconds * 1000).toISOString();
+/** RFC 3339, from seconds since 1970-01-01 UTC, where there is a time. */
+export function serializeTime(seconds: number | undefined): string | undefined {
+  return seconds === undefined ? undefined : new Date(seconds * 1000).toISOString();
 }

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { type AuditFilter, type RecordFormats } from '../../core/audit/record.ts';
+import { type RecordFormats } from '../../core/audit/record.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type AuditReader } from '../../core/audit/ports.ts';
 import { type AuditLogReader } from '../../core/audit/ports.ts';
 import { type LogVerifier } from '../../core/audit/verification/log-verification.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { dateTime } from '../values/date-time.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
 import { route } from '../route.ts';
@@ -67,10 +68,10 @@ export function addAuditRoutes(
     query: EventsQuery,
     handler: async ({ query, context }) => {
       const { limit, after, format, ...filter } = query;
-      const page = { limit, ...(after !== undefined && { after }) };
+      const page = withoutUndefined({ limit, after });
       const { from, to, ...rest } = filter;
       const { nextLink, value } = serializePage(
-        await events.listEvents(present(filter), page),
+        await events.listEvents(withoutUndefined(filter), page),
         `https://${context.host.authority}/audit/events`,
         {
           ...rest,
@@ -83,7 +84,7 @@ export function addAuditRoutes(
       );
       return context.accept?.includes('application/x-ndjson') === true
         ? new Lines(value, nextLink)
-        : { ...(nextLink !== undefined && { nextLink }), value };
+        : { nextLink, value };
     },
   });
 
@@ -131,23 +132,11 @@ export function addAuditRoutes(
       isVerifying = true;
       try {
         const after = body.after ?? (from === undefined ? 0 : await verifier.startAt(from));
-        return await verifier.verify({
-          after,
-          recordLimit: VERIFIED_AT_ONCE,
-          ...(to !== undefined && { to }),
-          ...(checkpoint !== undefined && { known: checkpoint }),
-          ...(afterRow !== undefined && { afterRow }),
-        });
+        const given = withoutUndefined({ to, known: checkpoint, afterRow });
+        return await verifier.verify({ after, recordLimit: VERIFIED_AT_ONCE, ...given });
       } finally {
         isVerifying = false;
       }
     },
   });
-}
-
-/** exactOptionalPropertyTypes: absent, rather than there and undefined. */
-function present(filter: { [Name in keyof AuditFilter]?: AuditFilter[Name] | undefined }) {
-  return Object.fromEntries(
-    Object.entries(filter).filter(([, value]) => value !== undefined),
-  ) as AuditFilter;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type UsageReader } from '../../core/audit/usage.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { dateTime } from '../values/date-time.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
 import { route } from '../route.ts';
@@ -39,9 +40,7 @@ export function addUsageRoutes(routes: Routes, usage: UsageReader): void {
     query: UsageQuery,
     handler: async ({ query, context }) => {
       const { limit, after, period, from, to, ...rest } = query;
-      const filter = Object.fromEntries(
-        Object.entries({ ...rest, from, to }).filter(([, value]) => value !== undefined),
-      );
+      const filter = withoutUndefined({ ...rest, from, to });
       return serializePage(
         await usage.listUsage({ period, ...filter }, page(limit, after)),
         `https://${context.host.authority}/audit/usage`,
@@ -93,5 +92,5 @@ export function addUsageRoutes(routes: Routes, usage: UsageReader): void {
 }
 
 function page(limit: number, after: string | undefined) {
-  return { limit, ...(after !== undefined && { after }) };
+  return withoutUndefined({ limit, after });
 }

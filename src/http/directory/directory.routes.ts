@@ -203,6 +203,6 @@ export function addDirectoryRoutes(
 }
 
 /** Graph names the link of the next page as OData does. */
-export function asOdata({ nextLink, value }: { nextLink?: NextLink; value: unknown[] }) {
-  return { ...(nextLink !== undefined && { '@odata.nextLink': nextLink }), value };
+export function asOdata({ nextLink, value }: { nextLink: NextLink | undefined; value: unknown[] }) {
+  return { '@odata.nextLink': nextLink, value };
 }

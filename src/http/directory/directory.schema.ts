@@ -5,6 +5,7 @@ import {
   type PasswordCredential,
   type ServicePrincipal,
 } from '../../core/directory/directory.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { keyCredentials, serializeCertificate } from './credentials.schema.ts';
 import { dateTime } from '../values/date-time.ts';
 import { displayName } from './display-name.ts';
@@ -33,10 +34,9 @@ export const UpdateApplicationRequest = graphBody(
       .optional(),
   },
   APPLICATION,
-).transform(({ displayName: name, keyCredentials: certificates }) => ({
-  ...(name !== undefined && { displayName: name }),
-  ...(certificates !== undefined && { certificates }),
-}));
+).transform(({ displayName: name, keyCredentials: certificates }) =>
+  withoutUndefined({ displayName: name, certificates }),
+);
 
 export const CreateServicePrincipalRequest = graphBody(
   {
@@ -50,10 +50,9 @@ export const CreateServicePrincipalRequest = graphBody(
 export const UpdateServicePrincipalRequest = graphBody(
   { displayName: displayName.min(1).optional(), accountEnabled: z.boolean().optional() },
   SERVICE_PRINCIPAL,
-).transform(({ displayName: name, accountEnabled }) => ({
-  ...(name !== undefined && { displayName: name }),
-  ...(accountEnabled !== undefined && { enabled: accountEnabled }),
-}));
+).transform(({ displayName: name, accountEnabled }) =>
+  withoutUndefined({ displayName: name, enabled: accountEnabled }),
+);
 export const RemovePasswordRequest = z.object({ keyId: text(64) });
 const date = dateTime.nullish();
 export const AddPasswordRequest = z.object({

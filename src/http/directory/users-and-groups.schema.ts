@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Group, type GroupMember, type User } from '../../core/directory/directory.ts';
 import { parseGuid } from '../../core/guid.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { displayName } from './display-name.ts';
 import { graphBody } from './graph-body.ts';
 import { GROUP, USER } from './graph-model.ts';
@@ -43,6 +44,7 @@ export const CreateUserRequest = graphBody(
   ...(nickname && { mailNickname: nickname }),
 }));
 
+/** In a change null takes away, and what is absent stays. */
 export const UpdateUserRequest = graphBody(
   {
     displayName: displayName.min(1).optional(),
@@ -52,10 +54,9 @@ export const UpdateUserRequest = graphBody(
     mailNickname: mailNickname.nullable().optional(),
   },
   USER,
-).transform(({ accountEnabled, ...edited }) => ({
-  ...named(edited),
-  ...(accountEnabled !== undefined && { enabled: accountEnabled }),
-}));
+).transform(({ accountEnabled, ...edited }) =>
+  withoutUndefined({ ...edited, enabled: accountEnabled }),
+);
 
 /** Groups give their members what they hold, and nothing else. */
 const groupForm = {
@@ -88,15 +89,8 @@ export const UpdateGroupRequest = graphBody(
   },
   GROUP,
 ).transform(({ displayName: name, description, mailNickname: nickname }) =>
-  named({ displayName: name, description, mailNickname: nickname }),
+  withoutUndefined({ displayName: name, description, mailNickname: nickname }),
 );
-
-/** What a change names: null takes away, and what is absent stays. */
-function named<Edit extends object>(edited: Edit) {
-  type Named = { [Name in keyof Edit]?: Exclude<Edit[Name], undefined> };
-  const members = Object.entries(edited).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(members) as Named;
-}
 
 const REFERENCE = /\/(?:directoryObjects|users|servicePrincipals|groups)\/([^/]+)$/;
 /** `{ "@odata.id": "https://host/v1.0/directoryObjects/{id}" }`; the host doesn't matter. */

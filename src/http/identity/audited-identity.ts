@@ -3,6 +3,7 @@ import { AuditDraft } from '../../core/audit/draft.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type AuditLog } from '../../core/audit/ports.ts';
 import { type Clock } from '../../core/clock.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { type Refusals } from '../error-handler.ts';
 import { type IdentityResponse, type IdentityCall } from './managed-identity.ts';
 
@@ -22,16 +23,13 @@ export interface AuditedIdentityParts {
 /** What workloads ask of the identity endpoint, with a record of each before the response. */
 export function auditIdentityCalls({ respond, auditLog, refusals, clock }: AuditedIdentityParts) {
   function begin({ requestId, address, userAgent }: IdentityCall): AuditDraft {
-    return new AuditDraft(clock.now, {
-      requestId,
-      operation: 'ManagedIdentityTokenIssue',
-      clientAddress: address,
-      ...(userAgent !== undefined && { userAgent }),
-    });
+    const operation = 'ManagedIdentityTokenIssue';
+    const known = { requestId, operation, clientAddress: address, userAgent };
+    return new AuditDraft(clock.now, withoutUndefined(known));
   }
 
   async function record(audit: AuditDraft, status: number, errorCode?: string): Promise<void> {
-    const finished = audit.finish({ status, ...(errorCode !== undefined && { errorCode }) });
+    const finished = audit.finish(withoutUndefined({ status, errorCode }));
     if (status >= 400 && !refusals.admit(finished)) return;
     try {
       await auditLog.append(finished);

@@ -9,6 +9,7 @@ import {
 import { FIRST_DATE, LAST_DATE } from '../../core/keys/key-date.ts';
 import { JWK_MEMBERS } from '../../core/keys/import/key-import.ts';
 import { type PoolRules } from '../../core/keys/new-version.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { base64urlBytes, base64urlText, toBase64url } from '../values/base64url.ts';
 import { apiVersionOf, type RequestContext } from '../context.ts';
 import { optional } from '../values/optional.ts';
@@ -109,7 +110,7 @@ export const ImportKeyRequest = z
     return {
       key:
         key_hsm === undefined
-          ? { kty, crv, alg, members: present(rest) }
+          ? { kty, crv, alg, members: withoutUndefined(rest) }
           : { kty, crv, alg, transferBlob: key_hsm },
       operations: key_ops,
       attributes: body.attributes,
@@ -125,13 +126,6 @@ function isTexts(value: unknown): boolean {
     !Array.isArray(value) &&
     Object.values(value).every((text) => typeof text === 'string')
   );
-}
-
-/** exactOptionalPropertyTypes: absent, rather than there and undefined. */
-function present<Name extends string>(members: Readonly<Record<Name, Uint8Array | undefined>>) {
-  return Object.fromEntries(
-    Object.entries(members).filter(([, value]) => value !== undefined),
-  ) as Partial<Record<Name, Uint8Array>>;
 }
 
 /** What a backup gave, in ASCII. It may have megabytes: what is in it is looked at elsewhere. */
@@ -233,10 +227,10 @@ export function serializeAttributes(
   return {
     created,
     enabled,
-    ...(expires !== undefined && { exp: expires }),
+    exp: expires,
     exportable: material.identity.exportable,
     ...(showsKeySize && material.spec.keyType === 'oct-HSM' && { key_size: material.spec.bits }),
-    ...(notBefore !== undefined && { nbf: notBefore }),
+    nbf: notBefore,
     recoverableDays: softDeleteDays,
     recoveryLevel,
     updated,

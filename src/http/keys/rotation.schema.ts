@@ -41,5 +41,5 @@ export function serializeRotationPolicy(id: string, policy: RotationPolicy | und
 }
 
 function serializeAttributes({ created, expiryTime, updated }: RotationPolicy) {
-  return { created, ...(expiryTime !== undefined && { expiryTime }), updated };
+  return { created, expiryTime, updated };
 }

@@ -144,13 +144,13 @@ function serializeDone({ algorithm, key, result }: Done<Uint8Array>, { host }: R
 
 function serializeAttestation(
   attested: Awaited<ReturnType<AttestationService['attest']>>,
-): Readonly<Record<string, string>> {
+): Readonly<Record<string, string | undefined>> {
   const { certificates, privateStatement, publicStatement } = attested;
   const text = (value: string) => toBase64url(Buffer.from(value));
   return {
     certificatePemFile: text(certificates.map(toPem).join('')),
     privateKeyAttestation: text(privateStatement),
-    ...(publicStatement !== undefined && { publicKeyAttestation: text(publicStatement) }),
+    publicKeyAttestation: publicStatement && text(publicStatement),
     version: ATTESTATION_VERSION,
   };
 }

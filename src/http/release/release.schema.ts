@@ -45,11 +45,7 @@ export function serializeRelease(
   const { kty, ...rest } = serializeJsonWebKey(key.material, format.origin);
   const keyHsm = {
     ciphertext: toBase64url(wrapped),
-    header: {
-      alg: 'dir',
-      enc: wrap,
-      ...(recipient.keyId !== undefined && { kid: recipient.keyId }),
-    },
+    header: { alg: 'dir', enc: wrap, kid: recipient.keyId },
     schema_version: '1.0',
   };
   return {
@@ -57,7 +53,7 @@ export function serializeRelease(
       'api-version': request.apiVersion,
       enc: wrap,
       kid: keyId(format.origin, key.material),
-      ...(request.nonce !== undefined && { nonce: request.nonce }),
+      nonce: request.nonce,
     },
     response: {
       key: {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Page, type PageRequest } from '../../core/paging.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { text } from './text.ts';
 
 /** The longest places are of counts of use: they name a key, a principal and an operation. */
@@ -12,10 +13,9 @@ export function pageQuery(limit: number) {
       maxresults: z.coerce.number().int().min(1).max(limit).optional(),
       $skiptoken: text(CURSOR_LIMIT).optional(),
     })
-    .transform(({ maxresults, $skiptoken }): PageRequest => ({
-      limit: maxresults ?? limit,
-      ...($skiptoken !== undefined && { after: $skiptoken }),
-    }));
+    .transform(({ maxresults, $skiptoken }): PageRequest =>
+      withoutUndefined({ limit: maxresults ?? limit, after: $skiptoken }),
+    );
 }
 
 /** Azure's list response. The link repeats the caller's own query; clients add the api-version themselves. */
@@ -24,14 +24,10 @@ export function serializePage<T, Presented>(
   url: string,
   query: Readonly<Record<string, string | number | undefined>>,
   present: (item: T) => Presented,
-): { nextLink?: NextLink; value: Presented[] } {
+): { nextLink: NextLink | undefined; value: Presented[] } {
+  const toLink = ($skiptoken: string) => `${url}?${linkQuery({ ...query, $skiptoken })}`;
   return {
-    ...(page.next !== undefined && {
-      nextLink: new NextLink(
-        page.next,
-        ($skiptoken) => `${url}?${linkQuery({ ...query, $skiptoken })}`,
-      ),
-    }),
+    nextLink: page.next === undefined ? undefined : new NextLink(page.next, toLink),
     value: page.items.map(present),
   };
 }

@@ -1,4 +1,5 @@
 import { type Clock } from '../../core/clock.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { type AudienceCheck } from '../tokens/audiences.ts';
 import { type AuthenticateClient } from '../clients/clients.ts';
 import { Refusal } from '../refusal.ts';
@@ -72,7 +73,7 @@ export function createManagedIdentityEndpoint(parts: ManagedIdentityParts) {
         status: error.status,
         body: serializeManagedRefusal(error.status, error.message),
         headers: error.headers,
-        ...(client !== undefined && { client }),
+        ...withoutUndefined({ client }),
         errorCode: error.error,
       };
     }

@@ -2,6 +2,7 @@ import { isGuid } from '../../core/guid.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type Clock } from '../../core/clock.ts';
 import { isAllStorable, NOT_STORABLE } from '../../core/storable-text.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { type AudienceCheck } from '../tokens/audiences.ts';
 import { ASSERTION_TYPE } from '../clients/client-assertion.ts';
 import { type AuthenticateClient, type NamedClient, wrongClient } from '../clients/clients.ts';
@@ -93,7 +94,7 @@ export function createTokenEndpoint(parts: TokenEndpointParts) {
         body: serializeRefusal(error, request, clock.now()),
         headers: { ...error.headers, ...challenge },
         reason: error.message,
-        ...(client !== undefined && { client }),
+        ...withoutUndefined({ client }),
       };
     }
   };

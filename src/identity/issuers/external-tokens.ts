@@ -6,6 +6,7 @@ import { type PrincipalReader } from '../../core/directory/ports.ts';
 import { type ChangeFeed } from '../../core/caching/change-feed.ts';
 import { type Clock } from '../../core/clock.ts';
 import { type Principal } from '../../core/access/principal.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { type ClaimPath, deriveObjectId, type ExternalIssuer } from './external-issuer.ts';
 import { type IssuerKeys } from './issuer-keys.ts';
 import {
@@ -129,8 +130,7 @@ function readClaims(payload: JWTPayload, config: ExternalIssuer): Claimed {
     principal: {
       tenantId,
       objectId: toId('principal', subject),
-      ...(applicationId !== undefined && { applicationId }),
-      ...(displayName !== undefined && { displayName }),
+      ...withoutUndefined({ applicationId, displayName }),
       groups: groups.names.map((group) => toId('group', group)),
       ...(!groups.areAll && { hasUnknownGroups: true }),
     },

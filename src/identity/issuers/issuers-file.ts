@@ -2,6 +2,7 @@ import { findNodeAtLocation, parseTree, type ParseError, printParseErrorCode } f
 import { z } from 'zod';
 import { isGuid } from '../../core/guid.ts';
 import { isIssuerUrl } from '../../core/directory/issuer-url.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { deriveObjectId, type ExternalIssuer } from './external-issuer.ts';
 import { ASYMMETRIC } from '../tokens/jwt.ts';
 
@@ -96,14 +97,13 @@ function toIssuer(read: z.infer<typeof Issuer>): ExternalIssuer {
     issuer,
     tenantId: read.tenantId?.toLowerCase() ?? deriveObjectId(issuer, 'principal', ''),
     audiences,
-    ...(jwksUri !== undefined && { jwksUri }),
+    ...withoutUndefined({ jwksUri }),
     algorithms,
     claims: {
       principal: read.principalClaim,
       application: read.applicationClaim,
       displayName: read.displayNameClaim,
-      ...(groupsClaim !== undefined && { groups: groupsClaim }),
-      ...(tenantClaim !== undefined && { tenant: tenantClaim }),
+      ...withoutUndefined({ groups: groupsClaim, tenant: tenantClaim }),
     },
     objectIds,
   };

@@ -5,6 +5,7 @@ import { type DirectoryPrincipal } from '../../core/directory/directory.ts';
 import { type PrincipalReader } from '../../core/directory/ports.ts';
 import { type ChangeFeed, type StateChange } from '../../core/caching/change-feed.ts';
 import { type Clock } from '../../core/clock.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { type AudienceCheck } from './audiences.ts';
 import {
   asUnauthenticated,
@@ -72,7 +73,7 @@ export function createOwnTokenCheck(parts: OwnTokensParts): TokenCheck {
         return {
           tenantId,
           objectId,
-          ...(applicationId !== undefined && { applicationId }),
+          ...withoutUndefined({ applicationId }),
           displayName: principal.displayName,
           groups: principal.groups,
         };

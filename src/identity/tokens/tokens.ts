@@ -61,7 +61,7 @@ export function createTokenIssuer(
         tid: tenantId,
         uti: randomBytes(16).toString('base64url'),
         ver: '1.0',
-        ...(boundTo !== undefined && { cnf: { 'x5t#S256': boundTo } }),
+        cnf: boundTo === undefined ? undefined : { 'x5t#S256': boundTo },
       };
       return signJws(header, claims, (bytes) => keys.sign(keyId, bytes));
     },
