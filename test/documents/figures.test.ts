@@ -53,15 +53,14 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ['src/config/worker-memory.ts#LIMIT.most', (n) => `at most ${n / 1024 ** 2} MB`],
     ['src/config/worker-memory.ts#OBJECTS.most', (n) => `up to ${count(n)} in a process`],
     ['src/compose/limits.ts#LIMITS.cachedKeysBytes', (n) => `key records take up to ${mib(n)} MiB`],
-    ['src/hsm/module/connection.ts#SLOW_SESSIONS', (n) => `${count(n)} with a slow HSM`],
+    ['src/hsm/module/sessions.ts#MOST_WORKERS', (n) => `${count(n)} in each worker, each with two`],
     ['src/process/open-files.ts#LOW', (n) => `${count(n)} or more`],
+    ['src/hsm/module/latency.ts#SLOW_LIMIT_MS', (n) => `more than ${count(n)} ms for`],
+  ],
+  'src/config/README.md': [
     [
-      'src/hsm/module/latency.ts#SLOW_LIMIT_MS',
-      (n) => (n === 1 ? 'more than a millisecond a call' : ''),
-    ],
-    [
-      'src/hsm/module/pace.ts#BESIDE.meanUs',
-      (n) => `have ${count(n / 1_000)} milliseconds of each round`,
+      'src/hsm/module/sessions.ts#MOST_WORKERS',
+      (n) => `${count(n)}; with a fast HSM as many as cores, 2 to ${count(n)}`,
     ],
   ],
   'src/core/audit/README.md': [
