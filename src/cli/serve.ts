@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { type Config, isProduction, required, type Secrets } from '../config/config.ts';
 import { readAttestation, readCertificate, readIssuers, readPin } from '../config/setting-files.ts';
+import { parseIssuers } from '../identity/issuers/issuers-file.ts';
 import { createLog } from '../observability/log.ts';
 import { startSupervisor } from '../process/supervisor.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
@@ -17,7 +18,10 @@ export async function serve(
   const log = createLog(config.logLevel);
   const stopping = context.stopSignal(options);
   // Before anything is set up: a wrong file is told at once.
-  const files = { attestation: await readAttestation(config), ...(await readIssuers(config)) };
+  const files = {
+    attestation: await readAttestation(config),
+    ...(await readIssuers(config, parseIssuers)),
+  };
   const surroundings = isProduction(config)
     ? await givenSurroundings(config, secrets)
     : await prepareDevelopment(config, secrets, log, context.setEnvironment);

@@ -2,9 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { type Config, ConfigError, type Secrets } from './config.ts';
-import { inWords } from '../core/operator-error.ts';
-import { IssuersFileError, parseIssuers } from '../identity/issuers/issuers-file.ts';
-import { type ExternalIssuer } from '../identity/issuers/external-issuer.ts';
+import { inWords, OperatorError } from '../core/operator-error.ts';
 
 /** What stands in the files that settings name. A file that can't be used stops the start. */
 
@@ -82,24 +80,32 @@ export async function readAttestation({
   };
 }
 
-/** The issuers that are trusted besides the directory. @throws ConfigError that names the line */
-export async function readIssuers({
-  issuers: { file, caFile },
-}: Config): Promise<{ readonly issuers: readonly ExternalIssuer[]; readonly issuersCa?: string }> {
+/**
+ * The issuers that are trusted besides the directory.
+ * @param parse reads the file's content, and throws an OperatorError that names the line
+ * @throws ConfigError that names the file and the line
+ */
+export async function readIssuers<Issuer>(
+  { issuers: { file, caFile } }: Config,
+  parse: (content: string) => readonly Issuer[],
+): Promise<{ readonly issuers: readonly Issuer[]; readonly issuersCa?: string }> {
   const issuersCa =
     caFile === undefined ? undefined : await readCa('STRONGROOM_ISSUERS_CA_FILE', caFile);
   return {
-    issuers: file === undefined ? [] : await readIssuersFile(file),
+    issuers: file === undefined ? [] : await readIssuersFile(file, parse),
     ...(issuersCa !== undefined && { issuersCa }),
   };
 }
 
-async function readIssuersFile(file: string): Promise<readonly ExternalIssuer[]> {
+async function readIssuersFile<Issuer>(
+  file: string,
+  parse: (content: string) => readonly Issuer[],
+): Promise<readonly Issuer[]> {
   const content = await readText('STRONGROOM_ISSUERS_FILE', file);
   try {
-    return parseIssuers(content);
+    return parse(content);
   } catch (error) {
-    if (!(error instanceof IssuersFileError)) throw error;
+    if (!(error instanceof OperatorError)) throw error;
     throw new ConfigError(`STRONGROOM_ISSUERS_FILE: ${file}: ${error.message}`);
   }
 }

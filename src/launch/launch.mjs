@@ -1,10 +1,11 @@
-// The way in from a bare clone: `npm start`, `npm test`, `npm run bench` and `npm run build`. Plain JavaScript on Node's
+// The way in from a bare clone: `npm start`, `npm run dev`, `npm test`, `npm run bench` and `npm run build`. Plain JavaScript on Node's
 // own modules only, since it runs before anything is installed or compiled.
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { runForeground } from './child.mjs';
 import { fail, ROOT } from './common.mjs';
+import { runDevelopment } from './dev.mjs';
 import { build, ensureBuilt, ensureModules, isInPlace } from './project.mjs';
 import { ensureSoftHsm } from './softhsm.mjs';
 
@@ -26,6 +27,11 @@ const commands = {
     return runForeground([join(ROOT, 'dist/main.js'), 'serve', '--stop-with-parent', ...args], {
       isOwnSession: true,
     });
+  },
+  async dev(args) {
+    await ensureModules({ withDevelopment: true });
+    if (!process.env.PKCS11_MODULE) ensureSoftHsm();
+    runDevelopment(args);
   },
   async test(args) {
     await ensureModules({ withDevelopment: true });
@@ -59,7 +65,7 @@ const commands = {
 requireNode(20, 19);
 const [name = 'start', ...args] = process.argv.slice(2);
 if (!Object.hasOwn(commands, name))
-  fail(`there is no command "${name}": use start, test, bench or build.`);
+  fail(`there is no command "${name}": use start, dev, test, bench or build.`);
 await commands[name](args);
 
 function requireNode(major, minor) {

@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { isGuid } from '../../core/guid.ts';
 import { isIssuerUrl } from '../../core/directory/issuer-url.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
+import { OperatorError } from '../../core/operator-error.ts';
 import { deriveObjectId, type ExternalIssuer } from './external-issuer.ts';
 import { ASYMMETRIC } from '../tokens/jwt.ts';
 
 /** What is wrong with the file, and in which line. */
-export class IssuersFileError extends Error {
+export class IssuersFileError extends OperatorError {
   override readonly name = 'IssuersFileError';
 }
 
