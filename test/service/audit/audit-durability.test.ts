@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { type Answer } from '../../support/client.ts';
 import { openPostgresProxy, type PostgresProxy } from '../../support/postgres-proxy.ts';
 import { useProduction } from '../../support/use-service.ts';
+import { until } from '../../support/until.ts';
 
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
@@ -23,14 +23,6 @@ beforeAll(async () => {
 beforeEach(async () => {
   await until(async () => (await admin('GET', '/readyz')).status === 200);
 });
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 300; tries += 1) {
-    if (await condition()) return;
-    await delay(100);
-  }
-  throw new Error('it did not come to be');
-}
 
 interface Recorded {
   readonly requestId: string;

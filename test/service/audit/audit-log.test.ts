@@ -91,7 +91,7 @@ const SAME: Readonly<Record<string, string>> = {
   audit_checkpoint_head: 'k.number = t.number',
 };
 
-describe('a audit log that nobody has touched', () => {
+describe('an audit log that nobody has touched', () => {
   test('verifies, whole and in part', async () => {
     const whole = await verify();
     expect(whole).toMatchObject({ verified: true });

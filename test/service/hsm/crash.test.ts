@@ -7,6 +7,10 @@ import { postmasterOf } from '../../support/cluster.ts';
 import { isFullExtent } from '../../support/extent.ts';
 import { makePreparedFolder } from '../../support/prepared-folder.ts';
 import { removeDataFolder, type RunningService, startService } from '../../support/service.ts';
+import { until } from '../../support/until.ts';
+
+/** Answers by which it is seen that the service is at work. */
+const ENOUGH = isFullExtent ? 500 : 60;
 
 const folder = await makePreparedFolder();
 let service: RunningService | undefined;
@@ -116,16 +120,16 @@ test('with Postgres killed under load nothing is answered without a record, and 
       }
     }),
   );
-  await delay(1_000);
+  await until(() => answered.length >= ENOUGH);
   const before = answered.length;
   process.kill(await postmasterOf(folder), 'SIGKILL');
   const recovered = async () => {
     const { status } = await call('POST', '/keys/steady/wrapkey', { alg: 'A256KW', value });
     return status === 200;
   };
-  await delay(500);
-  for (let tries = 0; tries < 200 && !(await recovered()); tries += 1) await delay(100);
-  await delay(1_000);
+  await until(() => refused.size > 0);
+  await until(recovered);
+  await until(() => answered.length >= before + ENOUGH);
   isOver = true;
   await load;
   expect(await recovered()).toBe(true);
@@ -160,15 +164,15 @@ test('with the token away for a while under load, and back, every answer is whol
       }
     }),
   );
-  await delay(500);
+  await until(() => created >= ENOUGH);
   const tokens = join(folder, 'tokens');
   for (let times = 0; times < 2; times += 1) {
     await rename(tokens, `${tokens}-away`);
     const before = answers.get('503 HsmUnavailable') ?? 0;
-    while ((answers.get('503 HsmUnavailable') ?? 0) < before + 50) await delay(10);
+    await until(() => (answers.get('503 HsmUnavailable') ?? 0) >= before + 50);
     await rename(`${tokens}-away`, tokens);
     const made = created;
-    while (created < made + (isFullExtent ? 200 : 60)) await delay(10);
+    await until(() => created >= made + ENOUGH);
   }
   isOver = true;
   await load;

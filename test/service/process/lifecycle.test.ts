@@ -398,7 +398,7 @@ describe('a production start', () => {
       await database.drop();
       await rm(place, { recursive: true, force: true });
     }
-  }, 60_000);
+  }, 120_000);
 
   test('with a wrong setting says which, and stops', async () => {
     const attempt = run(process.execPath, [MAIN, 'serve'], { env: { STRONGROOM_WORKERS: 'many' } });

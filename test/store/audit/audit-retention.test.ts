@@ -154,7 +154,7 @@ describe('retention', () => {
     expect(await old.verify()).toMatchObject({ verified: true });
   });
 
-  test('leaves a audit log alone that was tampered with', async () => {
+  test('leaves an audit log alone that was tampered with', async () => {
     await asOwner(`delete from audit_event where chain = '${old.chainId}' and sequence = 2`);
     await expect(old.retain(1)).rejects.toThrow('The audit log is not what was written');
     const { rows } = await asOwner(
