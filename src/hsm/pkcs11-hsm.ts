@@ -366,7 +366,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         (on) => on.dispatcher.run('generate', [requireRootKeys(on), identity, spec], by),
         false,
       );
-    // EC and AES keys take about a millisecond, unless the HSM is slow: then they take their turns as well.
+    // EC and AES keys take about a millisecond, unless the HSM is slow: then they wait in the queue as well.
     if (spec.keyType !== 'RSA-HSM' && current?.isSlow !== true) return here();
     if (generator === undefined || spec.keyType !== 'RSA-HSM') return generation.take(by, here);
     return generation.take(by, () =>

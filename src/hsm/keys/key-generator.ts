@@ -21,7 +21,7 @@ export interface KeyGeneratorOptions extends TokenOptions {
 const TRIES = 3;
 
 /**
- * Makes keys in a process of its own, for a module that bears one call at a time: there it would hold up every other call
+ * Makes keys in a process of its own, for a module that one thread may call: there it would hold up every other call
  * for seconds. The process starts with the first key and ends when none was wanted for a while; it is replaced when it has
  * died, hangs, or its token fails. One key at a time; the caller keeps order.
  */
