@@ -50,11 +50,7 @@ describe('an operation', () => {
     took.ms = 100;
     for (let run = 0; run < 3; run += 1) await sign();
     await sign(RSA);
-    expect(seen).toEqual([
-      ...Array<string>(3).fill('sign inline'),
-      'sign workers',
-      'sign inline',
-    ]);
+    expect(seen).toEqual([...Array<string>(3).fill('sign inline'), 'sign workers', 'sign inline']);
   });
 
   test('comes back from a thread when it has become short', async () => {
