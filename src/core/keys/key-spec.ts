@@ -1,5 +1,6 @@
 import {
   AES_SIZES,
+  CURVE,
   type Curve,
   CURVES,
   type KeyType,
@@ -145,15 +146,13 @@ function wrongExponent(value: number | bigint): string | undefined {
   return Number(value) % 2 === 0 ? 'the public exponent must be odd' : undefined;
 }
 
-/** What az, OpenSSL, SECG (SEC 2) and ANSI X9.62 call the curves besides the names that JWK has (RFC 7518 §6.2.1.1). */
-const CURVE_NAMES: ReadonlyMap<string, Curve> = new Map<string, Curve>([
-  ...CURVES.map((curve): [string, Curve] => [curve.toLowerCase(), curve]),
-  ['secp256k1', 'P-256K'],
-  ['prime256v1', 'P-256'],
-  ['secp256r1', 'P-256'],
-  ['secp384r1', 'P-384'],
-  ['secp521r1', 'P-521'],
-]);
+/** Each curve by all of its names, in lower case. */
+const CURVE_NAMES: ReadonlyMap<string, Curve> = new Map(
+  CURVES.flatMap((curve) => {
+    const { openssl, jwk, aliases } = CURVE[curve];
+    return [curve, openssl, jwk, ...aliases].map((name) => [name.toLowerCase(), curve] as const);
+  }),
+);
 
 /**
  * A curve by any of its names, in any case; undefined where none is named.

@@ -1,9 +1,4 @@
-import {
-  type ALGORITHMS,
-  type CipherAlgorithm,
-  findAlgorithm,
-  type SigningAlgorithm,
-} from './algorithms.ts';
+import { type CipherAlgorithm, findAlgorithm, type SigningAlgorithm } from './algorithms.ts';
 import { type AuditNotes } from '../audit/record.ts';
 import { ServiceError } from '../errors.ts';
 import { type EncryptionLimit } from './encryption-limit.ts';
@@ -64,13 +59,14 @@ export function createCryptoService(parts: CryptoServiceParts) {
     const { identity } = version.material;
     note({ keyName: identity.name, keyVersion: identity.version });
     requireUsable(version, operation, clock.now().getTime() / 1000);
-    const { name, allowedBy } = fitting(version.material, operation, algorithmName);
+    const facts = fitting(version.material, operation, algorithmName);
+    const { name, allowedBy } = facts;
     if (allowedBy !== undefined && !(await settings.isOn(allowedBy)))
       throw new ServiceError(
         'AlgorithmDisabled',
         `Algorithm ${name} is switched off in this pool (setting ${allowedBy}).`,
       );
-    return { key: version.material, algorithm: name };
+    return { key: version.material, algorithm: name, facts };
   }
 
   async function encipher(
@@ -81,9 +77,9 @@ export function createCryptoService(parts: CryptoServiceParts) {
     parameters: CipherParameters,
     note: Recorder,
   ): Promise<Done<Ciphertext>> {
-    const { key, algorithm } = await keyFor(reference, operation, algorithmName, note);
-    requireParameters(algorithm, 'encrypt', parameters);
-    if (isGcm(algorithm)) await encryptionLimit.spend(key.identity);
+    const { key, algorithm, facts } = await keyFor(reference, operation, algorithmName, note);
+    requireParameters(facts, 'encrypt', parameters);
+    if (facts.mode?.name === 'GCM') await encryptionLimit.spend(key.identity);
     const result = await hsm.encrypt(key, algorithm as CipherAlgorithm, plaintext, parameters);
     return { key, algorithm, result };
   }
@@ -96,8 +92,8 @@ export function createCryptoService(parts: CryptoServiceParts) {
     parameters: CipherParameters,
     note: Recorder,
   ): Promise<Done<Uint8Array>> {
-    const { key, algorithm } = await keyFor(reference, operation, algorithmName, note);
-    requireParameters(algorithm, 'decrypt', { ...ciphertext, ...parameters });
+    const { key, algorithm, facts } = await keyFor(reference, operation, algorithmName, note);
+    requireParameters(facts, 'decrypt', { ...ciphertext, ...parameters });
     const result = await hsm.decrypt(key, algorithm as CipherAlgorithm, ciphertext, parameters);
     return { key, algorithm, result };
   }
@@ -113,8 +109,8 @@ export function createCryptoService(parts: CryptoServiceParts) {
       digest: Uint8Array,
       note: Recorder,
     ): Promise<Done<Uint8Array>> {
-      const { key, algorithm } = await keyFor(reference, 'sign', algorithmName, note);
-      requireDigest(key, algorithm, digest);
+      const { key, algorithm, facts } = await keyFor(reference, 'sign', algorithmName, note);
+      requireDigest(key, facts, digest);
       const result = await hsm.sign(key, algorithm as SigningAlgorithm, digest);
       return { key, algorithm, result };
     },
@@ -127,15 +123,14 @@ export function createCryptoService(parts: CryptoServiceParts) {
       signature: Uint8Array,
       note: Recorder,
     ): Promise<Done<boolean>> {
-      const { key, algorithm } = await keyFor(reference, 'verify', algorithmName, note);
-      requireDigest(key, algorithm, digest);
+      const { key, algorithm, facts } = await keyFor(reference, 'verify', algorithmName, note);
+      requireDigest(key, facts, digest);
       const result = await hsm.verify(key, algorithm as SigningAlgorithm, digest, signature);
       return { key, algorithm, result };
     },
   };
 }
 
-type AlgorithmName = keyof typeof ALGORITHMS;
 type FoundAlgorithm = NonNullable<ReturnType<typeof findAlgorithm>>;
 
 /** Operations that protect something new stop outside a key's dates; those that read what is protected go on. */
@@ -214,31 +209,25 @@ function fitting(key: KeyMaterial, operation: KeyOperation, name: string): Found
   return algorithm;
 }
 
-/** RFC 8017 §9.2: EMSA-PKCS1-v1_5 keeps 11 bytes of the modulus for itself; RSNULL is that without DigestInfo. */
-const PKCS1_OVERHEAD_BYTES = 11;
-
-function requireDigest({ spec }: KeyMaterial, algorithm: AlgorithmName, digest: Uint8Array): void {
-  const facts = findAlgorithm(algorithm);
-  if (facts?.digestBytes !== undefined && digest.length !== facts.digestBytes)
+function requireDigest({ spec }: KeyMaterial, facts: FoundAlgorithm, digest: Uint8Array): void {
+  const { name, digestBytes, overheadBytes } = facts;
+  if (digestBytes !== undefined && digest.length !== digestBytes)
     throw new ServiceError(
       'BadParameter',
-      `Invalid length of digest: ${digest.length} bytes. Algorithm ${algorithm} takes ${facts.digestBytes}.`,
+      `Invalid length of digest: ${digest.length} bytes. Algorithm ${name} takes ${digestBytes}.`,
     );
-  if (algorithm !== 'RSNULL' || spec.keyType !== 'RSA-HSM') return;
-  const most = spec.bits / 8 - PKCS1_OVERHEAD_BYTES;
+  if (overheadBytes === undefined || spec.keyType !== 'RSA-HSM') return;
+  const most = spec.bits / 8 - overheadBytes;
   if (digest.length === 0 || digest.length > most)
     throw new ServiceError(
       'BadParameter',
-      `Invalid length of digest: ${digest.length} bytes. Algorithm RSNULL takes 1 to ${most} with this key.`,
+      `Invalid length of digest: ${digest.length} bytes. Algorithm ${name} takes 1 to ${most} with this key.`,
     );
 }
 
-const CBC = /CBC(PAD)?$/;
-const isGcm = (algorithm: AlgorithmName) => algorithm.endsWith('GCM');
-
 /** Which of iv, aad and tag an algorithm takes, and their lengths in bytes. */
 function requireParameters(
-  algorithm: AlgorithmName,
+  { name: algorithm, mode }: FoundAlgorithm,
   direction: 'encrypt' | 'decrypt',
   { iv, aad, tag }: CipherParameters & { tag?: Uint8Array },
 ): void {
@@ -251,10 +240,9 @@ function requireParameters(
         : `Property ${name} must have ${bytes} bytes when algorithm ${algorithm} is used to ${direction}.`,
     );
   };
-  const gcm = isGcm(algorithm);
   // A nonce that came twice would give away the authentication key (SP 800-38D §8): the HSM makes it, never the caller.
-  const gcmIv = direction === 'decrypt' ? 12 : undefined;
-  expect('iv', iv, gcm ? gcmIv : CBC.test(algorithm) ? 16 : undefined);
-  expect('tag', tag, gcm && direction === 'decrypt' ? 16 : undefined);
-  if (!gcm) expect('aad', aad, undefined);
+  const isMadeHere = mode?.name === 'GCM' && direction === 'encrypt';
+  expect('iv', iv, isMadeHere ? undefined : mode?.ivBytes);
+  expect('tag', tag, isMadeHere ? undefined : mode?.tagBytes);
+  if (mode?.name !== 'GCM') expect('aad', aad, undefined);
 }

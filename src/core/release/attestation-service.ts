@@ -1,4 +1,5 @@
 import { createHash, createPublicKey } from 'node:crypto';
+import { CURVE } from '../operations/algorithms.ts';
 import { type KeyReference, type Recorder } from '../operations/crypto-service.ts';
 import { type KeyInspector } from './key-inspection.ts';
 import { type KeyMaterial, type VerifiedKey, type VerifiedMaterial } from '../keys/key.ts';
@@ -113,10 +114,9 @@ function publicKeyDigest({ publicKey, spec }: VerifiedMaterial): string | undefi
   );
 }
 
-/** As JWK has it (RFC 8812 §3.1). */
 function curveName(spec: KeyMaterial['spec']): string {
   if (spec.keyType !== 'EC-HSM') throw new TypeError('an EC key of another type');
-  return spec.curve === 'P-256K' ? 'secp256k1' : spec.curve;
+  return CURVE[spec.curve].jwk;
 }
 
 function sha256(bytes: Uint8Array): string {

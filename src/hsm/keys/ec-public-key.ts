@@ -1,5 +1,5 @@
 import { createECDH, ECDH } from 'node:crypto';
-import { type Curve } from '../../core/operations/algorithms.ts';
+import { CURVE, type Curve } from '../../core/operations/algorithms.ts';
 import { type PublicKey } from '../../core/keys/key.ts';
 import { ecdh } from '../operations/mechanisms.ts';
 import {
@@ -9,15 +9,7 @@ import {
   readValue,
   withObject,
 } from '../module/calls.ts';
-import { CURVE, derivedCoordinate } from './templates.ts';
-
-/** Node's names for the curves (OpenSSL's). */
-const ECDH_NAME: Readonly<Record<Curve, string>> = {
-  'P-256': 'prime256v1',
-  'P-256K': 'secp256k1',
-  'P-384': 'secp384r1',
-  'P-521': 'secp521r1',
-};
+import { derivedCoordinate } from './templates.ts';
 
 /**
  * The public half of a private key that stays in the HSM. An EC private key object doesn't tell its point, but ECDH with
@@ -36,7 +28,7 @@ export function deriveEcPublicKey(
   const shared = deriveKey(session, ecdh(basePoint(curve)), key, coordinate);
   const x = withObject(session, shared, () => readValue(session, shared));
   for (const sign of [2, 3]) {
-    const point = ECDH.convertKey(Buffer.concat([Buffer.of(sign), x]), ECDH_NAME[curve]);
+    const point = ECDH.convertKey(Buffer.concat([Buffer.of(sign), x]), CURVE[curve].openssl);
     const coordinates = (point as Buffer).subarray(1);
     const candidate: PublicKey = {
       keyType: 'EC-HSM',
@@ -50,7 +42,7 @@ export function deriveEcPublicKey(
 
 /** 04 || x || y of the curve's generator: the public key of the private key 1. */
 function basePoint(curve: Curve): Buffer {
-  const one = createECDH(ECDH_NAME[curve]);
+  const one = createECDH(CURVE[curve].openssl);
   one.setPrivateKey(Buffer.of(1));
   return one.getPublicKey();
 }

@@ -4,7 +4,8 @@ import { KEY_WRAP_PADDED } from '../operations/mechanisms.ts';
 import * as calls from '../module/calls.ts';
 import { type Handle, type ModuleSession } from '../module/calls.ts';
 import { type RootKeys } from './root-keys.ts';
-import { CURVE, generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
+import { CURVE } from '../../core/operations/algorithms.ts';
+import { generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
 
 const { KeyGenMechanism, MechanismEnum } = graphene;
 const GENERIC_SECRET = { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null };

@@ -1,5 +1,5 @@
 import graphene, { type ITemplate, type Module, type Slot } from 'graphene-pk11';
-import { type Curve, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import { ALGORITHMS, CURVE } from '../../core/operations/algorithms.ts';
 import { type Hsm } from '../../core/keys/hsm.ts';
 import { type LoadedObject, type ModuleFacts } from '../../core/release/key-inspection.ts';
 import { type KeyMaterial } from '../../core/keys/key.ts';
@@ -67,13 +67,6 @@ function flagOf(read: Read, name: (typeof FLAGS)[number]): boolean | undefined {
   }
 }
 
-const CURVE_BITS: Readonly<Record<Curve, number>> = {
-  'P-256': 256,
-  'P-256K': 256,
-  'P-384': 384,
-  'P-521': 521,
-};
-
 function bitsOf(session: ModuleSession, key: Handle, keyType: LoadedObject['keyType']): number {
   switch (keyType) {
     case 'RSA':
@@ -81,29 +74,20 @@ function bitsOf(session: ModuleSession, key: Handle, keyType: LoadedObject['keyT
     case 'EC': {
       const curve = curveOf(readBytes(session, key, 'paramsECDSA'));
       if (curve === undefined) throw new Error('the module gave no known curve');
-      return CURVE_BITS[curve];
+      return CURVE[curve].bits;
     }
     case 'AES':
       return 8 * (readAttributes(session, key, { valueLen: null }).valueLen ?? 0);
   }
 }
 
-const PROBE: Readonly<Record<Curve | 'RSA', SigningAlgorithm>> = {
-  RSA: 'RS256',
-  'P-256': 'ES256',
-  'P-256K': 'ES256K',
-  'P-384': 'ES384',
-  'P-521': 'ES512',
-};
-const DIGEST_BYTES: Readonly<Partial<Record<SigningAlgorithm, number>>> = { ES384: 48, ES512: 64 };
-
 /** Signs random bytes with the private half, and verifies with the public one; the signature goes nowhere. */
 export async function publicHalfMatches(
   hsm: Pick<Hsm, 'sign' | 'verify' | 'random'>,
   key: KeyMaterial,
 ): Promise<boolean> {
-  const algorithm = PROBE[key.spec.keyType === 'EC-HSM' ? key.spec.curve : 'RSA'];
-  const digest = await hsm.random(DIGEST_BYTES[algorithm] ?? 32);
+  const algorithm = key.spec.keyType === 'EC-HSM' ? CURVE[key.spec.curve].algorithm : 'RS256';
+  const digest = await hsm.random(ALGORITHMS[algorithm].digestBytes);
   return hsm.verify(key, algorithm, digest, await hsm.sign(key, algorithm, digest));
 }
 

@@ -1,18 +1,10 @@
 import graphene, { type ITemplate } from 'graphene-pk11';
-import { type Curve, CURVES, type KeyType } from '../../core/operations/algorithms.ts';
+import { CURVE, type Curve, CURVES, type KeyType } from '../../core/operations/algorithms.ts';
 import { type KeyIdentity, type KeySpec, type PublicKey } from '../../core/keys/key.ts';
 import { type PlainKey } from '../../core/keys/import/plain-key.ts';
 import { toAttributes, VALUE } from '../module/calls.ts';
 
 const { KeyType: KeyTypes, ObjectClass } = graphene;
-
-/** DER of each curve's object identifier (RFC 5480 §2.1.1.1, SEC 2), and the bytes of one coordinate. */
-export const CURVE: Readonly<Record<Curve, { oid: Buffer; bytes: number }>> = {
-  'P-256': { oid: Buffer.from('06082a8648ce3d030107', 'hex'), bytes: 32 },
-  'P-256K': { oid: Buffer.from('06052b8104000a', 'hex'), bytes: 32 },
-  'P-384': { oid: Buffer.from('06052b81040022', 'hex'), bytes: 48 },
-  'P-521': { oid: Buffer.from('06052b81040023', 'hex'), bytes: 66 },
-};
 
 /** The secret of HS256, HS384 and HS512 beside an AES key; at least as long as SHA-512's digest, as SoftHSM demands. */
 const MAC_KEY_BYTES = 64;

@@ -1,9 +1,8 @@
-import { type SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import { CURVE, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
 import { type KeySpec } from '../../core/keys/key.ts';
 import { type Handle, type ModuleSession, verify } from '../module/calls.ts';
 import { decryptionFailed, faultOf } from '../module/errors.ts';
 import { SIGNING } from './mechanisms.ts';
-import { CURVE } from '../keys/templates.ts';
 
 const MAC_BYTES: Readonly<Partial<Record<SigningAlgorithm, number>>> = {
   HS256: 32,

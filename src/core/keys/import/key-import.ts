@@ -1,6 +1,6 @@
 import { checkPrime, createECDH } from 'node:crypto';
 import { promisify } from 'node:util';
-import { AES_SIZES, CURVES, type Curve, RSA_SIZES } from '../../operations/algorithms.ts';
+import { AES_SIZES, CURVE, CURVES, RSA_SIZES } from '../../operations/algorithms.ts';
 import { ServiceError } from '../../errors.ts';
 import { parseCurve, parseKeyType, parsePublicExponent } from '../key-spec.ts';
 import { type PlainAesKey, type PlainEcKey, type PlainKey, type PlainRsaKey } from './plain-key.ts';
@@ -15,20 +15,6 @@ export interface ImportedJwk {
 }
 export const JWK_MEMBERS = ['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi', 'x', 'y', 'k'] as const;
 type JwkMember = (typeof JWK_MEMBERS)[number];
-
-/** Node's names for the curves (OpenSSL's). */
-const ECDH_NAME: Readonly<Record<Curve, string>> = {
-  'P-256': 'prime256v1',
-  'P-256K': 'secp256k1',
-  'P-384': 'secp384r1',
-  'P-521': 'secp521r1',
-};
-const COORDINATE_BYTES: Readonly<Record<Curve, number>> = {
-  'P-256': 32,
-  'P-256K': 32,
-  'P-384': 48,
-  'P-521': 66,
-};
 
 const isPrime = promisify<bigint, boolean>(checkPrime);
 
@@ -90,10 +76,10 @@ async function parseRsa(jwk: ImportedJwk): Promise<PlainRsaKey> {
 function parseEc(jwk: ImportedJwk): PlainEcKey {
   const curve = parseCurve('key.crv', jwk.crv);
   if (curve === undefined) throw wrong('key.crv', `it must be one of ${CURVES.join(', ')}`);
-  const width = COORDINATE_BYTES[curve];
+  const { bytes: width, openssl } = CURVE[curve];
   const [x, y, d] = (['x', 'y', 'd'] as const).map((name) => padded(jwk, name, width));
   if (x === undefined || y === undefined || d === undefined) throw new TypeError('three of three');
-  const pair = createECDH(ECDH_NAME[curve]);
+  const pair = createECDH(openssl);
   try {
     // Refuses 0 and what isn't below the order of the curve.
     pair.setPrivateKey(d);
