@@ -1,5 +1,5 @@
 import { type AuditEvent, type AuditFilter, type AuditRecord } from './record.ts';
-import { type LinkedRecord, type SignableHead } from './chain.ts';
+import { type ChainHead, type LinkedRecord, type SignableHead } from './chain.ts';
 import { type Checkpoint } from './checkpoint.ts';
 import { type Witness } from './witness.ts';
 import { type Page, type PageRequest } from '../paging.ts';
@@ -44,6 +44,8 @@ export interface AuditLogReader {
   listChains(): Promise<readonly string[]>;
   /** A record that claims a place before the first of its chain. */
   findBeforeStart(): Promise<LinkedRecord | undefined>;
+  /** A record of one of these chains at its head or before it; undefined where none is left. */
+  findUpTo(heads: readonly ChainHead[]): Promise<LinkedRecord | undefined>;
   /** The sequence of the chain's last record; 0 where there is none. */
   chainEnd(chain: string): Promise<number>;
   /** In order, those with `after` < sequence <= `upTo`; `limit` at most. */

@@ -13,6 +13,9 @@ export interface AuditMonth {
 
 const TABLE = /^audit_event_(\d{4})_(\d\d)$/;
 
+/** Records of times for which there was no month's table when they were written. */
+const MONTHLESS = 'audit_event_else';
+
 export async function listAuditMonths(context: OwnerContext): Promise<readonly AuditMonth[]> {
   return reading(context, async (db) => {
     const { rows } = await sql<{ name: string }>`
@@ -49,10 +52,10 @@ export async function describeRemoval(
 ): Promise<RetentionPayload> {
   return reading({ db }, async () => {
     const chains = new Map<string, { sequence: number; hash: Uint8Array }>();
-    for (const { table } of months) {
+    for (const table of [...months.map((month) => month.table), MONTHLESS]) {
       const { rows } = await sql<{ chain: string; sequence: string; hash: Buffer }>`
         select distinct on (chain) chain, sequence, hash from ${sql.table(table)}
-        where pool_id = ${poolId} order by chain, sequence desc`.execute(db);
+        where pool_id = ${poolId} and time < ${before} order by chain, sequence desc`.execute(db);
       for (const { chain, sequence, hash } of rows)
         if (Number(sequence) > (chains.get(chain)?.sequence ?? 0))
           chains.set(chain, { sequence: Number(sequence), hash });
@@ -88,6 +91,10 @@ export async function removeAuditMonths(
     db.transaction().execute(async (trx) => {
       await sql`set local lock_timeout = '10s'`.execute(trx);
       for (const { table } of months) await sql`drop table ${sql.table(table)}`.execute(trx);
+      await sql`
+        delete from ${sql.table(MONTHLESS)} where pool_id = ${poolId} and time < ${before}`.execute(
+        trx,
+      );
       await trx
         .deleteFrom('audit_witness')
         .where('pool_id', '=', poolId)

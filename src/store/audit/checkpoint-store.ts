@@ -3,6 +3,7 @@ import { type Checkpoint } from '../../core/audit/checkpoint.ts';
 import { type CheckpointStore, type AuditLogReader } from '../../core/audit/ports.ts';
 import { toLinkedRecord } from './audit-rows.ts';
 import { reading, type StoreContext } from '../database.ts';
+import { type AuditEventRow } from '../tables.ts';
 
 type CheckpointContext = Pick<StoreContext, 'db' | 'poolId'>;
 
@@ -172,6 +173,19 @@ export function createAuditLogReader(context: CheckpointContext): AuditLogReader
           .limit(1)
           .executeTakeFirst();
         return row && toLinkedRecord(row);
+      }),
+
+    findUpTo: (heads) =>
+      reading(context, async (db) => {
+        const places = JSON.stringify(heads.map(({ chain, sequence }) => ({ chain, sequence })));
+        const { rows } = await sql<AuditEventRow>`
+          select e.* from json_to_recordset(${places}) as head (chain uuid, sequence bigint)
+          cross join lateral (
+            select * from audit_event e
+            where e.pool_id = ${poolId} and e.chain = head.chain and e.sequence <= head.sequence
+            order by e.sequence limit 1) e
+          limit 1`.execute(db);
+        return rows[0] && toLinkedRecord(rows[0]);
       }),
 
     chainEnd: (chain) =>

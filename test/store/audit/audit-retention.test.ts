@@ -7,6 +7,7 @@ import { AuditDraft } from '../../../src/core/audit/draft.ts';
 import { type AuditRecord } from '../../../src/core/audit/record.ts';
 import { createAuditChain } from '../../../src/core/audit/chain.ts';
 import { type AgreedClock } from '../../../src/core/clock.ts';
+import { describeRemoval, removeAuditMonths } from '../../../src/store/audit/audit-retention.ts';
 import { createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import { changing, openDatabase } from '../../../src/store/database.ts';
 import { createPool } from '../../../src/store/pool/pool-store.ts';
@@ -67,7 +68,8 @@ async function openOldPool() {
     context,
     checkpoints,
     chainId: chain.id(),
-    verify: () => verifier.verify({ after: 0, recordLimit: 1e6 }),
+    changesChainId: keysChain.id(),
+    verify: (after = 0) => verifier.verify({ after, recordLimit: 1e6 }),
     set: async (at: string, name: string, value: 'true' | 'false') => {
       time.now = new Date(at);
       await changing(
@@ -216,6 +218,106 @@ describe('retention', () => {
       verified: false,
       problem: { kind: 'removed', chain: old.chainId, sequence: 10 },
     });
+  });
+
+  /** Changes a row, and puts a record of it, and its entry in the index, where nothing is left to hold them against. */
+  const forge = (chain: string, sequence: number) =>
+    asOwner(`
+      update setting set value = 'false' where name = 'old';
+      insert into audit_event (pool_id, chain, sequence, time, request_id, operation, outcome, status, duration_ms,
+        witnessed, hash)
+      select pool_id, '${chain}', ${sequence}, '2025-01-31T12:00Z', gen_random_uuid(), 'Change', 'success', 200, 0,
+        jsonb_build_array(jsonb_build_object('table', 'setting', 'row', '["old"]', 'revision', 1000000, 'after', digest)),
+        decode(repeat('00', 32), 'hex')
+      from setting cross join lateral witness_state(to_jsonb(setting), '{name}', '{}') where name = 'old';
+      insert into audit_witness (pool_id, source, row_key, revision, after, chain, sequence, time)
+      select pool_id, 'setting', '["old"]', 1000000, witnessed -> 0 ->> 'after', chain, sequence, time
+      from audit_event where witnessed -> 0 ->> 'revision' = '1000000'`);
+
+  test.each([
+    ['a chain that goes on', () => old.chainId],
+    ['the chain of the changes', () => old.changesChainId],
+  ])('leaves no place for a record that is put into the removed part of %s', async (_, chain) => {
+    await old.retain(1);
+    await forge(chain(), 1);
+    expect(await old.verify()).toMatchObject({
+      verified: false,
+      problem: { kind: 'inserted', chain: chain(), sequence: 1 },
+    });
+    expect(await old.verify(2)).toMatchObject({ verified: false, problem: { kind: 'inserted' } });
+  });
+
+  test('leaves no place in a chain of which nothing is left', async () => {
+    old.time.now = new Date('2025-04-02T00:00:00Z');
+    await old.retain(1);
+    const { rows } = await asOwner(
+      `select from audit_event where chain in ('${old.chainId}', '${old.changesChainId}')`,
+    );
+    expect(rows).toEqual([]);
+    expect(await old.verify()).toMatchObject({ verified: true });
+    await forge(old.chainId, 3);
+    expect(await old.verify()).toMatchObject({
+      verified: false,
+      problem: { kind: 'inserted', chain: old.chainId, sequence: 3 },
+    });
+  });
+
+  describe('that was signed, and cut off before anything was taken away', () => {
+    const before = new Date('2025-02-01T00:00:00Z');
+    const january = [{ table: 'audit_event_2025_01', end: before }];
+    const sign = async () => {
+      await witnessAgain(old.context, before, { time: old.time.now, requestId: randomUUID() });
+      const removal = await describeRemoval(old.context, january, before);
+      await old.checkpoints.sign(removal);
+      return removal;
+    };
+
+    test('does no harm: all is there, and verified', async () => {
+      const { records } = await old.verify();
+      await sign();
+      const report = await old.verify();
+      expect(report).toMatchObject({ verified: true });
+      expect(report.removedBefore).toBeUndefined();
+      expect(report.records).toBeGreaterThan(records);
+      expect(await old.retain(1)).toMatchObject({ months: 1 });
+      expect(await old.verify()).toMatchObject({ verified: true, removedBefore: before });
+    });
+
+    test('excuses no record that is changed, and none that is missing', async () => {
+      await sign();
+      await asOwner(
+        `update audit_event set operation = 'Other' where chain = '${old.chainId}' and sequence = 2`,
+      );
+      expect(await old.verify()).toMatchObject({
+        problem: { kind: 'changed', chain: old.chainId, sequence: 2 },
+      });
+      await asOwner(`delete from audit_event where chain = '${old.chainId}' and sequence <= 9`);
+      expect(await old.verify()).toMatchObject({
+        problem: { kind: 'removed', chain: old.chainId, sequence: 1 },
+      });
+    });
+
+    test('lets rows be changed until it is carried out', async () => {
+      const removal = await sign();
+      await old.set('2025-03-15T12:00:01Z', 'old', 'false');
+      await old.set('2025-03-15T12:00:02Z', 'new', 'true');
+      expect(await old.verify()).toMatchObject({ verified: true });
+      await removeAuditMonths(old.context, january, removal);
+      expect(await old.verify()).toMatchObject({ verified: true, removedBefore: before });
+    });
+  });
+
+  test('takes along what was written when there was no table for its month', async () => {
+    await asOwner(`
+      alter table audit_event detach partition audit_event_2025_01;
+      insert into audit_event select * from audit_event_2025_01;
+      drop table audit_event_2025_01`);
+    old.time.now = new Date('2025-04-02T00:00:00Z');
+    expect(await old.verify()).toMatchObject({ verified: true });
+    expect(await old.retain(1)).toMatchObject({ months: 1 });
+    const { rows } = await asOwner(`select from audit_event where time < '2025-03-01T00:00Z'`);
+    expect(rows).toEqual([]);
+    expect(await old.verify()).toMatchObject({ verified: true });
   });
 
   test('is no excuse without its signed statement', async () => {

@@ -5,6 +5,7 @@ import {
   digestOf,
   parsePayload,
   type CountersignedHead,
+  type RetentionPayload,
 } from '../checkpoint.ts';
 import { type ChainProblem, followChain } from './chain-links.ts';
 import { type Clock } from '../../clock.ts';
@@ -160,10 +161,28 @@ export function createLogVerifier(parts: LogVerifierParts) {
     async function checkRetentions(): Promise<void> {
       for (const checkpoint of await auditLog.listRetentions()) {
         const { retention } = await open(checkpoint);
-        for (const cut of retention?.chains ?? []) removed.set(cut.chain, cut);
-        removedBefore = retention?.before ?? removedBefore;
-        removedCheckpoints = retention?.checkpoints ?? removedCheckpoints;
+        if (retention === undefined || !(await isCarriedOut(retention))) continue;
+        for (const cut of retention.chains) removed.set(cut.chain, cut);
+        removedBefore = retention.before;
+        removedCheckpoints = retention.checkpoints ?? removedCheckpoints;
       }
+    }
+
+    /**
+     * Whether what was to be removed is gone. All of it goes in one transaction: where any of it is there, all of it must be,
+     * and is verified as if nothing had been said of it. A record that somebody puts into a removed part has nothing that
+     * it could be held against, and rows would be believed by what it witnesses.
+     */
+    async function isCarriedOut({ chains, checkpoints }: RetentionPayload): Promise<boolean> {
+      const left = await auditLog.findUpTo(chains);
+      if (left === undefined) return true;
+      const number = checkpoints?.number ?? 0;
+      const [last] = await auditLog.listCheckpoints({ after: number - 1, limit: 1 });
+      if (number > 0 && last?.number !== number) {
+        const { chain, sequence } = left;
+        throw new Found({ kind: 'inserted', chain, sequence, ...nameOf(left) });
+      }
+      return false;
     }
 
     function checkLink(
