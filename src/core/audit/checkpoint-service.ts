@@ -19,8 +19,8 @@ export interface CheckpointServiceParts {
   readonly certifiedKeys: Pick<CertifiedKeys, 'signer'>;
   readonly poolId: string;
   readonly clock: Clock;
-  /** Somebody has taken checkpoints away that this process has seen. */
   readonly onSigned?: (time: Date) => void;
+  /** Somebody has taken checkpoints away that this process has seen. */
   readonly onLoss: (missing: { readonly number: number; readonly found: number }) => void;
 }
 
@@ -39,19 +39,19 @@ export interface CheckpointService {
 /** A record is covered by a signature after so long, or as soon as so many wait. */
 const SIGN_AFTER_MS = 5_000;
 const SIGN_AT_RECORDS = 1_000;
-const ADOPTED_AT_ONCE = 50;
+const COUNTERSIGNED_AT_ONCE = 50;
 /** How many numbers in a row other processes may take while this one signs. */
 const APPEND_TRIES = 20;
 
 /**
- * Signs how far chains go: together the statements cover all chains of the pool. Each process vouches for what it has
+ * Signs how far chains go: together the checkpoints cover all chains of the pool. Each process signs what it has
  * written itself, from its own memory: whoever adds records there in the database can't have them signed. What nobody has
- * signed in time, since its process was killed or hangs, another signs as it finds it, and says so. The statements form a
+ * signed in time, since its process was killed or hangs, another signs as it finds it, and says so. Checkpoints form a
  * list of their own, each with the digest of the one before, which all processes of a pool extend: whose number is taken
  * meanwhile signs the next.
  */
 export function createCheckpointService(parts: CheckpointServiceParts): CheckpointService {
-  const { chains, store, certifiedKeys: statements, poolId, clock, onLoss } = parts;
+  const { chains, store, certifiedKeys, poolId, clock, onLoss } = parts;
   let signedAt = clock.now().getTime();
   let seen: Checkpoint | undefined;
 
@@ -61,7 +61,7 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
     heads: readonly CountersignedHead[],
     retention?: RetentionPayload,
   ): Promise<Checkpoint> {
-    const signer = await statements.signer('audit');
+    const signer = await certifiedKeys.signer('audit');
     const written = await append(signer, heads, retention);
     seen = written;
     parts.onSigned?.(written.time);
@@ -93,7 +93,7 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
       onLoss({ number: seen.number, found: newest?.number ?? 0 });
     const number = (before?.number ?? 0) + 1;
     const time = clock.now();
-    const statement = await signer.sign(
+    const jws = await signer.sign(
       serializePayload({
         pool: poolId,
         number,
@@ -104,7 +104,7 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
       }),
       CHECKPOINT_TYPE,
     );
-    return { number, time, jws: statement };
+    return { number, time, jws };
   }
 
   async function sign(retention?: RetentionPayload): Promise<Checkpoint | undefined> {
@@ -129,10 +129,11 @@ export function createCheckpointService(parts: CheckpointServiceParts): Checkpoi
         unsignedBefore: new Date(now - COUNTERSIGNED_AFTER_MS),
         abandonedBefore: new Date(now - ABANDONED_AFTER_MS),
       };
-      const found = await store.listUnsigned(limits, ADOPTED_AT_ONCE);
+      const found = await store.listUnsigned(limits, COUNTERSIGNED_AT_ONCE);
       const own = new Set(chains.map((chain) => chain.id()));
       const heads = found.filter(({ chain }) => !own.has(chain));
-      if (heads.length > 0) await write(heads.map((head) => ({ ...head, adopted: true as const })));
+      if (heads.length > 0)
+        await write(heads.map((head) => ({ ...head, countersigned: true as const })));
     },
   };
 }

@@ -5,7 +5,7 @@ import { type ChainHead, type SignableHead } from './chain.ts';
 export interface CheckpointPayload {
   readonly pool: string;
   readonly number: number;
-  /** Digest of the statement before it; null in the first. */
+  /** Digest of the checkpoint before it; null in the first. */
   readonly previous: Uint8Array | null;
   readonly time: Date;
   readonly heads: readonly CountersignedHead[];
@@ -22,10 +22,10 @@ export interface RetentionPayload {
   readonly checkpoints?: { readonly number: number; readonly digest: Uint8Array };
 }
 
-/** `adopted`: by a process that didn't write the chain, and vouches for what it found in the store. */
-export type CountersignedHead = SignableHead & { readonly adopted?: true };
+/** `countersigned`: by a process that didn't write the chain, and signs what it found in the store; `adopted` in the payload. */
+export type CountersignedHead = SignableHead & { readonly countersigned?: true };
 
-/** A checkpoint as it is kept; the statement is a compact JWS, RS256. */
+/** A checkpoint as it is kept: a compact JWS, RS256. */
 export interface Checkpoint {
   readonly number: number;
   readonly time: Date;
@@ -35,12 +35,12 @@ export interface Checkpoint {
 /** `typ` of the JWS header. */
 export const CHECKPOINT_TYPE = 'strongroom-audit-checkpoint+jwt';
 
-/** SHA-256 of a statement's characters. */
-export function digestOf(statement: string): Uint8Array {
-  return createHash('sha256').update(statement).digest();
+/** SHA-256 of a checkpoint's characters. */
+export function digestOf(jws: string): Uint8Array {
+  return createHash('sha256').update(jws).digest();
 }
 
-/** A statement from the JSON of its payload; undefined for what isn't one. */
+/** What a checkpoint says, from the JSON of its payload; undefined for what isn't one. */
 export function parsePayload(payload: unknown): CheckpointPayload | undefined {
   try {
     return toPayload(payload as Json);
@@ -60,7 +60,7 @@ function toPayload({ pool, number, previous, time, heads, retention }: Json): Ch
     heads: list(heads).map((head) => ({
       ...toHead(head),
       ends: head['ends'] === true,
-      ...(head['adopted'] === true && { adopted: true as const }),
+      ...(head['adopted'] === true && { countersigned: true as const }),
     })),
     ...(retention !== undefined && { retention: toRetention(retention as Json) }),
   };
@@ -108,12 +108,16 @@ function list(value: unknown): readonly Json[] {
   return value as Json[];
 }
 
-/** The statement's payload, as JSON. */
+/** A checkpoint's payload, as JSON. */
 export function serializePayload({ previous, heads, retention, ...rest }: CheckpointPayload) {
   return {
     ...rest,
     previous: previous && text(previous),
-    heads: heads.map((head) => ({ ...head, hash: text(head.hash) })),
+    heads: heads.map(({ countersigned, ...head }) => ({
+      ...head,
+      hash: text(head.hash),
+      ...(countersigned === true && { adopted: true }),
+    })),
     ...(retention !== undefined && {
       retention: {
         before: retention.before,

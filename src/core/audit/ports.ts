@@ -4,7 +4,7 @@ import { type Checkpoint } from './checkpoint.ts';
 import { type Witness } from './witness.ts';
 import { type Page, type PageRequest } from '../paging.ts';
 
-/** The signed statements of how far chains go. */
+/** The signed checkpoints: how far chains go. */
 export interface CheckpointStore {
   /** The one with the highest number. */
   findNewest(): Promise<Checkpoint | undefined>;
@@ -18,7 +18,7 @@ export interface CheckpointStore {
     isRetention: boolean,
   ): Promise<boolean>;
   /**
-   * How far chains go that nobody has ended, and that have records from before `unattendedBefore` which no checkpoint
+   * How far chains go that nobody has ended, and that have records from before `unsignedBefore` which no checkpoint
    * covers. Those to which nothing was added since `abandonedBefore` are to end, covered or not.
    */
   listUnsigned(
@@ -40,7 +40,7 @@ export interface AuditLogReader {
   lastCheckpointAt(time: Date): Promise<number | undefined>;
   /** The last one up to `number` that speaks of the chain. */
   lastMention(chain: string, number: number): Promise<Checkpoint | undefined>;
-  /** Every chain of which there are records, whether it was announced or not. */
+  /** Every chain of which there are records, whether it is listed or not. */
   listChains(): Promise<readonly string[]>;
   /** A record that claims a place before the first of its chain. */
   findBeforeStart(): Promise<LinkedRecord | undefined>;

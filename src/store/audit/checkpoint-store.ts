@@ -67,7 +67,7 @@ export function createCheckpointStore(context: CheckpointContext): CheckpointSto
               c.begun_at < ${abandonedBefore} and newest.time < ${abandonedBefore} as "isAbandoned",
               exists (
                 select from audit_event e where e.chain = c.chain and e.pool_id = c.pool_id
-                  and e.sequence = coalesce(covered.sequence, 0) + 1 and e.time < ${unsignedBefore}) as "isUnattended"
+                  and e.sequence = coalesce(covered.sequence, 0) + 1 and e.time < ${unsignedBefore}) as "isUnsigned"
             from audit_chain c
             cross join lateral (
               select e.sequence, e.hash, e.time from audit_event e
@@ -80,7 +80,7 @@ export function createCheckpointStore(context: CheckpointContext): CheckpointSto
             where c.pool_id = ${poolId} and not exists (
               select from audit_checkpoint_head h
               where h.pool_id = c.pool_id and h.chain = c.chain and h.ends)) open
-          where "isAbandoned" or "isUnattended"
+          where "isAbandoned" or "isUnsigned"
           order by number limit ${limit}`.execute(db);
         return rows.map(({ chain, sequence, hash, isAbandoned }) => ({
           chain,

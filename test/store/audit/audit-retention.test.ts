@@ -226,10 +226,10 @@ describe('retention', () => {
       update setting set value = 'false' where name = 'old';
       insert into audit_event (pool_id, chain, sequence, time, request_id, operation, outcome, status, duration_ms,
         witnessed, hash)
-      select pool_id, '${chain}', ${sequence}, '2025-01-31T12:00Z', gen_random_uuid(), 'Change', 'success', 200, 0,
-        jsonb_build_array(jsonb_build_object('table', 'setting', 'row', '["old"]', 'revision', 1000000, 'after', digest)),
+      select s.pool_id, '${chain}', ${sequence}, '2025-01-31T12:00Z', gen_random_uuid(), 'Change', 'success', 200, 0,
+        jsonb_build_array(jsonb_build_object('table', 'setting', 'row', '["old"]', 'revision', 1000000, 'after', s.digest)),
         decode(repeat('00', 32), 'hex')
-      from setting cross join lateral witness_state(to_jsonb(setting), '{name}', '{}') where name = 'old';
+      from setting cross join lateral witness_state(to_jsonb(setting), '{name}', '{}') s where name = 'old';
       insert into audit_witness (pool_id, source, row_key, revision, after, chain, sequence, time)
       select pool_id, 'setting', '["old"]', 1000000, witnessed -> 0 ->> 'after', chain, sequence, time
       from audit_event where witnessed -> 0 ->> 'revision' = '1000000'`);

@@ -22,7 +22,7 @@ interface CheckpointProblem {
     | 'checkpoint differs from the known one';
   readonly number: number;
 }
-/** Records that nobody vouches for, though they are old enough that somebody should. */
+/** Records that nobody has signed, though they are old enough that somebody should have. */
 interface UnsignedProblem {
   readonly kind: 'not signed';
   readonly chain: string;
@@ -52,13 +52,13 @@ export interface VerificationReport {
   /** Of those, records that are linked but not covered by a signature yet. */
   readonly unsigned: number;
   /**
-   * Of those, records that only a process that found them has signed: the one that wrote them was killed within seconds.
+   * Of those, countersigned records, which only a process that found them has signed: the one that wrote them was killed within seconds.
    * Whoever writes to the database could have put some there meanwhile.
    */
   readonly adopted: number;
   /** Rows that were held against the records: once all of those are read, and only if it ends with the chains' tails. */
   readonly rows: number;
-  /** Records older than this have been taken away for their age, by a signed statement. */
+  /** Records older than this have been taken away for their age, as a signed checkpoint says. */
   readonly removedBefore?: Date;
   /** The first one that was found. */
   readonly problem?: LogProblem;
@@ -77,7 +77,7 @@ export interface LogVerifierParts {
 }
 
 const PAGE = 200;
-/** A process signs within seconds; what one has left that died is adopted, in a pool that is in use, within this. */
+/** A process signs within seconds; what one has left that died is countersigned, in a pool that is in use, within this. */
 const UNSIGNED_LIMIT_MS = 2 * ABANDONED_AFTER_MS;
 
 class Found extends Error {
@@ -98,11 +98,11 @@ interface Reached extends ChainHead {
  * are held against what the records witness. Needs memory for the chains only, however long they are.
  */
 export function createLogVerifier(parts: LogVerifierParts) {
-  const { auditLog, certifiedKeys: statements, poolId, clock } = parts;
+  const { auditLog, certifiedKeys, poolId, clock } = parts;
   const state = createStateVerifier(parts);
 
   async function open(checkpoint: Checkpoint): Promise<CheckpointPayload> {
-    const read = parsePayload(await statements.verify('audit', checkpoint.jws));
+    const read = parsePayload(await certifiedKeys.verify('audit', checkpoint.jws));
     if (
       read?.pool !== poolId ||
       read.number !== checkpoint.number ||
@@ -118,7 +118,7 @@ export function createLogVerifier(parts: LogVerifierParts) {
     const reached = new Map<string, Reached>();
     const found = new Map<string, ChainHead>();
     const counted = new Map<string, number>();
-    const adopted = new Map<string, number>();
+    const countersigned = new Map<string, number>();
     const removed = new Map<string, ChainHead>();
     let removedBefore: Date | undefined;
     let removedCheckpoints: { number: number; digest: Uint8Array } | undefined;
@@ -149,11 +149,11 @@ export function createLogVerifier(parts: LogVerifierParts) {
     /** What a chain's own process says is followed from what it said before: no other can take its place. */
     async function followHead(head: CountersignedHead, from: Reached): Promise<void> {
       const { chain } = head;
-      const isOthers = head.adopted === true;
+      const isOthers = head.countersigned === true;
       const start = isOthers ? furthest(from, found.get(chain)) : from;
       const fresh = head.sequence > start.sequence ? await follow(start, head) : 0;
-      if (isOthers) adopted.set(chain, (adopted.get(chain) ?? 0) + fresh);
-      else adopted.delete(chain);
+      if (isOthers) countersigned.set(chain, (countersigned.get(chain) ?? 0) + fresh);
+      else countersigned.delete(chain);
       if (isOthers && !head.ends) found.set(chain, furthest(head, found.get(chain)));
       else reached.set(chain, head);
     }
@@ -188,15 +188,15 @@ export function createLogVerifier(parts: LogVerifierParts) {
     function checkLink(
       before: { readonly number: number; readonly digest: Uint8Array } | undefined,
       checkpoint: Checkpoint,
-      statement: CheckpointPayload,
+      payload: CheckpointPayload,
     ): void {
       const { number } = checkpoint;
       if (number !== (before?.number ?? 0) + 1)
         throw new Found({ kind: 'checkpoint removed', number: (before?.number ?? 0) + 1 });
       const isLinked =
         before === undefined
-          ? statement.previous === null
-          : statement.previous !== null && isEqual(statement.previous, before.digest);
+          ? payload.previous === null
+          : payload.previous !== null && isEqual(payload.previous, before.digest);
       if (!isLinked) throw new Found({ kind: 'checkpoint not linked to the one before', number });
     }
 
@@ -262,9 +262,9 @@ export function createLogVerifier(parts: LogVerifierParts) {
       for (;;) {
         const page = await auditLog.listCheckpoints({ after: before?.number ?? 0, limit: PAGE });
         for (const checkpoint of page) {
-          const statement = await open(checkpoint);
-          checkLink(before, checkpoint, statement);
-          await followHeads(statement);
+          const payload = await open(checkpoint);
+          checkLink(before, checkpoint, payload);
+          await followHeads(payload);
           counts.checkpoints += 1;
           before = { number: checkpoint.number, digest: digestOf(checkpoint.jws) };
           if (request.to !== undefined && checkpoint.time >= request.to) return {};
@@ -287,7 +287,7 @@ export function createLogVerifier(parts: LogVerifierParts) {
 
     const outcome = () => ({
       ...counts,
-      adopted: [...adopted.values()].reduce((sum, records) => sum + records, 0),
+      adopted: [...countersigned.values()].reduce((sum, records) => sum + records, 0),
       ...(removedBefore !== undefined && { removedBefore }),
     });
     try {
@@ -301,10 +301,10 @@ export function createLogVerifier(parts: LogVerifierParts) {
   }
 
   async function requireKnown(known: string): Promise<void> {
-    const statement = parsePayload(await statements.verify('audit', known));
-    const number = statement?.number ?? 0;
+    const payload = parsePayload(await certifiedKeys.verify('audit', known));
+    const number = payload?.number ?? 0;
     const [found] = await auditLog.listCheckpoints({ after: number - 1, limit: 1 });
-    if (statement === undefined || found?.jws !== known)
+    if (payload === undefined || found?.jws !== known)
       throw new Found({ kind: 'checkpoint differs from the known one', number });
   }
 

@@ -47,7 +47,7 @@ export interface StateVerifierParts {
 const PAGE = 500;
 
 /**
- * Holds the store's rows against what the records witness. What links records to rows is an index that nobody vouches for:
+ * Holds the store's rows against what the records witness. What links records to rows is an index that nobody signs:
  * it is held against the records while they are read, and only then are rows held against it.
  */
 export function createStateVerifier({ state, auditLog }: StateVerifierParts) {
@@ -70,7 +70,7 @@ export function createStateVerifier({ state, auditLog }: StateVerifierParts) {
     return entry.after === undefined ? 'row inserted' : 'row changed';
   }
 
-  /** Where a verification begins later than the audit log does, only this tells of what was put into the index before. */
+  /** Where a verification begins later than the audit log does, only this finds what was put into the index before. */
   function checkOnRecord(entry: StateEntry): RowProblem | undefined {
     return entry.isOnRecord ? undefined : insertedProblem(entry);
   }
