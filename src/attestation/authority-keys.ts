@@ -32,7 +32,10 @@ interface Entry {
 
 const Metadata = z.object({ issuer: z.string().optional(), jwks_uri: z.string().max(2048) });
 
-/** OpenID Connect Discovery 1.0 §4: metadata at the authority, and the key set (RFC 7517 §5) that it points to. */
+/**
+ * OpenID Connect Discovery 1.0 §4: metadata at the authority, and the key set (RFC 7517 §5) that it points to. (jose's
+ * createRemoteJWKSet reads one fixed URL, and asks an authority that is down once more for each token.)
+ */
 export function createAuthorityKeys({ fetchJson, steadyMs }: AuthorityKeysParts): AuthorityKeys {
   const entries = new LRUCache<string, Entry>({ max: AUTHORITIES_REMEMBERED });
   const underWay = new Map<string, Promise<JSONWebKeySet>>();

@@ -48,7 +48,7 @@ const VERSIONS: readonly KnownVersion[] = [
 
 /** A version as a request names it. */
 export interface ApiVersion {
-  /** In the caller's words: one that is newer than all that are known keeps its own name. */
+  /** In the client's words: one that is newer than all that are known keeps its own name. */
   readonly name: string;
   has(feature: ApiFeature): boolean;
 }

@@ -13,13 +13,13 @@ export interface RequestContext {
   /** process.hrtime-like milliseconds at which the request's head was read. */
   readonly startedAt: number;
   readonly audit: AuditDraft;
-  /** What the caller would have, as its Accept header says. */
+  /** What the client would have, as its Accept header says. */
   readonly accept?: string | undefined;
   /** Whether a response, even a refusal, leaves a record: not for strangers without a credential, nor for public routes. */
   audited: boolean;
   principal?: Principal;
   apiVersion?: ApiVersion;
-  /** Who the caller is now; `isFresh` asks the directory, and not what is remembered of it. */
+  /** Who the client is now; `isFresh` asks the directory, and not what is remembered of it. */
   authenticate?: (how?: { readonly isFresh: true }) => Promise<Principal>;
 }
 
@@ -31,18 +31,18 @@ export function setContext(res: Response, context: RequestContext): void {
   res.locals['context'] = context;
 }
 
-/** The caller by the directory as it is now: its groups may have changed since they were remembered. */
+/** The client by the directory as it is now: its groups may have changed since they were remembered. */
 export async function refreshPrincipal(context: RequestContext): Promise<Principal> {
   context.principal = (await context.authenticate?.({ isFresh: true })) ?? principalOf(context);
   return context.principal;
 }
 
-/** For a request that lasts. @throws ServiceError Unauthenticated where the caller's access has ended */
+/** For a request that lasts. @throws ServiceError Unauthenticated where the client's access has ended */
 export async function authenticateAgain(context: RequestContext): Promise<void> {
   context.principal = (await context.authenticate?.()) ?? principalOf(context);
 }
 
-/** The caller that the authentication step has put there. */
+/** The client that the authentication step has put there. */
 export function principalOf(context: RequestContext): Principal {
   if (context.principal === undefined) throw new Error('a route ran before authentication');
   return context.principal;
@@ -52,4 +52,11 @@ export function principalOf(context: RequestContext): Principal {
 export function apiVersionOf(context: RequestContext): ApiVersion {
   if (context.apiVersion === undefined) throw new Error('no route has read the api-version');
   return context.apiVersion;
+}
+
+/** What an operation finds out for the record of its request. */
+export function recorder({ audit }: RequestContext) {
+  return (notes: Parameters<typeof audit.note>[0]) => {
+    audit.note(notes);
+  };
 }

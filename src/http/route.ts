@@ -78,7 +78,7 @@ export function route<Params, Query = undefined, Body = undefined>(
   });
 }
 
-/** The first steps of every route but a public one: what is asked, and whether the caller may. */
+/** The first steps of every route but a public one: what is asked, and whether the client may. */
 export async function authorise<Params>(
   { authorizer, tracing }: RouteServices,
   { operation, action, ...definition }: RouteAccess<Params>,

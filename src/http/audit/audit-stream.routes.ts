@@ -33,7 +33,7 @@ const SHORTEN_AFTER_MS = 60_000;
 
 /**
  * The audit log as it grows: server-sent events, one a record. Who was cut off goes on after the Last-Event-ID; without one
- * it begins with what comes now. Whether the caller may still read is asked again all the time.
+ * it begins with what comes now. Whether the client may still read is asked again all the time.
  */
 export function addAuditStreamRoute(
   routes: Routes,

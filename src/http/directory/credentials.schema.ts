@@ -7,7 +7,7 @@ import {
 import { isIssuerUrl } from '../../core/directory/issuer-url.ts';
 import { dateTime } from '../values/date-time.ts';
 import { displayName } from './display-name.ts';
-import { mimeBase64 } from '../values/mime-base64.ts';
+import { mimeBase64 } from '../values/bytes.ts';
 import { guid, text } from '../values/text.ts';
 
 /** Certificates have a few kilobytes. */

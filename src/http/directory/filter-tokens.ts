@@ -4,7 +4,7 @@ const WORD = /[A-Za-z_][A-Za-z0-9_]*/y;
 
 /**
  * The tokens of a $filter, from left to right. Each expression is held against one place and takes one kind of characters,
- * so that the whole costs in proportion to its length, whatever a caller writes.
+ * so that the whole costs in proportion to its length, whatever a client writes.
  */
 export class FilterTokens {
   readonly #text: string;

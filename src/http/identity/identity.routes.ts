@@ -9,11 +9,11 @@ import { clientThumbprint } from './client-certificate.ts';
 /** The endpoint version that a client speaks: v1 names a `resource`, v2.0 a `scope`. */
 type Version = 'v1' | 'v2.0';
 
-/** What the directory answers, in the shapes of Entra ID. `origin` is https://host[:port], as the caller wrote it. */
+/** What the directory answers, in the shapes of Entra ID. `origin` is https://host[:port], as the client wrote it. */
 export interface IdentityEndpoints {
   /** Whether this directory is called so, by its GUID or by its alias. */
   isTenant(tenant: string): boolean;
-  /** @param authority https://host[:port]/{tenant}, as the caller wrote it */
+  /** @param authority https://host[:port]/{tenant}, as the client wrote it */
   openidConfiguration(authority: string, version: Version): object;
   /** What is said of a tenant that isn't here. */
   unknownTenant(requestId: string): object;

@@ -10,7 +10,7 @@ import { FIRST_DATE, LAST_DATE } from '../../core/keys/key-date.ts';
 import { JWK_MEMBERS } from '../../core/keys/import/key-import.ts';
 import { type PoolRules } from '../../core/keys/new-version.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { base64urlBytes, base64urlText, toBase64url } from '../values/base64url.ts';
+import { base64urlBytes, base64urlText, toBase64url } from '../values/bytes.ts';
 import { apiVersionOf, type RequestContext } from '../context.ts';
 import { optional } from '../values/optional.ts';
 import { text } from '../values/text.ts';
@@ -145,12 +145,12 @@ export const UpdateKeyRequest = z
     releasePolicy: body.release_policy,
   }));
 
-/** How responses name things: `origin` is https://host[:port] as the caller wrote it. */
+/** How responses name things: `origin` is https://host[:port] as the client wrote it. */
 export interface KeyFormat {
   readonly origin: string;
   readonly softDeleteDays: number;
   readonly recoveryLevel: string;
-  /** Whether `attributes.key_size` is among what the caller's version knows. */
+  /** Whether `attributes.key_size` is among what the client's version knows. */
   readonly showsKeySize: boolean;
 }
 

@@ -1,13 +1,18 @@
 import { action } from '../../core/access/actions.ts';
-import { type CryptoService, type Done } from '../../core/operations/crypto-service.ts';
+import { type CryptoService } from '../../core/operations/crypto-service.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { type RequestContext } from '../context.ts';
+import { recorder } from '../context.ts';
 import { keyNameOf, keyScopeOf, keyVersionOf } from '../keys/key-params.ts';
-import { keyId } from '../keys/keys.schema.ts';
 import { route } from '../route.ts';
 import { type Routes } from '../routes.ts';
-import { toBase64url } from '../values/base64url.ts';
-import { CipherRequest, SignRequest, VerifyRequest } from './crypto.schema.ts';
+import { toBase64url } from '../values/bytes.ts';
+import {
+  CipherRequest,
+  serializeBytes,
+  serializeDone,
+  SignRequest,
+  VerifyRequest,
+} from './crypto.schema.ts';
 
 /** What the six operations have in common; their names are taken in any case (.NET writes wrapKey, others wrapkey). */
 const withKey = (name: string) =>
@@ -60,7 +65,7 @@ export function addCryptoRoutes(routes: Routes, crypto: CryptoService): void {
         const parameters = withoutUndefined({ aad });
         const note = recorder(context);
         const done = await crypto.decipher(use, params, alg, ciphertext, parameters, note);
-        return { ...serializeDone(done, context), value: toBase64url(done.result) };
+        return serializeBytes(done, context);
       },
     });
 
@@ -72,7 +77,7 @@ export function addCryptoRoutes(routes: Routes, crypto: CryptoService): void {
     body: SignRequest,
     handler: async ({ params, body, context }) => {
       const done = await crypto.sign(params, body.alg, body.value, recorder(context));
-      return { ...serializeDone(done, context), value: toBase64url(done.result) };
+      return serializeBytes(done, context);
     },
   });
 
@@ -88,14 +93,4 @@ export function addCryptoRoutes(routes: Routes, crypto: CryptoService): void {
       return { ...serializeDone(done, context), value: done.result };
     },
   });
-}
-
-function recorder({ audit }: RequestContext) {
-  return (notes: Parameters<typeof audit.note>[0]) => {
-    audit.note(notes);
-  };
-}
-
-function serializeDone({ algorithm, key }: Done<unknown>, { host }: RequestContext) {
-  return { alg: algorithm, kid: keyId(`https://${host.authority}`, key) };
 }

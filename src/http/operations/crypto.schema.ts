@@ -1,8 +1,12 @@
 import { z } from 'zod';
-import { base64urlBytes } from '../values/base64url.ts';
+import { type Done } from '../../core/operations/crypto-service.ts';
+import { type RequestContext } from '../context.ts';
+import { keyId } from '../keys/keys.schema.ts';
+import { base64urlBytes, toBase64url } from '../values/bytes.ts';
+import { optional } from '../values/optional.ts';
 import { text } from '../values/text.ts';
 
-const optionalBytes = base64urlBytes.nullish().transform((value) => value ?? undefined);
+const optionalBytes = optional(base64urlBytes);
 
 /** KeyOperationsParameters: encrypt, decrypt, wrapkey, unwrapkey. */
 export const CipherRequest = z.object({
@@ -51,3 +55,13 @@ export const VerifyRequest = z.object({
 });
 
 export const RandomRequest = z.object({ count: z.int() });
+
+/** KeyOperationResult, without the value. */
+export function serializeDone({ algorithm, key }: Done<unknown>, { host }: RequestContext) {
+  return { alg: algorithm, kid: keyId(`https://${host.authority}`, key) };
+}
+
+/** KeyOperationResult. */
+export function serializeBytes(done: Done<Uint8Array>, context: RequestContext) {
+  return { ...serializeDone(done, context), value: toBase64url(done.result) };
+}

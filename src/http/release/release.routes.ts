@@ -3,16 +3,15 @@ import {
   ATTESTATION_VERSION,
   type AttestationService,
 } from '../../core/release/attestation-service.ts';
-import { parseKeyName, parseKeyVersionId } from '../../core/keys/key.ts';
-import { type Done } from '../../core/operations/crypto-service.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { type ReleaseService } from '../../core/release/release-service.ts';
-import { keyScope } from '../../core/access/role.ts';
 import { type SecureWrapService } from '../../core/release/secure-wrap-service.ts';
 import { type CertifiedKeys } from '../../core/pool/certified-keys.ts';
 import { requireFeature } from '../api-version.ts';
-import { toBase64url } from '../values/base64url.ts';
-import { apiVersionOf, type RequestContext } from '../context.ts';
+import { toBase64url } from '../values/bytes.ts';
+import { apiVersionOf, recorder } from '../context.ts';
+import { keyNameOf, keyScopeOf, keyVersionOf } from '../keys/key-params.ts';
+import { serializeBytes } from '../operations/crypto.schema.ts';
 import { keyId, type KeyFormatOf, serializeKey } from '../keys/keys.schema.ts';
 import {
   serializeRelease,
@@ -22,14 +21,6 @@ import {
 } from './release.schema.ts';
 import { route } from '../route.ts';
 import { type Routes } from '../routes.ts';
-
-type RawParams = Readonly<Record<string, string | undefined>>;
-
-const versionOf = (raw: RawParams) => ({
-  name: parseKeyName(raw['name'] ?? ''),
-  version: raw['version'] === undefined ? undefined : parseKeyVersionId(raw['version']),
-});
-const scopeOf = ({ name }: ReturnType<typeof versionOf>) => keyScope(name);
 
 export interface ReleaseParts {
   readonly release: ReleaseService;
@@ -50,9 +41,9 @@ export function addReleaseRoutes(
     operation: 'KeyRelease',
     keyMaterial: 'wrapped',
     action: action('keys/release/action'),
-    params: versionOf,
-    scope: scopeOf,
-    key: ({ name }) => name,
+    params: keyVersionOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
     body: ReleaseRequest,
     handler: async ({ params, body, context }) => {
       const { target, nonce, enc } = body;
@@ -71,7 +62,7 @@ export function addReleaseRoutes(
     },
   });
 
-  const secure = { method: 'post', params: versionOf, scope: scopeOf } as const;
+  const secure = { method: 'post', params: keyVersionOf, scope: keyScopeOf } as const;
 
   route(routes, {
     ...secure,
@@ -79,11 +70,11 @@ export function addReleaseRoutes(
     operation: 'KeySecureWrap',
     keyMaterial: 'wrapped',
     action: action('keys/wrap/action'),
-    key: ({ name }) => name,
+    key: keyNameOf,
     body: SecureWrapRequest,
     handler: async ({ params, body, context }) => {
       requireFeature(apiVersionOf(context), 'secureWrap', 'Operation securewrapkey');
-      return serializeDone(await secureWrap.wrap(params, body.alg, recorder(context)), context);
+      return serializeBytes(await secureWrap.wrap(params, body.alg, recorder(context)), context);
     },
   });
 
@@ -93,7 +84,7 @@ export function addReleaseRoutes(
     operation: 'KeySecureUnwrap',
     keyMaterial: 'wrapped',
     action: action('keys/unwrap/action'),
-    key: ({ name }) => name,
+    key: keyNameOf,
     body: SecureUnwrapRequest,
     handler: async ({ params, body, context }) => {
       const version = apiVersionOf(context);
@@ -105,7 +96,7 @@ export function addReleaseRoutes(
           `Property applicationTrustedIssuer is missing: with api-version ${version.name} it must name the attestation authority that is trusted.`,
         );
       const request = { algorithm: alg, wrapped: value, token: target, issuer };
-      return serializeDone(await secureWrap.unwrap(params, request, recorder(context)), context);
+      return serializeBytes(await secureWrap.unwrap(params, request, recorder(context)), context);
     },
   });
 
@@ -115,9 +106,9 @@ export function addReleaseRoutes(
     operation: 'KeyAttestation',
     keyMaterial: 'public',
     action: action('keys/read/action'),
-    params: versionOf,
-    scope: scopeOf,
-    key: ({ name }) => name,
+    params: keyVersionOf,
+    scope: keyScopeOf,
+    key: keyNameOf,
     handler: async ({ params, context }) => {
       const format = formatOf(context);
       const attested = await attestation.attest(
@@ -132,14 +123,6 @@ export function addReleaseRoutes(
       };
     },
   });
-}
-
-function serializeDone({ algorithm, key, result }: Done<Uint8Array>, { host }: RequestContext) {
-  return {
-    alg: algorithm,
-    kid: keyId(`https://${host.authority}`, key),
-    value: toBase64url(result),
-  };
 }
 
 function serializeAttestation(
@@ -162,10 +145,4 @@ function toPem(der: Uint8Array): string {
       .toString('base64')
       .match(/.{1,64}/g) ?? [];
   return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
-}
-
-function recorder({ audit }: RequestContext) {
-  return (notes: Parameters<typeof audit.note>[0]) => {
-    audit.note(notes);
-  };
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Release } from '../../core/release/release-service.ts';
-import { base64urlBytes, toBase64url } from '../values/base64url.ts';
+import { base64urlBytes, toBase64url } from '../values/bytes.ts';
 import {
   keyId,
   serializeAttributes,

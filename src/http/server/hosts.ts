@@ -1,7 +1,7 @@
 import { ServiceError } from '../../core/errors.ts';
 import { type Authority, parseAuthority } from '../../network/authority.ts';
 
-/** How callers may name this service. */
+/** How clients may name this service. */
 export interface HostRules {
   /** Parent domain of the pools, such as strongroom.localhost. */
   readonly domain: string;

@@ -16,7 +16,7 @@ export interface RequestLimits {
 export interface Throttle {
   /** Before anything else is done for a request. */
   readonly byAddress: RequestHandler;
-  /** @throws ServiceError Overloaded, for a caller that is over the limit */
+  /** @throws ServiceError Overloaded, for a client that is over the limit */
   requirePrincipal(objectId: string): Promise<void>;
   /** A credential from there was refused. */
   countRefusal(address: string | undefined): Promise<void>;
@@ -34,7 +34,7 @@ interface Recorded {
 }
 
 /**
- * Keeps one caller from taking what belongs to all. Who is over a limit gets 429 until the second is over; what a stranger
+ * Keeps one client from taking what belongs to all. Who is over a limit gets 429 until the second is over; what a stranger
  * sends then costs no check of a signature, and one record a second at most, which says how many there were besides.
  * @param isKnown whether a credential was found good before: it is let through where others of its address, which may be
  * that of a proxy, send bad ones

@@ -15,7 +15,7 @@ const MAC_BYTES = 16;
 
 /**
  * Cursors are read by those who write queries: an altered one, or one of another list, would be a way around the checks of
- * what callers write. So each carries a MAC over its place and what it is of. `key` is the same for all that serve a pool,
+ * what clients write. So each carries a MAC over its place and what it is of. `key` is the same for all that serve a pool,
  * so that one gives a cursor and another takes it.
  */
 export function createCursors(key: Uint8Array): Cursors {

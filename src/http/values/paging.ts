@@ -6,7 +6,7 @@ import { text } from './text.ts';
 /** The longest places are of counts of use: they name a key, a principal and an operation. */
 const CURSOR_LIMIT = 4096;
 
-/** maxresults and $skiptoken; a page has `limit` items unless the caller asks for fewer. */
+/** maxresults and $skiptoken; a page has `limit` items unless the client asks for fewer. */
 export function pageQuery(limit: number) {
   return z
     .object({
@@ -18,7 +18,7 @@ export function pageQuery(limit: number) {
     );
 }
 
-/** Azure's list response. The link repeats the caller's own query; clients add the api-version themselves. */
+/** Azure's list response. The link repeats the client's own query; clients add the api-version themselves. */
 export function serializePage<T, Presented>(
   page: Page<T>,
   url: string,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { isStorable, NOT_STORABLE } from '../../core/storable-text.ts';
 
 /**
- * The one reader of texts that callers write: at most `limit` characters, and such as Postgres can hold. (A rule of
+ * The one reader of texts that clients write: at most `limit` characters, and such as Postgres can hold. (A rule of
  * eslint's keeps `z.string` out of the other files here.)
  */
 export function text(limit: number, params?: Parameters<typeof z.string>[0]) {

@@ -15,7 +15,7 @@ export function createTenantCheck(tenantId: string): (tenant: string) => boolean
 
 /**
  * OpenID Connect Discovery 1.0 §3. The issuer has the host that was asked: clients refuse any other.
- * @param authority https://host[:port]/{tenant} as the caller wrote it
+ * @param authority https://host[:port]/{tenant} as the client wrote it
  */
 export function openidConfiguration(authority: string, version: 'v1' | 'v2.0'): object {
   const endpoints = version === 'v1' ? `${authority}/oauth2` : `${authority}/oauth2/v2.0`;

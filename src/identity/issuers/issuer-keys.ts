@@ -9,7 +9,7 @@ import { chooseAmong } from '../tokens/key-choice.ts';
 export interface IssuerPlace {
   readonly issuer: string;
   readonly jwksUri?: string;
-  /** Whether a caller has named it, and not the operator: it is asked at public addresses only then. */
+  /** Whether a client has named it, and not the operator: it is asked at public addresses only then. */
   readonly isNamedByCaller?: boolean;
 }
 
@@ -50,6 +50,10 @@ interface Entry {
  * Keys of external issuers (OpenID Connect Discovery 1.0 §4, RFC 7517 §5), fetched when they are first needed, again in
  * the background as they grow old, and at once for a key that isn't known, which the issuer may just have begun to use.
  * Whoever asks for an unknown key waits for the next fetch, and shares it with all others who do.
+ *
+ * jose's createRemoteJWKSet doesn't serve here: it reads one fixed URL, refuses an unknown key while it cools down instead of waiting,
+ * has no cool-down after a failure, and believes no keys for longer than it waits before it fetches again, so that an issuer
+ * that is down would be so for its tokens too. Nor does it say why a published key can't be used.
  */
 export function createIssuerKeys(parts: IssuerKeysParts): IssuerKeys {
   const { fetchJson, steadyMs, delay, onError } = parts;

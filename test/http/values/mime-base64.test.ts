@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { mimeBase64 } from '../../../src/http/values/mime-base64.ts';
+import { mimeBase64 } from '../../../src/http/values/bytes.ts';
 
 const bytes = Buffer.from(Array.from({ length: 200 }, (_, index) => (index * 7) % 256));
 const text = bytes.toString('base64');
