@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { FIELD_NAMES } from '../../src/core/audit/record-fields.ts';
-import { documentAt, documents, ROOT, sourcesBelow } from './documents.ts';
+import { documentAt, documents, ROOT } from './documents.ts';
 
 /** What there is has a line in the document where a reader looks for it. */
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Readonly<
@@ -47,16 +47,6 @@ test('each script of package.json is named in a document', () => {
     (name) => !new RegExp(`npm (?:run )?${name}(?![\\w:])`).test(code),
   );
   expect(unnamed).toEqual([]);
-});
-
-test('the table of commands has each command of the program', () => {
-  const named = firstCells('src/cli/README.md').join('\n');
-  const program = sourcesBelow('src', '.ts').join('\n');
-  const commands = [...program.matchAll(/\.command\(\s*'([a-z-]+)/g)].map(([, name = '']) => name);
-  expect(commands).toContain('serve');
-  expect(
-    commands.filter((name) => !new RegExp(`strongroom (?:\\w+ )?${name}\\b`).test(named)),
-  ).toEqual([]);
 });
 
 test('the table of audit fields has each field of a record, once, and no other', () => {
