@@ -30,21 +30,7 @@ export async function serve(
       workers: config.workers,
       memoryLimit: config.workerMemoryLimit,
       nodeOptions: context.environment['NODE_OPTIONS'] ?? '',
-      settings: {
-        ...surroundings.settings,
-        listen: config.listen,
-        domain: config.domain,
-        pool: config.pool,
-        logLevel: config.logLevel,
-        limits: config.limits,
-        ...(config.identityListen !== undefined && { identityListen: config.identityListen }),
-        ...(config.tracesUrl !== undefined && { tracesUrl: config.tracesUrl }),
-        ...files,
-        signingKeyDays: config.signingKeyDays,
-        federatedIssuers: config.federatedIssuers,
-        ...(config.sessions !== undefined && { sessions: config.sessions }),
-        loadedKeys: config.loadedKeys,
-      },
+      settings: { ...config, ...surroundings.settings, ...files },
       environment: surroundings.environment,
       ...(config.metricsListen !== undefined && {
         metrics: {

@@ -1,31 +1,25 @@
+import { type ServiceSettings } from '../compose/settings.ts';
+import { type Config } from '../config/config.ts';
 import { type Patience } from '../http/server/drain.ts';
 import { type ReadinessReport } from '../http/pool/health.routes.ts';
-import { type RequestLimits } from '../http/server/throttle.ts';
 import { type AttestationSettings, type TlsIdentity } from '../config/setting-files.ts';
 import { type ExternalIssuer } from '../identity/issuers/external-issuer.ts';
 
-/** All that a worker process needs; it comes over the process channel, so that no secret stands in an environment. */
-export interface WorkerSettings {
-  readonly listen: { readonly host: string; readonly port: number };
-  /** Of the managed identity endpoint, where there is one. */
-  readonly identityListen?: { readonly host: string; readonly port: number };
-  readonly domain: string;
-  readonly pool: string;
-  readonly databaseUrl: string;
-  readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
-  readonly sessions?: number;
-  readonly loadedKeys: number;
+/** Settings that name something: in their place a worker gets the thing itself. */
+type Named = 'attestation' | 'issuers' | 'pkcs11' | 'tls';
+
+/**
+ * All that a worker process needs: the settings, and what is named by them. It comes over the process channel, so that no
+ * secret stands in an environment.
+ */
+export interface WorkerSettings
+  extends Omit<Config, Named>, Pick<ServiceSettings, 'databaseUrl' | 'pkcs11'> {
   readonly tls: TlsIdentity;
-  /** By which any worker resumes the TLS sessions of any other: 48 bytes in base64. */
-  readonly ticketKeys: string;
-  readonly limits: RequestLimits;
-  readonly tracesUrl?: string;
   readonly attestation: AttestationSettings;
   readonly issuers: readonly ExternalIssuer[];
   readonly issuersCa?: string;
-  readonly federatedIssuers: readonly string[];
-  readonly signingKeyDays: number;
-  readonly logLevel: string;
+  /** By which any worker resumes the TLS sessions of any other: 48 bytes in base64. */
+  readonly ticketKeys: string;
   /** Whether the service has been told to be ready before this process began. */
   readonly isStartOver: boolean;
 }

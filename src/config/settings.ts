@@ -1,0 +1,207 @@
+import { z } from 'zod';
+import { isIssuerUrl } from '../core/directory/issuer-url.ts';
+import { isLoopback, parseAddress } from './address.ts';
+
+/**
+ * The settings, which are environment variables: what each may be, and what the table in README.md says of it. `default` is
+ * there where the schema has none of its own to show.
+ */
+declare module 'zod' {
+  interface GlobalMeta {
+    readonly default?: string;
+    readonly meaning?: string;
+  }
+}
+
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+const count = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+const HOST_NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+const hostName = z.string().regex(HOST_NAME, { message: 'must be a host name in lower case' });
+const isHostName = (text: string) => HOST_NAME.test(text);
+
+const isHttpsUrl = (text: string) => URL.canParse(text) && new URL(text).protocol === 'https:';
+
+/** One or more, by comma or blank. */
+const commaList = (isOne: (text: string) => boolean, message: string) =>
+  z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((one) => one !== ''))
+    .refine((all) => all.length > 0 && all.every(isOne), { message })
+    .optional();
+
+const address = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):\d{1,5}$/, { message: 'must be address:port' })
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, {
+    message: 'the port must be at most 65535',
+  });
+
+const identityAddress = address
+  .refine((text) => isLoopback(parseAddress(text)), {
+    message: 'must be a loopback address: secrets cross it in the clear',
+  })
+  .default('127.0.0.1:8440');
+const logLevel = z.enum(['fatal', 'error', 'warn', 'info', 'debug']).default('info');
+
+export const SETTINGS = {
+  STRONGROOM_DATA_DIR: z
+    .string()
+    .min(1)
+    .default('.strongroom')
+    .meta({ meaning: 'data folder of a development start' }),
+  STRONGROOM_LISTEN: address
+    .default('127.0.0.1:8443')
+    .meta({ meaning: 'address and port of the REST API' }),
+  STRONGROOM_METRICS_LISTEN: address
+    .default('127.0.0.1:9464')
+    .meta({ meaning: 'metrics and probes over plain HTTP; empty switches them off' }),
+  STRONGROOM_METRICS_HOSTS: commaList(
+    isHostName,
+    'must be host names, with commas between them',
+  ).meta({
+    default: 'none',
+    meaning:
+      "host names by which the metrics listener may be called besides localhost, addresses, this machine's name and the domain: for a Prometheus that scrapes by a service's name",
+  }),
+  STRONGROOM_IDENTITY_LISTEN: identityAddress.meta({
+    meaning: 'managed identity endpoint, plain HTTP, loopback only; empty switches it off',
+  }),
+  STRONGROOM_DOMAIN: hostName
+    .default('strongroom.localhost')
+    .meta({ meaning: 'parent domain: the pool is `https://{pool}.{domain}`' }),
+  STRONGROOM_POOL: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, { message: 'must be one label of a host name' })
+    .default('main')
+    .meta({ meaning: 'name of the pool' }),
+  STRONGROOM_TLS_CERT_FILE: z.string().min(1).optional().meta({
+    default: 'made by the development CA',
+    meaning: 'PEM: the certificate, with those that lead to its authority',
+  }),
+  STRONGROOM_TLS_KEY_FILE: z.string().min(1).optional().meta({
+    default: 'made by the development CA',
+    meaning: 'PEM: its private key, without a passphrase',
+  }),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, { message: 'must begin with postgres://' })
+    .optional()
+    .meta({
+      default: 'PostgreSQL in the data folder',
+      meaning: '`postgres://…` of PostgreSQL 14 or newer',
+    }),
+  PKCS11_MODULE: z.string().min(1).optional().meta({
+    default: 'SoftHSM2 in the data folder',
+    meaning: 'library of an HSM: PKCS#11 2.40 or newer with `CKM_AES_KEY_WRAP_PAD`',
+  }),
+  PKCS11_TOKEN_LABEL: z
+    .string()
+    .min(1)
+    .max(32)
+    .optional()
+    .meta({ default: 'none', meaning: 'label of the token in that HSM' }),
+  PKCS11_PIN: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ default: 'none', meaning: "the token's user PIN; or `PKCS11_PIN_FILE`" }),
+  PKCS11_PIN_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ default: 'none', meaning: 'file that holds the PIN' }),
+  STRONGROOM_SESSIONS: count(1, 1024).optional().meta({
+    default: '8; with a fast HSM as many as cores, 2 to 8',
+    meaning:
+      'threads of a process that wait for the HSM, each with two PKCS#11 sessions; fewer where the token has fewer sessions, and one where the module bears no more',
+  }),
+  STRONGROOM_LOADED_KEYS: count(16, 1_000_000).optional().meta({
+    default: 'what the memory limit has room for, at most 100000',
+    meaning:
+      'keys that a process keeps in the HSM as session objects: some 10 KB each with SoftHSM, two of one whose halves are both used; fewer where the HSM has less room',
+  }),
+  STRONGROOM_WORKERS: count(1, 256)
+    .optional()
+    .meta({ default: 'number of cores', meaning: 'processes that share the listener' }),
+  STRONGROOM_WORKER_MEMORY_LIMIT_MB: count(64, 1024 * 1024)
+    .optional()
+    .meta({
+      default: "half of the machine's memory by the number of workers, 512 to 2048",
+      meaning:
+        'resident memory of a worker process; one that has grown past it is replaced without losing a request',
+    }),
+  STRONGROOM_SOFT_DELETE_DAYS: count(7, 90)
+    .default(90)
+    .meta({ meaning: '7 to 90, fixed when the pool is made' }),
+  STRONGROOM_PURGE_PROTECTION: flag.default(false).meta({ meaning: "can't be switched off again" }),
+  STRONGROOM_ATTESTATION_AUTHORITIES: commaList(
+    isHttpsUrl,
+    'must be https URLs, with commas between them',
+  ).meta({
+    default: 'none: no key is released',
+    meaning:
+      "https URLs, by comma: the only ones that are believed and asked, and that release policies may name. While it is unset a policy may be stored, and a release is refused with this setting's name",
+  }),
+  STRONGROOM_ATTESTATION_CA_FILE: z.string().min(1).optional().meta({
+    default: 'the public CAs',
+    meaning: "PEM of CAs that those servers' certificates may come from besides",
+  }),
+  STRONGROOM_ISSUERS_FILE: z.string().min(1).optional().meta({
+    default: 'none: the built-in directory',
+    meaning: 'JSON: other OIDC issuers whose tokens are taken, see _External issuers_',
+  }),
+  STRONGROOM_ISSUERS_CA_FILE: z.string().min(1).optional().meta({
+    default: 'the public CAs',
+    meaning:
+      "PEM of CAs that their servers' certificates (and those of federated credentials' issuers) may come from besides",
+  }),
+  STRONGROOM_FEDERATED_ISSUERS: commaList(
+    isIssuerUrl,
+    'must be https URLs (or http ones on this machine), with commas between them',
+  ).meta({
+    default: 'none: public addresses only',
+    meaning:
+      "URLs, by comma: issuers that federated credentials may name though they are at no public address, such as a cluster's own; those of `STRONGROOM_ISSUERS_FILE` may be named too",
+  }),
+  STRONGROOM_SIGNING_KEY_DAYS: count(1, 3650)
+    .default(30)
+    .meta({ meaning: "age at which the key that signs the directory's tokens gets a successor" }),
+  STRONGROOM_LIMIT_PER_PRINCIPAL: count(1, 1_000_000)
+    .default(5_000)
+    .meta({ meaning: 'requests a second of one principal, in each process' }),
+  STRONGROOM_LIMIT_PER_ADDRESS: count(1, 1_000_000)
+    .default(20_000)
+    .meta({ meaning: 'requests a second from one address, in each process' }),
+  STRONGROOM_LIMIT_REFUSED_CREDENTIALS: count(1, 1_000_000)
+    .default(200)
+    .meta({ meaning: 'refused credentials a second from one address, in each process' }),
+  // OpenTelemetry's own names: where these are set, its programs send there.
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({
+      default: 'none: no traces',
+      meaning: "where OpenTelemetry's spans go, by OTLP over HTTP, to `/v1/traces` below it",
+    }),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({
+      default: 'none: no traces',
+      meaning: 'the same, as the whole URL; goes before the other',
+    }),
+  STRONGROOM_LOG_LEVEL: logLevel.meta({
+    meaning:
+      '`fatal`, `error`, `warn`, `info` or `debug`: JSON lines on standard error; `debug` adds a line for each answer',
+  }),
+};
+
+/** Those of `strongroom identity-agent`, in the names by which Azure's workload identity tells workloads. */
+export const AGENT_SETTINGS = {
+  STRONGROOM_IDENTITY_LISTEN: identityAddress,
+  STRONGROOM_LOG_LEVEL: logLevel,
+  AZURE_AUTHORITY_HOST: z.string().refine(isHttpsUrl, { message: 'must be an https URL' }),
+  AZURE_TENANT_ID: z.string().regex(/^[0-9a-zA-Z.-]+$/, { message: 'must be a tenant' }),
+  AZURE_CLIENT_ID: z.guid(),
+  AZURE_FEDERATED_TOKEN_FILE: z.string().min(1),
+};
