@@ -42,7 +42,7 @@ export interface Token {
 const { SERIAL_SESSION, RW_SESSION } = graphene.SessionFlag;
 const { TOKEN_INITIALIZED } = graphene.TokenFlag;
 /** A set of flags: the binding's type knows single ones only. */
-export const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
+const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
 /** CK_UNAVAILABLE_INFORMATION and CK_EFFECTIVELY_INFINITE, as far as numbers of this size can tell. */
 const NO_LIMIT = 0xffff_ffff;
 
