@@ -227,11 +227,12 @@ describe('retention', () => {
       insert into audit_event (pool_id, chain, sequence, time, request_id, operation, outcome, status, duration_ms,
         witnessed, hash)
       select s.pool_id, '${chain}', ${sequence}, '2025-01-31T12:00Z', gen_random_uuid(), 'Change', 'success', 200, 0,
-        jsonb_build_array(jsonb_build_object('table', 'setting', 'row', '["old"]', 'revision', 1000000, 'after', s.digest)),
+        jsonb_build_array(jsonb_build_object('table', 'setting', 'row', '["old"]', 'revision', 1000000, 'after', s.digest,
+          'found', 'retention')),
         decode(repeat('00', 32), 'hex')
       from setting cross join lateral witness_state(to_jsonb(setting), '{name}', '{}') s where name = 'old';
-      insert into audit_witness (pool_id, source, row_key, revision, after, chain, sequence, time)
-      select pool_id, 'setting', '["old"]', 1000000, witnessed -> 0 ->> 'after', chain, sequence, time
+      insert into audit_witness (pool_id, source, row_key, revision, after, found, chain, sequence, time)
+      select pool_id, 'setting', '["old"]', 1000000, witnessed -> 0 ->> 'after', 'retention', chain, sequence, time
       from audit_event where witnessed -> 0 ->> 'revision' = '1000000'`);
 
   test.each([
