@@ -82,7 +82,7 @@ module.exports = {
     owns('hsm', ['graphene-pk11', 'pkcs11js']),
     owns('store', ['kysely', 'pg']),
     owns('authz', ['casbin']),
-    owns('http', ['express']),
+    owns('http', ['express', 'helmet']),
     owns('observability', ['prom-client']),
     owns('cli', ['commander']),
   ],

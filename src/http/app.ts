@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import express, { type Express, type Request, type RequestHandler } from 'express';
+import express, { type Express, type Request, type RequestHandler, type Router } from 'express';
 import { type BackupService } from '../core/recovery/backup-service.ts';
 import { type AccessService } from '../core/access/access-service.ts';
 import { type EscalationRules } from '../core/access/escalation-rules.ts';
@@ -37,9 +37,9 @@ import { addIdentityRoutes, type IdentityEndpoints } from './identity/identity.r
 import { addKeyRoutes } from './keys/keys.routes.ts';
 import { createKeyFormat } from './keys/keys.schema.ts';
 import { type Log } from './log.ts';
-import { standardHeaders } from './send.ts';
 import { addMembershipRoutes } from './directory/memberships.routes.ts';
 import { readQuery } from './values/query-reader.ts';
+import { standardHeaders } from './server/standard-headers.ts';
 import { createTargetReader, normalisePath } from './server/request-target.ts';
 import { addReleaseRoutes, type ReleaseParts } from './release/release.routes.ts';
 import { addUsersAndGroupsRoutes } from './directory/users-and-groups.routes.ts';
@@ -125,7 +125,9 @@ export function createApp(parts: AppParts): App {
   app.use(throttle.byAddress, requirePool(throttle));
 
   // Who calls. Signing in needs no credential.
-  addIdentityRoutes(routesAt(app, services), parts.identity);
+  const signIn = express.Router();
+  app.use(forSignIn(signIn));
+  addIdentityRoutes(routesAt(signIn, services), parts.identity);
   app.use(GRAPH, authentication(parts.authenticate, 'directory', throttle, tracing));
   const directory = express.Router();
   app.use('/v1.0', directory);
@@ -138,6 +140,23 @@ export function createApp(parts: AppParts): App {
   addPoolRoutes(routesAt(app, services), parts);
   app.use(noOperation, createErrorHandler(auditLog, refusals, parts.log));
   return app;
+}
+
+const SIGN_IN =
+  /\/(?:\.well-known|discovery|oauth2)\/|^\/(?:metadata\/endpoints|subscriptions)\/?$/i;
+
+/**
+ * Express holds a request against the pattern of every route before its own. Signing in has fifteen, of which the first
+ * part may be any tenant: one pattern that says at once that none of them can match saves each other request some 20 us.
+ */
+function forSignIn(router: Router): RequestHandler {
+  const entrance: RequestHandler = (req, res, next) => {
+    // A router would answer an OPTIONS that it has no route for by itself.
+    if (SIGN_IN.test(req.path) && req.method !== 'OPTIONS') router(req, res, next);
+    else next();
+  };
+  // Where a router has its routes: whoever lists those of the application finds them.
+  return Object.assign(entrance, { stack: router.stack });
 }
 
 /** The directory, as Microsoft Graph has it. */

@@ -7,6 +7,12 @@ import { spellCharset } from './charset.ts';
 /** A request's body as it was parsed; undefined where there is none. */
 export type BodyReader = (req: Request, res: Response) => Promise<unknown>;
 
+const BYTES = Symbol('bytes');
+/** A request whose body has been read. */
+interface WithBytes {
+  [BYTES]?: Buffer;
+}
+
 /**
  * Reads JSON of at most `limit` bytes. Content types are not asked for: some clients send none, and a body that isn't JSON
  * fails to parse anyway. The bytes may be plaintext or an imported key: they are overwritten as soon as they are parsed.
@@ -19,17 +25,17 @@ export function createJsonReader(limit: number): BodyReader {
       strict: false,
       type: () => true,
       verify: (req, _res, raw) => {
-        rawBodies.set(req, raw);
+        (req as WithBytes)[BYTES] = raw;
       },
     }),
-  ) as (req: Request, res: Response) => Promise<void>;
+  ) as (req: Request & WithBytes, res: Response) => Promise<void>;
 
-  return async (req, res) => {
+  return async (req: Request & WithBytes, res) => {
     spellCharset(req);
     try {
       await parseAny(req, res);
     } finally {
-      rawBodies.get(req)?.fill(0);
+      req[BYTES]?.fill(0);
     }
     return storable(req.body);
   };
@@ -40,5 +46,3 @@ export function storable(value: unknown): unknown {
   if (isAllStorable(value)) return value;
   throw new ServiceError('BadParameter', `Each text of the body ${NOT_STORABLE}.`);
 }
-
-const rawBodies = new WeakMap<object, Buffer>();
