@@ -1,4 +1,4 @@
-import { type JSONWebKeySet } from 'jose';
+import type { JSONWebKeySet } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';

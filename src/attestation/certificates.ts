@@ -19,8 +19,8 @@ import {
   webcrypto,
   X509Certificate as ParsedCertificate,
 } from 'node:crypto';
-import { type PublicKey as HsmPublicKey } from '../core/keys/key.ts';
-import { type CertificateRequest, type Certificates } from '../core/pool/certified-keys.ts';
+import type { PublicKey as HsmPublicKey } from '../core/keys/key.ts';
+import type { CertificateRequest, Certificates } from '../core/pool/certified-keys.ts';
 
 cryptoProvider.set(webcrypto);
 

@@ -1,5 +1,5 @@
-import { type Clock } from '../core/clock.ts';
-import { type AttestationVerifier } from '../core/release/admission.ts';
+import type { Clock } from '../core/clock.ts';
+import type { AttestationVerifier } from '../core/release/admission.ts';
 import { createAuthorityKeys } from './authority-keys.ts';
 import { createFetchJson } from '../network/fetch-json.ts';
 import { createTokenVerifier } from './token-verifier.ts';

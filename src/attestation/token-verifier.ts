@@ -1,10 +1,10 @@
 import { createLocalJWKSet, decodeJwt, errors, type JWTPayload, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
-import { type Clock } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import { isSameAuthority } from '../core/release/release-policy.ts';
-import { type AttestationVerifier, type AttestedEnvironment } from '../core/release/admission.ts';
-import { type AuthorityKeys } from './authority-keys.ts';
+import type { AttestationVerifier, AttestedEnvironment } from '../core/release/admission.ts';
+import type { AuthorityKeys } from './authority-keys.ts';
 
 export interface TokenVerifierParts {
   readonly authorityKeys: AuthorityKeys;

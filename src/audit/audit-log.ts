@@ -1,6 +1,6 @@
-import { type AuditRecord } from '../core/audit/record.ts';
+import type { AuditRecord } from '../core/audit/record.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type AuditLog } from '../core/audit/ports.ts';
+import type { AuditLog } from '../core/audit/ports.ts';
 import { toStandIn } from '../core/audit/storable-record.ts';
 
 export interface AuditLogOptions {

@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AuditEvent, type AuditFilter } from '../core/audit/record.ts';
-import { type AuditReader } from '../core/audit/ports.ts';
+import type { AuditEvent, AuditFilter } from '../core/audit/record.ts';
+import type { AuditReader } from '../core/audit/ports.ts';
 
 const PAGE = 1_000;
 

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { type AuditEvent, type RecordFormats } from '../core/audit/record.ts';
+import type { AuditEvent, RecordFormats } from '../core/audit/record.ts';
 
 /** Where the records come from, as Azure's name it. */
 interface AuditedPool {

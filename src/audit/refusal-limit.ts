@@ -1,8 +1,8 @@
 import { placeOf } from '../core/address-place.ts';
-import { type AuditRecord } from '../core/audit/record.ts';
+import type { AuditRecord } from '../core/audit/record.ts';
 import { AuditDraft } from '../core/audit/draft.ts';
-import { type AuditLog } from '../core/audit/ports.ts';
-import { type Clock } from '../core/clock.ts';
+import type { AuditLog } from '../core/audit/ports.ts';
+import type { Clock } from '../core/clock.ts';
 import { every } from '../core/repeating.ts';
 
 /** Of one window, in each process. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { ACTIONS } from '../core/access/actions.ts';
 import { isGuid } from '../core/guid.ts';
-import { type RoleDefinition } from '../core/access/role.ts';
+import type { RoleDefinition } from '../core/access/role.ts';
 
 /** policies/ at the top of the package, from src/authz as from dist/authz. */
 const FILE = new URL('../../policies/roles.csv', import.meta.url);

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { type Enforcer, newEnforcer, newModelFromString } from 'casbin';
-import { type Action } from '../core/access/actions.ts';
+import type { Action } from '../core/access/actions.ts';
 import { CoherentCache } from '../core/caching/coherent-cache.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type Authorizer, type PolicyReader } from '../core/access/ports.ts';
-import { type ChangeFeed } from '../core/caching/change-feed.ts';
-import { type Clock } from '../core/clock.ts';
-import { type Principal } from '../core/access/principal.ts';
+import type { Authorizer, PolicyReader } from '../core/access/ports.ts';
+import type { ChangeFeed } from '../core/caching/change-feed.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Principal } from '../core/access/principal.ts';
 import { coveringScopes, type Scope } from '../core/access/role.ts';
 import { CALLER, createPolicyAdapter, readLines } from './policy-adapter.ts';
 import { sharePolicies } from './shared-policies.ts';

@@ -1,5 +1,5 @@
-import { type FilteredAdapter, type Model } from 'casbin';
-import { type PolicyReader } from '../core/access/ports.ts';
+import type { FilteredAdapter, Model } from 'casbin';
+import type { PolicyReader } from '../core/access/ports.ts';
 
 /** What an enforcer is loaded with: the lines of one caller and the groups it is in. */
 export interface PolicyLines {

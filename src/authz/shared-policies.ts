@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { SieveCache } from '../core/caching/sieve-cache.ts';
-import { type PolicyLines } from './policy-adapter.ts';
+import type { PolicyLines } from './policy-adapter.ts';
 
 /** Longer ones are few, and to compare them would take its time. */
 const SHARED_LINES_LIMIT = 1_000;

@@ -1,6 +1,6 @@
 import { CompactEncrypt, compactDecrypt, errors } from 'jose';
 import { decodeContents, encodeContents } from '../core/recovery/backup-contents.ts';
-import { type BackupContents } from '../core/recovery/ports.ts';
+import type { BackupContents } from '../core/recovery/ports.ts';
 import { trimEnd } from '../core/trim-end.ts';
 
 /**

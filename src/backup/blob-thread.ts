@@ -1,4 +1,4 @@
-import { type BackupContents } from '../core/recovery/ports.ts';
+import type { BackupContents } from '../core/recovery/ports.ts';
 import { openContents, protectContents } from './backup-blob.ts';
 
 /** What a thread is asked for: see blob-threads.ts. */

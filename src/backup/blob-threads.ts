@@ -1,8 +1,8 @@
 import { Piscina } from 'piscina';
 import { ServiceError } from '../core/errors.ts';
-import { type BackupContents, type BlobProtector } from '../core/recovery/ports.ts';
+import type { BackupContents, BlobProtector } from '../core/recovery/ports.ts';
 import { BLOB_BEGINNING } from './backup-blob.ts';
-import { type BlobTask } from './blob-thread.ts';
+import type { BlobTask } from './blob-thread.ts';
 
 /** Blobs that wait for the thread, at most: each may have megabytes. */
 const WAITING = 8;

@@ -4,7 +4,7 @@ import { required } from '../config/config.ts';
 import { readPin } from '../config/setting-files.ts';
 import { createLog } from '../observability/log.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
-import { type CliContext } from './cli-context.ts';
+import type { CliContext } from './cli-context.ts';
 
 /** `strongroom bootstrap` @param credentialsFile must not be there yet */
 export async function bootstrapPool(

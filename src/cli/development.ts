@@ -1,6 +1,6 @@
-import { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { bootstrap } from '../compose/bootstrap.ts';
-import { type Config, type Secrets } from '../config/config.ts';
+import type { Config, Secrets } from '../config/config.ts';
 import {
   type AdministratorFile,
   readAdministrator,
@@ -17,7 +17,7 @@ import { SetupError } from '../setup/setup-error.ts';
 import { prepareSoftHsmToken } from '../setup/softhsm/token.ts';
 import { readCertificate, readPin } from '../config/setting-files.ts';
 import { hasPool, migrate } from '../store/migrate.ts';
-import { type WorkerSettings } from '../process/worker-protocol.ts';
+import type { WorkerSettings } from '../process/worker-protocol.ts';
 
 /** What a start needs of its surroundings, whoever made them. */
 export interface Surroundings {

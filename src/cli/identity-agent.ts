@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { systemClock } from '../core/clock.ts';
 import { formatAddress } from '../config/address.ts';
 import { ConfigError, readAgentConfig } from '../config/config.ts';
@@ -12,7 +12,7 @@ import {
 } from '../http/identity/managed-identity.ts';
 import { createIdentityAgent } from '../identity/endpoints/agent.ts';
 import { createLog } from '../observability/log.ts';
-import { type CliContext } from './cli-context.ts';
+import type { CliContext } from './cli-context.ts';
 
 const SECRET_BYTES = 32;
 

@@ -1,6 +1,6 @@
 import { required } from '../config/config.ts';
 import { migrate } from '../store/migrate.ts';
-import { type CliContext } from './cli-context.ts';
+import type { CliContext } from './cli-context.ts';
 
 /** `strongroom migrate` */
 export async function migrateDatabase({ readSettings, print }: CliContext): Promise<void> {

@@ -1,5 +1,5 @@
 import { deriveObjectId } from '../core/directory/external-object-id.ts';
-import { type CliContext } from './cli-context.ts';
+import type { CliContext } from './cli-context.ts';
 
 /** `strongroom object-id` */
 export function printObjectId(

@@ -1,13 +1,13 @@
 import { realpath } from 'node:fs/promises';
-import { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { openPool, type OpenPool } from '../compose/pool.ts';
 import { openStore, type OpenStore } from '../compose/store.ts';
-import { type Config, type Secrets } from '../config/config.ts';
+import type { Config, Secrets } from '../config/config.ts';
 import { readPin } from '../config/setting-files.ts';
 import { findRunningPostgres } from '../setup/postgres/embedded-postgres.ts';
 import { prepareSoftHsmToken } from '../setup/softhsm/token.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
-import { type CliContext } from './cli-context.ts';
+import type { CliContext } from './cli-context.ts';
 
 /** Whose rights a command has in the database: those of the service, or of the owner of its tables. */
 type DatabaseUser = 'service' | 'owner';

@@ -5,7 +5,7 @@ import { parseIssuers } from '../identity/issuers/issuers-file.ts';
 import { createLog } from '../observability/log.ts';
 import { startSupervisor } from '../process/supervisor.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
-import { type CliContext } from './cli-context.ts';
+import type { CliContext } from './cli-context.ts';
 import { prepareDevelopment, type Surroundings } from './development.ts';
 import { printStart } from './start-report.ts';
 

@@ -1,12 +1,12 @@
 import { lookup } from 'node:dns/promises';
 import { resolve } from 'node:path';
 import { formatAddress } from '../config/address.ts';
-import { type Config } from '../config/config.ts';
-import { type Supervisor } from '../process/supervisor.ts';
+import type { Config } from '../config/config.ts';
+import type { Supervisor } from '../process/supervisor.ts';
 import { quoteForShell, writeClientEnvironment } from '../setup/client-env.ts';
 import { writeClientTrust } from '../setup/trust/client-trust.ts';
-import { type CliContext } from './cli-context.ts';
-import { type Surroundings } from './development.ts';
+import type { CliContext } from './cli-context.ts';
+import type { Surroundings } from './development.ts';
 
 /** Ends the start, and prints where the service is and how a client reaches it. */
 export async function printStart(

@@ -3,14 +3,14 @@ import { createAuditLog } from '../audit/audit-log.ts';
 import { createRecordFormats } from '../audit/record-formats.ts';
 import { createRefusalLimit, REFUSAL_LIMITS } from '../audit/refusal-limit.ts';
 import { watchWriter } from '../audit/writer-watch.ts';
-import { type CheckpointService } from '../core/audit/checkpoint-service.ts';
+import type { CheckpointService } from '../core/audit/checkpoint-service.ts';
 import { repeat } from '../core/repeating.ts';
-import { type AppParts } from '../http/app.ts';
+import type { AppParts } from '../http/app.ts';
 import { createAuditReader, createAuditWriter } from '../store/audit/audit-store.ts';
 import { createAuditLogReader } from '../store/audit/checkpoint-store.ts';
 import { createLogFollower } from '../store/audit/log-follower.ts';
 import { createUsageReader } from '../store/audit/usage-store.ts';
-import { type Base } from './base.ts';
+import type { Base } from './base.ts';
 import { LIMITS } from './limits.ts';
 import { openSignedLog, type SignedLog } from './signed-log.ts';
 

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { readBuiltInRoles } from '../authz/built-in-roles.ts';
 import { effectiveActions } from '../core/access/action-pattern.ts';
 import { byOperator } from '../core/access/escalation-rules.ts';
-import { type AuditRecord } from '../core/audit/record.ts';
+import type { AuditRecord } from '../core/audit/record.ts';
 import { AuditDraft } from '../core/audit/draft.ts';
 import { systemClock } from '../core/clock.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../core/access/role.ts';
-import { type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
-import { type StoreContext } from '../store/database.ts';
+import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import type { StoreContext } from '../store/database.ts';
 import {
   createPool,
   findPool,
@@ -22,7 +22,7 @@ import { createSigningKeyStore } from '../store/directory/token-signing-key-stor
 import { openDirectory } from './directory.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
 import { LIMITS } from './limits.ts';
-import { type ServiceSettings } from './settings.ts';
+import type { ServiceSettings } from './settings.ts';
 import { openSignedLog } from './signed-log.ts';
 import { commandContext, openConnections } from './store.ts';
 import { openTokenSigningKeys } from './token-signing-keys.ts';

@@ -1,4 +1,4 @@
-import { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { systemClock } from '../core/clock.ts';
 import { NO_TRACING } from '../core/tracing.ts';
 import { createApp } from '../http/app.ts';
@@ -6,7 +6,7 @@ import { createMetrics } from '../observability/metrics.ts';
 import { openTracing } from '../observability/tracing.ts';
 import { composeAccess } from './access.ts';
 import { composeAudit } from './audit.ts';
-import { type Base } from './base.ts';
+import type { Base } from './base.ts';
 import { composeDirectory } from './directory.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
 import { composeIdentity } from './identity.ts';
@@ -18,8 +18,8 @@ import { composeReadiness } from './readiness.ts';
 import { composeRecovery } from './recovery.ts';
 import { composeRelease } from './release.ts';
 import { watchRequests } from './request-watch.ts';
-import { type Service, type Overrides } from './service.ts';
-import { type ServiceSettings } from './settings.ts';
+import type { Service, Overrides } from './service.ts';
+import type { ServiceSettings } from './settings.ts';
 import { openServiceStore } from './store.ts';
 
 /**

@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { type Clock } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import { createCredentialService } from '../core/directory/credential-service.ts';
 import { createDirectoryService } from '../core/directory/directory-service.ts';
 import { createUsersAndGroups } from '../core/directory/users-and-groups.ts';
 import { createSecretHasher, newClientSecret } from '../identity/clients/client-secret.ts';
 import { createFederatedIssuers } from '../identity/issuers/federated-issuers.ts';
-import { type StoreContext } from '../store/database.ts';
+import type { StoreContext } from '../store/database.ts';
 import { createCredentialStore } from '../store/directory/credential-store.ts';
 import { createDirectoryStore } from '../store/directory/directory-store.ts';
 import { createUsersAndGroupsStore } from '../store/directory/users-and-groups-store.ts';
-import { type Base } from './base.ts';
+import type { Base } from './base.ts';
 
 /** Applications, their credentials and principals, users and groups. */
 export function composeDirectory({ settings, clock, context }: Base) {

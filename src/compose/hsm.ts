@@ -1,9 +1,9 @@
-import { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { OperatorError } from '../core/operator-error.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
-import { type Pool } from '../store/pool/pool-store.ts';
+import type { Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
-import { type ServiceSettings } from './settings.ts';
+import type { ServiceSettings } from './settings.ts';
 
 /** Opens the module with this service's limits and log. */
 export function openHsm(

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AuditLog } from '../core/audit/ports.ts';
-import { type Refusals } from '../http/error-handler.ts';
+import type { AuditLog } from '../core/audit/ports.ts';
+import type { Refusals } from '../http/error-handler.ts';
 import { auditIdentityCalls } from '../http/identity/audited-identity.ts';
-import { type IdentityEndpoints } from '../http/identity/identity.routes.ts';
+import type { IdentityEndpoints } from '../http/identity/identity.routes.ts';
 import { createManagedIdentityApp } from '../http/identity/managed-identity.ts';
 import { createThrottle } from '../http/server/throttle.ts';
 import { createAssertionCheck } from '../identity/clients/client-assertion.ts';
@@ -24,8 +24,8 @@ import { createAuthenticator } from '../identity/tokens/authenticate.ts';
 import { createTokenIssuer, issuerOf } from '../identity/tokens/tokens.ts';
 import { createFetchJson } from '../network/fetch-json.ts';
 import { createPrincipalReader } from '../store/directory/principal-reader.ts';
-import { type Base } from './base.ts';
-import { type Directory } from './directory.ts';
+import type { Base } from './base.ts';
+import type { Directory } from './directory.ts';
 import { LIMITS } from './limits.ts';
 import { openTokenSigningKeys } from './token-signing-keys.ts';
 

@@ -1,7 +1,7 @@
-import { type Readiness } from '../http/pool/health.routes.ts';
+import type { Readiness } from '../http/pool/health.routes.ts';
 import { findPool } from '../store/pool/pool-store.ts';
 import { createStoreCheck } from '../store/pool/store-check.ts';
-import { type Base } from './base.ts';
+import type { Base } from './base.ts';
 import { LIMITS } from './limits.ts';
 
 interface ReadinessParts {

@@ -1,12 +1,12 @@
 import { openAttestationVerifier } from '../attestation/open-verifier.ts';
-import { type CertifiedKeys } from '../core/pool/certified-keys.ts';
+import type { CertifiedKeys } from '../core/pool/certified-keys.ts';
 import { createAdmission } from '../core/release/admission.ts';
 import { createAttestationService } from '../core/release/attestation-service.ts';
 import { createReleaseService } from '../core/release/release-service.ts';
 import { createSecureWrapService } from '../core/release/secure-wrap-service.ts';
-import { type ReleaseParts } from '../http/release/release.routes.ts';
-import { type Base } from './base.ts';
-import { type Keys } from './keys.ts';
+import type { ReleaseParts } from '../http/release/release.routes.ts';
+import type { Base } from './base.ts';
+import type { Keys } from './keys.ts';
 
 /** A key's way to an attested environment, and what the HSM attests of a key. */
 export function composeRelease(

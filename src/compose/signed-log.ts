@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createCertificates } from '../attestation/certificates.ts';
-import { type AuditChain } from '../core/audit/chain.ts';
+import type { AuditChain } from '../core/audit/chain.ts';
 import { createCertifiedKeys, type CertifiedKeys } from '../core/pool/certified-keys.ts';
 import {
   type CheckpointService,
@@ -12,12 +12,12 @@ import {
   type LogVerifier,
 } from '../core/audit/verification/log-verification.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
-import { type Hsm } from '../core/keys/hsm.ts';
+import type { Hsm } from '../core/keys/hsm.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
-import { type KeyRelease } from '../core/release/key-release.ts';
+import type { KeyRelease } from '../core/release/key-release.ts';
 import { createCertifiedKeyStore } from '../store/pool/certified-key-store.ts';
 import { createAuditLogReader, createCheckpointStore } from '../store/audit/checkpoint-store.ts';
-import { type StoreContext } from '../store/database.ts';
+import type { StoreContext } from '../store/database.ts';
 import { createStateReader } from '../store/witness/state-reader.ts';
 
 /** A pool's audit log as it is signed and verified: by the service, by commands, and by a pool's bootstrap. */

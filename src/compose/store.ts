@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { type AuditChain, createAuditChain } from '../core/audit/chain.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { OperatorError } from '../core/operator-error.ts';
@@ -7,7 +7,7 @@ import { openChangeFeed, type OpenChangeFeed } from '../store/change-feed.ts';
 import { openDatabase, type StoreContext } from '../store/database.ts';
 import { findPool, type Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
-import { type ServiceSettings } from './settings.ts';
+import type { ServiceSettings } from './settings.ts';
 
 export type StoreSettings = Pick<ServiceSettings, 'databaseUrl' | 'pool'>;
 

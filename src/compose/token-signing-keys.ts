@@ -5,7 +5,7 @@ import {
   type TokenSigningKeysParts,
 } from '../core/directory/token-signing-keys.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
-import { type StoreContext } from '../store/database.ts';
+import type { StoreContext } from '../store/database.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
 
 const SIGNING_KEY_DAYS = 30;

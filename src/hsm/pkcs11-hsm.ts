@@ -1,23 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../core/errors.ts';
-import {
-  type Hsm,
-  type HsmFeatures,
-  type KeyImporter,
-  type RootSecrets,
-} from '../core/keys/hsm.ts';
-import { type KeyRelease } from '../core/release/key-release.ts';
-import { type KeyInspector } from '../core/release/key-inspection.ts';
-import {
-  type KeyIdentity,
-  type KeyMaterial,
-  type KeySpec,
-  type VerifiedMaterial,
-} from '../core/keys/key.ts';
+import type { Hsm, HsmFeatures, KeyImporter, RootSecrets } from '../core/keys/hsm.ts';
+import type { KeyRelease } from '../core/release/key-release.ts';
+import type { KeyInspector } from '../core/release/key-inspection.ts';
+import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from '../core/keys/key.ts';
 import { packBytes } from '../core/keys/packed-bytes.ts';
-import { type SecureWrapper } from '../core/release/secure-wrap.ts';
-import { type Handle } from './module/calls.ts';
-import { type Capabilities } from './module/capabilities.ts';
+import type { SecureWrapper } from '../core/release/secure-wrap.ts';
+import type { Handle } from './module/calls.ts';
+import type { Capabilities } from './module/capabilities.ts';
 import { withoutOpenSslErrors } from './module/openssl-errors.ts';
 import { partFor } from './operations/ciphers.ts';
 import {
@@ -30,12 +20,12 @@ import {
 import { faultOf, fromPkcs11, hsmUnavailable } from './module/errors.ts';
 import { GenerationQueue } from './keys/generation-queue.ts';
 import { KeyGenerator } from './keys/key-generator.ts';
-import { type GeneratedKey } from './keys/key-generation.ts';
+import type { GeneratedKey } from './keys/key-generation.ts';
 import { type ImportedKey, modulusBytesOf } from './keys/key-import.ts';
 import { publicHalfMatches } from './keys/key-inspection.ts';
-import { type KeyPart } from './keys/loaded-keys.ts';
+import type { KeyPart } from './keys/loaded-keys.ts';
 import { SIGNING } from './operations/mechanisms.ts';
-import { type Roots } from './module/open-module.ts';
+import type { Roots } from './module/open-module.ts';
 import { createRootKeys, findRootKeys } from './keys/root-keys.ts';
 import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes, sealedBytes } from './keys/seal.ts';
 import { signatureFits } from './operations/signatures.ts';

@@ -1,8 +1,8 @@
-import { type Response } from 'express';
-import { type AuditDraft } from '../core/audit/draft.ts';
-import { type Principal } from '../core/access/principal.ts';
-import { type ApiVersion } from './api-version.ts';
-import { type RequestHost } from './server/hosts.ts';
+import type { Response } from 'express';
+import type { AuditDraft } from '../core/audit/draft.ts';
+import type { Principal } from '../core/access/principal.ts';
+import type { ApiVersion } from './api-version.ts';
+import type { RequestHost } from './server/hosts.ts';
 
 /** What is known of one request while it is served. */
 export interface RequestContext {

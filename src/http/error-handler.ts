@@ -1,9 +1,9 @@
-import { type ErrorRequestHandler } from 'express';
+import type { ErrorRequestHandler } from 'express';
 import { ANSWER_WITHHELD, type AuditRecord } from '../core/audit/record.ts';
 import { type ErrorCode, ServiceError } from '../core/errors.ts';
-import { type AuditLog } from '../core/audit/ports.ts';
+import type { AuditLog } from '../core/audit/ports.ts';
 import { contextOf, type RequestContext } from './context.ts';
-import { type Log } from './log.ts';
+import type { Log } from './log.ts';
 import { send, sendText } from './send.ts';
 
 /** Which refusals of strangers have records of their own; it counts the others. */

@@ -1,8 +1,8 @@
-import { type Request } from 'express';
+import type { Request } from 'express';
 import { contextOf, type RequestContext } from './context.ts';
 import { declare, type RouteDeclaration, type Routes } from './routes.ts';
 import { send } from './send.ts';
-import { type BodyReader } from './values/json-body.ts';
+import type { BodyReader } from './values/json-body.ts';
 
 /** The response of a public route. */
 export interface Reply {

@@ -1,9 +1,9 @@
-import { type Request, type Response } from 'express';
-import { type z } from 'zod';
-import { type Action } from '../core/access/actions.ts';
+import type { Request, Response } from 'express';
+import type { z } from 'zod';
+import type { Action } from '../core/access/actions.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type Authorizer } from '../core/access/ports.ts';
-import { type Scope } from '../core/access/role.ts';
+import type { Authorizer } from '../core/access/ports.ts';
+import type { Scope } from '../core/access/role.ts';
 import { isStorable, NOT_STORABLE } from '../core/storable-text.ts';
 import { parseApiVersion } from './api-version.ts';
 import { contextOf, principalOf, refreshPrincipal, type RequestContext } from './context.ts';

@@ -1,12 +1,12 @@
-import { type RequestHandler, type Router } from 'express';
-import { type Action } from '../core/access/actions.ts';
-import { type AuthoredChange } from '../core/access/authored-change.ts';
-import { type Authorizer } from '../core/access/ports.ts';
-import { type AuditLog } from '../core/audit/ports.ts';
-import { type Tracing } from '../core/tracing.ts';
-import { type RequestContext } from './context.ts';
-import { type Refusals } from './error-handler.ts';
-import { type Cursors } from './values/cursors.ts';
+import type { RequestHandler, Router } from 'express';
+import type { Action } from '../core/access/actions.ts';
+import type { AuthoredChange } from '../core/access/authored-change.ts';
+import type { Authorizer } from '../core/access/ports.ts';
+import type { AuditLog } from '../core/audit/ports.ts';
+import type { Tracing } from '../core/tracing.ts';
+import type { RequestContext } from './context.ts';
+import type { Refusals } from './error-handler.ts';
+import type { Cursors } from './values/cursors.ts';
 
 /** What every route needs, the same for all of them. */
 export interface RouteServices {

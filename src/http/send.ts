@@ -1,6 +1,6 @@
-import { type Response } from 'express';
+import type { Response } from 'express';
 import { contextOf } from './context.ts';
-import { type NextLink } from './values/paging.ts';
+import type { NextLink } from './values/paging.ts';
 
 /** A response of one JSON text a line (https://github.com/ndjson/ndjson-spec); `next` is where the rest is. */
 export class Lines {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { type Response } from 'express';
+import type { Response } from 'express';
 import { ServiceError } from '../core/errors.ts';
-import { type RequestContext } from './context.ts';
+import type { RequestContext } from './context.ts';
 import { authorise, type RouteAccess } from './route.ts';
 import { declare, type Routes } from './routes.ts';
 import { writeHead } from './send.ts';

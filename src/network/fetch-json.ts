@@ -1,7 +1,7 @@
 import { type LookupAddress, lookup } from 'node:dns';
 import { get as getPlain, type IncomingMessage } from 'node:http';
 import { get } from 'node:https';
-import { type LookupFunction } from 'node:net';
+import type { LookupFunction } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { addressOf, isPublicAddress } from './addresses.ts';
 

@@ -6,10 +6,10 @@ import {
   Histogram,
   Registry,
 } from 'prom-client';
-import { type Hsm, type KeyImporter } from '../core/keys/hsm.ts';
-import { type KeyRelease } from '../core/release/key-release.ts';
-import { type SecureWrapper } from '../core/release/secure-wrap.ts';
-import { type Tracing } from '../core/tracing.ts';
+import type { Hsm, KeyImporter } from '../core/keys/hsm.ts';
+import type { KeyRelease } from '../core/release/key-release.ts';
+import type { SecureWrapper } from '../core/release/secure-wrap.ts';
+import type { Tracing } from '../core/tracing.ts';
 
 /** What is read of a process when somebody asks for its metrics. */
 export interface ProcessState {

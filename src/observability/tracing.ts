@@ -1,4 +1,4 @@
-import { type Tracing } from '../core/tracing.ts';
+import type { Tracing } from '../core/tracing.ts';
 
 /** Spans that wait to be sent; more are dropped. */
 const QUEUE_LIMIT = 2_048;

@@ -1,4 +1,4 @@
-import { type FromWorker } from './worker-protocol.ts';
+import type { FromWorker } from './worker-protocol.ts';
 
 interface Channel {
   readonly connected: boolean;

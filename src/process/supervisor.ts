@@ -3,16 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delayed } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { every } from '../core/repeating.ts';
 import { OperatorError } from '../core/operator-error.ts';
-import { type Patience } from '../http/server/drain.ts';
-import { type ReadinessReport } from '../http/pool/health.routes.ts';
+import type { Patience } from '../http/server/drain.ts';
+import type { ReadinessReport } from '../http/pool/health.routes.ts';
 import { startMetricsServer } from '../observability/metrics-server.ts';
 import { openFileLimit, openFilesWarning } from './open-files.ts';
 import { cannotListen } from './error-sentence.ts';
 import { workerOptions } from './worker-options.ts';
-import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 export interface SupervisorOptions {
   readonly workers: number;

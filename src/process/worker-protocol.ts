@@ -1,9 +1,9 @@
-import { type ServiceSettings } from '../compose/settings.ts';
-import { type Config } from '../config/config.ts';
-import { type Patience } from '../http/server/drain.ts';
-import { type ReadinessReport } from '../http/pool/health.routes.ts';
-import { type AttestationSettings, type TlsIdentity } from '../config/setting-files.ts';
-import { type ExternalIssuer } from '../identity/issuers/external-issuer.ts';
+import type { ServiceSettings } from '../compose/settings.ts';
+import type { Config } from '../config/config.ts';
+import type { Patience } from '../http/server/drain.ts';
+import type { ReadinessReport } from '../http/pool/health.routes.ts';
+import type { AttestationSettings, TlsIdentity } from '../config/setting-files.ts';
+import type { ExternalIssuer } from '../identity/issuers/external-issuer.ts';
 
 /** Settings that name something: in their place a worker gets the thing itself. */
 type Named = 'attestation' | 'issuers' | 'pkcs11' | 'tls';

@@ -1,20 +1,20 @@
-import { type Server as HttpServer } from 'node:http';
-import { type AddressInfo } from 'node:net';
-import { type Server } from 'node:https';
+import type { Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Server } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compose } from '../compose/compose.ts';
-import { type Service } from '../compose/service.ts';
+import type { Service } from '../compose/service.ts';
 import { every, repeat } from '../core/repeating.ts';
 import { guardConnections } from '../http/server/connection-guard.ts';
 import { drain, type Patience } from '../http/server/drain.ts';
-import { type Readiness, type ReadinessReport } from '../http/pool/health.routes.ts';
+import type { Readiness, ReadinessReport } from '../http/pool/health.routes.ts';
 import { createLoopbackServer } from '../http/identity/managed-identity.ts';
 import { createHttpsServer, messagesOf } from '../http/server/server.ts';
 import { sendLast } from './last-message.ts';
 import { createLog } from '../observability/log.ts';
 import { connectionsFor, openFileLimit } from './open-files.ts';
 import { cannotListen, sentenceFor } from './error-sentence.ts';
-import { type FromWorker, type ToWorker, type WorkerSettings } from './worker-protocol.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 /** A worker process: one share of the listener, one login to the HSM. Its supervisor tells it when to begin and to end. */
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type ClientTrust } from './trust/client-trust.ts';
+import type { ClientTrust } from './trust/client-trust.ts';
 import { writeFileAtomically } from './private-file.ts';
 
 /** What an official Azure client needs to work as the first administrator. */

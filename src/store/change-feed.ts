@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { type ChangeFeed, type StateChange } from '../core/caching/change-feed.ts';
+import type { ChangeFeed, StateChange } from '../core/caching/change-feed.ts';
 import { STATE_TOPICS } from '../core/caching/change-feed.ts';
 import { connectFeed, DeafFeedError, type FeedConnection } from './feed-connection.ts';
 

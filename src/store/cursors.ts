@@ -1,5 +1,5 @@
 import { ServiceError } from '../core/errors.ts';
-import { type Page } from '../core/paging.ts';
+import type { Page } from '../core/paging.ts';
 
 /** A cursor is opaque to callers: base64url of the last item's place in the order. */
 function encodeCursor(place: string): string {

@@ -1,15 +1,15 @@
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import pg from 'pg';
-import { type AuditedChange } from '../core/audit/record.ts';
-import { type AuditChain, type ChainLock } from '../core/audit/chain.ts';
+import type { AuditedChange } from '../core/audit/record.ts';
+import type { AuditChain, ChainLock } from '../core/audit/chain.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type StateChange } from '../core/caching/change-feed.ts';
+import type { StateChange } from '../core/caching/change-feed.ts';
 import { withWitnesses } from '../core/audit/witness-records.ts';
 import { insertAuditRecords } from './audit/audit-rows.ts';
 import { CHANNEL } from './feed-connection.ts';
 import { fromDriver, fromPostgres } from './errors.ts';
 import { POOLS } from './prepared-query.ts';
-import { type Tables } from './tables.ts';
+import type { Tables } from './tables.ts';
 import { readNotedWitnesses } from './witness/noted-witnesses.ts';
 
 export interface DatabaseOptions {

@@ -1,7 +1,7 @@
 import { CompiledQuery, type Kysely } from 'kysely';
 import pg from 'pg';
 import { fromDriver } from './errors.ts';
-import { type Tables } from './tables.ts';
+import type { Tables } from './tables.ts';
 
 /** The connections behind each open database. */
 export const POOLS = new WeakMap<Kysely<Tables>, pg.Pool>();

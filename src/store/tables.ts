@@ -1,6 +1,6 @@
-import { type ColumnType, type Generated, type Selectable } from 'kysely';
-import { type FieldColumns } from '../core/audit/record-fields.ts';
-import { type CertifiedKeyPurpose } from '../core/pool/certified-keys.ts';
+import type { ColumnType, Generated, Selectable } from 'kysely';
+import type { FieldColumns } from '../core/audit/record-fields.ts';
+import type { CertifiedKeyPurpose } from '../core/pool/certified-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
 type Count = ColumnType<string, number, number>;

@@ -2,7 +2,7 @@ import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync } fr
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { openAttestationVerifier } from '../../src/attestation/open-verifier.ts';
-import { type AttestationVerifier } from '../../src/core/release/admission.ts';
+import type { AttestationVerifier } from '../../src/core/release/admission.ts';
 import { makeAuthority, makeServerIdentity } from '../../src/setup/trust/certificates.ts';
 import {
   type AttestationAuthority,

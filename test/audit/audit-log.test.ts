@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createAuditLog } from '../../src/audit/audit-log.ts';
-import { type AuditRecord } from '../../src/core/audit/record.ts';
+import type { AuditRecord } from '../../src/core/audit/record.ts';
 import { ServiceError } from '../../src/core/errors.ts';
 import { FakeAuditWriter } from '../support/fakes/audit-writer.ts';
 

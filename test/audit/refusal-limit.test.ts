@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { createRefusalLimit, type RefusalLimit } from '../../src/audit/refusal-limit.ts';
-import { type AuditRecord } from '../../src/core/audit/record.ts';
+import type { AuditRecord } from '../../src/core/audit/record.ts';
 import { FakeClock } from '../support/fakes/clock.ts';
 
 const LIMITS = { perAddress: 3, inAll: 10, addresses: 5, windowMs: 3_600_000 };

@@ -3,9 +3,9 @@ import { createAuthorizer } from '../../src/authz/enforcer.ts';
 import { parseRoles, readBuiltInRoles } from '../../src/authz/built-in-roles.ts';
 import { type Action, ACTIONS } from '../../src/core/access/actions.ts';
 import { ServiceError } from '../../src/core/errors.ts';
-import { type Authorizer, type PolicyReader } from '../../src/core/access/ports.ts';
-import { type Principal } from '../../src/core/access/principal.ts';
-import { type Scope } from '../../src/core/access/role.ts';
+import type { Authorizer, PolicyReader } from '../../src/core/access/ports.ts';
+import type { Principal } from '../../src/core/access/principal.ts';
+import type { Scope } from '../../src/core/access/role.ts';
 import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
 import { ROLE } from '../support/roles.ts';
 

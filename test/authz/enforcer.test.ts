@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { createAuthorizer } from '../../src/authz/enforcer.ts';
 import { action } from '../../src/core/access/actions.ts';
 import { ServiceError } from '../../src/core/errors.ts';
-import { type Authorizer } from '../../src/core/access/ports.ts';
+import type { Authorizer } from '../../src/core/access/ports.ts';
 import { coveringScopes, type Scope } from '../../src/core/access/role.ts';
 import { FakeChangeFeed } from '../support/fakes/change-feed.ts';
 import { FakeClock } from '../support/fakes/clock.ts';

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from '@jest/globals';
-import { type PolicyLines } from '../../src/authz/policy-adapter.ts';
+import type { PolicyLines } from '../../src/authz/policy-adapter.ts';
 import { sharePolicies } from '../../src/authz/shared-policies.ts';
 
 const SIGNER = ['signer', 'sign'] as const;

@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
-import { type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { createHttpsServer, type TlsFiles } from '../../src/http/server/server.ts';
 import { answer, tellParent } from './helper-process.ts';

@@ -1,5 +1,5 @@
 import autocannon from 'autocannon';
-import { type LoadPlan } from './load-plan.ts';
+import type { LoadPlan } from './load-plan.ts';
 import { requestSource } from './request-source.ts';
 
 /** So many callers, each of whom asks again as soon as it has its answer: as much as the listener can do. */

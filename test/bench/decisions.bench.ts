@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createAuthorizer } from '../../src/authz/enforcer.ts';
 import { action } from '../../src/core/access/actions.ts';
-import { type Authorizer } from '../../src/core/access/ports.ts';
+import type { Authorizer } from '../../src/core/access/ports.ts';
 import { openChangeFeed, type OpenChangeFeed } from '../../src/store/change-feed.ts';
 import { findPool } from '../../src/store/pool/pool-store.ts';
 import { createRoleStore } from '../../src/store/access/role-store.ts';

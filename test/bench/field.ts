@@ -1,9 +1,9 @@
 import { prepareSoftHsmToken } from '../../src/setup/softhsm/token.ts';
 import { ownerUrl, serviceUrl } from '../support/cluster.ts';
-import { type Cleanup } from './cleanup.ts';
+import type { Cleanup } from './cleanup.ts';
 import { type HelperProcess, startHelper } from './helper-process.ts';
 import { callerOf } from './operations.ts';
-import { type PlantingPlace } from './planting.ts';
+import type { PlantingPlace } from './planting.ts';
 import { type BenchService, openService } from './stage.ts';
 
 /** A service, and a process that plants in its store. */

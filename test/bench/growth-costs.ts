@@ -1,4 +1,4 @@
-import { type Field } from './field.ts';
+import type { Field } from './field.ts';
 import { median } from './figures.ts';
 
 /** What single calls take where there are many keys, or many versions of one: one caller, one call at a time. */

@@ -3,7 +3,7 @@ import { residentMiB } from './cpu-time.ts';
 import { type Field, openField } from './field.ts';
 import { median, quantile, type ServiceRound } from './figures.ts';
 import { type CostRow, measureCosts } from './growth-costs.ts';
-import { type LoadPlan } from './load-plan.ts';
+import type { LoadPlan } from './load-plan.ts';
 import { learn, loadRound, warmUp } from './measuring.ts';
 import { openGenerators } from './stage.ts';
 

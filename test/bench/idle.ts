@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuBetween, cpuTimes } from './cpu-time.ts';
-import { type Target } from './stage.ts';
+import type { Target } from './stage.ts';
 
 const LOOK_EVERY_MS = 40;
 /** Less than this part of one core is what an idle service needs. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:tls';
-import { type OutgoingRequest } from './request-source.ts';
+import type { OutgoingRequest } from './request-source.ts';
 
 /** A connection that is kept, for one request of HTTP/1.1 (RFC 9112) at a time. */
 export interface LeanConnection {

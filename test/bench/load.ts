@@ -1,6 +1,6 @@
 import { type ClosedLoad, startClosedLoad } from './closed-load.ts';
 import { answer } from './helper-process.ts';
-import { type LoadPlan } from './load-plan.ts';
+import type { LoadPlan } from './load-plan.ts';
 import { type Pace, pacedLatencies } from './paced-load.ts';
 
 /** A process that makes load. */

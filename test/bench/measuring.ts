@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuBetween, cpuTimes } from './cpu-time.ts';
-import { type ServiceRound } from './figures.ts';
-import { type HelperProcess } from './helper-process.ts';
+import type { ServiceRound } from './figures.ts';
+import type { HelperProcess } from './helper-process.ts';
 import { untilIdle } from './idle.ts';
-import { type LoadPlan } from './load-plan.ts';
-import { type Target } from './stage.ts';
+import type { LoadPlan } from './load-plan.ts';
+import type { Target } from './stage.ts';
 
 /** Callers that wait for their answers at the same time: enough for each process to be busy. */
 const CONNECTIONS = 32;

@@ -1,8 +1,8 @@
 import { median, quantile, type ServiceRound, weightedMean } from './figures.ts';
-import { type LoadRequest } from './load-plan.ts';
+import type { LoadRequest } from './load-plan.ts';
 import { learn, loadRound, warmUp } from './measuring.ts';
 import { callerOf, makeKeys, OPERATIONS } from './operations.ts';
-import { type Parts } from './single-operations.ts';
+import type { Parts } from './single-operations.ts';
 
 /**
  * Everything at once: many keys, principals and operations in one run, against what the same operations cost one by one. A

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { type Answer, type Caller } from '../support/client.ts';
-import { type LoadRequest } from './load-plan.ts';
-import { type RawName } from './raw-operations.ts';
+import type { Answer, Caller } from '../support/client.ts';
+import type { LoadRequest } from './load-plan.ts';
+import type { RawName } from './raw-operations.ts';
 
 /** What is measured, under the names that the JSON file has. */
 export interface Operation {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LeanConnection, openLean } from './lean-connection.ts';
-import { type LoadPlan } from './load-plan.ts';
+import type { LoadPlan } from './load-plan.ts';
 import { requestSource } from './request-source.ts';
 
 export interface Pace {

@@ -8,7 +8,7 @@ import { unpackBytes } from '../../src/core/keys/packed-bytes.ts';
 import { createTokenIssuer } from '../../src/identity/tokens/tokens.ts';
 import { findPool } from '../../src/store/pool/pool-store.ts';
 import { openPlanter } from '../support/planter.ts';
-import { type TestToken } from '../support/softhsm.ts';
+import type { TestToken } from '../support/softhsm.ts';
 import { openConnections, processOf, withClient } from '../support/store.ts';
 import { answer } from './helper-process.ts';
 import { ROLE } from '../support/roles.ts';

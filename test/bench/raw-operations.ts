@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import graphene, { type Key, type Session } from 'graphene-pk11';
-import { type SigningAlgorithm } from '../../src/core/operations/algorithms.ts';
+import type { SigningAlgorithm } from '../../src/core/operations/algorithms.ts';
 import {
   type KeyIdentity,
   type KeySpec,

@@ -1,4 +1,4 @@
-import { type LoadPlan, type LoadRequest } from './load-plan.ts';
+import type { LoadPlan, LoadRequest } from './load-plan.ts';
 import { pickerOf } from './picker.ts';
 
 /** A request with all that is sent of it but its length. */

@@ -1,7 +1,7 @@
-import { type Cleanup } from './cleanup.ts';
+import type { Cleanup } from './cleanup.ts';
 import { type Figures, figuresOf, quantile, type Round, type ServiceRound } from './figures.ts';
-import { type HelperProcess } from './helper-process.ts';
-import { type LoadPlan, type LoadRequest } from './load-plan.ts';
+import type { HelperProcess } from './helper-process.ts';
+import type { LoadPlan, LoadRequest } from './load-plan.ts';
 import { learn, loadRound, pace, type Timing, warmUp, type WarmUp } from './measuring.ts';
 import { callerOf, makeKeys, type Operation } from './operations.ts';
 import {

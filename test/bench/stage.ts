@@ -9,7 +9,7 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
-import { type Cleanup } from './cleanup.ts';
+import type { Cleanup } from './cleanup.ts';
 import { processTree } from './cpu-time.ts';
 import { type HelperProcess, startHelper } from './helper-process.ts';
 import { processCount } from './process-count.ts';

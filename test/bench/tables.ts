@@ -1,8 +1,8 @@
 import { availableParallelism, cpus } from 'node:os';
-import { type CostRow } from './growth-costs.ts';
-import { type GrowthRow } from './growth.ts';
-import { type MixedFigures } from './mixed.ts';
-import { type SingleFigures } from './single-operations.ts';
+import type { CostRow } from './growth-costs.ts';
+import type { GrowthRow } from './growth.ts';
+import type { MixedFigures } from './mixed.ts';
+import type { SingleFigures } from './single-operations.ts';
 import { processCount } from './process-count.ts';
 
 /** What people read. */

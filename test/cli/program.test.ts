@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { type Command } from 'commander';
+import type { Command } from 'commander';
 import { createCliContext } from '../../src/cli/cli-context.ts';
 import { createProgram } from '../../src/cli/program.ts';
 

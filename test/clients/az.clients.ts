@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { makeClientCertificate } from '../support/client-certificates.ts';
-import { type Caller } from '../support/client.ts';
+import type { Caller } from '../support/client.ts';
 import { makeClient, signInAdministrator } from '../support/directory.ts';
 import {
   makeDataFolder,

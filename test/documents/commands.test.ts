@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { type Command } from 'commander';
+import type { Command } from 'commander';
 import { createCliContext } from '../../src/cli/cli-context.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { type Document, documentAt, perDocument, ROOT, sourcesBelow } from './documents.ts';

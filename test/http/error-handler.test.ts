@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import express from 'express';
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { AuditDraft } from '../../src/core/audit/draft.ts';
-import { type AuditRecord } from '../../src/core/audit/record.ts';
+import type { AuditRecord } from '../../src/core/audit/record.ts';
 import { ServiceError } from '../../src/core/errors.ts';
 import { setContext } from '../../src/http/context.ts';
 import { createErrorHandler } from '../../src/http/error-handler.ts';

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { holdEveryRole, signInAsAdministrator } from '../support/administrator.ts';
-import { type Caller } from '../support/client.ts';
+import type { Caller } from '../support/client.ts';
 import {
   makeDataFolder,
   removeDataFolder,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/keys/key.ts';
-import { type StateChange } from '../../src/core/caching/change-feed.ts';
+import type { StateChange } from '../../src/core/caching/change-feed.ts';
 import { createAuditWriter } from '../../src/store/audit/audit-store.ts';
 import { openChangeFeed } from '../../src/store/change-feed.ts';
 import { changing, openDatabase } from '../../src/store/database.ts';

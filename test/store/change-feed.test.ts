@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/keys/key.ts';
-import { type StateChange } from '../../src/core/caching/change-feed.ts';
+import type { StateChange } from '../../src/core/caching/change-feed.ts';
 import { type OpenChangeFeed, openChangeFeed } from '../../src/store/change-feed.ts';
 import { STATE_TOPICS } from '../../src/core/caching/change-feed.ts';
 import { notify } from '../../src/store/database.ts';
 import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
-import { type Pool } from '../../src/store/pool/pool-store.ts';
+import type { Pool } from '../../src/store/pool/pool-store.ts';
 import {
   makePool,
   newChange,

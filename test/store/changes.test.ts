@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type KeyVersion, parseKeyName } from '../../src/core/keys/key.ts';
-import { type StateChange } from '../../src/core/caching/change-feed.ts';
-import { type VersionEdit } from '../../src/core/keys/ports.ts';
+import type { StateChange } from '../../src/core/caching/change-feed.ts';
+import type { VersionEdit } from '../../src/core/keys/ports.ts';
 import { CRYPTO_OFFICER_ROLE } from '../../src/core/access/role.ts';
 import { createDirectoryStore } from '../../src/store/directory/directory-store.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/keys/key.ts';
-import { type Page, type PageRequest } from '../../src/core/paging.ts';
+import type { Page, PageRequest } from '../../src/core/paging.ts';
 import { createAuditReader, createAuditWriter } from '../../src/store/audit/audit-store.ts';
 import { createDirectoryStore } from '../../src/store/directory/directory-store.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';

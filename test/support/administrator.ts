@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Caller, createCaller, fetchToken } from './client.ts';
-import { type RunningService } from './service.ts';
+import type { RunningService } from './service.ts';
 
 const ASSIGNMENTS = '/providers/Microsoft.Authorization/roleAssignments';
 const DEFINITIONS = '/providers/Microsoft.Authorization/roleDefinitions';

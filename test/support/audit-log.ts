@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createCertificates } from '../../src/attestation/certificates.ts';
 import { newVersionId } from '../../src/core/keys/new-version-id.ts';
-import { type AuditRecord } from '../../src/core/audit/record.ts';
+import type { AuditRecord } from '../../src/core/audit/record.ts';
 import { createAuditChain } from '../../src/core/audit/chain.ts';
 import { createCheckpointService } from '../../src/core/audit/checkpoint-service.ts';
 import { createCertifiedKeys } from '../../src/core/pool/certified-keys.ts';

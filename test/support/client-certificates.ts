@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { cryptoProvider, X509CertificateGenerator } from '@peculiar/x509';
 import { KeyObject, webcrypto } from 'node:crypto';
-import { type Caller } from './client.ts';
+import type { Caller } from './client.ts';
 import { type Client, created } from './directory.ts';
 
 cryptoProvider.set(webcrypto);

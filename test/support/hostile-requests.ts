@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { isFullExtent } from './extent.ts';
-import { type KnownRoute } from './routes.ts';
+import type { KnownRoute } from './routes.ts';
 
 /** A request as it goes onto the wire; `path` is percent-encoded, or deliberately not. */
 export interface HostileRequest {

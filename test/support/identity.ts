@@ -4,7 +4,7 @@ import { byOperator } from '../../src/core/access/escalation-rules.ts';
 import { AuditDraft } from '../../src/core/audit/draft.ts';
 import { createDirectoryService } from '../../src/core/directory/directory-service.ts';
 import { parseKeyVersionId } from '../../src/core/keys/key.ts';
-import { type SecretHasher } from '../../src/core/directory/ports.ts';
+import type { SecretHasher } from '../../src/core/directory/ports.ts';
 import {
   createTokenSigningKeys,
   type TokenSigningKeys,

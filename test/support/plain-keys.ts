@@ -6,7 +6,7 @@ import {
   randomBytes,
   createCipheriv,
 } from 'node:crypto';
-import { type Curve } from '../../src/core/operations/algorithms.ts';
+import type { Curve } from '../../src/core/operations/algorithms.ts';
 import { type ImportedJwk, JWK_MEMBERS } from '../../src/core/keys/import/key-import.ts';
 
 /** A key made outside any HSM, for import: as Node's key pair, and as the JWK that a client would send. */

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { type KeyMaterial, type KeyVersion } from '../../src/core/keys/key.ts';
+import type { KeyMaterial, KeyVersion } from '../../src/core/keys/key.ts';
 import { packBytes } from '../../src/core/keys/packed-bytes.ts';
 import { openConnection } from '../../src/hsm/module/connection.ts';
 import { sealedBytes } from '../../src/hsm/keys/seal.ts';

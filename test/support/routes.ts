@@ -1,8 +1,8 @@
-import { type Express } from 'express';
+import type { Express } from 'express';
 import { createApp, type AppParts } from '../../src/http/app.ts';
 import { createManagedIdentityApp } from '../../src/http/identity/managed-identity.ts';
-import { type RouteDefinition } from '../../src/http/route.ts';
-import { type RouteDeclaration } from '../../src/http/routes.ts';
+import type { RouteDefinition } from '../../src/http/route.ts';
+import type { RouteDeclaration } from '../../src/http/routes.ts';
 
 /** As it was declared; those of one body have the schemas with which it and the query are read. */
 type KnownDefinition = RouteDeclaration &

@@ -1,4 +1,4 @@
-import { type z } from 'zod';
+import type { z } from 'zod';
 
 /** A text somewhere in what a schema reads. */
 export interface SchemaText {

@@ -1,5 +1,5 @@
-import { type CURVES, type SigningAlgorithm } from '../../src/core/operations/algorithms.ts';
-import { type KeySpec, type PublicKey } from '../../src/core/keys/key.ts';
+import type { CURVES, SigningAlgorithm } from '../../src/core/operations/algorithms.ts';
+import type { KeySpec, PublicKey } from '../../src/core/keys/key.ts';
 import { hex, type VectorGroup } from './vectors.ts';
 
 /** Schemas of Wycheproof's files whose tests are signatures to verify. */

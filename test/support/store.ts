@@ -1,20 +1,20 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import pg from 'pg';
 import { byOperator } from '../../src/core/access/escalation-rules.ts';
 import { createAuditChain } from '../../src/core/audit/chain.ts';
 import { AuditDraft } from '../../src/core/audit/draft.ts';
-import { type AuditEvent } from '../../src/core/audit/record.ts';
-import { type AuthoredChange } from '../../src/core/access/authored-change.ts';
+import type { AuditEvent } from '../../src/core/audit/record.ts';
+import type { AuthoredChange } from '../../src/core/access/authored-change.ts';
 import { type KeyVersion, parseKeyName, parseKeyVersionId } from '../../src/core/keys/key.ts';
 import { packBytes } from '../../src/core/keys/packed-bytes.ts';
-import { type Page, type PageRequest } from '../../src/core/paging.ts';
-import { type StateChange } from '../../src/core/caching/change-feed.ts';
+import type { Page, PageRequest } from '../../src/core/paging.ts';
+import type { StateChange } from '../../src/core/caching/change-feed.ts';
 import { createAuditReader } from '../../src/store/audit/audit-store.ts';
 import { openDatabase, type StoreContext } from '../../src/store/database.ts';
 import { insertPool, type Pool } from '../../src/store/pool/pool-store.ts';
-import { type Tables } from '../../src/store/tables.ts';
+import type { Tables } from '../../src/store/tables.ts';
 import { createTestDatabase } from './postgres.ts';
 
 export type Db = Kysely<Tables>;

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type CliContext, type Run } from '../cli-context.ts';
+import type { CliContext, Run } from '../cli-context.ts';
 // Types alone, in a way that leaves no import behind: the commands' modules are loaded when they run.
 import type { ExportOptions } from './export.ts';
 import type { VerifyOptions } from './verify.ts';

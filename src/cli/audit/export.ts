@@ -1,9 +1,9 @@
 import { exportLog } from '../../audit/export.ts';
 import { createRecordFormats } from '../../audit/record-formats.ts';
-import { type RecordFormats } from '../../core/audit/record.ts';
+import type { RecordFormats } from '../../core/audit/record.ts';
 import { createLog } from '../../observability/log.ts';
 import { createAuditReader } from '../../store/audit/audit-store.ts';
-import { type CliContext } from '../cli-context.ts';
+import type { CliContext } from '../cli-context.ts';
 import { openStoreOf } from '../open-pool.ts';
 
 export interface ExportOptions {

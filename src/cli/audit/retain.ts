@@ -2,7 +2,7 @@ import { systemClock } from '../../core/clock.ts';
 import { createClockWatch } from '../../core/pool/clock-watch.ts';
 import { createLog } from '../../observability/log.ts';
 import { readStoreTime } from '../../store/pool/store-time.ts';
-import { type CliContext } from '../cli-context.ts';
+import type { CliContext } from '../cli-context.ts';
 import { openPoolOf } from '../open-pool.ts';
 import { applyRetention } from './retention.ts';
 

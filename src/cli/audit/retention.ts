@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { ConfigError } from '../../config/config.ts';
 import { OperatorError } from '../../core/operator-error.ts';
-import { type AgreedClock } from '../../core/clock.ts';
-import { type OpenPool } from '../../compose/pool.ts';
+import type { AgreedClock } from '../../core/clock.ts';
+import type { OpenPool } from '../../compose/pool.ts';
 import {
   describeRemoval,
   isShared,

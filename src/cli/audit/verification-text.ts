@@ -1,10 +1,10 @@
-import {
-  type RecordReference,
-  type RowProblem,
+import type {
+  RecordReference,
+  RowProblem,
 } from '../../core/audit/verification/state-verification.ts';
-import {
-  type LogProblem,
-  type VerificationReport,
+import type {
+  LogProblem,
+  VerificationReport,
 } from '../../core/audit/verification/log-verification.ts';
 
 /** A verification's result in a sentence. */

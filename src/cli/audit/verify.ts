@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createLog } from '../../observability/log.ts';
-import { type CliContext } from '../cli-context.ts';
+import type { CliContext } from '../cli-context.ts';
 import { openPoolOf } from '../open-pool.ts';
 import { describeVerification } from './verification-text.ts';
 

@@ -1,10 +1,10 @@
 import { effectiveActions, parseActionPattern } from './action-pattern.ts';
-import { type Action } from './actions.ts';
-import { type RequireAssignee } from './assignee.ts';
+import type { Action } from './actions.ts';
+import type { RequireAssignee } from './assignee.ts';
 import { ServiceError } from '../errors.ts';
-import { type PrincipalReader } from '../directory/ports.ts';
-import { type Authorizer, type RoleStore } from './ports.ts';
-import { type Clock } from '../clock.ts';
+import type { PrincipalReader } from '../directory/ports.ts';
+import type { Authorizer, RoleStore } from './ports.ts';
+import type { Clock } from '../clock.ts';
 import {
   isWithin,
   parsePrincipalId,

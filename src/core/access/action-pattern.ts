@@ -1,6 +1,6 @@
 import { type Action, ACTIONS } from './actions.ts';
 import { ServiceError } from '../errors.ts';
-import { type Permission } from './role.ts';
+import type { Permission } from './role.ts';
 
 const LONGEST = 256;
 

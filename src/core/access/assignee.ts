@@ -1,5 +1,5 @@
 import { ServiceError } from '../errors.ts';
-import { type DirectoryStore } from '../directory/ports.ts';
+import type { DirectoryStore } from '../directory/ports.ts';
 import { isGuid } from '../guid.ts';
 
 /** @throws ServiceError BadParameter where a role that is given to this id would be nobody's */

@@ -1,6 +1,6 @@
-import { type AuditedChange } from '../audit/record.ts';
-import { type HeldPolicy } from './held-policy.ts';
-import { type RoleAssignment, type RoleDefinition } from './role.ts';
+import type { AuditedChange } from '../audit/record.ts';
+import type { HeldPolicy } from './held-policy.ts';
+import type { RoleAssignment, RoleDefinition } from './role.ts';
 
 /** Only the privilege-escalation rules (escalation-rules.ts) make an author, so no change of who may what gets past them. */
 declare const MADE_BY_THE_RULES: unique symbol;

@@ -1,13 +1,13 @@
 import { effectiveActions, isControlAction } from './action-pattern.ts';
-import { type Action } from './actions.ts';
-import { type AuditedChange } from '../audit/record.ts';
-import { type Author } from './authored-change.ts';
+import type { Action } from './actions.ts';
+import type { AuditedChange } from '../audit/record.ts';
+import type { Author } from './authored-change.ts';
 import { ServiceError } from '../errors.ts';
-import { type HeldPolicy } from './held-policy.ts';
+import type { HeldPolicy } from './held-policy.ts';
 import { Holdings } from './holdings.ts';
-import { type Clock } from '../clock.ts';
-import { type PolicyReader } from './ports.ts';
-import { type Principal } from './principal.ts';
+import type { Clock } from '../clock.ts';
+import type { PolicyReader } from './ports.ts';
+import type { Principal } from './principal.ts';
 import { ADMINISTRATOR_ROLE, type RoleDefinition } from './role.ts';
 
 export interface EscalationRulesParts {

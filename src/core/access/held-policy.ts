@@ -1,4 +1,4 @@
-import { type Scope } from './role.ts';
+import type { Scope } from './role.ts';
 
 /** One assignment as Casbin's `g` line has it: principal, role definition id, scope. */
 export interface PolicyAssignment {

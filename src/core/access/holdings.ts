@@ -1,5 +1,5 @@
-import { type Action } from './actions.ts';
-import { type HeldPolicy } from './held-policy.ts';
+import type { Action } from './actions.ts';
+import type { HeldPolicy } from './held-policy.ts';
 import { coveringScopes, type Scope } from './role.ts';
 
 /** What assignments come to at one moment: until when each action is held at each scope. */

@@ -1,9 +1,9 @@
-import { type Page, type PageRequest } from '../paging.ts';
-import { type Action } from './actions.ts';
-import { type AuthoredChange } from './authored-change.ts';
-import { type HeldPolicy } from './held-policy.ts';
-import { type Principal } from './principal.ts';
-import { type RoleAssignment, type RoleDefinition, type Scope } from './role.ts';
+import type { Page, PageRequest } from '../paging.ts';
+import type { Action } from './actions.ts';
+import type { AuthoredChange } from './authored-change.ts';
+import type { HeldPolicy } from './held-policy.ts';
+import type { Principal } from './principal.ts';
+import type { RoleAssignment, RoleDefinition, Scope } from './role.ts';
 
 export interface RoleStore {
   /** Built-in ones first, in Azure's order. */

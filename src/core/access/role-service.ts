@@ -1,10 +1,10 @@
 import { effectiveActions } from './action-pattern.ts';
-import { type RequireAssignee } from './assignee.ts';
-import { type AuthoredChange } from './authored-change.ts';
+import type { RequireAssignee } from './assignee.ts';
+import type { AuthoredChange } from './authored-change.ts';
 import { ServiceError } from '../errors.ts';
-import { type Clock } from '../clock.ts';
-import { type Page, type PageRequest } from '../paging.ts';
-import { type RoleStore } from './ports.ts';
+import type { Clock } from '../clock.ts';
+import type { Page, PageRequest } from '../paging.ts';
+import type { RoleStore } from './ports.ts';
 import {
   isWithin,
   parsePrincipalId,

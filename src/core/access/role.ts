@@ -1,5 +1,5 @@
 import { ServiceError } from '../errors.ts';
-import { type KeyName } from '../keys/key.ts';
+import type { KeyName } from '../keys/key.ts';
 
 /** Where an assignment holds, and at what a request aims: the whole pool, all keys, or all versions of one key. */
 export type Scope = '/' | '/keys' | `/keys/${string}`;

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
-import { type AuditRecord } from './record.ts';
+import type { AuditRecord } from './record.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { FIELD_NAMES } from './record-fields.ts';
-import { type Clock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { toStorable } from './storable-record.ts';
 
 /** A record in its place. */

@@ -8,9 +8,9 @@ import {
   type CountersignedHead,
 } from './checkpoint.ts';
 import { ServiceError } from '../errors.ts';
-import { type Clock } from '../clock.ts';
-import { type CheckpointStore } from './ports.ts';
-import { type CertifiedKeys, type JwsSigner } from '../pool/certified-keys.ts';
+import type { Clock } from '../clock.ts';
+import type { CheckpointStore } from './ports.ts';
+import type { CertifiedKeys, JwsSigner } from '../pool/certified-keys.ts';
 
 export interface CheckpointServiceParts {
   /** Those of this process. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type ChainHead, type SignableHead } from './chain.ts';
+import type { ChainHead, SignableHead } from './chain.ts';
 
 /** What a checkpoint says. */
 export interface CheckpointPayload {

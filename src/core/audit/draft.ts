@@ -1,4 +1,4 @@
-import { type AuditedChange, type AuditRecord } from './record.ts';
+import type { AuditedChange, AuditRecord } from './record.ts';
 import { UNSAID } from './record-fields.ts';
 
 /** What a record says of the request itself, and what is learned while it is served. */

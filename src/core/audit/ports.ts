@@ -1,8 +1,8 @@
-import { type AuditEvent, type AuditFilter, type AuditRecord } from './record.ts';
-import { type ChainHead, type LinkedRecord, type SignableHead } from './chain.ts';
-import { type Checkpoint } from './checkpoint.ts';
-import { type Witness } from './witness.ts';
-import { type Page, type PageRequest } from '../paging.ts';
+import type { AuditEvent, AuditFilter, AuditRecord } from './record.ts';
+import type { ChainHead, LinkedRecord, SignableHead } from './chain.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { Witness } from './witness.ts';
+import type { Page, PageRequest } from '../paging.ts';
 
 /** The signed checkpoints: how far chains go. */
 export interface CheckpointStore {

@@ -1,4 +1,4 @@
-import { type Witness } from './witness.ts';
+import type { Witness } from './witness.ts';
 
 declare const said: unique symbol;
 

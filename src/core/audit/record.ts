@@ -1,4 +1,4 @@
-import { type AlwaysSaid, type MaybeSaid } from './record-fields.ts';
+import type { AlwaysSaid, MaybeSaid } from './record-fields.ts';
 
 /** One line of the audit log, as record-fields.ts lists its fields. */
 export interface AuditRecord extends AlwaysSaid, MaybeSaid {}

@@ -1,4 +1,4 @@
-import { type AuditRecord } from './record.ts';
+import type { AuditRecord } from './record.ts';
 import { storableTextOf } from '../storable-text.ts';
 
 /** What jsonb can't hold, as JSON.stringify writes it. */

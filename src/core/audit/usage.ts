@@ -1,4 +1,4 @@
-import { type Page, type PageRequest } from '../paging.ts';
+import type { Page, PageRequest } from '../paging.ts';
 
 /** What one principal did with one key in an hour or a day (UTC), counted. */
 export interface Usage {

@@ -1,5 +1,5 @@
-import { type AuditRecord } from './record.ts';
-import { type Witness } from './witness.ts';
+import type { AuditRecord } from './record.ts';
+import type { Witness } from './witness.ts';
 
 /** Of one record: some 10 KB. */
 const WITNESSES_LIMIT = 50;

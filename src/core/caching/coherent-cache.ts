@@ -1,5 +1,5 @@
 import { FreshReads } from './fresh-reads.ts';
-import { type ChangeFeed, type StateChange } from './change-feed.ts';
+import type { ChangeFeed, StateChange } from './change-feed.ts';
 import { SieveCache } from './sieve-cache.ts';
 
 interface Load {

@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { type CertificateCredential } from './directory.ts';
+import type { CertificateCredential } from './directory.ts';
 import { ServiceError } from '../errors.ts';
 
 /** A certificate to be registered, or the id of one that stays. */

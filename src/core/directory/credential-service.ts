@@ -1,13 +1,13 @@
-import { type AuthoredChange } from '../access/authored-change.ts';
+import type { AuthoredChange } from '../access/authored-change.ts';
 import {
   outlineCertificate,
   registerCertificates,
   type RequestedCertificate,
 } from './certificates.ts';
-import { type Application, type FederatedCredential } from './directory.ts';
-import { type CredentialStore } from './ports.ts';
+import type { Application, FederatedCredential } from './directory.ts';
+import type { CredentialStore } from './ports.ts';
 import { ServiceError } from '../errors.ts';
-import { type DirectoryStore } from './ports.ts';
+import type { DirectoryStore } from './ports.ts';
 
 /** What a change of an application names. */
 export interface ApplicationEdit {

@@ -1,4 +1,4 @@
-import { type AuthoredChange } from '../access/authored-change.ts';
+import type { AuthoredChange } from '../access/authored-change.ts';
 import { outlineCertificate } from './certificates.ts';
 import {
   type Application,
@@ -9,9 +9,9 @@ import {
   type DirectoryFilter,
 } from './directory.ts';
 import { ServiceError } from '../errors.ts';
-import { type Clock } from '../clock.ts';
-import { type DirectoryStore, type SecretHasher } from './ports.ts';
-import { type Page, type PageRequest } from '../paging.ts';
+import type { Clock } from '../clock.ts';
+import type { DirectoryStore, SecretHasher } from './ports.ts';
+import type { Page, PageRequest } from '../paging.ts';
 
 export interface RequestedPassword {
   readonly displayName?: string;

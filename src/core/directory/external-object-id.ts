@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type UserIdentity } from './directory.ts';
+import type { UserIdentity } from './directory.ts';
 import { isGuid } from '../guid.ts';
 
 /**

@@ -1,22 +1,22 @@
-import { type AuditedChange } from '../audit/record.ts';
-import { type AuthoredChange } from '../access/authored-change.ts';
-import {
-  type Application,
-  type CertificateCredential,
-  type PasswordCredential,
-  type ServicePrincipal,
-  type DirectoryFilter,
+import type { AuditedChange } from '../audit/record.ts';
+import type { AuthoredChange } from '../access/authored-change.ts';
+import type {
+  Application,
+  CertificateCredential,
+  PasswordCredential,
+  ServicePrincipal,
+  DirectoryFilter,
 } from './directory.ts';
-import { type KeyMaterial, type KeyVersionId } from '../keys/key.ts';
-import {
-  type DirectoryPrincipal,
-  type FederatedCredential,
-  type Group,
-  type GroupMember,
-  type User,
-  type UserIdentity,
+import type { KeyMaterial, KeyVersionId } from '../keys/key.ts';
+import type {
+  DirectoryPrincipal,
+  FederatedCredential,
+  Group,
+  GroupMember,
+  User,
+  UserIdentity,
 } from './directory.ts';
-import { type Page, type PageRequest } from '../paging.ts';
+import type { Page, PageRequest } from '../paging.ts';
 
 /** Changes ask their author (AccessDenied) and commit with their audit record; each is published to every process. Finding gives undefined, removing false, for what isn't there. */
 export interface UsersAndGroupsStore {

@@ -1,17 +1,17 @@
 import { createHash } from 'node:crypto';
-import { type AuditedChange } from '../audit/record.ts';
+import type { AuditedChange } from '../audit/record.ts';
 import { ServiceError } from '../errors.ts';
-import { type Hsm } from '../keys/hsm.ts';
-import { type KeyRelease } from '../release/key-release.ts';
+import type { Hsm } from '../keys/hsm.ts';
+import type { KeyRelease } from '../release/key-release.ts';
 import {
   type KeyMaterial,
   type KeyVersionId,
   parseKeyName,
   type VerifiedMaterial,
 } from '../keys/key.ts';
-import { type ChangeFeed } from '../caching/change-feed.ts';
-import { type Clock } from '../clock.ts';
-import { type TokenSigningKey, type TokenSigningKeyStore } from './ports.ts';
+import type { ChangeFeed } from '../caching/change-feed.ts';
+import type { Clock } from '../clock.ts';
+import type { TokenSigningKey, TokenSigningKeyStore } from './ports.ts';
 
 const NAME = parseKeyName('directory-signing');
 

@@ -1,8 +1,8 @@
-import { type AuthoredChange } from '../access/authored-change.ts';
-import { type Group, type GroupMember, type User, type DirectoryFilter } from './directory.ts';
-import { type UsersAndGroupsStore, type ServicePrincipalEdit } from './ports.ts';
+import type { AuthoredChange } from '../access/authored-change.ts';
+import type { Group, GroupMember, User, DirectoryFilter } from './directory.ts';
+import type { UsersAndGroupsStore, ServicePrincipalEdit } from './ports.ts';
 import { ServiceError } from '../errors.ts';
-import { type Page, type PageRequest } from '../paging.ts';
+import type { Page, PageRequest } from '../paging.ts';
 import { isGuid } from '../guid.ts';
 
 export type UsersAndGroups = ReturnType<typeof createUsersAndGroups>;

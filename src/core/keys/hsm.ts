@@ -1,11 +1,11 @@
-import {
-  type CipherAlgorithm,
-  type Curve,
-  type KeyType,
-  type SigningAlgorithm,
+import type {
+  CipherAlgorithm,
+  Curve,
+  KeyType,
+  SigningAlgorithm,
 } from '../operations/algorithms.ts';
-import { type KeyIdentity, type KeyMaterial, type KeySpec, type VerifiedMaterial } from './key.ts';
-import { type PlainKey } from './import/plain-key.ts';
+import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from './key.ts';
+import type { PlainKey } from './import/plain-key.ts';
 
 /** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
 export interface Ciphertext {

@@ -1,16 +1,16 @@
-import { type AuditedChange } from '../audit/record.ts';
+import type { AuditedChange } from '../audit/record.ts';
 import { ServiceError } from '../errors.ts';
-import { type Hsm, type HsmFeatures, type KeyImporter } from './hsm.ts';
-import {
-  type DeletedKey,
-  type KeyMaterial,
-  type KeyName,
-  type KeyVersion,
-  type KeyVersionId,
-  type VerifiedKey,
-  type VerifiedMaterial,
+import type { Hsm, HsmFeatures, KeyImporter } from './hsm.ts';
+import type {
+  DeletedKey,
+  KeyMaterial,
+  KeyName,
+  KeyVersion,
+  KeyVersionId,
+  VerifiedKey,
+  VerifiedMaterial,
 } from './key.ts';
-import { type KeyRelease } from '../release/key-release.ts';
+import type { KeyRelease } from '../release/key-release.ts';
 import { type ImportedJwk, parseImportedKey } from './import/key-import.ts';
 import {
   parseCurve,
@@ -28,9 +28,9 @@ import {
   type VersionMaker,
 } from './new-version.ts';
 import { wipe } from './import/plain-key.ts';
-import { type Clock } from '../clock.ts';
-import { type KeyReader, type KeyWriter } from './ports.ts';
-import { type Page, type PageRequest } from '../paging.ts';
+import type { Clock } from '../clock.ts';
+import type { KeyReader, KeyWriter } from './ports.ts';
+import type { Page, PageRequest } from '../paging.ts';
 import {
   changeReleasePolicy,
   type ReleasePolicy,

@@ -7,7 +7,7 @@ import {
   RSA_SIZES,
 } from '../operations/algorithms.ts';
 import { ServiceError } from '../errors.ts';
-import { type HsmFeatures } from './hsm.ts';
+import type { HsmFeatures } from './hsm.ts';
 import { DEFAULT_OPERATIONS, KEY_OPERATIONS, type KeyOperation, type KeySpec } from './key.ts';
 
 /** What a caller asks for, in the words of the REST API; sizes in bits. */

@@ -1,7 +1,7 @@
-import { type AesSize, type Curve, type KeyType, type RsaSize } from '../operations/algorithms.ts';
+import type { AesSize, Curve, KeyType, RsaSize } from '../operations/algorithms.ts';
 import { ServiceError } from '../errors.ts';
-import { type PackedBytes } from './packed-bytes.ts';
-import { type ReleasePolicy } from '../release/release-policy.ts';
+import type { PackedBytes } from './packed-bytes.ts';
+import type { ReleasePolicy } from '../release/release-policy.ts';
 
 declare const brand: unique symbol;
 /** 1 to 127 characters of 0-9, a-z, A-Z and "-"; compared without regard to case, kept as first written. */

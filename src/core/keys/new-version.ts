@@ -1,18 +1,18 @@
-import { type AuditedChange } from '../audit/record.ts';
+import type { AuditedChange } from '../audit/record.ts';
 import { ServiceError } from '../errors.ts';
-import {
-  type KeyAttributes,
-  type KeyIdentity,
-  type KeyName,
-  type KeyOperation,
-  type KeyOrigin,
-  type KeyVersionId,
-  type VerifiedKey,
-  type VerifiedMaterial,
+import type {
+  KeyAttributes,
+  KeyIdentity,
+  KeyName,
+  KeyOperation,
+  KeyOrigin,
+  KeyVersionId,
+  VerifiedKey,
+  VerifiedMaterial,
 } from './key.ts';
-import { type ReleasePolicy } from '../release/release-policy.ts';
-import { type Clock } from '../clock.ts';
-import { type KeyReader, type KeyWriter } from './ports.ts';
+import type { ReleasePolicy } from '../release/release-policy.ts';
+import type { Clock } from '../clock.ts';
+import type { KeyReader, KeyWriter } from './ports.ts';
 
 /** Seconds since 1970-01-01 UTC. */
 export interface RequestedAttributes {

@@ -1,13 +1,7 @@
-import { type AuditedChange } from '../audit/record.ts';
-import { type Page, type PageRequest } from '../paging.ts';
-import {
-  type DeletedKey,
-  type KeyMaterial,
-  type KeyName,
-  type KeyVersion,
-  type KeyVersionId,
-} from './key.ts';
-import { type RotationPolicy } from './rotation/rotation.ts';
+import type { AuditedChange } from '../audit/record.ts';
+import type { Page, PageRequest } from '../paging.ts';
+import type { DeletedKey, KeyMaterial, KeyName, KeyVersion, KeyVersionId } from './key.ts';
+import type { RotationPolicy } from './rotation/rotation.ts';
 
 /**
  * Keys that are not deleted, and the deleted ones apart. Names are found without regard to case. `Found` is what is read one

@@ -1,6 +1,6 @@
-import { type KeyRelease } from '../release/key-release.ts';
-import { type KeyVersion, type VerifiedKey } from './key.ts';
-import { type KeyReader } from './ports.ts';
+import type { KeyRelease } from '../release/key-release.ts';
+import type { KeyVersion, VerifiedKey } from './key.ts';
+import type { KeyReader } from './ports.ts';
 
 type SealVerifier = Pick<KeyRelease, 'requireIntact'>;
 

@@ -1,4 +1,4 @@
-import { type SettingName } from '../pool/setting.ts';
+import type { SettingName } from '../pool/setting.ts';
 
 /** The key types that Managed HSM keeps, named as it returns them. */
 export type KeyType = 'RSA-HSM' | 'EC-HSM' | 'oct-HSM';

@@ -1,19 +1,13 @@
 import { type CipherAlgorithm, findAlgorithm, type SigningAlgorithm } from './algorithms.ts';
-import { type AuditNotes } from '../audit/record.ts';
+import type { AuditNotes } from '../audit/record.ts';
 import { ServiceError } from '../errors.ts';
-import { type EncryptionLimit } from './encryption-limit.ts';
-import { type Ciphertext, type CipherParameters, type Hsm } from '../keys/hsm.ts';
-import {
-  type KeyMaterial,
-  type KeyName,
-  type KeyOperation,
-  type KeyVersion,
-  type KeyVersionId,
-} from '../keys/key.ts';
+import type { EncryptionLimit } from './encryption-limit.ts';
+import type { Ciphertext, CipherParameters, Hsm } from '../keys/hsm.ts';
+import type { KeyMaterial, KeyName, KeyOperation, KeyVersion, KeyVersionId } from '../keys/key.ts';
 import { keyNotFound } from '../keys/key-service.ts';
-import { type Clock } from '../clock.ts';
-import { type KeyReader } from '../keys/ports.ts';
-import { type SettingService } from '../pool/setting-service.ts';
+import type { Clock } from '../clock.ts';
+import type { KeyReader } from '../keys/ports.ts';
+import type { SettingService } from '../pool/setting-service.ts';
 
 /** A clock that runs a little behind its callers' must not refuse a key that they have just made valid "from now". */
 const NOT_BEFORE_LEEWAY_SECONDS = 60;

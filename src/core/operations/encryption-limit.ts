@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.ts';
-import { type KeyIdentity, type KeyVersionId } from '../keys/key.ts';
-import { type EncryptionCountStore } from './ports.ts';
+import type { KeyIdentity, KeyVersionId } from '../keys/key.ts';
+import type { EncryptionCountStore } from './ports.ts';
 
 /**
  * With random 96-bit IVs a key may encrypt so often with GCM and no oftener: beyond, an IV is too likely to come twice

@@ -1,4 +1,4 @@
-import { type KeyVersionId } from '../keys/key.ts';
+import type { KeyVersionId } from '../keys/key.ts';
 
 /** How often key versions have encrypted with AES-GCM, over all processes. */
 export interface EncryptionCountStore {

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
-import { type AuditedChange } from '../audit/record.ts';
+import type { AuditedChange } from '../audit/record.ts';
 import { AuditDraft } from '../audit/draft.ts';
-import { type Hsm } from '../keys/hsm.ts';
-import { type KeyRelease } from '../release/key-release.ts';
-import {
-  type KeyMaterial,
-  type KeyName,
-  type KeyVersionId,
-  type PublicKey,
-  type VerifiedMaterial,
+import type { Hsm } from '../keys/hsm.ts';
+import type { KeyRelease } from '../release/key-release.ts';
+import type {
+  KeyMaterial,
+  KeyName,
+  KeyVersionId,
+  PublicKey,
+  VerifiedMaterial,
 } from '../keys/key.ts';
-import { type Clock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { signJws } from '../jws.ts';
 
 /** `root` certifies the others, which sign what their names say. */

@@ -1,4 +1,4 @@
-import { type AgreedClock, type Clock } from '../clock.ts';
+import type { AgreedClock, Clock } from '../clock.ts';
 
 export interface ClockWatchParts {
   readonly readStoreTime: () => Promise<Date>;

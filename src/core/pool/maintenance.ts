@@ -1,12 +1,12 @@
 import { AuditDraft } from '../audit/draft.ts';
 import { ServiceError } from '../errors.ts';
-import { type AgreedClock, type Clock } from '../clock.ts';
-import { type AuditLog } from '../audit/ports.ts';
-import { type KeyWriter, type RotationStore } from '../keys/ports.ts';
-import { type RotationService } from '../keys/rotation/rotation-service.ts';
+import type { AgreedClock, Clock } from '../clock.ts';
+import type { AuditLog } from '../audit/ports.ts';
+import type { KeyWriter, RotationStore } from '../keys/ports.ts';
+import type { RotationService } from '../keys/rotation/rotation-service.ts';
 import { keyScope } from '../access/role.ts';
-import { type TokenSigningKeys } from '../directory/token-signing-keys.ts';
-import { type KeyVersion } from '../keys/key.ts';
+import type { TokenSigningKeys } from '../directory/token-signing-keys.ts';
+import type { KeyVersion } from '../keys/key.ts';
 
 /** What a pool's keepers are to hear of; types as Azure's Event Grid names them, shape as CloudEvents 1.0 has it. */
 export interface KeyEvent {

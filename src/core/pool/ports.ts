@@ -1,4 +1,4 @@
-import { type AuditedChange } from '../audit/record.ts';
+import type { AuditedChange } from '../audit/record.ts';
 
 /** What an administrator has set; undefined where the default holds. */
 export interface SettingStore {

@@ -1,6 +1,6 @@
-import { type AuditedChange } from '../audit/record.ts';
+import type { AuditedChange } from '../audit/record.ts';
 import { ServiceError } from '../errors.ts';
-import { type SettingStore } from './ports.ts';
+import type { SettingStore } from './ports.ts';
 import { type Setting, SETTING_DEFAULTS, type SettingName } from './setting.ts';
 
 export type SettingService = ReturnType<typeof createSettingService>;

@@ -1,4 +1,4 @@
-import { type BackupContents } from './ports.ts';
+import type { BackupContents } from './ports.ts';
 
 const BYTES = '$bytes';
 

@@ -1,14 +1,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type AuditedChange } from '../audit/record.ts';
-import { type Recorder } from '../operations/crypto-service.ts';
+import type { AuditedChange } from '../audit/record.ts';
+import type { Recorder } from '../operations/crypto-service.ts';
 import { ServiceError } from '../errors.ts';
-import { type Hsm, type RootSecrets } from '../keys/hsm.ts';
-import { type KeyRelease } from '../release/key-release.ts';
-import { type KeyName, type KeyVersion, type VerifiedKey } from '../keys/key.ts';
+import type { Hsm, RootSecrets } from '../keys/hsm.ts';
+import type { KeyRelease } from '../release/key-release.ts';
+import type { KeyName, KeyVersion, VerifiedKey } from '../keys/key.ts';
 import { nearestDate } from '../keys/key-date.ts';
 import { keyNotFound } from '../keys/key-service.ts';
 import { changeAttributes } from '../keys/new-version.ts';
-import { type BlobProtector, type KeyArchive, type WholeKey } from './ports.ts';
+import type { BlobProtector, KeyArchive, WholeKey } from './ports.ts';
 import { verifyKey } from '../keys/verified-keys.ts';
 
 export interface BackupServiceParts {

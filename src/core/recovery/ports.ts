@@ -1,6 +1,6 @@
-import { type AuditedChange } from '../audit/record.ts';
-import { type KeyName, type KeyVersion, type VerifiedKey } from '../keys/key.ts';
-import { type RotationPolicy } from '../keys/rotation/rotation.ts';
+import type { AuditedChange } from '../audit/record.ts';
+import type { KeyName, KeyVersion, VerifiedKey } from '../keys/key.ts';
+import type { RotationPolicy } from '../keys/rotation/rotation.ts';
 
 /** A key with everything that belongs to it, as a backup holds it. */
 export interface WholeKey<Version extends KeyVersion = KeyVersion> {

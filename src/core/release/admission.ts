@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.ts';
-import { type Recorder } from '../operations/crypto-service.ts';
-import { type RecipientKey } from './key-release.ts';
+import type { Recorder } from '../operations/crypto-service.ts';
+import type { RecipientKey } from './key-release.ts';
 import {
   authoritiesOf,
   isReleaseAllowed,

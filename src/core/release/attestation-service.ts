@@ -1,12 +1,12 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import { CURVE } from '../operations/algorithms.ts';
-import { type KeyReference, type Recorder } from '../operations/crypto-service.ts';
-import { type KeyInspector } from './key-inspection.ts';
-import { type KeyMaterial, type VerifiedKey, type VerifiedMaterial } from '../keys/key.ts';
+import type { KeyReference, Recorder } from '../operations/crypto-service.ts';
+import type { KeyInspector } from './key-inspection.ts';
+import type { KeyMaterial, VerifiedKey, VerifiedMaterial } from '../keys/key.ts';
 import { keyNotFound } from '../keys/key-service.ts';
-import { type Clock } from '../clock.ts';
-import { type KeyReader } from '../keys/ports.ts';
-import { type CertifiedKeys } from '../pool/certified-keys.ts';
+import type { Clock } from '../clock.ts';
+import type { KeyReader } from '../keys/ports.ts';
+import type { CertifiedKeys } from '../pool/certified-keys.ts';
 
 /** The form of the statements; see the README for their members. */
 export const ATTESTATION_VERSION = 'STRONGROOM-1';

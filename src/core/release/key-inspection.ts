@@ -1,4 +1,4 @@
-import { type KeyMaterial } from '../keys/key.ts';
+import type { KeyMaterial } from '../keys/key.ts';
 
 /** What the module says of a private or secret key that is loaded; undefined where it says nothing. */
 export interface LoadedObject {

@@ -1,4 +1,4 @@
-import { type KeyMaterial, type VerifiedMaterial } from '../keys/key.ts';
+import type { KeyMaterial, VerifiedMaterial } from '../keys/key.ts';
 
 /** How a key is wrapped for release: RSA-OAEP (hash for label and MGF1) over a one-time AES-256 key, and RFC 5649 by that. */
 export const RELEASE_WRAPS = {

@@ -1,10 +1,10 @@
-import { type Admission, type AttestedEnvironment } from './admission.ts';
+import type { Admission, AttestedEnvironment } from './admission.ts';
 import { ServiceError } from '../errors.ts';
 import { type KeyRelease, RELEASE_WRAPS, type ReleaseWrap } from './key-release.ts';
-import { type VerifiedKey } from '../keys/key.ts';
-import { type KeyReference, type Recorder } from '../operations/crypto-service.ts';
+import type { VerifiedKey } from '../keys/key.ts';
+import type { KeyReference, Recorder } from '../operations/crypto-service.ts';
 import { keyNotFound } from '../keys/key-service.ts';
-import { type KeyReader } from '../keys/ports.ts';
+import type { KeyReader } from '../keys/ports.ts';
 
 export interface ReleaseRequest {
   readonly token: string;

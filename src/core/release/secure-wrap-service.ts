@@ -1,4 +1,4 @@
-import { type Admission } from './admission.ts';
+import type { Admission } from './admission.ts';
 import { ServiceError } from '../errors.ts';
 import {
   type Done,
@@ -6,10 +6,10 @@ import {
   type Recorder,
   requireUsable,
 } from '../operations/crypto-service.ts';
-import { type KeyMaterial, type VerifiedKey } from '../keys/key.ts';
+import type { KeyMaterial, VerifiedKey } from '../keys/key.ts';
 import { keyNotFound } from '../keys/key-service.ts';
-import { type Clock } from '../clock.ts';
-import { type KeyReader } from '../keys/ports.ts';
+import type { Clock } from '../clock.ts';
+import type { KeyReader } from '../keys/ports.ts';
 import { findSecureWrap, type SecureWrapAlgorithm, type SecureWrapper } from './secure-wrap.ts';
 
 export interface SecureUnwrapRequest {

@@ -1,6 +1,6 @@
-import { type AesSize } from '../operations/algorithms.ts';
-import { type RecipientKey } from './key-release.ts';
-import { type KeyMaterial } from '../keys/key.ts';
+import type { AesSize } from '../operations/algorithms.ts';
+import type { RecipientKey } from './key-release.ts';
+import type { KeyMaterial } from '../keys/key.ts';
 
 /** How a key is wrapped: RFC 3394, RFC 5649, or RSAES-OAEP with SHA-256 (RFC 8017 §7.1). */
 type SecureWrapForm = 'kw' | 'kwp' | 'oaep';

@@ -1,6 +1,6 @@
 import { createECDH, ECDH } from 'node:crypto';
 import { CURVE, type Curve } from '../../core/operations/algorithms.ts';
-import { type PublicKey } from '../../core/keys/key.ts';
+import type { PublicKey } from '../../core/keys/key.ts';
 import { ecdh } from '../operations/mechanisms.ts';
 import {
   deriveKey,

@@ -1,6 +1,6 @@
 import process from 'node:process';
 import { serializeError } from '../module/serialization.ts';
-import { type FromGenerator, type ToGenerator } from './generator-protocol.ts';
+import type { FromGenerator, ToGenerator } from './generator-protocol.ts';
 import { generateWrapped, type GenerationContext } from './key-generation.ts';
 import { findRootKeys } from './root-keys.ts';
 import { openToken } from '../module/token.ts';

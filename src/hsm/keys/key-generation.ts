@@ -1,9 +1,9 @@
 import graphene from 'graphene-pk11';
-import { type KeyIdentity, type KeySpec, type PublicKey } from '../../core/keys/key.ts';
+import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import { KEY_WRAP_PADDED } from '../operations/mechanisms.ts';
 import * as calls from '../module/calls.ts';
-import { type Handle, type ModuleSession } from '../module/calls.ts';
-import { type RootKeys } from './root-keys.ts';
+import type { Handle, ModuleSession } from '../module/calls.ts';
+import type { RootKeys } from './root-keys.ts';
 import { CURVE } from '../../core/operations/algorithms.ts';
 import { generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
 

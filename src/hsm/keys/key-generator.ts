@@ -1,13 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import { ServiceError } from '../../core/errors.ts';
-import { type KeyIdentity, type KeySpec } from '../../core/keys/key.ts';
+import type { KeyIdentity, KeySpec } from '../../core/keys/key.ts';
 import { deserializeError } from '../module/serialization.ts';
 import { faultOf } from '../module/errors.ts';
-import { type FromGenerator, type ToGenerator } from './generator-protocol.ts';
-import { type GeneratedKey } from './key-generation.ts';
-import { type Roots } from '../module/open-module.ts';
-import { type TokenOptions } from '../module/token.ts';
+import type { FromGenerator, ToGenerator } from './generator-protocol.ts';
+import type { GeneratedKey } from './key-generation.ts';
+import type { Roots } from '../module/open-module.ts';
+import type { TokenOptions } from '../module/token.ts';
 
 export interface KeyGeneratorOptions extends TokenOptions {
   /** For a key, and for opening the token. */

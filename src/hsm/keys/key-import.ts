@@ -1,18 +1,13 @@
-import { type IAlgorithm, type ITemplate } from 'graphene-pk11';
+import type { IAlgorithm, ITemplate } from 'graphene-pk11';
 import { AES_SIZES, type Curve, RSA_SIZES } from '../../core/operations/algorithms.ts';
 import { ServiceError } from '../../core/errors.ts';
-import {
-  type KeyIdentity,
-  type KeyMaterial,
-  type KeySpec,
-  type PublicKey,
-} from '../../core/keys/key.ts';
+import type { KeyIdentity, KeyMaterial, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import { parseImportedKey } from '../../core/keys/import/key-import.ts';
 import { parsePublicExponent } from '../../core/keys/key-spec.ts';
 import { type PlainKey, wipe } from '../../core/keys/import/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
 import * as calls from '../module/calls.ts';
-import { type Handle, type ModuleSession } from '../module/calls.ts';
+import type { Handle, ModuleSession } from '../module/calls.ts';
 import { faultOf } from '../module/errors.ts';
 import {
   type GeneratedKey,

@@ -1,8 +1,8 @@
 import graphene, { type ITemplate, type Module, type Slot } from 'graphene-pk11';
 import { ALGORITHMS, CURVE } from '../../core/operations/algorithms.ts';
-import { type Hsm } from '../../core/keys/hsm.ts';
-import { type LoadedObject, type ModuleFacts } from '../../core/release/key-inspection.ts';
-import { type KeyMaterial } from '../../core/keys/key.ts';
+import type { Hsm } from '../../core/keys/hsm.ts';
+import type { LoadedObject, ModuleFacts } from '../../core/release/key-inspection.ts';
+import type { KeyMaterial } from '../../core/keys/key.ts';
 import { type Handle, type ModuleSession, readAttributes, readBytes } from '../module/calls.ts';
 import { curveOf } from './templates.ts';
 

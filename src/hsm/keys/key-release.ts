@@ -5,14 +5,14 @@ import {
   RELEASE_WRAPS,
   type ReleaseWrap,
 } from '../../core/release/key-release.ts';
-import { type KeyMaterial } from '../../core/keys/key.ts';
+import type { KeyMaterial } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
 import * as calls from '../module/calls.ts';
-import { type Handle, type ModuleSession } from '../module/calls.ts';
-import { type Capabilities } from '../module/capabilities.ts';
+import type { Handle, ModuleSession } from '../module/calls.ts';
+import type { Capabilities } from '../module/capabilities.ts';
 import { wrapPadded } from '../operations/key-wrap-padded.ts';
 import { KEY_WRAP_PADDED, rsaOaep } from '../operations/mechanisms.ts';
-import { type RootKeys } from './root-keys.ts';
+import type { RootKeys } from './root-keys.ts';
 import { oaepEncode, type OaepHash } from '../operations/rsa-padding.ts';
 import { DATA_KEY_ATTRIBUTES, releasedPrivate } from './templates.ts';
 

@@ -1,7 +1,7 @@
-import { type KeyMaterial } from '../../core/keys/key.ts';
+import type { KeyMaterial } from '../../core/keys/key.ts';
 import { packBytes, type PackedBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
 import { SieveCache } from '../../core/caching/sieve-cache.ts';
-import { type Handle } from '../module/calls.ts';
+import type { Handle } from '../module/calls.ts';
 
 /** How the handles of a version come to be; each is asked for once, when first needed. */
 export interface KeyLoader {

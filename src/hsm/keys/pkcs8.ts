@@ -1,6 +1,6 @@
 import { ServiceError } from '../../core/errors.ts';
-import { type ImportedJwk } from '../../core/keys/import/key-import.ts';
-import { type KeySpec, type PublicKey } from '../../core/keys/key.ts';
+import type { ImportedJwk } from '../../core/keys/import/key-import.ts';
+import type { KeySpec, PublicKey } from '../../core/keys/key.ts';
 import { CURVE } from '../../core/operations/algorithms.ts';
 
 /** One value of DER (X.690 §8.1): its tag, what it holds, and where it ends. */

@@ -1,4 +1,4 @@
-import { type KeyIdentity, type KeyMaterial, type PublicKey } from '../../core/keys/key.ts';
+import type { KeyIdentity, KeyMaterial, PublicKey } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
 
 const VERSION = 'strongroom key seal 1';

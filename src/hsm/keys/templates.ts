@@ -1,7 +1,7 @@
 import graphene, { type ITemplate } from 'graphene-pk11';
 import { CURVE, type Curve, CURVES, type KeyType } from '../../core/operations/algorithms.ts';
-import { type KeyIdentity, type KeySpec, type PublicKey } from '../../core/keys/key.ts';
-import { type PlainKey } from '../../core/keys/import/plain-key.ts';
+import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
+import type { PlainKey } from '../../core/keys/import/plain-key.ts';
 import { toAttributes, VALUE } from '../module/calls.ts';
 
 const { KeyType: KeyTypes, ObjectClass } = graphene;

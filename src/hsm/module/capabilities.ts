@@ -1,6 +1,6 @@
 import graphene, { type Session } from 'graphene-pk11';
 import { KEY_WRAP_PADDED, rsaOaep } from '../operations/mechanisms.ts';
-import { type OaepHash } from '../operations/rsa-padding.ts';
+import type { OaepHash } from '../operations/rsa-padding.ts';
 import { DATA_KEY_ATTRIBUTES, dataKeyAttributes } from '../keys/templates.ts';
 import {
   createObject,

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../../core/errors.ts';
-import { type KeyMaterial } from '../../core/keys/key.ts';
+import type { KeyMaterial } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
-import { type Handle } from './calls.ts';
-import { type Capabilities } from './capabilities.ts';
-import { type Dispatcher } from './dispatcher.ts';
+import type { Handle } from './calls.ts';
+import type { Capabilities } from './capabilities.ts';
+import type { Dispatcher } from './dispatcher.ts';
 import { faultOf } from './errors.ts';
 import { returnValue } from './return-values.ts';
 import { type KeyPart, LoadedKeys } from '../keys/loaded-keys.ts';
@@ -16,11 +16,11 @@ import {
   type Roots,
 } from './open-module.ts';
 import { withoutOpenSslErrors } from './openssl-errors.ts';
-import { type RootKeys } from '../keys/root-keys.ts';
+import type { RootKeys } from '../keys/root-keys.ts';
 import { sealedBytes } from '../keys/seal.ts';
 import { openSessions, type SessionOptions } from './sessions.ts';
 import { TokenProbe } from './token-probe.ts';
-import { type Token, type TokenOptions } from './token.ts';
+import type { Token, TokenOptions } from './token.ts';
 
 export interface ConnectionOptions extends TokenOptions, SessionOptions {
   /** Key versions loaded at most. */

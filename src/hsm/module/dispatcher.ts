@@ -1,7 +1,7 @@
 import { type Input, kindOf, type OperationName, type Output } from '../operations/operations.ts';
-import { type OperationSession } from './operation-session.ts';
+import type { OperationSession } from './operation-session.ts';
 import { OperationTimes } from './operation-times.ts';
-import { type SessionPool } from './session-pool.ts';
+import type { SessionPool } from './session-pool.ts';
 
 type Pool = SessionPool<OperationSession>;
 

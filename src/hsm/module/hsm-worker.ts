@@ -1,10 +1,10 @@
-import { type Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { ServiceError } from '../../core/errors.ts';
-import { type Input, type OperationName, type Output } from '../operations/operations.ts';
-import { type OperationSession } from './operation-session.ts';
+import type { Input, OperationName, Output } from '../operations/operations.ts';
+import type { OperationSession } from './operation-session.ts';
 import { deserialize, deserializeError, serialize } from './serialization.ts';
 import { startThread } from './thread.ts';
-import { type FromHsmWorker, type HsmWorkerData, type ToHsmWorker } from './worker-protocol.ts';
+import type { FromHsmWorker, HsmWorkerData, ToHsmWorker } from './worker-protocol.ts';
 
 export interface HsmWorkerLimits {
   /** After so long an operation counts as hanging; it can't be cancelled, so the process has to go. */

@@ -1,6 +1,6 @@
 import { type OperationContext, runOperation } from '../operations/operations.ts';
 import { clearOpenSslErrors } from './openssl-errors.ts';
-import { type OperationSession } from './operation-session.ts';
+import type { OperationSession } from './operation-session.ts';
 
 /** A session that is worked on where the request is served: the event loop waits. */
 export function inlineSession(context: OperationContext, close: () => void): OperationSession {

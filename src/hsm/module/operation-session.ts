@@ -1,5 +1,5 @@
-import { type Input, type OperationName, type Output } from '../operations/operations.ts';
-import { type PooledSession } from './session-pool.ts';
+import type { Input, OperationName, Output } from '../operations/operations.ts';
+import type { PooledSession } from './session-pool.ts';
 
 /** A session of a pool, by the one of the two ways in which it is worked on: inline or in a thread. */
 export interface OperationSession extends PooledSession {

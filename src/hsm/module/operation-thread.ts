@@ -1,6 +1,6 @@
 import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { type Session } from 'graphene-pk11';
+import type { Session } from 'graphene-pk11';
 import {
   type Input,
   type OperationContext,
@@ -11,11 +11,11 @@ import {
 import { faultOf } from './errors.ts';
 import { deserialize, serialize, serializeError } from './serialization.ts';
 import { deserializeToken } from './token.ts';
-import {
-  type FromHsmWorker,
-  type HsmWorkerData,
-  type OperationRequest,
-  type ToHsmWorker,
+import type {
+  FromHsmWorker,
+  HsmWorkerData,
+  OperationRequest,
+  ToHsmWorker,
 } from './worker-protocol.ts';
 
 /** A thread with a session of its own, that is there to wait for the HSM: see hsm-worker.ts, which starts it and asks it. */

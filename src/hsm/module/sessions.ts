@@ -2,9 +2,9 @@ import { availableParallelism } from 'node:os';
 import { Dispatcher, type SessionPools } from './dispatcher.ts';
 import { HsmWorker, type HsmWorkerLimits } from './hsm-worker.ts';
 import { inlineSession } from './inline-session.ts';
-import { type OpenedModule } from './open-module.ts';
+import type { OpenedModule } from './open-module.ts';
 import { withoutOpenSslErrors } from './openssl-errors.ts';
-import { type OperationSession } from './operation-session.ts';
+import type { OperationSession } from './operation-session.ts';
 import { SessionPool } from './session-pool.ts';
 import { serializeToken, type Token } from './token.ts';
 

@@ -1,5 +1,5 @@
 import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
-import { type ModuleFacts } from '../../core/release/key-inspection.ts';
+import type { ModuleFacts } from '../../core/release/key-inspection.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { describeModule } from '../keys/key-inspection.ts';
 import { type ReturnValue, returnValue } from './return-values.ts';

@@ -1,6 +1,6 @@
-import { type Capabilities } from './capabilities.ts';
-import { type SerializedError } from './serialization.ts';
-import { type SerializedToken } from './token.ts';
+import type { Capabilities } from './capabilities.ts';
+import type { SerializedError } from './serialization.ts';
+import type { SerializedToken } from './token.ts';
 
 /** What a thread is given at its start that works on a session of its own. */
 export interface HsmWorkerData {

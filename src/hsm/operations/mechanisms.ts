@@ -1,6 +1,6 @@
 import graphene, { type IAlgorithm } from 'graphene-pk11';
-import { type SigningAlgorithm } from '../../core/operations/algorithms.ts';
-import { type OaepHash } from './rsa-padding.ts';
+import type { SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import type { OaepHash } from './rsa-padding.ts';
 
 const { EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
 

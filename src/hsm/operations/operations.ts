@@ -1,30 +1,21 @@
-import {
-  type CipherAlgorithm,
-  type Curve,
-  type SigningAlgorithm,
-} from '../../core/operations/algorithms.ts';
-import { type Ciphertext, type CipherParameters } from '../../core/keys/hsm.ts';
-import { type RecipientKey, type ReleaseWrap } from '../../core/release/key-release.ts';
-import { type LoadedObject } from '../../core/release/key-inspection.ts';
-import {
-  type KeyIdentity,
-  type KeyMaterial,
-  type KeySpec,
-  type PublicKey,
-} from '../../core/keys/key.ts';
-import { type PlainKey } from '../../core/keys/import/plain-key.ts';
-import { type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
-import { type Capabilities } from '../module/capabilities.ts';
+import type { CipherAlgorithm, Curve, SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import type { Ciphertext, CipherParameters } from '../../core/keys/hsm.ts';
+import type { RecipientKey, ReleaseWrap } from '../../core/release/key-release.ts';
+import type { LoadedObject } from '../../core/release/key-inspection.ts';
+import type { KeyIdentity, KeyMaterial, KeySpec, PublicKey } from '../../core/keys/key.ts';
+import type { PlainKey } from '../../core/keys/import/plain-key.ts';
+import type { SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
+import type { Capabilities } from '../module/capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
 import * as calls from '../module/calls.ts';
-import { type Handle, type ModuleSession } from '../module/calls.ts';
+import type { Handle, ModuleSession } from '../module/calls.ts';
 import { returnValue } from '../module/return-values.ts';
 import { type GeneratedKey, generateWrapped } from '../keys/key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from '../keys/key-import.ts';
 import { describeObject } from '../keys/key-inspection.ts';
 import { releaseKey } from '../keys/key-release.ts';
 import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNATURE_LIMIT_BYTES, SIGNING } from './mechanisms.ts';
-import { type RootKeys } from '../keys/root-keys.ts';
+import type { RootKeys } from '../keys/root-keys.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
 import { loadedMac, loadedPrivate, loadedPublic } from '../keys/templates.ts';

@@ -1,9 +1,9 @@
 import graphene, { type IAlgorithm, type ITemplate } from 'graphene-pk11';
-import { type RecipientKey } from '../../core/release/key-release.ts';
-import { type KeyMaterial, type KeySpec } from '../../core/keys/key.ts';
+import type { RecipientKey } from '../../core/release/key-release.ts';
+import type { KeyMaterial, KeySpec } from '../../core/keys/key.ts';
 import { SECURE_WRAPS, type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
 import * as calls from '../module/calls.ts';
-import { type Handle } from '../module/calls.ts';
+import type { Handle } from '../module/calls.ts';
 import { CIPHERS } from './ciphers.ts';
 import { decryptionFailed, fromDecryption } from '../module/errors.ts';
 import {

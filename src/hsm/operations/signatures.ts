@@ -1,5 +1,5 @@
 import { CURVE, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
-import { type KeySpec } from '../../core/keys/key.ts';
+import type { KeySpec } from '../../core/keys/key.ts';
 import { type Handle, type ModuleSession, verify } from '../module/calls.ts';
 import { decryptionFailed, faultOf } from '../module/errors.ts';
 import { SIGNING } from './mechanisms.ts';

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { type AccessService, type ConsideredAssignment } from '../../core/access/access-service.ts';
+import type { AccessService, ConsideredAssignment } from '../../core/access/access-service.ts';
 import { optional } from '../values/optional.ts';
 import { DefinitionProperties, serializeAssignment, serializeTime } from './roles.schema.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { text } from '../values/text.ts';
 
 const ExplainRequest = z.object({

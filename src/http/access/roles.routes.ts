@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { action } from '../../core/access/actions.ts';
 import { parseKeyName } from '../../core/keys/key.ts';
 import { keyScope, type Scope } from '../../core/access/role.ts';
-import { type RoleService } from '../../core/access/role-service.ts';
-import { type RequestContext } from '../context.ts';
+import type { RoleService } from '../../core/access/role-service.ts';
+import type { RequestContext } from '../context.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
 import {
   parseAssignmentFilter,
@@ -14,7 +14,7 @@ import {
   PutDefinitionRequest,
 } from './roles.schema.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { text } from '../values/text.ts';
 
 const PROVIDER = '/providers/Microsoft.Authorization';

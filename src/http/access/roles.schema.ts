@@ -5,7 +5,7 @@ import {
   type RoleAssignment,
   type RoleDefinition,
 } from '../../core/access/role.ts';
-import { type AssignmentFilter } from '../../core/access/role-service.ts';
+import type { AssignmentFilter } from '../../core/access/role-service.ts';
 import { dateTime } from '../values/date-time.ts';
 import { optional } from '../values/optional.ts';
 import { text } from '../values/text.ts';

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type RecordFormats } from '../../core/audit/record.ts';
+import type { RecordFormats } from '../../core/audit/record.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type LogFollower, type LogPosition } from '../../core/audit/ports.ts';
+import type { LogFollower, LogPosition } from '../../core/audit/ports.ts';
 import { authenticateAgain, principalOf, type RequestContext } from '../context.ts';
 import { isAllowed } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { streamRoute } from '../stream-route.ts';
-import { type Cursors } from '../values/cursors.ts';
+import type { Cursors } from '../values/cursors.ts';
 
 export interface AuditStreamParts {
   readonly follower: LogFollower;

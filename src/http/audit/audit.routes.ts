@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { type RecordFormats } from '../../core/audit/record.ts';
+import type { RecordFormats } from '../../core/audit/record.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type AuditReader } from '../../core/audit/ports.ts';
-import { type AuditLogReader } from '../../core/audit/ports.ts';
-import { type LogVerifier } from '../../core/audit/verification/log-verification.ts';
+import type { AuditReader } from '../../core/audit/ports.ts';
+import type { AuditLogReader } from '../../core/audit/ports.ts';
+import type { LogVerifier } from '../../core/audit/verification/log-verification.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { dateTime } from '../values/date-time.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { Lines } from '../send.ts';
 import { oneOf, text } from '../values/text.ts';
 

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { type UsageReader } from '../../core/audit/usage.ts';
+import type { UsageReader } from '../../core/audit/usage.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { dateTime } from '../values/date-time.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { oneOf, text } from '../values/text.ts';
 
 const PAGE_LIMIT = 1000;

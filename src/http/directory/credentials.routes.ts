@@ -1,10 +1,10 @@
-import { type CredentialService } from '../../core/directory/credential-service.ts';
+import type { CredentialService } from '../../core/directory/credential-service.ts';
 import { parseGuid } from '../../core/guid.ts';
 import { CreateFederatedRequest, serializeFederated } from './credentials.schema.ts';
 import { one, READ, WRITE } from './directory.routes.ts';
 import { UpdateApplicationRequest } from './directory.schema.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 
 const PATH = '/applications/:id/federatedIdentityCredentials';
 const credentialOf = {

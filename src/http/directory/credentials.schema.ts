@@ -1,9 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import {
-  type CertificateCredential,
-  type FederatedCredential,
-} from '../../core/directory/directory.ts';
+import type { CertificateCredential, FederatedCredential } from '../../core/directory/directory.ts';
 import { isIssuerUrl } from '../../core/directory/issuer-url.ts';
 import { dateTime } from '../values/date-time.ts';
 import { displayName } from './display-name.ts';

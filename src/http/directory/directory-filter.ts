@@ -1,7 +1,7 @@
-import {
-  type DirectoryCondition,
-  type DirectoryFilter,
-  type DirectoryProperty,
+import type {
+  DirectoryCondition,
+  DirectoryFilter,
+  DirectoryProperty,
 } from '../../core/directory/directory.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { FilterTokens } from './filter-tokens.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { type Action } from '../../core/access/actions.ts';
-import { type CredentialService } from '../../core/directory/credential-service.ts';
-import { type DirectoryService } from '../../core/directory/directory-service.ts';
+import type { Action } from '../../core/access/actions.ts';
+import type { CredentialService } from '../../core/directory/credential-service.ts';
+import type { DirectoryService } from '../../core/directory/directory-service.ts';
 import { parseGuid } from '../../core/guid.ts';
 import { APPLICATIONS, parseDirectoryFilter, SERVICE_PRINCIPALS } from './directory-filter.ts';
 import {
@@ -15,7 +15,7 @@ import {
 } from './directory.schema.ts';
 import { type NextLink, pageQuery, serializePage } from '../values/paging.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { text } from '../values/text.ts';
 
 export const READ: Action = 'Strongroom/directory/read/action';

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import {
-  type Application,
-  type CertificateCredential,
-  type PasswordCredential,
-  type ServicePrincipal,
+import type {
+  Application,
+  CertificateCredential,
+  PasswordCredential,
+  ServicePrincipal,
 } from '../../core/directory/directory.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { keyCredentials, serializeCertificate } from './credentials.schema.ts';

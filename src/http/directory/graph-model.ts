@@ -1,4 +1,4 @@
-import { type Meaningless } from './graph-body.ts';
+import type { Meaningless } from './graph-body.ts';
 
 /** Of Microsoft Graph v1.0's resources, what can be written and means nothing here. */
 export const APPLICATION: Meaningless = {

@@ -1,6 +1,6 @@
-import { type z } from 'zod';
-import { type GroupMember } from '../../core/directory/directory.ts';
-import { type UsersAndGroups } from '../../core/directory/users-and-groups.ts';
+import type { z } from 'zod';
+import type { GroupMember } from '../../core/directory/directory.ts';
+import type { UsersAndGroups } from '../../core/directory/users-and-groups.ts';
 import { one, READ } from './directory.routes.ts';
 import {
   CheckMemberGroupsRequest,
@@ -9,7 +9,7 @@ import {
 } from './users-and-groups.schema.ts';
 import { oneUser } from './users-and-groups.routes.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 
 type Kinds = readonly GroupMember['kind'][];
 const KINDS = {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type UsersAndGroups } from '../../core/directory/users-and-groups.ts';
+import type { UsersAndGroups } from '../../core/directory/users-and-groups.ts';
 import { parseGuid } from '../../core/guid.ts';
 import { GROUPS, parseDirectoryFilter, USERS } from './directory-filter.ts';
 import { asOdata, ListQuery, one, PAGE_LIMIT, READ, whole, WRITE } from './directory.routes.ts';
@@ -18,7 +18,7 @@ import {
   UpdateUserRequest,
 } from './users-and-groups.schema.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 
 /** Better refused than passed over: the response would hold more than was asked for. */
 const unfiltered = z

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Group, type GroupMember, type User } from '../../core/directory/directory.ts';
+import type { Group, GroupMember, User } from '../../core/directory/directory.ts';
 import { parseGuid } from '../../core/guid.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { displayName } from './display-name.ts';

@@ -1,11 +1,11 @@
 import { ANSWER_WITHHELD } from '../../core/audit/record.ts';
 import { AuditDraft } from '../../core/audit/draft.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type AuditLog } from '../../core/audit/ports.ts';
-import { type Clock } from '../../core/clock.ts';
+import type { AuditLog } from '../../core/audit/ports.ts';
+import type { Clock } from '../../core/clock.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { type Refusals } from '../error-handler.ts';
-import { type IdentityResponse, type IdentityCall } from './managed-identity.ts';
+import type { Refusals } from '../error-handler.ts';
+import type { IdentityResponse, IdentityCall } from './managed-identity.ts';
 
 export interface AuditedIdentityParts {
   readonly respond: (call: IdentityCall) => Promise<

@@ -1,10 +1,10 @@
-import { type RequestHandler } from 'express';
+import type { RequestHandler } from 'express';
 import { ServiceError } from '../../core/errors.ts';
-import { type Principal } from '../../core/access/principal.ts';
-import { type Tracing } from '../../core/tracing.ts';
+import type { Principal } from '../../core/access/principal.ts';
+import type { Tracing } from '../../core/tracing.ts';
 import { clientThumbprint } from './client-certificate.ts';
 import { contextOf, type RequestContext } from '../context.ts';
-import { type Throttle } from '../server/throttle.ts';
+import type { Throttle } from '../server/throttle.ts';
 
 /** What a token must have been issued for: keys and all that belongs to a pool, or the directory's Graph calls. */
 export type Audience = 'pool' | 'directory';

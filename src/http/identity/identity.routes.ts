@@ -1,8 +1,8 @@
-import { type Request } from 'express';
+import type { Request } from 'express';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { type RequestContext } from '../context.ts';
+import type { RequestContext } from '../context.ts';
 import { publicRoute, type Reply } from '../public-route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { readForm } from '../values/form-body.ts';
 import { clientThumbprint } from './client-certificate.ts';
 

@@ -1,7 +1,7 @@
 import { action } from '../../core/access/actions.ts';
-import { type BackupService } from '../../core/recovery/backup-service.ts';
-import { type KeyName } from '../../core/keys/key.ts';
-import { type KeyService } from '../../core/keys/key-service.ts';
+import type { BackupService } from '../../core/recovery/backup-service.ts';
+import type { KeyName } from '../../core/keys/key.ts';
+import type { KeyService } from '../../core/keys/key-service.ts';
 import { keyScope } from '../../core/access/role.ts';
 import { requireFeature } from '../api-version.ts';
 import { requireAllowed } from '../route.ts';
@@ -20,7 +20,7 @@ import {
 } from './keys.schema.ts';
 import { pageQuery, serializePage } from '../values/paging.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { createValueReader } from '../values/value-body.ts';
 
 /** Azure's page size, and the most that it gives. */

@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import {
-  type DeletedKey,
-  type KeyMaterial,
-  type KeyVersion,
-  type VerifiedKey,
-  type VerifiedMaterial,
+import type {
+  DeletedKey,
+  KeyMaterial,
+  KeyVersion,
+  VerifiedKey,
+  VerifiedMaterial,
 } from '../../core/keys/key.ts';
 import { FIRST_DATE, LAST_DATE } from '../../core/keys/key-date.ts';
 import { JWK_MEMBERS } from '../../core/keys/import/key-import.ts';
-import { type PoolRules } from '../../core/keys/new-version.ts';
+import type { PoolRules } from '../../core/keys/new-version.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { base64urlBytes, base64urlText, toBase64url } from '../values/bytes.ts';
 import { apiVersionOf, type RequestContext } from '../context.ts';

@@ -1,10 +1,10 @@
 import { action } from '../../core/access/actions.ts';
-import { type RotationService } from '../../core/keys/rotation/rotation-service.ts';
+import type { RotationService } from '../../core/keys/rotation/rotation-service.ts';
 import { keyNameOf, keyOf, keyScopeOf } from './key-params.ts';
 import { type KeyFormatOf, serializeKey } from './keys.schema.ts';
 import { serializeRotationPolicy, RotationPolicyRequest } from './rotation.schema.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 
 /** Rotation of keys, on demand and by policy. */
 export function addRotationRoutes(

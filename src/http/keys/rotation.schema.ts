@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type RotationPolicy } from '../../core/keys/rotation/rotation.ts';
+import type { RotationPolicy } from '../../core/keys/rotation/rotation.ts';
 import { optional } from '../values/optional.ts';
 import { text } from '../values/text.ts';
 

@@ -1,10 +1,10 @@
 import { action } from '../../core/access/actions.ts';
-import { type CryptoService } from '../../core/operations/crypto-service.ts';
+import type { CryptoService } from '../../core/operations/crypto-service.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { recorder } from '../context.ts';
 import { keyNameOf, keyScopeOf, keyVersionOf } from '../keys/key-params.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { toBase64url } from '../values/bytes.ts';
 import {
   CipherRequest,

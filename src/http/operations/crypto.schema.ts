@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { type Done } from '../../core/operations/crypto-service.ts';
-import { type RequestContext } from '../context.ts';
+import type { Done } from '../../core/operations/crypto-service.ts';
+import type { RequestContext } from '../context.ts';
 import { keyId } from '../keys/keys.schema.ts';
 import { base64urlBytes, toBase64url } from '../values/bytes.ts';
 import { optional } from '../values/optional.ts';

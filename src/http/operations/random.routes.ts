@@ -1,10 +1,10 @@
 import { action } from '../../core/access/actions.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type Hsm } from '../../core/keys/hsm.ts';
+import type { Hsm } from '../../core/keys/hsm.ts';
 import { toBase64url } from '../values/bytes.ts';
 import { RandomRequest } from './crypto.schema.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 
 const MOST_BYTES = 128;
 

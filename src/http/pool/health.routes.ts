@@ -1,5 +1,5 @@
 import { publicRoute } from '../public-route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 
 /** What could serve a request now. */
 export interface ReadinessReport {

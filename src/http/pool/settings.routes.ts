@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { action } from '../../core/access/actions.ts';
-import { type Setting } from '../../core/pool/setting.ts';
-import { type SettingService } from '../../core/pool/setting-service.ts';
+import type { Setting } from '../../core/pool/setting.ts';
+import type { SettingService } from '../../core/pool/setting-service.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 import { text } from '../values/text.ts';
 
 /** Azure sends a string, whatever the setting's type is. */

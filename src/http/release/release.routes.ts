@@ -4,9 +4,9 @@ import {
   type AttestationService,
 } from '../../core/release/attestation-service.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type ReleaseService } from '../../core/release/release-service.ts';
-import { type SecureWrapService } from '../../core/release/secure-wrap-service.ts';
-import { type CertifiedKeys } from '../../core/pool/certified-keys.ts';
+import type { ReleaseService } from '../../core/release/release-service.ts';
+import type { SecureWrapService } from '../../core/release/secure-wrap-service.ts';
+import type { CertifiedKeys } from '../../core/pool/certified-keys.ts';
 import { requireFeature } from '../api-version.ts';
 import { toBase64url } from '../values/bytes.ts';
 import { apiVersionOf, recorder } from '../context.ts';
@@ -20,7 +20,7 @@ import {
   SecureWrapRequest,
 } from './release.schema.ts';
 import { route } from '../route.ts';
-import { type Routes } from '../routes.ts';
+import type { Routes } from '../routes.ts';
 
 export interface ReleaseParts {
   readonly release: ReleaseService;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Release } from '../../core/release/release-service.ts';
+import type { Release } from '../../core/release/release-service.ts';
 import { base64urlBytes, toBase64url } from '../values/bytes.ts';
 import {
   keyId,
@@ -7,7 +7,7 @@ import {
   serializeJsonWebKey,
   serializeReleasePolicy,
 } from '../keys/keys.schema.ts';
-import { type KeyFormat } from '../keys/keys.schema.ts';
+import type { KeyFormat } from '../keys/keys.schema.ts';
 import { optional } from '../values/optional.ts';
 import { text } from '../values/text.ts';
 

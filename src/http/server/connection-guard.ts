@@ -1,7 +1,7 @@
-import { type ServerResponse } from 'node:http';
-import { type Server } from 'node:https';
-import { type Socket } from 'node:net';
-import { type TLSSocket } from 'node:tls';
+import type { ServerResponse } from 'node:http';
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 
 /** What is known of a connection. */
 interface Connection {

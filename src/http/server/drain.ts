@@ -1,5 +1,5 @@
-import { type Server as HttpServer, type ServerResponse } from 'node:http';
-import { type Server } from 'node:https';
+import type { Server as HttpServer, ServerResponse } from 'node:http';
+import type { Server } from 'node:https';
 import { Server as NetServer } from 'node:net';
 import { every } from '../../core/repeating.ts';
 

@@ -1,4 +1,4 @@
-import { type Request, type RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { ServiceError } from '../../core/errors.ts';
 import { parseTarget } from '../../network/authority.ts';
 import { createHostReader, type HostRules, type RequestHost } from './hosts.ts';

@@ -1,9 +1,9 @@
 import { constants } from 'node:crypto';
 import { IncomingMessage, type RequestListener, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import { type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { createSecureContext } from 'node:tls';
-import { type Express } from 'express';
+import type { Express } from 'express';
 
 export interface TlsFiles {
   /** PEM, the server's certificate first. */

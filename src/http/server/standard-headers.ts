@@ -1,4 +1,4 @@
-import { type Request, type Response } from 'express';
+import type { Request, Response } from 'express';
 import helmet from 'helmet';
 
 /** As the live service sends them; the JSON responses need nothing else of helmet's. */

@@ -1,4 +1,4 @@
-import { type RequestHandler, type Response } from 'express';
+import type { RequestHandler, Response } from 'express';
 import { LRUCache } from 'lru-cache';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { placeOf } from '../../core/address-place.ts';

@@ -1,4 +1,4 @@
-import { type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 
 /** Ways in which clients spell UTF-8, and ASCII, which is a part of it. */
 const UTF_8 = /;\s*charset\s*=\s*["']?(?:utf[-_ ]?8|(?:us-)?ascii)["']?\s*(?=;|$)/i;

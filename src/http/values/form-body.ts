@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { urlencoded, type Request, type Response } from 'express';
-import { type BodyReader } from './json-body.ts';
+import type { BodyReader } from './json-body.ts';
 import { spellCharset } from './charset.ts';
 
 /** A certificate assertion with its chain is the largest form that clients send. */

@@ -1,4 +1,4 @@
-import { type z } from 'zod';
+import type { z } from 'zod';
 
 /** Clients send null for what they leave out. */
 export function optional<T>(schema: z.ZodType<T>) {

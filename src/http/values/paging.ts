@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Page, type PageRequest } from '../../core/paging.ts';
+import type { Page, PageRequest } from '../../core/paging.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { text } from './text.ts';
 

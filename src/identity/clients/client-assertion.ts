@@ -1,11 +1,11 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { errors, jwtVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
-import { type Application, type CertificateCredential } from '../../core/directory/directory.ts';
-import { type CredentialStore } from '../../core/directory/ports.ts';
-import { type Clock } from '../../core/clock.ts';
-import { type FederatedIssuers } from '../issuers/federated-issuers.ts';
-import { type IssuerKeys } from '../issuers/issuer-keys.ts';
+import type { Application, CertificateCredential } from '../../core/directory/directory.ts';
+import type { CredentialStore } from '../../core/directory/ports.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { FederatedIssuers } from '../issuers/federated-issuers.ts';
+import type { IssuerKeys } from '../issuers/issuer-keys.ts';
 import { ASYMMETRIC, choosesItsKey, peek, type UnverifiedJwt } from '../tokens/jwt.ts';
 import { UnusableKeyError } from '../tokens/key-choice.ts';
 import { Refusal } from '../refusal.ts';

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
-import { type SecretHasher } from '../../core/directory/ports.ts';
+import type { SecretHasher } from '../../core/directory/ports.ts';
 import { createFairQueue } from './fair-queue.ts';
 import { trimEnd } from '../../core/trim-end.ts';
 

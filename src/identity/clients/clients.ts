@@ -6,17 +6,13 @@ import {
   type PasswordCredential,
 } from '../../core/directory/directory.ts';
 import { placeOf } from '../../core/address-place.ts';
-import { type CredentialStore } from '../../core/directory/ports.ts';
-import { type Clock } from '../../core/clock.ts';
-import {
-  type DirectoryStore,
-  type HashingTicket,
-  type SecretHasher,
-} from '../../core/directory/ports.ts';
-import { type VerifyAssertion } from './client-assertion.ts';
-import { type SignInThrottle } from './sign-in-throttle.ts';
+import type { CredentialStore } from '../../core/directory/ports.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { DirectoryStore, HashingTicket, SecretHasher } from '../../core/directory/ports.ts';
+import type { VerifyAssertion } from './client-assertion.ts';
+import type { SignInThrottle } from './sign-in-throttle.ts';
 import { Refusal } from '../refusal.ts';
-import { type TokenSubject } from '../tokens/tokens.ts';
+import type { TokenSubject } from '../tokens/tokens.ts';
 
 /** What a client brings to prove that it is this application. */
 type ClientProof =

@@ -1,9 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { type Clock } from '../../core/clock.ts';
+import type { Clock } from '../../core/clock.ts';
 import { ASSERTION_TYPE } from '../clients/client-assertion.ts';
-import { type ManagedIdentityResponse, type ManagedIdentityRequest } from './managed-identity.ts';
+import type { ManagedIdentityResponse, ManagedIdentityRequest } from './managed-identity.ts';
 import { serializeManagedRefusal } from './managed-identity.ts';
 
 export interface AgentParts {

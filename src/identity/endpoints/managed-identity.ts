@@ -1,9 +1,9 @@
-import { type Clock } from '../../core/clock.ts';
+import type { Clock } from '../../core/clock.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { type AudienceCheck } from '../tokens/audiences.ts';
-import { type AuthenticateClient } from '../clients/clients.ts';
+import type { AudienceCheck } from '../tokens/audiences.ts';
+import type { AuthenticateClient } from '../clients/clients.ts';
 import { Refusal } from '../refusal.ts';
-import { type TokenIssuer } from '../tokens/tokens.ts';
+import type { TokenIssuer } from '../tokens/tokens.ts';
 
 /** What a workload asks of App Service's identity endpoint (api-version 2019-08-01). */
 export interface ManagedIdentityRequest {

@@ -1,5 +1,5 @@
 import { base64url, type JSONWebKeySet } from 'jose';
-import { type DirectoryKey } from '../../core/directory/token-signing-keys.ts';
+import type { DirectoryKey } from '../../core/directory/token-signing-keys.ts';
 
 /** With this tenant name Microsoft's libraries skip their call to Microsoft's own servers. */
 const ALIAS = 'adfs';

@@ -1,15 +1,15 @@
 import { isGuid } from '../../core/guid.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type Clock } from '../../core/clock.ts';
+import type { Clock } from '../../core/clock.ts';
 import { isAllStorable, NOT_STORABLE } from '../../core/storable-text.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { type AudienceCheck } from '../tokens/audiences.ts';
+import type { AudienceCheck } from '../tokens/audiences.ts';
 import { ASSERTION_TYPE } from '../clients/client-assertion.ts';
 import { type AuthenticateClient, type NamedClient, wrongClient } from '../clients/clients.ts';
 import { isAlias } from './metadata.ts';
 import { Refusal, unknownTenant } from '../refusal.ts';
 import { readScope } from './scope.ts';
-import { type TokenIssuer } from '../tokens/tokens.ts';
+import type { TokenIssuer } from '../tokens/tokens.ts';
 
 export interface TokenRequest {
   readonly form: Readonly<Record<string, unknown>>;

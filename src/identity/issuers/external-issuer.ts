@@ -1,4 +1,4 @@
-import { type ASYMMETRIC } from '../tokens/jwt.ts';
+import type { ASYMMETRIC } from '../tokens/jwt.ts';
 
 export { deriveObjectId } from '../../core/directory/external-object-id.ts';
 

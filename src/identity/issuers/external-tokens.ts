@@ -1,14 +1,14 @@
 import { type JWTPayload, jwtVerify } from 'jose';
 import { isGuid } from '../../core/guid.ts';
 import { CoherentCache } from '../../core/caching/coherent-cache.ts';
-import { type DirectoryPrincipal } from '../../core/directory/directory.ts';
-import { type PrincipalReader } from '../../core/directory/ports.ts';
-import { type ChangeFeed } from '../../core/caching/change-feed.ts';
-import { type Clock } from '../../core/clock.ts';
-import { type Principal } from '../../core/access/principal.ts';
+import type { DirectoryPrincipal } from '../../core/directory/directory.ts';
+import type { PrincipalReader } from '../../core/directory/ports.ts';
+import type { ChangeFeed } from '../../core/caching/change-feed.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Principal } from '../../core/access/principal.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { type ClaimPath, deriveObjectId, type ExternalIssuer } from './external-issuer.ts';
-import { type IssuerKeys } from './issuer-keys.ts';
+import type { IssuerKeys } from './issuer-keys.ts';
 import {
   asUnauthenticatedAbroad,
   CLOCK_TOLERANCE_SECONDS,

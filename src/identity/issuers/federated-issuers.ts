@@ -1,7 +1,7 @@
 import { isIssuerUrl } from '../../core/directory/issuer-url.ts';
 import { addressOf, isPublicAddress } from '../../network/addresses.ts';
-import { type ExternalIssuer } from './external-issuer.ts';
-import { type IssuerPlace } from './issuer-keys.ts';
+import type { ExternalIssuer } from './external-issuer.ts';
+import type { IssuerPlace } from './issuer-keys.ts';
 
 /** Whom federated credentials may name: whoever may register one has the service ask that server for keys. */
 export interface FederatedIssuers {

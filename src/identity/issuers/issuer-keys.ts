@@ -1,7 +1,7 @@
-import { type JWTVerifyGetKey } from 'jose';
+import type { JWTVerifyGetKey } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { type FetchJson } from '../../network/fetch-json.ts';
+import type { FetchJson } from '../../network/fetch-json.ts';
 import { type PublishedKeys, readPublishedKeys } from '../../network/published-keys.ts';
 import { chooseAmong } from '../tokens/key-choice.ts';
 

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { type Clock } from '../../core/clock.ts';
-import { type Principal } from '../../core/access/principal.ts';
-import { type Audience } from './audiences.ts';
-import { type ExternalIssuer } from '../issuers/external-issuer.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Principal } from '../../core/access/principal.ts';
+import type { Audience } from './audiences.ts';
+import type { ExternalIssuer } from '../issuers/external-issuer.ts';
 import { createExternalTokenChecks } from '../issuers/external-tokens.ts';
-import { type IssuerKeys } from '../issuers/issuer-keys.ts';
+import type { IssuerKeys } from '../issuers/issuer-keys.ts';
 import { choosesItsKey, peek } from './jwt.ts';
 import { createOwnTokenCheck, type OwnTokensParts } from './own-tokens.ts';
 import { type TokenCheck, unauthenticated, type VerifiedToken } from './token-check.ts';

@@ -1,5 +1,5 @@
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from 'jose';
-import { type PublishedKeys } from '../../network/published-keys.ts';
+import type { PublishedKeys } from '../../network/published-keys.ts';
 
 /** The key that a token names is there, and can't be used. The message says why, in words that may be told. */
 export class UnusableKeyError extends errors.JOSEError {

@@ -1,12 +1,12 @@
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { CoherentCache } from '../../core/caching/coherent-cache.ts';
-import { type DirectoryPrincipal } from '../../core/directory/directory.ts';
-import { type PrincipalReader } from '../../core/directory/ports.ts';
-import { type ChangeFeed, type StateChange } from '../../core/caching/change-feed.ts';
-import { type Clock } from '../../core/clock.ts';
+import type { DirectoryPrincipal } from '../../core/directory/directory.ts';
+import type { PrincipalReader } from '../../core/directory/ports.ts';
+import type { ChangeFeed, StateChange } from '../../core/caching/change-feed.ts';
+import type { Clock } from '../../core/clock.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { type AudienceCheck } from './audiences.ts';
+import type { AudienceCheck } from './audiences.ts';
 import {
   asUnauthenticated,
   CLOCK_TOLERANCE_SECONDS,

@@ -1,9 +1,9 @@
 import { errors, type JWTPayload } from 'jose';
 import { z } from 'zod';
 import { ServiceError } from '../../core/errors.ts';
-import { type Principal } from '../../core/access/principal.ts';
-import { type Audience } from './audiences.ts';
-import { type UnverifiedJwt } from './jwt.ts';
+import type { Principal } from '../../core/access/principal.ts';
+import type { Audience } from './audiences.ts';
+import type { UnverifiedJwt } from './jwt.ts';
 import { UnusableKeyError } from './key-choice.ts';
 
 /** A token that was checked: signature, issuer, times, tenant. */

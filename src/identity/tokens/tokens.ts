@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { type Application, type ServicePrincipal } from '../../core/directory/directory.ts';
+import type { Application, ServicePrincipal } from '../../core/directory/directory.ts';
 import { signJws } from '../../core/jws.ts';
-import { type TokenSigningKeys } from '../../core/directory/token-signing-keys.ts';
+import type { TokenSigningKeys } from '../../core/directory/token-signing-keys.ts';
 
 /**
  * The issuer that stands in tokens. It names the directory and no host: the same token is good through every name by

@@ -1,8 +1,8 @@
-import { type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { stat, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { dataFolderOf, ensureCluster, type RolePasswords } from './cluster.ts';
 import { findPostgresPlace, makeSocketFolder } from './place.ts';
 import { type Settings, startPostmaster, stopOrphan, stopPostmaster } from './postmaster.ts';

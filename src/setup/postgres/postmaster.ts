@@ -5,7 +5,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dataFolderOf, hbaFileOf, POSTGRES_ENVIRONMENT } from './cluster.ts';
-import { type PostgresPlace } from './place.ts';
+import type { PostgresPlace } from './place.ts';
 import { identify, postmasterFileOf, readPostmasterFile } from './postmaster-file.ts';
 import { SetupError } from '../setup-error.ts';
 

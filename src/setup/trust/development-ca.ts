@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
-import { type Identity } from './certificates.ts';
+import type { Identity } from './certificates.ts';
 import { readIfPresent, writeFileAtomically } from '../private-file.ts';
 import { SetupError } from '../setup-error.ts';
 

@@ -1,4 +1,4 @@
-import { type X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { BmpString, ObjectIdentifier, OctetString } from 'asn1js';
 import {
   Attribute,

@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
-import { type Author } from '../../core/access/authored-change.ts';
+import type { Author } from '../../core/access/authored-change.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { ADMINISTRATOR_ROLE } from '../../core/access/role.ts';
 import { UUID } from '../cursors.ts';
-import { type StoreContext, type Trx } from '../database.ts';
+import type { StoreContext, Trx } from '../database.ts';
 import { lockGrants } from './grants-lock.ts';
 import { findOwnIds } from '../directory/principal-reader.ts';
-import { type AssignmentRow } from '../tables.ts';
+import type { AssignmentRow } from '../tables.ts';
 
 type PoolContext = Pick<StoreContext, 'poolId' | 'trustedIssuers'>;
 

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { type Trx } from '../database.ts';
+import type { Trx } from '../database.ts';
 
 /**
  * Held until the end of the transaction, and taken before anything else in it. What a change of the directory was allowed

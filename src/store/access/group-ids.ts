@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { type Tables } from '../tables.ts';
+import type { Tables } from '../tables.ts';
 
 /** The groups that a member is in, groups within groups too; UNION drops what was seen, so rings of groups end. */
 export async function groupIdsOf(

@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely';
-import { type HeldPolicy } from '../../core/access/held-policy.ts';
-import { type RoleAssignment, type Scope } from '../../core/access/role.ts';
+import type { HeldPolicy } from '../../core/access/held-policy.ts';
+import type { RoleAssignment, Scope } from '../../core/access/role.ts';
 import { UUID } from '../cursors.ts';
-import { type Trx } from '../database.ts';
-import { type AssignmentRow, type Tables } from '../tables.ts';
+import type { Trx } from '../database.ts';
+import type { AssignmentRow, Tables } from '../tables.ts';
 
 /** The assignments of these principals, and what the roles in them come to. */
 export async function readPolicy(

@@ -1,14 +1,14 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
-import { type AuditedChange } from '../../core/audit/record.ts';
-import { type Author, type RoleHolders } from '../../core/access/authored-change.ts';
+import type { AuditedChange } from '../../core/audit/record.ts';
+import type { Author, RoleHolders } from '../../core/access/authored-change.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type RoleStore } from '../../core/access/ports.ts';
-import { type Permission, type RoleDefinition, type Scope } from '../../core/access/role.ts';
+import type { RoleStore } from '../../core/access/ports.ts';
+import type { Permission, RoleDefinition, Scope } from '../../core/access/role.ts';
 import { roleKey } from '../../core/access/role-definition.ts';
 import { decodeCursor, pageOf } from '../cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
 import { lockGrants } from './grants-lock.ts';
-import { type Tables } from '../tables.ts';
+import type { Tables } from '../tables.ts';
 
 type RoleDefinitionStore = Pick<
   RoleStore,

@@ -1,6 +1,6 @@
-import { type ExpressionBuilder } from 'kysely';
+import type { ExpressionBuilder } from 'kysely';
 import { ServiceError } from '../../core/errors.ts';
-import { type PolicyReader, type RoleStore } from '../../core/access/ports.ts';
+import type { PolicyReader, RoleStore } from '../../core/access/ports.ts';
 import {
   coveringScopes,
   isWithin,
@@ -18,7 +18,7 @@ import {
   findDefinition,
   lockDefinition,
 } from './role-definition-store.ts';
-import { type Tables } from '../tables.ts';
+import type { Tables } from '../tables.ts';
 
 export function createRoleStore(context: StoreContext): RoleStore & PolicyReader {
   const { poolId } = context;

@@ -1,14 +1,14 @@
-import { type Kysely } from 'kysely';
-import { type AuditRecord } from '../../core/audit/record.ts';
+import type { Kysely } from 'kysely';
+import type { AuditRecord } from '../../core/audit/record.ts';
 import {
   columnOf,
   FIELD_NAMES,
   type FieldName,
   RECORD_FIELDS,
 } from '../../core/audit/record-fields.ts';
-import { type LinkedRecord, type NewLink } from '../../core/audit/chain.ts';
+import type { LinkedRecord, NewLink } from '../../core/audit/chain.ts';
 import { runPrepared } from '../prepared-query.ts';
-import { type AuditEventRow, type Tables } from '../tables.ts';
+import type { AuditEventRow, Tables } from '../tables.ts';
 
 /** The columns, each with the member of a record's canonical JSON that it is filled from and its type. */
 const COLUMNS = [

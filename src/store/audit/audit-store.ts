@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
-import { type AuditEvent, type AuditRecord } from '../../core/audit/record.ts';
-import { type AuditChain } from '../../core/audit/chain.ts';
-import { type AuditReader } from '../../core/audit/ports.ts';
+import type { AuditEvent, AuditRecord } from '../../core/audit/record.ts';
+import type { AuditChain } from '../../core/audit/chain.ts';
+import type { AuditReader } from '../../core/audit/ports.ts';
 import { insertAuditRecords, toLinkedRecord } from './audit-rows.ts';
 import { decodeCursor, pageOf } from '../cursors.ts';
 import { fromPostgres } from '../errors.ts';
 import { outcomeOf, reading, type StoreContext } from '../database.ts';
-import { type AuditEventRow } from '../tables.ts';
+import type { AuditEventRow } from '../tables.ts';
 
 /** Milliseconds since 1970-01-01 UTC, chain, sequence. */
 const PLACE = /^\d{1,15} [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} \d{1,15}$/;

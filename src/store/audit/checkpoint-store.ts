@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
-import { type Checkpoint } from '../../core/audit/checkpoint.ts';
-import { type CheckpointStore, type AuditLogReader } from '../../core/audit/ports.ts';
+import type { Checkpoint } from '../../core/audit/checkpoint.ts';
+import type { CheckpointStore, AuditLogReader } from '../../core/audit/ports.ts';
 import { toLinkedRecord } from './audit-rows.ts';
 import { reading, type StoreContext } from '../database.ts';
-import { type AuditEventRow } from '../tables.ts';
+import type { AuditEventRow } from '../tables.ts';
 
 type CheckpointContext = Pick<StoreContext, 'db' | 'poolId'>;
 

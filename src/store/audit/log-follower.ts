@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
-import { type LogFollower, type LogPosition } from '../../core/audit/ports.ts';
-import { type AuditEvent } from '../../core/audit/record.ts';
+import type { LogFollower, LogPosition } from '../../core/audit/ports.ts';
+import type { AuditEvent } from '../../core/audit/record.ts';
 import { toEvent } from './audit-store.ts';
 import { reading, type StoreContext } from '../database.ts';
-import { type AuditEventRow } from '../tables.ts';
+import type { AuditEventRow } from '../tables.ts';
 
 /** A chain's number is given before it can be seen: one that is missing among the numbers may still come, for so long. */
 const SETTLED_AFTER_MS = 60_000;

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { nearestDate } from '../../core/keys/key-date.ts';
-import { type Usage, type UsageReader } from '../../core/audit/usage.ts';
+import type { Usage, UsageReader } from '../../core/audit/usage.ts';
 import { decodeCursor, pageOf } from '../cursors.ts';
 import { reading, type StoreContext } from '../database.ts';
 

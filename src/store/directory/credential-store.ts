@@ -1,6 +1,6 @@
-import { type Author } from '../../core/access/authored-change.ts';
-import { type CertificateCredential } from '../../core/directory/directory.ts';
-import { type CredentialStore } from '../../core/directory/ports.ts';
+import type { Author } from '../../core/access/authored-change.ts';
+import type { CertificateCredential } from '../../core/directory/directory.ts';
+import type { CredentialStore } from '../../core/directory/ports.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { keepingAdministrators } from '../access/administrators.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';

@@ -1,8 +1,8 @@
 import { type RawBuilder, sql } from 'kysely';
-import {
-  type DirectoryCondition,
-  type DirectoryFilter,
-  type DirectoryProperty,
+import type {
+  DirectoryCondition,
+  DirectoryFilter,
+  DirectoryProperty,
 } from '../../core/directory/directory.ts';
 import { UUID } from '../cursors.ts';
 

@@ -1,13 +1,13 @@
 import { type Kysely, sql } from 'kysely';
-import {
-  type Application,
-  type PasswordCredential,
-  type ServicePrincipal,
+import type {
+  Application,
+  PasswordCredential,
+  ServicePrincipal,
 } from '../../core/directory/directory.ts';
-import { type AuthoredChange } from '../../core/access/authored-change.ts';
+import type { AuthoredChange } from '../../core/access/authored-change.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type DirectoryStore } from '../../core/directory/ports.ts';
-import { type StateChange } from '../../core/caching/change-feed.ts';
+import type { DirectoryStore } from '../../core/directory/ports.ts';
+import type { StateChange } from '../../core/caching/change-feed.ts';
 import { keepingAdministrators } from '../access/administrators.ts';
 import { insertCertificates } from './credential-store.ts';
 import { decodeCursor, pageOf, UUID } from '../cursors.ts';
@@ -17,7 +17,7 @@ import { isDuplicate, isOrphaned } from '../errors.ts';
 import { lockGrants } from '../access/grants-lock.ts';
 import { readApplicationHoldings, readHoldings } from '../access/held-policy.ts';
 import { removeReferences } from './principal-references.ts';
-import { type Tables } from '../tables.ts';
+import type { Tables } from '../tables.ts';
 
 /** Identifiers are GUIDs: another text can't be one, and Postgres wouldn't take it. */
 const isUuid = (text: string) => UUID.test(text);

@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely';
-import { type PrincipalReader } from '../../core/directory/ports.ts';
+import type { PrincipalReader } from '../../core/directory/ports.ts';
 import { UUID } from '../cursors.ts';
 import { reading, type StoreContext } from '../database.ts';
 import { groupIdsOf } from '../access/group-ids.ts';
-import { type Tables } from '../tables.ts';
+import type { Tables } from '../tables.ts';
 
 /** Those of the ids that are users, service principals or groups of the directory. */
 export async function findOwnIds(

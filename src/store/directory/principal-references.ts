@@ -1,7 +1,7 @@
-import { type AuditedChange } from '../../core/audit/record.ts';
-import { type AuthoredChange } from '../../core/access/authored-change.ts';
+import type { AuditedChange } from '../../core/audit/record.ts';
+import type { AuthoredChange } from '../../core/access/authored-change.ts';
 import { requireAdministrator } from '../access/administrators.ts';
-import { type StoreContext, type Trx } from '../database.ts';
+import type { StoreContext, Trx } from '../database.ts';
 import { toAssignment } from '../access/held-policy.ts';
 
 /** Named in a record, at most; their number is given in any case. */

@@ -1,14 +1,9 @@
-import { type RsaSize } from '../../core/operations/algorithms.ts';
-import {
-  type KeyMaterial,
-  type KeyName,
-  type KeyOperation,
-  type KeyVersionId,
-} from '../../core/keys/key.ts';
+import type { RsaSize } from '../../core/operations/algorithms.ts';
+import type { KeyMaterial, KeyName, KeyOperation, KeyVersionId } from '../../core/keys/key.ts';
 import { packBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
-import { type TokenSigningKey, type TokenSigningKeyStore } from '../../core/directory/ports.ts';
+import type { TokenSigningKey, TokenSigningKeyStore } from '../../core/directory/ports.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
-import { type SigningKeyRow } from '../tables.ts';
+import type { SigningKeyRow } from '../tables.ts';
 
 /** The one that signs, and the one before it, whose tokens may still be about. */
 const PUBLISHED = 2;

@@ -1,15 +1,10 @@
 import { type Kysely, sql } from 'kysely';
-import { type AuthoredChange } from '../../core/access/authored-change.ts';
-import {
-  type Group,
-  type GroupMember,
-  type User,
-  type UserIdentity,
-} from '../../core/directory/directory.ts';
-import { type UsersAndGroupsStore } from '../../core/directory/ports.ts';
+import type { AuthoredChange } from '../../core/access/authored-change.ts';
+import type { Group, GroupMember, User, UserIdentity } from '../../core/directory/directory.ts';
+import type { UsersAndGroupsStore } from '../../core/directory/ports.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { objectIdsOf } from '../../core/directory/external-object-id.ts';
-import { type StateChange } from '../../core/caching/change-feed.ts';
+import type { StateChange } from '../../core/caching/change-feed.ts';
 import { keepingAdministrators } from '../access/administrators.ts';
 import { orExplained } from './credential-store.ts';
 import { decodeCursor, pageOf, UUID } from '../cursors.ts';
@@ -19,7 +14,7 @@ import { lockGrants } from '../access/grants-lock.ts';
 import { groupIdsOf } from '../access/group-ids.ts';
 import { readHoldings } from '../access/held-policy.ts';
 import { removeReferences } from './principal-references.ts';
-import { type Tables } from '../tables.ts';
+import type { Tables } from '../tables.ts';
 
 /** Whose principals a change of users or groups touches isn't worth working out: they change seldom. */
 const EVERYONE: StateChange = { topic: 'directory', id: '*' };

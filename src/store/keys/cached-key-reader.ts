@@ -1,7 +1,7 @@
 import { CoherentCache } from '../../core/caching/coherent-cache.ts';
-import { type KeyVersion } from '../../core/keys/key.ts';
-import { type ChangeFeed } from '../../core/caching/change-feed.ts';
-import { type KeyReader } from '../../core/keys/ports.ts';
+import type { KeyVersion } from '../../core/keys/key.ts';
+import type { ChangeFeed } from '../../core/caching/change-feed.ts';
+import type { KeyReader } from '../../core/keys/ports.ts';
 import { halvesOf } from './key-rows.ts';
 
 /**

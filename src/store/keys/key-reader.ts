@@ -1,11 +1,11 @@
-import { type Kysely } from 'kysely';
-import { type KeyName } from '../../core/keys/key.ts';
-import { type KeyReader } from '../../core/keys/ports.ts';
+import type { Kysely } from 'kysely';
+import type { KeyName } from '../../core/keys/key.ts';
+import type { KeyReader } from '../../core/keys/ports.ts';
 import { decodeCursor, pageOf } from '../cursors.ts';
 import { reading, type StoreContext } from '../database.ts';
 import { toDeletedKey, toKeyVersion } from './key-rows.ts';
 import { preparedQuery } from '../prepared-query.ts';
-import { type Tables } from '../tables.ts';
+import type { Tables } from '../tables.ts';
 
 const NAME = /^[0-9a-z-]{1,127}$/;
 const ORDINAL = /^\d{1,18}$/;

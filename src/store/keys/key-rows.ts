@@ -1,19 +1,19 @@
-import { type Insertable, type Updateable } from 'kysely';
-import { type AesSize, type Curve, type RsaSize } from '../../core/operations/algorithms.ts';
-import {
-  type DeletedKey,
-  type KeyMaterial,
-  type KeyName,
-  type KeyOperation,
-  type KeySpec,
-  type KeyVersion,
-  type KeyVersionId,
-  type PublicKey,
+import type { Insertable, Updateable } from 'kysely';
+import type { AesSize, Curve, RsaSize } from '../../core/operations/algorithms.ts';
+import type {
+  DeletedKey,
+  KeyMaterial,
+  KeyName,
+  KeyOperation,
+  KeySpec,
+  KeyVersion,
+  KeyVersionId,
+  PublicKey,
 } from '../../core/keys/key.ts';
 import { nearestDate } from '../../core/keys/key-date.ts';
 import { packBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
-import { type ReleasePolicy } from '../../core/release/release-policy.ts';
-import { type KeyVersionRow, type Tables } from '../tables.ts';
+import type { ReleasePolicy } from '../../core/release/release-policy.ts';
+import type { KeyVersionRow, Tables } from '../tables.ts';
 
 /** A version together with its key's name as written. */
 export type NamedVersionRow = KeyVersionRow & { name: string };

@@ -1,11 +1,11 @@
 import { type Kysely, sql } from 'kysely';
-import { type AuditedChange } from '../../core/audit/record.ts';
+import type { AuditedChange } from '../../core/audit/record.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { type KeyName, type KeyVersion, type KeyVersionId } from '../../core/keys/key.ts';
+import type { KeyName, KeyVersion, KeyVersionId } from '../../core/keys/key.ts';
 import { purgeProtected } from '../../core/keys/key-service.ts';
 import { keyIsDeleted } from '../../core/keys/new-version.ts';
-import { type KeyWriter } from '../../core/keys/ports.ts';
-import { type StateChange } from '../../core/caching/change-feed.ts';
+import type { KeyWriter } from '../../core/keys/ports.ts';
+import type { StateChange } from '../../core/caching/change-feed.ts';
 import { keyScope } from '../../core/access/role.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
 import { NameLocks } from './name-locks.ts';
@@ -13,7 +13,7 @@ import { noteAlong } from '../directory/principal-references.ts';
 import { toAssignment } from '../access/held-policy.ts';
 import { versionsOf } from './key-reader.ts';
 import { reschedule } from './rotation-rows.ts';
-import { type Tables } from '../tables.ts';
+import type { Tables } from '../tables.ts';
 import { changeableOf, fromKeyVersion, toDeletedKey, toKeyVersion } from './key-rows.ts';
 import {
   answeringVersion,

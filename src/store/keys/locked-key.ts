@@ -1,5 +1,5 @@
-import { type KeyName } from '../../core/keys/key.ts';
-import { type Trx } from '../database.ts';
+import type { KeyName } from '../../core/keys/key.ts';
+import type { Trx } from '../database.ts';
 import { currentVersions } from './key-reader.ts';
 
 /** The row of a key is locked first in every change, so that changes of one key take turns. */

@@ -1,14 +1,14 @@
-import { type Insertable } from 'kysely';
-import { type KeyName, type KeyVersion } from '../../core/keys/key.ts';
+import type { Insertable } from 'kysely';
+import type { KeyName, KeyVersion } from '../../core/keys/key.ts';
 import {
   dueTimes,
   type LifetimeAction,
   type RotationPolicy,
 } from '../../core/keys/rotation/rotation.ts';
-import { type Trx } from '../database.ts';
+import type { Trx } from '../database.ts';
 import { versionsOf } from './key-reader.ts';
 import { toKeyVersion } from './key-rows.ts';
-import { type RotationPolicyRow, type Tables } from '../tables.ts';
+import type { RotationPolicyRow, Tables } from '../tables.ts';
 
 export function toRotationPolicy(row: RotationPolicyRow): RotationPolicy {
   return {

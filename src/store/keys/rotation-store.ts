@@ -1,5 +1,5 @@
-import { type KeyName } from '../../core/keys/key.ts';
-import { type RotatingKey, type RotationStore } from '../../core/keys/ports.ts';
+import type { KeyName } from '../../core/keys/key.ts';
+import type { RotatingKey, RotationStore } from '../../core/keys/ports.ts';
 import { keyScope } from '../../core/access/role.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
 import { isDeleted, lockKey } from './locked-key.ts';

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import { type KeyVersionId } from '../../core/keys/key.ts';
-import { type EncryptionCountStore } from '../../core/operations/ports.ts';
+import type { KeyVersionId } from '../../core/keys/key.ts';
+import type { EncryptionCountStore } from '../../core/operations/ports.ts';
 import { reading, type StoreContext, type Trx } from '../database.ts';
 
 export function createEncryptionCountStore(context: StoreContext): EncryptionCountStore {

@@ -1,9 +1,9 @@
-import { type RsaSize } from '../../core/operations/algorithms.ts';
-import { type KeyMaterial, type KeyName, type KeyVersionId } from '../../core/keys/key.ts';
+import type { RsaSize } from '../../core/operations/algorithms.ts';
+import type { KeyMaterial, KeyName, KeyVersionId } from '../../core/keys/key.ts';
 import { packBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
-import { type CertifiedKeyStore } from '../../core/pool/certified-keys.ts';
+import type { CertifiedKeyStore } from '../../core/pool/certified-keys.ts';
 import { changing, reading, type StoreContext } from '../database.ts';
-import { type CertifiedKeyRow } from '../tables.ts';
+import type { CertifiedKeyRow } from '../tables.ts';
 
 export function createCertifiedKeyStore(context: StoreContext): CertifiedKeyStore {
   const { poolId } = context;

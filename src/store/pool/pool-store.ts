@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Insertable, type Kysely, sql } from 'kysely';
-import { type AuditedChange } from '../../core/audit/record.ts';
+import type { AuditedChange } from '../../core/audit/record.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { changing, type StoreContext } from '../database.ts';
 import { fromPostgres } from '../errors.ts';
-import { type PoolRow, type Tables } from '../tables.ts';
+import type { PoolRow, Tables } from '../tables.ts';
 
 /** A pool as it is recorded: what was decided when it was made, and which root keys are its own. */
 export interface Pool {

@@ -1,6 +1,6 @@
 import { CoherentCache } from '../../core/caching/coherent-cache.ts';
-import { type ChangeFeed } from '../../core/caching/change-feed.ts';
-import { type SettingStore } from '../../core/pool/ports.ts';
+import type { ChangeFeed } from '../../core/caching/change-feed.ts';
+import type { SettingStore } from '../../core/pool/ports.ts';
 import { changing, reading, type StoreContext } from '../database.ts';
 
 /** As many as there may ever be: all are remembered. */

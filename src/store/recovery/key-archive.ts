@@ -1,7 +1,7 @@
 import { ServiceError } from '../../core/errors.ts';
-import { type KeyName } from '../../core/keys/key.ts';
+import type { KeyName } from '../../core/keys/key.ts';
 import { keyIsDeleted } from '../../core/keys/new-version.ts';
-import { type KeyArchive } from '../../core/recovery/ports.ts';
+import type { KeyArchive } from '../../core/recovery/ports.ts';
 import { changing, reading, type StoreContext } from '../database.ts';
 import { raiseEncryptionCount } from '../operations/encryption-count-store.ts';
 import { versionsOf } from '../keys/key-reader.ts';

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { joinWitnesses } from '../../core/audit/witness-records.ts';
-import { type Witness } from '../../core/audit/witness.ts';
-import { type Tables } from '../tables.ts';
+import type { Witness } from '../../core/audit/witness.ts';
+import type { Tables } from '../tables.ts';
 
 interface Note extends Pick<Witness, 'table' | 'row' | 'revision'> {
   readonly pool: string;

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
-import { type AuditedChange, type AuditRecord } from '../../core/audit/record.ts';
+import type { AuditedChange, AuditRecord } from '../../core/audit/record.ts';
 import { stateRecords } from '../../core/audit/witness-records.ts';
-import { type Witness } from '../../core/audit/witness.ts';
+import type { Witness } from '../../core/audit/witness.ts';
 import { createAuditWriter } from '../audit/audit-store.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
 

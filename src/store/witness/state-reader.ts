@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { type StateReader, type WitnessEntry } from '../../core/audit/ports.ts';
+import type { StateReader, WitnessEntry } from '../../core/audit/ports.ts';
 import { UUID } from '../cursors.ts';
 import { reading, type StoreContext, type Trx } from '../database.ts';
 import { WITNESSED_TABLES, type WitnessedTable } from './witnessed-tables.ts';

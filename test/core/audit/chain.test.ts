@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { canonicalRecord, CHAIN_START, linkHash } from '../../../src/core/audit/chain.ts';
-import { type AuditRecord } from '../../../src/core/audit/record.ts';
+import type { AuditRecord } from '../../../src/core/audit/record.ts';
 import { canonicalJson } from '../../../src/core/audit/canonical-json.ts';
 
 const RECORD: Required<Omit<AuditRecord, 'change' | 'witnessed'>> = {

@@ -6,8 +6,8 @@ import {
   createDirectoryService,
   type DirectoryService,
 } from '../../../src/core/directory/directory-service.ts';
-import { type ServiceError } from '../../../src/core/errors.ts';
-import { type SecretHasher } from '../../../src/core/directory/ports.ts';
+import type { ServiceError } from '../../../src/core/errors.ts';
+import type { SecretHasher } from '../../../src/core/directory/ports.ts';
 import { FakeClock } from '../../support/fakes/clock.ts';
 import { FakeDirectoryStore } from '../../support/fakes/directory-store.ts';
 

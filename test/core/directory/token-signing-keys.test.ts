@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { AuditDraft } from '../../../src/core/audit/draft.ts';
 import { parseKeyName, parseKeyVersionId } from '../../../src/core/keys/key.ts';
 import { packBytes } from '../../../src/core/keys/packed-bytes.ts';
-import { type TokenSigningKey } from '../../../src/core/directory/ports.ts';
+import type { TokenSigningKey } from '../../../src/core/directory/ports.ts';
 import { createTokenSigningKeys } from '../../../src/core/directory/token-signing-keys.ts';
 import { FakeChangeFeed } from '../../support/fakes/change-feed.ts';
 import { FakeClock } from '../../support/fakes/clock.ts';

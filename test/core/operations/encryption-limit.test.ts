@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { createEncryptionLimit } from '../../../src/core/operations/encryption-limit.ts';
-import { type ServiceError } from '../../../src/core/errors.ts';
+import type { ServiceError } from '../../../src/core/errors.ts';
 import { type KeyIdentity, parseKeyName, parseKeyVersionId } from '../../../src/core/keys/key.ts';
-import { type EncryptionCountStore } from '../../../src/core/operations/ports.ts';
+import type { EncryptionCountStore } from '../../../src/core/operations/ports.ts';
 
 const identity = (digit: string): KeyIdentity => ({
   pool: 'pool',

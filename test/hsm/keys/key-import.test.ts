@@ -7,10 +7,10 @@ import {
   verify as verifyWithNode,
 } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Curve, type SigningAlgorithm } from '../../../src/core/operations/algorithms.ts';
-import { type KeyMaterial } from '../../../src/core/keys/key.ts';
+import type { Curve, SigningAlgorithm } from '../../../src/core/operations/algorithms.ts';
+import type { KeyMaterial } from '../../../src/core/keys/key.ts';
 import { parseImportedKey } from '../../../src/core/keys/import/key-import.ts';
-import { type Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
+import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 import {
   decoded,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type KeySpec } from '../../../src/core/keys/key.ts';
-import { type Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
+import type { KeySpec } from '../../../src/core/keys/key.ts';
+import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 
 let hsm: Pkcs11Hsm;

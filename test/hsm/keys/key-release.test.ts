@@ -10,13 +10,13 @@ import {
   verify,
 } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type RecipientKey, type ReleaseWrap } from '../../../src/core/release/key-release.ts';
-import { type KeyIdentity, type KeyMaterial, type KeySpec } from '../../../src/core/keys/key.ts';
+import type { RecipientKey, ReleaseWrap } from '../../../src/core/release/key-release.ts';
+import type { KeyIdentity, KeyMaterial, KeySpec } from '../../../src/core/keys/key.ts';
 import {
   parseReleasePolicy,
   type ReleasePolicy,
 } from '../../../src/core/release/release-policy.ts';
-import { type Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
+import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openToken, type Token } from '../../../src/hsm/module/token.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 import { testToken } from '../../support/softhsm.ts';

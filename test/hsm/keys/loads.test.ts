@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { type SigningAlgorithm } from '../../../src/core/operations/algorithms.ts';
-import { type KeyMaterial, type KeySpec } from '../../../src/core/keys/key.ts';
+import type { SigningAlgorithm } from '../../../src/core/operations/algorithms.ts';
+import type { KeyMaterial, KeySpec } from '../../../src/core/keys/key.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 import { testToken } from '../../support/softhsm.ts';

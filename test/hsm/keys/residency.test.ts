@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import graphene, { type ITemplate, type Key, type Session } from 'graphene-pk11';
-import { type KeyMaterial, type KeySpec } from '../../../src/core/keys/key.ts';
-import { type Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
+import type { KeyMaterial, KeySpec } from '../../../src/core/keys/key.ts';
+import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openToken, type Token } from '../../../src/hsm/module/token.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 import { testToken } from '../../support/softhsm.ts';

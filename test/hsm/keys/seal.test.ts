@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type KeyMaterial, parseKeyName, parseKeyVersionId } from '../../../src/core/keys/key.ts';
 import { packBytes, type PackedBytes, unpackBytes } from '../../../src/core/keys/packed-bytes.ts';
-import { type Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
+import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 
 let hsm: Pkcs11Hsm;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { Dispatcher } from '../../../src/hsm/module/dispatcher.ts';
-import { type OperationSession } from '../../../src/hsm/module/operation-session.ts';
+import type { OperationSession } from '../../../src/hsm/module/operation-session.ts';
 import { SessionPool } from '../../../src/hsm/module/session-pool.ts';
 import { testIdentity } from '../../support/hsm.ts';
 

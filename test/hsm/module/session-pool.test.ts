@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { type Session } from 'graphene-pk11';
+import type { Session } from 'graphene-pk11';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pkcs11Error } from '../../../src/hsm/module/return-values.ts';
 import { SessionPool } from '../../../src/hsm/module/session-pool.ts';

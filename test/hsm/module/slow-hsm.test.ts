@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { killAndWait, startScript } from '../../support/child-script.ts';
 import { fromGlobalSetup } from '../../support/environment.ts';
 import { buildSlowHsm, hasCompiler, type SlowHsm } from '../../support/slow-hsm.ts';

@@ -4,8 +4,8 @@ import {
   type CipherAlgorithm,
   type SigningAlgorithm,
 } from '../../../src/core/operations/algorithms.ts';
-import { type KeyMaterial, type KeySpec } from '../../../src/core/keys/key.ts';
-import { type Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
+import type { KeyMaterial, KeySpec } from '../../../src/core/keys/key.ts';
+import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 
 /** No bytes are a message too: modules that are given them as a null address refuse, and keep the session busy. */

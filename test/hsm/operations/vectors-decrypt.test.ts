@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import graphene, { type ITemplate, type Key } from 'graphene-pk11';
-import { type CipherAlgorithm } from '../../../src/core/operations/algorithms.ts';
+import type { CipherAlgorithm } from '../../../src/core/operations/algorithms.ts';
 import { ServiceError } from '../../../src/core/errors.ts';
-import { type KeySpec } from '../../../src/core/keys/key.ts';
+import type { KeySpec } from '../../../src/core/keys/key.ts';
 import { type Capabilities, probeCapabilities } from '../../../src/hsm/module/capabilities.ts';
 import { CIPHERS } from '../../../src/hsm/operations/ciphers.ts';
 import { openToken, type Token } from '../../../src/hsm/module/token.ts';

@@ -2,7 +2,7 @@ import { createCipheriv, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import graphene, { type Key } from 'graphene-pk11';
 import { ServiceError } from '../../../src/core/errors.ts';
-import { type AesSize } from '../../../src/core/operations/algorithms.ts';
+import type { AesSize } from '../../../src/core/operations/algorithms.ts';
 import { type Capabilities, probeCapabilities } from '../../../src/hsm/module/capabilities.ts';
 import { CIPHERS } from '../../../src/hsm/operations/ciphers.ts';
 import { openToken, type Token } from '../../../src/hsm/module/token.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { type DirectoryPrincipal } from '../../../src/core/directory/directory.ts';
+import type { DirectoryPrincipal } from '../../../src/core/directory/directory.ts';
 import { createAudienceCheck } from '../../../src/identity/tokens/audiences.ts';
 import { createAuthenticator } from '../../../src/identity/tokens/authenticate.ts';
 import { deriveObjectId } from '../../../src/identity/issuers/external-issuer.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { makePrincipal } from '../../support/administrator.ts';
-import { type Caller } from '../../support/client.ts';
+import type { Caller } from '../../support/client.ts';
 import { ROLE } from '../../support/roles.ts';
 import { useService } from '../../support/use-service.ts';
 

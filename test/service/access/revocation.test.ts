@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { makePrincipal } from '../../support/administrator.ts';
-import { type Caller } from '../../support/client.ts';
+import type { Caller } from '../../support/client.ts';
 import { serviceUrl } from '../../support/cluster.ts';
 import { isFullExtent } from '../../support/extent.ts';
 import { ROLE } from '../../support/roles.ts';

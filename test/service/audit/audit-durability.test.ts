@@ -1,5 +1,5 @@
 import { beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { type Answer } from '../../support/client.ts';
+import type { Answer } from '../../support/client.ts';
 import { openPostgresProxy, type PostgresProxy } from '../../support/postgres-proxy.ts';
 import { useProduction } from '../../support/use-service.ts';
 import { until } from '../../support/until.ts';

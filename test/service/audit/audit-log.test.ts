@@ -6,7 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/
 import pg from 'pg';
 import { linkHash, canonicalRecord } from '../../../src/core/audit/chain.ts';
 import { toLinkedRecord } from '../../../src/store/audit/audit-rows.ts';
-import { type AuditEventRow } from '../../../src/store/tables.ts';
+import type { AuditEventRow } from '../../../src/store/tables.ts';
 import { useProduction } from '../../support/use-service.ts';
 
 const run = promisify(execFile);

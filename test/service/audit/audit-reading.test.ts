@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { ADMINISTRATOR_ROLE } from '../../../src/core/access/role.ts';
 import { makePrincipal } from '../../support/administrator.ts';
-import { type Answer } from '../../support/client.ts';
+import type { Answer } from '../../support/client.ts';
 import { freePort } from '../../support/free-port.ts';
 import { withClient } from '../../support/store.ts';
 import { useProduction } from '../../support/use-service.ts';

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { makePrincipal } from '../../support/administrator.ts';
-import { type Caller } from '../../support/client.ts';
+import type { Caller } from '../../support/client.ts';
 import { outsideEc } from '../../support/plain-keys.ts';
 import { ROLE } from '../../support/roles.ts';
 import { useService } from '../../support/use-service.ts';

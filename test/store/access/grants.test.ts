@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import { createKeyWriter } from '../../../src/store/keys/key-writer.ts';
-import { type Pool } from '../../../src/store/pool/pool-store.ts';
+import type { Pool } from '../../../src/store/pool/pool-store.ts';
 import {
   eventsOf,
   makePool,

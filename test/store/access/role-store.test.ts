@@ -3,11 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import {
-  type RoleAssignment,
-  type RoleDefinition,
-  type Scope,
-} from '../../../src/core/access/role.ts';
+import type { RoleAssignment, RoleDefinition, Scope } from '../../../src/core/access/role.ts';
 import { openChangeFeed } from '../../../src/store/change-feed.ts';
 import { seedRoles } from '../../../src/store/access/role-definition-store.ts';
 import { createRoleStore } from '../../../src/store/access/role-store.ts';

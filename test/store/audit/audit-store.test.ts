@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { sql } from 'kysely';
-import { type AuditFilter, type AuditRecord } from '../../../src/core/audit/record.ts';
+import type { AuditFilter, AuditRecord } from '../../../src/core/audit/record.ts';
 import { canonicalRecord, CHAIN_START, linkHash } from '../../../src/core/audit/chain.ts';
 import { columnOf, FIELD_NAMES, RECORD_FIELDS } from '../../../src/core/audit/record-fields.ts';
 import { createAuditReader, createAuditWriter } from '../../../src/store/audit/audit-store.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type LogPosition } from '../../../src/core/audit/ports.ts';
+import type { LogPosition } from '../../../src/core/audit/ports.ts';
 import { createLogFollower } from '../../../src/store/audit/log-follower.ts';
 import { openTestTrail, type TestTrail } from '../../support/audit-log.ts';
 

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import {
-  type Application,
-  type ServicePrincipal,
-  type DirectoryCondition,
-  type DirectoryFilter,
-  type DirectoryProperty,
+import type {
+  Application,
+  ServicePrincipal,
+  DirectoryCondition,
+  DirectoryFilter,
+  DirectoryProperty,
 } from '../../../src/core/directory/directory.ts';
-import { type DirectoryStore } from '../../../src/core/directory/ports.ts';
+import type { DirectoryStore } from '../../../src/core/directory/ports.ts';
 import { createDirectoryStore } from '../../../src/store/directory/directory-store.ts';
 import { createRoleStore } from '../../../src/store/access/role-store.ts';
 import { makePool, newChange, openStoreDatabase, processOf } from '../../support/store.ts';

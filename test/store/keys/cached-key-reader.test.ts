@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type KeyVersion, parseKeyName } from '../../../src/core/keys/key.ts';
-import { type KeyReader } from '../../../src/core/keys/ports.ts';
+import type { KeyReader } from '../../../src/core/keys/ports.ts';
 import { cacheKeys } from '../../../src/store/keys/cached-key-reader.ts';
 import { createKeyReader } from '../../../src/store/keys/key-reader.ts';
 import { createKeyWriter } from '../../../src/store/keys/key-writer.ts';

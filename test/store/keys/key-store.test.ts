@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type KeyMaterial, type KeyVersion, parseKeyName } from '../../../src/core/keys/key.ts';
 import { packBytes } from '../../../src/core/keys/packed-bytes.ts';
-import { type KeyReader, type KeyWriter } from '../../../src/core/keys/ports.ts';
+import type { KeyReader, KeyWriter } from '../../../src/core/keys/ports.ts';
 import { createKeyReader } from '../../../src/store/keys/key-reader.ts';
 import { createKeyWriter } from '../../../src/store/keys/key-writer.ts';
 import { protectFromPurge } from '../../../src/store/pool/pool-store.ts';

@@ -11,7 +11,7 @@ import { createClockWatch } from '../../../src/core/pool/clock-watch.ts';
 import { createMaintenance, type KeyEvent } from '../../../src/core/pool/maintenance.ts';
 import { createVersionMaker } from '../../../src/core/keys/new-version.ts';
 import { createRotationService } from '../../../src/core/keys/rotation/rotation-service.ts';
-import { type AgreedClock } from '../../../src/core/clock.ts';
+import type { AgreedClock } from '../../../src/core/clock.ts';
 import { readStoreTime } from '../../../src/store/pool/store-time.ts';
 import { createKeyReader } from '../../../src/store/keys/key-reader.ts';
 import { createKeyWriter } from '../../../src/store/keys/key-writer.ts';

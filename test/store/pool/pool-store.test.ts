@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
 import { type KeyMaterial, parseKeyName, parseKeyVersionId } from '../../../src/core/keys/key.ts';
 import { packBytes } from '../../../src/core/keys/packed-bytes.ts';
-import { type TokenSigningKey } from '../../../src/core/directory/ports.ts';
+import type { TokenSigningKey } from '../../../src/core/directory/ports.ts';
 import {
   findPool,
   insertPool,

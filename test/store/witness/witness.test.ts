@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
 import { parseKeyName } from '../../../src/core/keys/key.ts';
-import { type Witness } from '../../../src/core/audit/witness.ts';
+import type { Witness } from '../../../src/core/audit/witness.ts';
 import { createKeyArchive } from '../../../src/store/recovery/key-archive.ts';
 import { createKeyWriter } from '../../../src/store/keys/key-writer.ts';
 import { createUsersAndGroupsStore } from '../../../src/store/directory/users-and-groups-store.ts';

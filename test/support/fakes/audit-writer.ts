@@ -1,4 +1,4 @@
-import { type AuditRecord } from '../../../src/core/audit/record.ts';
+import type { AuditRecord } from '../../../src/core/audit/record.ts';
 
 /** Where records become durable, all of a write or none; it can be held, and refuse. */
 export class FakeAuditWriter {

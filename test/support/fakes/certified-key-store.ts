@@ -1,4 +1,4 @@
-import { type CertifiedKeyStore } from '../../../src/core/pool/certified-keys.ts';
+import type { CertifiedKeyStore } from '../../../src/core/pool/certified-keys.ts';
 
 type CertifiedKey = Parameters<CertifiedKeyStore['insertCertifiedKey']>[0];
 

@@ -1,4 +1,4 @@
-import { type ChangeFeed, type StateChange } from '../../../src/core/caching/change-feed.ts';
+import type { ChangeFeed, StateChange } from '../../../src/core/caching/change-feed.ts';
 
 type Change = StateChange | 'reset';
 

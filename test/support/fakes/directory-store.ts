@@ -1,15 +1,15 @@
-import { type AuditedChange, type AuditRecord } from '../../../src/core/audit/record.ts';
-import {
-  type Application,
-  type DirectoryFilter,
-  type DirectoryPrincipal,
-  type PasswordCredential,
-  type ServicePrincipal,
+import type { AuditedChange, AuditRecord } from '../../../src/core/audit/record.ts';
+import type {
+  Application,
+  DirectoryFilter,
+  DirectoryPrincipal,
+  PasswordCredential,
+  ServicePrincipal,
 } from '../../../src/core/directory/directory.ts';
 import { ServiceError } from '../../../src/core/errors.ts';
-import { type DirectoryStore } from '../../../src/core/directory/ports.ts';
-import { type Page, type PageRequest } from '../../../src/core/paging.ts';
-import { type StateChange } from '../../../src/core/caching/change-feed.ts';
+import type { DirectoryStore } from '../../../src/core/directory/ports.ts';
+import type { Page, PageRequest } from '../../../src/core/paging.ts';
+import type { StateChange } from '../../../src/core/caching/change-feed.ts';
 
 /** A directory in memory: it keeps the records of its changes, and tells of them. */
 export class FakeDirectoryStore implements DirectoryStore {

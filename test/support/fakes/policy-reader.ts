@@ -1,9 +1,6 @@
-import {
-  type PolicyAssignment,
-  type PolicyPermission,
-} from '../../../src/core/access/held-policy.ts';
-import { type PolicyReader } from '../../../src/core/access/ports.ts';
-import { type Scope } from '../../../src/core/access/role.ts';
+import type { PolicyAssignment, PolicyPermission } from '../../../src/core/access/held-policy.ts';
+import type { PolicyReader } from '../../../src/core/access/ports.ts';
+import type { Scope } from '../../../src/core/access/role.ts';
 
 /** Roles and assignments in memory; it remembers for whom it was asked, and how many lines it gave. */
 export class FakePolicyReader implements PolicyReader {

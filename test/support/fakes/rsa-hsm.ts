@@ -10,13 +10,9 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { ServiceError } from '../../../src/core/errors.ts';
-import { type Hsm } from '../../../src/core/keys/hsm.ts';
-import { type KeyRelease } from '../../../src/core/release/key-release.ts';
-import {
-  type KeyIdentity,
-  type KeyMaterial,
-  type VerifiedMaterial,
-} from '../../../src/core/keys/key.ts';
+import type { Hsm } from '../../../src/core/keys/hsm.ts';
+import type { KeyRelease } from '../../../src/core/release/key-release.ts';
+import type { KeyIdentity, KeyMaterial, VerifiedMaterial } from '../../../src/core/keys/key.ts';
 import { packBytes, type PackedBytes } from '../../../src/core/keys/packed-bytes.ts';
 
 const generate = promisify(generateKeyPair);

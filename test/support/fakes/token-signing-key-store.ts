@@ -1,8 +1,5 @@
-import { type AuditedChange } from '../../../src/core/audit/record.ts';
-import {
-  type TokenSigningKey,
-  type TokenSigningKeyStore,
-} from '../../../src/core/directory/ports.ts';
+import type { AuditedChange } from '../../../src/core/audit/record.ts';
+import type { TokenSigningKey, TokenSigningKeyStore } from '../../../src/core/directory/ports.ts';
 
 /** Signing keys in memory; counts how often it is read. */
 export class FakeSigningKeyStore implements TokenSigningKeyStore {

@@ -1,5 +1,5 @@
 import { canonicalRecord, type ChainHead, linkHash, type LinkedRecord } from '../chain.ts';
-import { type AuditLogReader } from '../ports.ts';
+import type { AuditLogReader } from '../ports.ts';
 
 /** What was done to a chain: the first record that isn't what was written, or the first that is missing. */
 export interface ChainProblem {

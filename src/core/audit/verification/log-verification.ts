@@ -8,10 +8,10 @@ import {
   type RetentionPayload,
 } from '../checkpoint.ts';
 import { type ChainProblem, followChain } from './chain-links.ts';
-import { type Clock } from '../../clock.ts';
+import type { Clock } from '../../clock.ts';
 import { createStateVerifier, type RowProblem } from './state-verification.ts';
-import { type StateReader, type AuditLogReader } from '../ports.ts';
-import { type CertifiedKeys } from '../../pool/certified-keys.ts';
+import type { StateReader, AuditLogReader } from '../ports.ts';
+import type { CertifiedKeys } from '../../pool/certified-keys.ts';
 
 /** What is wrong with the list of checkpoints; `number` is the first that is affected. */
 interface CheckpointProblem {

@@ -1,11 +1,6 @@
-import { type LinkedRecord } from '../chain.ts';
+import type { LinkedRecord } from '../chain.ts';
 import { ServiceError } from '../../errors.ts';
-import {
-  type StateEntry,
-  type StateReader,
-  type AuditLogReader,
-  type WitnessEntry,
-} from '../ports.ts';
+import type { StateEntry, StateReader, AuditLogReader, WitnessEntry } from '../ports.ts';
 
 /** A record, as it is named to whoever looks for it. */
 export interface RecordReference extends Pick<LinkedRecord, 'chain' | 'sequence'> {

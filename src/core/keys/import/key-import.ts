@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { AES_SIZES, CURVE, CURVES, RSA_SIZES } from '../../operations/algorithms.ts';
 import { ServiceError } from '../../errors.ts';
 import { parseCurve, parseKeyType, parsePublicExponent } from '../key-spec.ts';
-import { type PlainAesKey, type PlainEcKey, type PlainKey, type PlainRsaKey } from './plain-key.ts';
+import type { PlainAesKey, PlainEcKey, PlainKey, PlainRsaKey } from './plain-key.ts';
 
 /** A JSON Web Key with its private members (RFC 7517, RFC 7518 §6), already decoded from base64url. */
 export interface ImportedJwk {

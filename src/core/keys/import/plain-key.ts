@@ -1,4 +1,4 @@
-import { type AesSize, type Curve, type RsaSize } from '../../operations/algorithms.ts';
+import type { AesSize, Curve, RsaSize } from '../../operations/algorithms.ts';
 
 /**
  * A private or secret key in the clear, on its way into the HSM: the one moment in which it is outside. Unsigned

@@ -1,6 +1,6 @@
 import { addDuration, parseDuration } from './duration.ts';
 import { ServiceError } from '../../errors.ts';
-import { type KeyAttributes } from '../key.ts';
+import type { KeyAttributes } from '../key.ts';
 
 /** When a key gets a new version, when its owners are notified, and how long a version made by rotation is valid. */
 export interface RotationPolicy {
