@@ -152,7 +152,7 @@ describe('npm start, with everything in place', () => {
     const run = launch(['strat']);
     expect(await run.end).toEqual([1, null]);
     expect(run.output()).toBe(
-      'strongroom: there is no command "strat": use start, test, bench or build.\n',
+      'strongroom: there is no command "strat": use start, dev, test, bench or build.\n',
     );
   });
 });
