@@ -20,7 +20,6 @@ import type { RoleService } from '../core/access/role-service.ts';
 import type { SettingService } from '../core/pool/setting-service.ts';
 import type { Tracing } from '../core/tracing.ts';
 import type { UsageReader } from '../core/audit/usage.ts';
-import { withoutUndefined } from '../core/without-undefined.ts';
 import { addAccessRoutes } from './access/access.routes.ts';
 import { addAuditStreamRoute, type AuditStreamParts } from './audit/audit-stream.routes.ts';
 import { addAuditRoutes, type AuditParts } from './audit/audit.routes.ts';
@@ -195,7 +194,7 @@ function beginRequest({ hosts, clock, onRequest, onResponse, tracing }: AppParts
     const userAgent = headerOf(req, 'user-agent');
     const clientAddress = req.socket.remoteAddress;
     const known = { requestId, operation: 'Unknown', clientRequestId, userAgent, clientAddress };
-    const audit = new AuditDraft(now, withoutUndefined(known));
+    const audit = new AuditDraft(now, known);
     const unread = { authority: '', challenge: '', servesPool: false };
     setContext(res, {
       requestId,

@@ -31,7 +31,7 @@ export class AuditDraft implements AuditedChange {
   #successStatus = 200;
   #isCommitted = false;
 
-  constructor(now: () => Date, fields: DraftFields) {
+  constructor(now: () => Date, fields: Notes & Pick<DraftFields, 'requestId' | 'operation'>) {
     this.#now = now;
     this.#startedAt = now();
     this.#fields = { ...UNSAID };

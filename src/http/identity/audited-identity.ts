@@ -25,7 +25,7 @@ export function auditIdentityCalls({ respond, auditLog, refusals, clock }: Audit
   function begin({ requestId, address, userAgent }: IdentityCall): AuditDraft {
     const operation = 'ManagedIdentityTokenIssue';
     const known = { requestId, operation, clientAddress: address, userAgent };
-    return new AuditDraft(clock.now, withoutUndefined(known));
+    return new AuditDraft(clock.now, known);
   }
 
   async function record(audit: AuditDraft, status: number, errorCode?: string): Promise<void> {
