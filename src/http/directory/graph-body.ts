@@ -39,6 +39,8 @@ export function graphBody<Shape extends z.ZodRawShape>(shape: Shape, meaningless
         path: PRINTABLE.test(name) ? [name] : [],
         message: kind === undefined ? 'it cannot be written here' : 'it has the wrong type',
       });
+      // One is told; thousands would only be put together.
+      return z.NEVER;
     }
     return body;
   }, z.object(shape));
