@@ -62,9 +62,10 @@ export class HsmWorker implements OperationSession {
   ): Promise<Output<Name>> {
     return new Promise((resolve, reject) => {
       if (this.isLost) throw unavailable();
+      const message = serialize({ name, input });
       this.#pending = { name, resolve: resolve as (output: unknown) => void, reject, onMeasured };
       this.#watch();
-      this.#send(serialize({ name, input }));
+      this.#send(message);
     });
   }
 
