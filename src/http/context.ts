@@ -9,18 +9,19 @@ export interface RequestContext {
   readonly requestId: string;
   /** What the head of its response has in any case: names and values in turn. */
   readonly headers: readonly string[];
-  readonly host: RequestHost;
+  /** Known once the request's target has been read. */
+  host: RequestHost;
   /** process.hrtime-like milliseconds at which the request's head was read. */
   readonly startedAt: number;
   readonly audit: AuditDraft;
   /** What the client would have, as its Accept header says. */
-  readonly accept?: string | undefined;
+  readonly accept: string | undefined;
   /** Whether a response, even a refusal, leaves a record: not for strangers without a credential, nor for public routes. */
   audited: boolean;
-  principal?: Principal;
-  apiVersion?: ApiVersion;
+  principal: Principal | undefined;
+  apiVersion: ApiVersion | undefined;
   /** Who the client is now; `isFresh` asks the directory, and not what is remembered of it. */
-  authenticate?: (how?: { readonly isFresh: true }) => Promise<Principal>;
+  authenticate: ((how?: { readonly isFresh: true }) => Promise<Principal>) | undefined;
 }
 
 export function contextOf(res: Response): RequestContext {

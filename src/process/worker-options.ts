@@ -10,6 +10,13 @@ const HEAP = { part: 0.75, leastMiB: 768 };
  */
 const GROWING_PERCENT = 50;
 
+/**
+ * V8 allocates in the old generation what long outlived its first collections, place in the code by place. It decides in a
+ * worker's first seconds, when little is asked, and in one process of four for an object that each request has: then every
+ * request, garbage by the next collection, is kept until the next full one, and collecting takes 18 % of the CPU instead of 6.
+ */
+const NO_PRETENURING = '--no-allocation-site-pretenuring';
+
 export interface WorkerPlace {
   readonly workers: number;
   /** That processes may run on. */
@@ -30,6 +37,7 @@ export function workerOptions({ workers, cores, memoryLimit, given }: WorkerPlac
   const options = [
     ...(workers < cores ? [] : ['--single-threaded-gc']),
     `--heap-growing-percent=${GROWING_PERCENT}`,
+    NO_PRETENURING,
   ];
   if (given.some((option) => /max[-_]old[-_]space[-_]size/.test(option))) return options;
   const mebibytes = Math.floor((HEAP.part * memoryLimit) / 1024 ** 2);

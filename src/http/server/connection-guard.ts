@@ -11,6 +11,8 @@ interface Connection {
   /** Whether it has ever asked anything: before, its client has shown nothing but that it can connect. */
   hasAsked: boolean;
   underWay: number;
+  /** One of its responses is over: one function for all of them, since each request passes here. */
+  readonly onClose: () => void;
 }
 
 /** Part of the places beyond which those that were taken for nothing are given to others. */
@@ -26,6 +28,7 @@ export function guardConnections(server: Server, most: number): void {
   const full = Math.floor(most * FULL);
   /** In the order in which they came. */
   const connections = new Map<string, Connection>();
+  const byTls = new WeakMap<TLSSocket, Connection>();
   const silent = new Set<Connection>();
   const byAddress = new Map<string, Set<Connection>>();
 
@@ -56,7 +59,16 @@ export function guardConnections(server: Server, most: number): void {
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? '';
     const name = nameOf(socket);
-    const connection: Connection = { name, socket, address, hasAsked: false, underWay: 0 };
+    const connection: Connection = {
+      name,
+      socket,
+      address,
+      hasAsked: false,
+      underWay: 0,
+      onClose: () => {
+        connection.underWay -= 1;
+      },
+    };
     connections.set(name, connection);
     silent.add(connection);
     const theirs = byAddress.get(address) ?? new Set();
@@ -66,17 +78,19 @@ export function guardConnections(server: Server, most: number): void {
     });
     if (connections.size > full) makeRoom();
   });
-  server.on('request', ({ socket }: { socket: TLSSocket }, response: ServerResponse) => {
+  server.on('secureConnection', (socket) => {
     const connection = connections.get(nameOf(socket));
+    if (connection !== undefined) byTls.set(socket, connection);
+  });
+  server.on('request', ({ socket }: { socket: TLSSocket }, response: ServerResponse) => {
+    const connection = byTls.get(socket);
     if (connection === undefined) return;
     if (!connection.hasAsked) {
       connection.hasAsked = true;
       silent.delete(connection);
     }
     connection.underWay += 1;
-    response.once('close', () => {
-      connection.underWay -= 1;
-    });
+    response.on('close', connection.onClose);
   });
 }
 
