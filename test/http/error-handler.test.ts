@@ -31,6 +31,10 @@ beforeAll(async () => {
       startedAt: 0,
       audit: new AuditDraft(now, { requestId: REQUEST_ID, operation: 'Test' }),
       audited: true,
+      accept: undefined,
+      principal: undefined,
+      apiVersion: undefined,
+      authenticate: undefined,
     });
     next(thrown);
   });
