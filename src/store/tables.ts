@@ -221,6 +221,13 @@ interface FederatedCredentialTable {
   description: string | null;
 }
 
+interface FederatedCredentialUseTable {
+  pool_id: string;
+  application_id: string;
+  id: string;
+  first_used_at: Generated<Date>;
+}
+
 interface AuditChainTable {
   pool_id: string;
   chain: string;
@@ -312,6 +319,7 @@ export interface Tables {
   group_member: GroupMemberTable;
   application_certificate: ApplicationCertificateTable;
   federated_credential: FederatedCredentialTable;
+  federated_credential_use: FederatedCredentialUseTable;
   audit_chain: AuditChainTable;
   audit_event: AuditEventTable;
   audit_witness: AuditWitnessTable;

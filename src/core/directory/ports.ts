@@ -99,6 +99,8 @@ export interface CredentialStore {
     change: AuthoredChange,
   ): Promise<void>;
   deleteFederated(applicationId: string, id: string, change: AuthoredChange): Promise<boolean>;
+  /** Somebody has signed in with it: from now on it counts as a way in. Without effect where it isn't there any more. */
+  noteFederatedUse(applicationId: string, id: string): Promise<void>;
 }
 
 /** Each change asks its author: @throws ServiceError AccessDenied; LastAdministrator where nobody could sign in any more who holds Administrator. */

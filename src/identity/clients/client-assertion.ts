@@ -12,7 +12,10 @@ import { Refusal } from '../refusal.ts';
 import { trimEnd } from '../../core/trim-end.ts';
 
 export interface AssertionParts {
-  readonly credentials: Pick<CredentialStore, 'listCertificates' | 'listFederated'>;
+  readonly credentials: Pick<
+    CredentialStore,
+    'listCertificates' | 'listFederated' | 'noteFederatedUse'
+  >;
   readonly issuerKeys: IssuerKeys;
   readonly federatedIssuers: Pick<FederatedIssuers, 'placeOf'>;
   /** Whether a URL is this directory: its token endpoint or its issuer. */
@@ -51,6 +54,9 @@ export function createAssertionCheck(parts: AssertionParts): VerifyAssertion {
     max: REMEMBERED,
     ttl: (LIFETIME_LIMIT_SECONDS + 2 * CLOCK_TOLERANCE_SECONDS) * 1000,
   });
+
+  /** Ids of federated credentials whose first use is noted. */
+  const used = new LRUCache<string, true>({ max: REMEMBERED });
 
   async function verifyOwn(
     application: Application,
@@ -133,6 +139,9 @@ export function createAssertionCheck(parts: AssertionParts): VerifyAssertion {
         requiredClaims: ['exp'],
       }),
     );
+    if (used.has(credential.id)) return;
+    await credentials.noteFederatedUse(application.id, credential.id);
+    used.set(credential.id, true);
   }
 
   return async (application, assertion) => {

@@ -46,8 +46,9 @@ export async function requireAdministrator(
 }
 
 /**
- * An application signs in with a secret or a certificate that is good now, or with a federated credential; a user with an
- * identity of an issuer that this service trusts; a group by its members. Of who isn't in the directory (an id of another
+ * An application signs in with a secret or a certificate that is good now, or with a federated credential that it has
+ * signed in with before, since of another nobody knows whether its issuer or subject exists; a user with an identity of an
+ * issuer that this service trusts; a group by its members. Of who isn't in the directory (an id of another
  * issuer, or one that was made up) only the author of the change has shown that it can sign in: it just did.
  */
 async function reachOf(
@@ -84,7 +85,7 @@ async function reachOf(
         select x.starts_at, x.ends_at from application_certificate x
         where x.pool_id = a.pool_id and x.application_id = a.id
         union all
-        select '-infinity', 'infinity' from federated_credential f
+        select '-infinity', 'infinity' from federated_credential_use f
         where f.pool_id = a.pool_id and f.application_id = a.id
       ) c
       -- Clocks differ: what begins now may begin in a moment by this one.

@@ -144,6 +144,23 @@ export function createCredentialStore(context: StoreContext): CredentialStore {
       );
       return deleted !== undefined;
     },
+
+    noteFederatedUse: (applicationId, id) =>
+      reading(context, async (db) => {
+        await db
+          .insertInto('federated_credential_use')
+          .columns(['pool_id', 'application_id', 'id'])
+          .expression(
+            db
+              .selectFrom('federated_credential')
+              .select(['pool_id', 'application_id', 'id'])
+              .where('pool_id', '=', poolId)
+              .where('application_id', '=', applicationId)
+              .where('id', '=', id),
+          )
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+      }),
   };
 }
 

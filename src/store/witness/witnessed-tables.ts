@@ -77,6 +77,7 @@ export const WITNESSED_TABLES: readonly WitnessedTable[] = [
 /** Tables whose rows no record witnesses, each with the reason. */
 export const UNWITNESSED_TABLES: Readonly<Record<string, string>> = {
   gcm_use: 'encryptions are counted in portions, which would be a record each',
+  federated_credential_use: 'a sign-in is on record, and is no change of the directory',
   audit_event: 'the records themselves: linked and signed',
   audit_event_unchained: 'from before records were linked; nothing reads it',
   audit_chain: 'the order in which chains were begun: what counts is in the records',

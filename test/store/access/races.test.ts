@@ -333,6 +333,13 @@ describe('the last administrator', () => {
     return id;
   };
 
+  const makeFederated = async (application: string) => {
+    const id = randomUUID();
+    const federated = { id, issuer: TRUSTED, subject: 's', audience: 'a', name: 'n' };
+    await one.credentials.insertFederated(application, federated, newChange());
+    return id;
+  };
+
   /** Who holds Administrator besides the one who is to go, and whether that one may go then. */
   const others: Readonly<Record<string, readonly [boolean, () => Promise<unknown>]>> = {
     'nobody but a made-up id': [false, () => assign(randomUUID())],
@@ -392,16 +399,24 @@ describe('the last administrator', () => {
         await assign(await makeGroup(await makeGroup(principal)));
       },
     ],
-    'an application with a federated credential': [
+    'an application with a federated credential that nobody has used': [
+      false,
+      async () => {
+        const { application, assignment, password } = await makeApplication();
+        await makeFederated(application);
+        // As somebody who leaves it to others to be the last one.
+        await one.roles.deleteAssignment(assignment.id, '/', newChange());
+        await one.directory.deletePassword(application, password, newChange());
+        await assign(assignment.principalId);
+      },
+    ],
+    'an application with a federated credential that it has signed in with': [
       true,
       async () => {
         const { application, password } = await makeApplication();
-        const federated = { issuer: TRUSTED, subject: 's', audience: 'a', name: 'n' };
-        await one.credentials.insertFederated(
-          application,
-          { id: randomUUID(), ...federated },
-          newChange(),
-        );
+        const id = await makeFederated(application);
+        await other.credentials.noteFederatedUse(application, id);
+        await other.credentials.noteFederatedUse(application, id);
         await one.directory.deletePassword(application, password, newChange());
       },
     ],
@@ -458,6 +473,18 @@ describe('the last administrator', () => {
         one.credentials.updateApplication(application, { certificates: [] }, newChange()),
       ]),
     ).toEqual([...Array.from({ length: 6 }, () => 'LastAdministrator'), 'done']);
+  });
+
+  test('keeps its secret beside a federated credential until it has signed in with that', async () => {
+    const { application, password } = await makeApplication();
+    const id = await makeFederated(application);
+    const removeSecret = () => one.directory.deletePassword(application, password, newChange());
+    expect(await outcomes([removeSecret()])).toEqual(['LastAdministrator']);
+    await one.credentials.noteFederatedUse(application, id);
+    expect(await outcomes([removeSecret()])).toEqual(['done']);
+    expect(await outcomes([one.credentials.deleteFederated(application, id, newChange())])).toEqual(
+      ['LastAdministrator'],
+    );
   });
 
   test('renews its secret: the new one first, then without the old one', async () => {
