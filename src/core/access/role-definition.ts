@@ -1,6 +1,7 @@
 import { parseActionPattern } from './action-pattern.ts';
 import { ServiceError } from '../errors.ts';
 import { isGuid } from '../guid.ts';
+import { confusionOf, roleKey } from './role-name.ts';
 import { parseScope, type Permission, type RoleDefinition, type Scope } from './role.ts';
 
 /** A role definition as a caller writes it. */
@@ -20,8 +21,6 @@ export interface RequestedDefinition {
 }
 
 const LIMITS = { name: 512, description: 1024, permissions: 20, actions: 200, scopes: 100 };
-/** Also NEXT LINE, and the Braille pattern without a dot. */
-const BLANKS = /[\s\u0085\u2800]+/gu;
 const CUSTOM = /^(CustomRole)?$/i;
 
 /**
@@ -42,6 +41,9 @@ export function parseRoleDefinition(id: string, requested: RequestedDefinition):
   // A tool that is given a role takes a GUID for an id.
   if (isGuid(roleKey(roleName)) && roleKey(roleName) !== id)
     throw wrong('roleName', 'it must not be the id of another role');
+  const confusion = confusionOf(roleName);
+  if (confusion !== undefined)
+    throw wrong('roleName', `${confusion}, so it could pass for another role's`);
   return {
     id,
     roleName: roleName === '' ? id : roleName,
@@ -50,23 +52,6 @@ export function parseRoleDefinition(id: string, requested: RequestedDefinition):
     permissions: permissions.map(parsePermission),
     assignableScopes: parseScopes(requested.assignableScopes ?? []),
   };
-}
-
-/**
- * What names of roles are compared by, since people and tools name roles by them: without regard to case (also that of
- * the Turkish i, with its dot or without), to width and other compatible forms (Unicode NFKC), to blanks around and
- * between words, and to characters that nobody sees: controls, formats and such as no character has been assigned to.
- */
-export function roleKey(name: string): string {
-  return name
-    .normalize('NFKC')
-    .replaceAll(BLANKS, ' ')
-    .replaceAll(/[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cn}]/gu, '')
-    .replaceAll(/ +/g, ' ')
-    .trim()
-    .toUpperCase()
-    .toLowerCase()
-    .replaceAll('i\u0307', 'i');
 }
 
 type RequestedPermission = NonNullable<RequestedDefinition['permissions']>[number];

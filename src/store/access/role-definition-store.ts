@@ -4,7 +4,7 @@ import type { Author, RoleHolders } from '../../core/access/authored-change.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { RoleStore } from '../../core/access/ports.ts';
 import type { Permission, RoleDefinition, Scope } from '../../core/access/role.ts';
-import { roleKey } from '../../core/access/role-definition.ts';
+import { roleKey } from '../../core/access/role-name.ts';
 import { decodeCursor, pageOf } from '../cursors.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
 import { lockGrants } from './grants-lock.ts';

@@ -223,6 +223,25 @@ describe('a custom role', () => {
     expect((await put(id, { roleName: ROLE.auditor.toUpperCase() })).status).toBe(400);
   });
 
+  test.each(['Man\u0430ged HSM Crypto Auditor', 'Managed \u041d\u0405\u041c Crypto Auditor'])(
+    'never has a name that looks like that of another role: %j',
+    async (roleName) => {
+      const { id } = await define(admin, []);
+      for (const name of [id, randomUUID()]) {
+        const answer = await admin('PUT', `${PROVIDER}/roleDefinitions/${name}`, {
+          properties: { roleName },
+        });
+        expect([answer.status, answer.json<Problem>().error]).toEqual([
+          400,
+          expect.objectContaining({
+            code: 'BadParameter',
+            message: expect.stringMatching(/roleName/),
+          }),
+        ]);
+      }
+    },
+  );
+
   test('of one name is made once, however many make it at the same moment', async () => {
     const roleName = `contested ${randomUUID()}`;
     const answers = await Promise.all(
