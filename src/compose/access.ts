@@ -5,6 +5,7 @@ import { createEscalationRules } from '../core/access/escalation-rules.ts';
 import { createRoleService } from '../core/access/role-service.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createDirectoryStore } from '../store/directory/directory-store.ts';
+import { createUsersAndGroupsStore } from '../store/directory/users-and-groups-store.ts';
 import { createPrincipalReader } from '../store/directory/principal-reader.ts';
 import type { Base } from './base.ts';
 import { LIMITS } from './limits.ts';
@@ -13,7 +14,10 @@ import { LIMITS } from './limits.ts';
 export async function composeAccess({ log, clock, context, feed }: Base) {
   const roles = createRoleStore(context);
   const principals = createPrincipalReader(context);
-  const requireAssignee = createAssigneeCheck(createDirectoryStore(context));
+  const requireAssignee = createAssigneeCheck({
+    ...createDirectoryStore(context),
+    ...createUsersAndGroupsStore(context),
+  });
   const authorizer = await createAuthorizer({
     policies: roles,
     feed,

@@ -1,5 +1,5 @@
 import { ServiceError } from '../errors.ts';
-import type { DirectoryStore } from '../directory/ports.ts';
+import type { DirectoryStore, UsersAndGroupsStore } from '../directory/ports.ts';
 import { isGuid } from '../guid.ts';
 
 /** @throws ServiceError BadParameter where a role that is given to this id would be nobody's */
@@ -7,13 +7,20 @@ export type RequireAssignee = (principalId: string) => Promise<void>;
 
 /**
  * Callers are service principals, and an application's own ids are so easily taken for theirs: az prints the appId. An
- * assignment of these would give nobody anything, and say nothing of it. Ids that the directory doesn't know may be those
+ * assignment of these would give nobody anything, and say nothing of it. The same goes for the name of a user. Ids that the directory doesn't know may be those
  * of other issuers' principals.
  */
 export function createAssigneeCheck(
-  directory: Pick<DirectoryStore, 'findApplication' | 'findServicePrincipal'>,
+  directory: Pick<DirectoryStore, 'findApplication' | 'findServicePrincipal'> &
+    Pick<UsersAndGroupsStore, 'findUserIdByName'>,
 ): RequireAssignee {
   return async (principalId) => {
+    const userId = await directory.findUserIdByName(principalId);
+    if (userId !== undefined)
+      throw new ServiceError(
+        'BadParameter',
+        `Property principalId is the userPrincipalName of a user. Roles are given to the user's id: use ${userId}.`,
+      );
     const guid = guidOf(principalId);
     if (guid === undefined) return;
     const application =

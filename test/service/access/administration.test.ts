@@ -132,6 +132,28 @@ describe('role assignments', () => {
     expect([answer.status, answer.json<Failure>().error.code]).toEqual([status, code]);
   });
 
+  test('to what is no id, but the name of a user or an application, are refused with the id to use', async () => {
+    const { id, application } = await makePrincipal('named');
+    const userPrincipalName = 'Dora@Example.com';
+    const { id: userId } = (
+      await admin('POST', '/v1.0/users', { displayName: 'Dora', userPrincipalName })
+    ).json<{ id: string }>();
+    for (const [principalId, right] of [
+      [application.appId, id],
+      [application.id, id],
+      [userPrincipalName, userId],
+      ['dora@example.COM', userId],
+    ] as const) {
+      const { status, ...answer } = await assign(admin, ROLE.user, principalId);
+      const { error } = answer.json<{ error: { code: string; message: string } }>();
+      expect([principalId, status, error.code]).toEqual([principalId, 400, 'BadParameter']);
+      expect(error.message).toContain(right);
+    }
+    expect((await assign(admin, ROLE.user, userId)).status).toBe(201);
+    // Of another issuer's principals nothing is known here.
+    expect((await assign(admin, ROLE.user, 'erin@example.com')).status).toBe(201);
+  });
+
   test('take effect at once, and end at once', async () => {
     const { id, call } = await makePrincipal('revoked');
     const name = randomUUID();
