@@ -87,11 +87,13 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
     },
   };
 
-  const answerTo = ({ url = '', method = '', headers }: IncomingMessage) => {
+  const answerTo = ({ url = '', method = '', headers, httpVersion }: IncomingMessage) => {
     const target = parseTarget(url, 'http');
-    const called = target?.authority ?? headers.host;
-    // Only HTTP/1.0, which browsers don't speak, may name no host: Node refuses others.
-    const isForUs = [called, headers.host].every((name) => name === undefined || isOwnHost(name));
+    const host = headers.host === '' && httpVersion === '1.0' ? undefined : headers.host;
+    // Only HTTP/1.0, which browsers don't speak, may name no host, or an empty one: Node refuses others without.
+    const isForUs = [target?.authority ?? host, host].every(
+      (name) => name === undefined || isOwnHost(name),
+    );
     if (target === undefined || !isForUs) return Promise.resolve(FOR_ANOTHER_HOST);
     const path = target.path.split('?')[0] ?? '';
     const answer = Object.hasOwn(answers, path) ? answers[path] : undefined;

@@ -3,7 +3,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { parseTarget } from '../../network/authority.ts';
 import { createHostReader, type HostRules, type RequestHost } from './hosts.ts';
 
-/** Load balancers that check these in HTTP/1.0 name no host, and none is needed for the response. */
+/** Load balancers that check these in HTTP/1.0 name no host, or an empty one, and none is needed for the response. */
 const PROBE = /^\/(?:healthz|readyz)\/?(?:\?|$)/i;
 const NO_HOST: RequestHost = { authority: '', challenge: '', servesPool: false };
 
@@ -14,7 +14,8 @@ const NO_HOST: RequestHost = { authority: '', challenge: '', servesPool: false }
 export function createTargetReader(rules: HostRules): (req: Request) => RequestHost {
   const readHost = createHostReader(rules);
   return (req) => {
-    const { host } = req.headers;
+    const { host: header } = req.headers;
+    const host = header === '' && req.httpVersion === '1.0' ? undefined : header;
     if (req.url.startsWith('/'))
       return host === undefined && PROBE.test(req.url) ? NO_HOST : readHost(host);
     const target = parseTarget(req.url, 'https');

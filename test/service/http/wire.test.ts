@@ -331,7 +331,7 @@ describe('whom a request is for', () => {
 
   // HAProxy's check, with `option httpchk GET /readyz` or `option httpchk /readyz`.
   test.each(['GET', 'HEAD', 'OPTIONS'])(
-    '%s in HTTP/1.0 without a host is answered to probes, and to nobody else',
+    '%s in HTTP/1.0 without a host, or with an empty one, is answered to probes, and to nobody else',
     async (method) => {
       for (const [path, expected] of [
         ['/healthz', 200],
@@ -339,8 +339,14 @@ describe('whom a request is for', () => {
         ['https://localhost/readyz', 200],
         ['/keys/aes', 400],
       ] as const) {
-        const { status } = await rawRequest(service, `${method} ${path} HTTP/1.0`);
-        expect([path, status]).toEqual([path, expected]);
+        for (const head of [
+          [`${method} ${path} HTTP/1.0`],
+          [`${method} ${path} HTTP/1.0`, 'Host:'],
+          [`${method} ${path} HTTP/1.0`, 'Host: '],
+        ]) {
+          const { status } = await rawRequest(service, ...head);
+          expect([head, status]).toEqual([head, expected]);
+        }
       }
     },
   );

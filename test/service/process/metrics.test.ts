@@ -186,7 +186,8 @@ describe('metrics', () => {
 
   test.each(['GET', 'HEAD', 'OPTIONS'])('answer %s in HTTP/1.0 without a host', async (method) => {
     for (const path of ['/healthz', '/readyz', '/metrics'])
-      expect((await ask(`${method} ${path} HTTP/1.0`)).status).toBe(200);
+      for (const host of [[], ['Host:']])
+        expect((await ask(`${method} ${path} HTTP/1.0`, ...host)).status).toBe(200);
   });
 
   test('stand beside probes that say which part is not ready', async () => {
