@@ -1,3 +1,4 @@
+import type { ParsedUrlQuery } from 'node:querystring';
 import type { Request, Response } from 'express';
 import type { z } from 'zod';
 import type { Action } from '../core/access/actions.ts';
@@ -10,6 +11,7 @@ import { contextOf, principalOf, refreshPrincipal, type RequestContext } from '.
 import { declare, type RouteDeclaration, type Routes, type RouteServices } from './routes.ts';
 import { listOf, openCursor, sealLinks } from './values/cursors.ts';
 import { type BodyReader, createJsonReader } from './values/json-body.ts';
+import { createNameReader } from './values/query-reader.ts';
 import { send } from './send.ts';
 
 /** What is decided before a request's body is read. The key, where there is one, is named by the path. */
@@ -50,10 +52,13 @@ export function route<Params, Query = undefined, Body = undefined>(
   const { services } = routes;
   const { auditLog, cursors, tracing } = services;
   const { operation, status = 200, readBody = createJsonReader(BODY_LIMIT) } = definition;
+  const withDeclaredNames = definition.query && createNameReader(definition.query);
   declare(routes, definition, async (req, res) => {
     const { context, params } = await authorise(services, definition, req, res);
     const { audit } = context;
-    const query = definition.query && read(definition.query, req.query, 'query parameter');
+    const query =
+      definition.query &&
+      read(definition.query, withDeclaredNames?.(req.query as ParsedUrlQuery), 'query parameter');
     const list = query && listOf(operation, params, query);
     const opened = list && openCursor(cursors, list);
     const body =

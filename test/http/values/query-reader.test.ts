@@ -1,6 +1,7 @@
 import { parse } from 'node:querystring';
-import { expect, test } from '@jest/globals';
-import { readQuery } from '../../../src/http/values/query-reader.ts';
+import { describe, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { createNameReader, readQuery } from '../../../src/http/values/query-reader.ts';
 
 test.each([
   'api-version=7.6',
@@ -30,4 +31,24 @@ test.each([
   ['principalId=a&$__PROTO__=b', { principalId: 'a', $__proto__: 'b' }],
 ])('the options in %s are named without regard to case', (text, expected) => {
   expect({ ...readQuery(text) }).toEqual(expected);
+});
+
+describe('the names that a route declares', () => {
+  const schema = z
+    .object({ keyName: z.string().optional(), $filter: z.string().optional() })
+    .and(z.object({ maxresults: z.string().optional() }).transform((page) => page));
+  const read = createNameReader(schema);
+
+  test.each([
+    ['KEYNAME=a&MaxResults=5', { keyName: 'a', maxresults: '5' }],
+    ['keyName=a&keyname=b', { keyName: ['a', 'b'] }],
+    ['keyName=a&other=B&OTHER=c', { keyName: 'a', other: 'B', OTHER: 'c' }],
+    ['', {}],
+  ])('in %s are read without regard to case, and others stay', (text, expected) => {
+    expect({ ...read(readQuery(text)) }).toEqual(expected);
+  });
+
+  test('must be told by its schema', () => {
+    expect(() => createNameReader(z.record(z.string(), z.string()))).toThrow('record');
+  });
 });

@@ -122,6 +122,24 @@ describe('events', () => {
     throw new Error('no usage was found');
   });
 
+  test.each([
+    ['/audit/events?MaxResults=3&KeyName=USED', 3],
+    ['/audit/events?keyname=nobody-has-it', 0],
+    ['/audit/events?PRINCIPALID=nobody', 0],
+    ['/audit/events?From=2999-01-01T00:00:00Z', 0],
+    ['/audit/usage?PrincipalId=nobody', 0],
+  ])('of %s are %i: options are taken in any case', async (path, count) => {
+    const page = await production.admin('GET', path);
+    expect([page.status, page.json<{ value: Event[] }>().value.length]).toEqual([200, count]);
+  });
+
+  test.each(['/audit/events?FROM=yesterday', '/audit/events?keyName=a&KEYNAME=b'])(
+    'are refused for %s',
+    async (path) => {
+      expect((await production.admin('GET', path)).status).toBe(400);
+    },
+  );
+
   test('say why a credential was refused', async () => {
     const refused = await admin('GET', '/keys', undefined, { Authorization: 'Bearer a.b.c' });
     expect(refused.status).toBe(401);
