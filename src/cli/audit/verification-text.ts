@@ -18,12 +18,14 @@ export function describeVerification(report: VerificationReport): string {
     adopted === 0 ? '' : `, ${String(adopted)} signed only by a process that found them`;
   const seen = `${String(records)} records and ${String(checkpoints)} checkpoints, ${String(unsigned)} records not signed yet${found}${removed}; ${String(rows)} rows held against them`;
   if (problem === undefined) return `The audit log is what was written: ${seen}.`;
-  const isRow = 'row' in problem;
-  return `The ${isRow ? 'store' : 'audit log'} is NOT what was written: ${explain(problem)}. Read until then: ${seen}.`;
+  const isStore = 'row' in problem || 'name' in problem;
+  return `The ${isStore ? 'store' : 'audit log'} is NOT what was written: ${explain(problem)}. Read until then: ${seen}.`;
 }
 
 function explain(problem: LogProblem): string {
   if ('number' in problem) return `${problem.kind}: number ${String(problem.number)}`;
+  if ('name' in problem)
+    return `${problem.kind}, which no version of the service does: ${problem.name}`;
   if ('row' in problem) return explainRow(problem);
   const { kind, chain, sequence, requestId, time } = problem;
   const upTo = 'upTo' in problem ? ` to ${String(problem.upTo)}` : '';

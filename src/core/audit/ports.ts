@@ -95,6 +95,14 @@ export interface StateEntry extends WitnessEntry {
   readonly isFirst: boolean;
 }
 
+/** Code beside the tables that this version of the service has not put there. */
+export interface AddedCode {
+  readonly kind:
+    'trigger added' | 'rule added' | 'row policy added' | 'table replaced' | 'function changed';
+  /** Of the table, and of what was added to it; or of the function. */
+  readonly name: string;
+}
+
 /** The rows that records witness, and the index over what those say of them. */
 export interface StateReader {
   readonly tables: readonly string[];
@@ -119,6 +127,8 @@ export interface StateReader {
   ): Promise<readonly { readonly row: string; readonly isKnown: boolean }[]>;
   /** Whether any entry says that the row was in that state. */
   hasBeen(table: string, row: string, digest: string): Promise<boolean>;
+  /** With code of somebody else in between, neither what is read nor what the service's transactions write is sure. */
+  findAddedCode(): Promise<AddedCode | undefined>;
   /** An entry that points past the end of its chain. */
   findStray(): Promise<WitnessEntry | undefined>;
 }

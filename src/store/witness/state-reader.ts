@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import type { StateReader, WitnessEntry } from '../../core/audit/ports.ts';
 import { UUID } from '../cursors.ts';
 import { reading, type StoreContext, type Trx } from '../database.ts';
+import { findAddedCode } from './added-code.ts';
 import { WITNESSED_TABLES, type WitnessedTable } from './witnessed-tables.ts';
 
 interface EntryRow {
@@ -174,6 +175,8 @@ export function createStateReader(context: Pick<StoreContext, 'db' | 'poolId'>):
           .executeTakeFirst();
         return found !== undefined;
       }),
+
+    findAddedCode: () => atOneMoment(findAddedCode),
 
     findStray: () =>
       reading(context, async (db) => {

@@ -250,6 +250,98 @@ test('whoever plants a row and an entry for it is found, wherever the verificati
   await signed.close();
 });
 
+describe("whoever adds code of their own to the service's tables is found:", () => {
+  const FUNCTION = `create function theirs() returns trigger language plpgsql as 'begin return new; end'`;
+  const ofTable = (table: string) =>
+    `create trigger theirs before insert on ${table} for each row execute function theirs()`;
+
+  test.each([...TABLES, 'audit_event', 'audit_witness', 'gcm_use'])(
+    'a trigger on %s',
+    async (table) => {
+      await asOwner(`${FUNCTION}; ${ofTable(table)}`);
+      expect(await verify()).toMatchObject({
+        verified: false,
+        problem: { kind: 'trigger added', name: expect.stringMatching(`^${table}.*\\.theirs$`) },
+      });
+      await asOwner('drop function theirs cascade');
+      expect(await verify()).toMatchObject({ verified: true });
+    },
+  );
+
+  test.each([
+    [
+      'a trigger under the name of one of ours',
+      `${FUNCTION}; create trigger witness_insert before insert on gcm_use for each row execute function theirs()`,
+      'drop function theirs cascade',
+      { kind: 'trigger added', name: 'gcm_use.witness_insert' },
+    ],
+    [
+      'a trigger of ours that calls another function',
+      `${FUNCTION}; alter trigger witness_insert on setting rename to kept;
+       create trigger witness_insert after insert on setting for each row execute function theirs();
+       drop trigger kept on setting`,
+      `drop function theirs cascade; create trigger witness_insert after insert on setting
+       referencing new table as new_rows for each statement execute function witness('name', '')`,
+      { kind: 'trigger added', name: 'setting.witness_insert' },
+    ],
+    [
+      'a trigger on one partition of the audit log',
+      `${FUNCTION}; do $$ begin execute format('create trigger theirs before insert on %s for each row execute function theirs()',
+         (select inhrelid::regclass from pg_inherits where inhparent = 'audit_event'::regclass limit 1)); end $$`,
+      'drop function theirs cascade',
+      { kind: 'trigger added', name: expect.stringMatching(/^audit_event.*\.theirs$/) },
+    ],
+    [
+      'a rule',
+      'create rule theirs as on delete to role_assignment do instead nothing',
+      'drop rule theirs on role_assignment',
+      { kind: 'rule added', name: 'role_assignment.theirs' },
+    ],
+    [
+      'a row policy',
+      `create policy theirs on role_assignment using (principal_id <> 'mallory')`,
+      'drop policy theirs on role_assignment',
+      { kind: 'row policy added', name: 'role_assignment.theirs' },
+    ],
+    [
+      'row security without a policy',
+      'alter table role_assignment enable row level security',
+      'alter table role_assignment disable row level security',
+      { kind: 'row policy added', name: 'role_assignment' },
+    ],
+    [
+      "a view in a table's place",
+      `alter table gcm_use rename to moved; create view gcm_use as select * from moved`,
+      'drop view gcm_use; alter table moved rename to gcm_use',
+      { kind: 'rule added', name: 'gcm_use._RETURN' },
+    ],
+    [
+      "a table's absence",
+      'alter table gcm_use rename to moved',
+      'alter table moved rename to gcm_use',
+      { kind: 'table replaced', name: 'gcm_use' },
+    ],
+    [
+      'a witness that sees something else',
+      `create function witness_note(source text, pool_id uuid, row_key text, before text, after text) returns text
+       language sql as $$ select '' $$`,
+      'drop function witness_note(text, uuid, text, text, text)',
+      { kind: 'function changed', name: 'witness_note' },
+    ],
+    [
+      "a witness's own search path",
+      `alter function witness_note set search_path = theirs`,
+      'alter function witness_note reset search_path',
+      { kind: 'function changed', name: 'witness_note' },
+    ],
+  ])('%s', async (_, add, remove, problem) => {
+    await asOwner(add);
+    expect(await verify()).toMatchObject({ verified: false, problem });
+    await asOwner(remove);
+    expect(await verify()).toMatchObject({ verified: true });
+  });
+});
+
 test('whoever puts a record before the first of a chain is found', async () => {
   await asOwner(`alter table audit_event drop constraint audit_event_sequence_check;
     create temporary table early as select * from audit_event limit 1;

@@ -10,7 +10,7 @@ import {
 import { type ChainProblem, followChain } from './chain-links.ts';
 import type { Clock } from '../../clock.ts';
 import { createStateVerifier, type RowProblem } from './state-verification.ts';
-import type { StateReader, AuditLogReader } from '../ports.ts';
+import type { AddedCode, StateReader, AuditLogReader } from '../ports.ts';
 import type { CertifiedKeys } from '../../pool/certified-keys.ts';
 
 /** What is wrong with the list of checkpoints; `number` is the first that is affected. */
@@ -30,7 +30,8 @@ interface UnsignedProblem {
   readonly requestId: string;
   readonly time: Date;
 }
-export type LogProblem = ChainProblem | CheckpointProblem | UnsignedProblem | RowProblem;
+export type LogProblem =
+  ChainProblem | CheckpointProblem | UnsignedProblem | RowProblem | AddedCode;
 
 export interface VerificationRequest {
   /** Begins after this checkpoint; 0 begins with the first that there is. */

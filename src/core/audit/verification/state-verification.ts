@@ -1,6 +1,6 @@
 import type { LinkedRecord } from '../chain.ts';
 import { ServiceError } from '../../errors.ts';
-import type { StateEntry, StateReader, AuditLogReader, WitnessEntry } from '../ports.ts';
+import type { AddedCode, AuditLogReader, StateEntry, StateReader, WitnessEntry } from '../ports.ts';
 
 /** A record, as it is named to whoever looks for it. */
 export interface RecordReference extends Pick<LinkedRecord, 'chain' | 'sequence'> {
@@ -29,7 +29,7 @@ export interface RowProblem {
 interface RowsVerification {
   /** Those that were held against the records. */
   readonly rows: number;
-  readonly problem?: RowProblem;
+  readonly problem?: RowProblem | AddedCode;
   /** Where it ended early. */
   readonly next?: string;
 }
@@ -125,12 +125,15 @@ export function createStateVerifier({ state, auditLog }: StateVerifierParts) {
 
     /**
      * Of every row its history and its present state; then rows of which no record speaks. In pages, each of one moment:
-     * who changes a row changes what is witnessed of it in the same transaction.
+     * who changes a row changes what is witnessed of it in the same transaction. Before them comes what could make rows of
+     * the service's own transactions something else.
      * @param after where another one ended early
      * @param limit entries and rows that are looked at, roughly
      * @throws ServiceError BadParameter for what is no such place
      */
     async verifyRows(after: string | undefined, limit: number): Promise<RowsVerification> {
+      const added = after === undefined ? await state.findAddedCode() : undefined;
+      if (added !== undefined) return { rows: 0, problem: added };
       const stray = await state.findStray();
       if (stray !== undefined) return { rows: 0, problem: insertedProblem(stray) };
       const start = after === undefined ? undefined : readPlace(after, state);
