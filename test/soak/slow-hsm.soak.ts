@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { freePort } from '../support/free-port.ts';
 import { type ProductionService, startProduction } from '../support/production.ts';
-import { buildSlowHsm, type SlowHsm } from '../support/slow-hsm.ts';
+import { buildModuleShim, type ModuleShim } from '../support/module-shim.ts';
 
 /** Throughput behind a slow HSM, beside what its sessions allow: `npm run test:soak`. */
 
@@ -17,7 +17,7 @@ const OPERATIONS = [
   ['ES256', 'sign', { kty: 'EC-HSM', crv: 'P-256' }, 2],
 ] as const;
 
-let slow: SlowHsm | undefined;
+let slow: ModuleShim | undefined;
 let production: ProductionService | undefined;
 afterEach(async () => {
   await slow?.setLatency(0);
@@ -29,7 +29,7 @@ test.each([1, 4, 8, 16])(
   '%i sessions',
   async (sessions) => {
     const port = await freePort();
-    slow = await buildSlowHsm(CALLS_AT_ONCE);
+    slow = await buildModuleShim({ parallel: CALLS_AT_ONCE });
     await slow.setLatency(FIXED_MS, RANDOM_MS);
     production = await startProduction({
       ...slow.environment,

@@ -2,16 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ChildProcess } from 'node:child_process';
 import { killAndWait, startScript } from '../../support/child-script.ts';
 import { fromGlobalSetup } from '../../support/environment.ts';
-import { buildSlowHsm, hasCompiler, type SlowHsm } from '../../support/slow-hsm.ts';
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 import { testToken } from '../../support/softhsm.ts';
 
 const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
 (canBuild ? describe : describe.skip)('a slow HSM', () => {
-  let slow: SlowHsm;
+  let slow: ModuleShim;
   beforeAll(async () => {
-    slow = await buildSlowHsm(8);
+    slow = await buildModuleShim({ parallel: 8 });
     await slow.setLatency(2);
   });
   afterAll(() => slow.remove());
@@ -23,7 +23,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     const child: ChildProcess = await startScript(`
       import assert from 'node:assert/strict';
       import { randomBytes, randomUUID } from 'node:crypto';
-      import { writeFileSync } from 'node:fs';
+      import { appendFileSync } from 'node:fs';
       import { setTimeout as delay } from 'node:timers/promises';
       const { openPkcs11Hsm } = await import(DIST + 'hsm/pkcs11-hsm.js');
       const { openToken } = await import(DIST + 'hsm/module/token.js');
@@ -91,7 +91,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
       run(`
         const key = await newKey('waiting');
         await sign(key);
-        writeFileSync(process.env.SLOW_HSM_LATENCY, '600000000 0');
+        appendFileSync(process.env.MODULE_SHIM_PLAN, 'latency 600000000\\n');
         assert.equal(await outcome(sign(key)), 'HsmUnavailable');
         assert.deepEqual(hung, ['sign']);
       `),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { buildSlowHsm, hasCompiler, type SlowHsm } from '../../support/slow-hsm.ts';
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 import { useProduction } from '../../support/use-service.ts';
 
 /** What modules have been seen to answer to a ciphertext, a wrapped key or a signature that isn't right. */
@@ -29,9 +29,9 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
   ['on the event loop', 0],
   ['in threads', 2],
 ])('a module with answers of its own, that is worked on %s', (_, latencyMs) => {
-  let hsm: SlowHsm;
+  let hsm: ModuleShim;
   const { production, admin } = useProduction(async () => {
-    hsm = await buildSlowHsm(8);
+    hsm = await buildModuleShim({ parallel: 8 });
     await hsm.setLatency(latencyMs);
     return { ...hsm.environment, STRONGROOM_WORKERS: '1' };
   });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ProductionService, startProduction } from '../../support/production.ts';
-import { buildSlowHsm, hasCompiler, type SlowHsm } from '../../support/slow-hsm.ts';
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
@@ -10,11 +10,11 @@ const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
 (canBuild ? describe : describe.skip)('with a module that one thread may call', () => {
-  let hsm: SlowHsm;
+  let hsm: ModuleShim;
   let production: ProductionService;
 
   beforeAll(async () => {
-    hsm = await buildSlowHsm(8, true);
+    hsm = await buildModuleShim({ profile: 'no-locking', parallel: 8 });
     production = await startProduction({ ...hsm.environment, STRONGROOM_WORKERS: '1' });
     for (const [name, body] of [
       ['used', { kty: 'oct-HSM' }],

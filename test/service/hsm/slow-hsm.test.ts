@@ -9,7 +9,7 @@ import {
 } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../../support/free-port.ts';
-import { buildSlowHsm, hasCompiler, type SlowHsm } from '../../support/slow-hsm.ts';
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 import { useProduction } from '../../support/use-service.ts';
 
 /** Of each call of the module: an operation makes several, one after the other. Far above what a busy machine does to a timer. */
@@ -21,12 +21,12 @@ const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
 (canBuild ? describe : describe.skip)('with an HSM that takes its time', () => {
-  let slow: SlowHsm;
+  let slow: ModuleShim;
   let metrics: string;
   const { production, admin, atEnd } = useProduction(async () => {
     const port = await freePort();
     metrics = `http://127.0.0.1:${String(port)}`;
-    slow = await buildSlowHsm(SESSIONS);
+    slow = await buildModuleShim({ parallel: SESSIONS });
     // Slow enough to be found slow; opening a module takes some hundred calls.
     await slow.setLatency(2);
     return {
