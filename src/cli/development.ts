@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import { bootstrap } from '../compose/bootstrap.ts';
 import type { Config, Secrets } from '../config/config.ts';
 import {
   type AdministratorFile,
@@ -76,6 +75,8 @@ export async function prepareDevelopment(
       await requirePool(postgres.ownerUrl, config.pool, folder.path);
     await migrate(postgres?.ownerUrl ?? secrets.databaseUrl ?? '');
     const databaseUrl = postgres?.serviceUrl ?? secrets.databaseUrl ?? '';
+    // Last, since it needs most of the service, which a start that fails before needs not load.
+    const { bootstrap } = await import('../compose/bootstrap.ts');
     const made = await bootstrap(
       {
         domain: config.domain,

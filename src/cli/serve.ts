@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { Logger } from 'pino';
 import { type Config, isProduction, required, type Secrets } from '../config/config.ts';
 import { readAttestation, readCertificate, readIssuers, readPin } from '../config/setting-files.ts';
 import { parseIssuers } from '../identity/issuers/issuers-file.ts';
@@ -6,7 +7,7 @@ import { createLog } from '../observability/log.ts';
 import { startSupervisor } from '../process/supervisor.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
-import { prepareDevelopment, type Surroundings } from './development.ts';
+import type { Surroundings } from './development.ts';
 import { printStart } from './start-report.ts';
 
 /** `strongroom serve`: until the process is told to end. */
@@ -24,7 +25,7 @@ export async function serve(
   };
   const surroundings = isProduction(config)
     ? await givenSurroundings(config, secrets)
-    : await prepareDevelopment(config, secrets, log, context.setEnvironment);
+    : await developmentSurroundings(config, secrets, log, context);
   try {
     const supervisor = await startSupervisor({
       workers: config.workers,
@@ -65,4 +66,15 @@ async function givenSurroundings(config: Config, secrets: Secrets): Promise<Surr
     environment: {},
     close: () => Promise.resolve(),
   };
+}
+
+/** A development start: what makes the rest is loaded by it alone. */
+async function developmentSurroundings(
+  config: Config,
+  secrets: Secrets,
+  log: Logger,
+  context: CliContext,
+): Promise<Surroundings> {
+  const { prepareDevelopment } = await import('./development.ts');
+  return prepareDevelopment(config, secrets, log, context.setEnvironment);
 }
