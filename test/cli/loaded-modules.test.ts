@@ -49,6 +49,20 @@ describe('a command loads only what it needs', () => {
     expect([status, own > 10]).toEqual([0, true]);
   });
 
+  test('serve in production leaves the HSM and the rest of the database to its workers', async () => {
+    const { status, packages } = await modulesOf(['serve'], {
+      DATABASE_URL: 'postgres://localhost:1/nowhere',
+      PKCS11_MODULE: '/nowhere',
+      PKCS11_TOKEN_LABEL: 'none',
+      PKCS11_PIN: 'none',
+      STRONGROOM_TLS_CERT_FILE: '/nowhere',
+      STRONGROOM_TLS_KEY_FILE: '/nowhere',
+    });
+    expect(status).toBe(1);
+    expect(packages.filter((name) => HEAVY.includes(name))).toEqual(['pg']);
+    expect(packages.filter((name) => name.startsWith('@peculiar/'))).toEqual([]);
+  });
+
   test.each([
     ['--help', ['--help']],
     ['object-id', ['object-id', 'https://issuer.example', 'alice']],
