@@ -13,6 +13,9 @@ interface Load {
  * A bounded cache in front of the store that is believed only while the change feed is: with the feed cut off every read
  * goes to the store. Who asks for what is being loaded waits for that load, unless a change has made it stale. A value that
  * was being loaded while it changed is given to those who came before the change, and not kept.
+ *
+ * The fetchMethod of lru-cache 11 doesn't do: a load under way takes a held value's place, a deleted one that finds nothing
+ * rejects, parts of an entry can't be loaded each for itself, and what gives way is chosen worse (see SieveCache).
  */
 export class CoherentCache<V> {
   readonly #feed: ChangeFeed;
