@@ -4,6 +4,15 @@ import { fileURLToPath } from 'node:url';
 
 const DEFAULT_FOLDER = fileURLToPath(new URL('../vectors', import.meta.url));
 
+/** Schemas of ciphertexts to decrypt, of wrapped keys and of MACs; those of signatures are in signature-vectors.ts. */
+export const CIPHER_SCHEMAS = [
+  'rsaes_pkcs1_decrypt_schema_v1.json',
+  'rsaes_oaep_decrypt_schema_v1.json',
+  'aead_test_schema_v1.json',
+  'ind_cpa_test_schema_v1.json',
+  'keywrap_test_schema_v1.json',
+] as const;
+
 /** Project Wycheproof's own result for a test. */
 type Expected = 'valid' | 'invalid' | 'acceptable';
 

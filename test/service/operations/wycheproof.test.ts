@@ -6,6 +6,7 @@ import { sample } from '../../support/extent.ts';
 import { openPlanter, type Planter } from '../../support/planter.ts';
 import { SIGNATURE_SCHEMAS, understandSignatures } from '../../support/signature-vectors.ts';
 import {
+  CIPHER_SCHEMAS,
   hex,
   readVectors,
   Tally,
@@ -26,11 +27,7 @@ import { useProduction } from '../../support/use-service.ts';
 const FILES = readVectors([
   ...SIGNATURE_SCHEMAS,
   'rsassa_pkcs1_generate_schema_v1.json',
-  'rsaes_pkcs1_decrypt_schema_v1.json',
-  'rsaes_oaep_decrypt_schema_v1.json',
-  'aead_test_schema_v1.json',
-  'ind_cpa_test_schema_v1.json',
-  'keywrap_test_schema_v1.json',
+  ...CIPHER_SCHEMAS,
   'mac_test_schema_v1.json',
 ]);
 
