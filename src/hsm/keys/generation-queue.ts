@@ -1,5 +1,5 @@
 import { ServiceError } from '../../core/errors.ts';
-import { FairQueue } from '../module/fair-queue.ts';
+import { FairQueue } from '../../core/fair-queue.ts';
 
 export interface GenerationLimits {
   /** Keys that one party may have under way and waiting. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../../core/errors.ts';
 import { faultOf } from './errors.ts';
-import { FairQueue } from './fair-queue.ts';
+import { FairQueue } from '../../core/fair-queue.ts';
 
 export interface SessionPoolOptions<Session> {
   readonly open: () => Session;

@@ -2,7 +2,7 @@ import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import type { SecretHasher } from '../../core/directory/ports.ts';
-import { createFairQueue } from './fair-queue.ts';
+import { createFairLimit } from './fair-limit.ts';
 import { trimEnd } from '../../core/trim-end.ts';
 
 const derive = promisify<string, Buffer, number, object, Buffer>(scrypt);
@@ -33,11 +33,11 @@ export function createSecretHasher(): SecretHasher {
   // What is remembered is a keyed digest under a key of this process: it says nothing about the secret.
   const processKey = randomBytes(32);
   const remembered = new LRUCache<string, true>(REMEMBERED);
-  const queue = createFairQueue({ atOnce: AT_ONCE, waiting: WAITING_LIMIT });
+  const limited = createFairLimit({ atOnce: AT_ONCE, waiting: WAITING_LIMIT });
 
   return {
     hash: (secret) =>
-      queue(OWN, async () => {
+      limited(OWN, async () => {
         const salt = randomBytes(16);
         const hash = await compute(secret, salt, COST);
         const { ln, r, p } = COST;
@@ -55,7 +55,7 @@ export function createSecretHasher(): SecretHasher {
       if (parts === undefined) return false;
       const { ln, r, p, salt = '', hash = '' } = parts;
       const expected = Buffer.from(hash, 'base64');
-      const actual = await queue(ticket ?? OWN, async () => {
+      const actual = await limited(ticket ?? OWN, async () => {
         await ticket?.begin();
         const cost = { ln: Number(ln), r: Number(r), p: Number(p) };
         return compute(secret, Buffer.from(salt, 'base64'), cost);

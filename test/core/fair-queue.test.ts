@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { FairQueue } from '../../../src/hsm/module/fair-queue.ts';
+import { FairQueue } from '../../src/core/fair-queue.ts';
 
 function linesOf(...items: readonly (readonly [string, number])[]) {
   const lines = new FairQueue<string>();

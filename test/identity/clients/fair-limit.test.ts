@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
-import { createFairQueue } from '../../../src/identity/clients/fair-queue.ts';
+import { createFairLimit } from '../../../src/identity/clients/fair-limit.ts';
 
 /** Work that ends when it is told to; `done` has whose it was, in the order in which it began. */
 function workshop(limits: { atOnce: number; waiting: number }) {
-  const takeTurn = createFairQueue(limits);
+  const takeTurn = createFairLimit(limits);
   const begun: string[] = [];
   const ends: (() => void)[] = [];
   return {
@@ -60,7 +60,7 @@ test('who has the most waiting gives way to who comes anew, and nobody else does
 });
 
 test('work that fails gives its place to the next', async () => {
-  const takeTurn = createFairQueue({ atOnce: 1, waiting: 1 });
+  const takeTurn = createFairLimit({ atOnce: 1, waiting: 1 });
   const failing = takeTurn({ of: 'a', class: 'stranger' }, () =>
     Promise.reject(new Error('it fails')),
   );
