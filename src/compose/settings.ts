@@ -5,7 +5,7 @@ import type { ExternalIssuer } from '../identity/issuers/external-issuer.ts';
 /** What a service can't be without, of the settings and from what surrounds it. */
 interface Required extends Pick<Config, 'domain' | 'pool' | 'limits'> {
   readonly databaseUrl: string;
-  readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
+  readonly pkcs11: NonNullable<Config['pkcs11']> & { readonly pin: string };
 }
 
 type Optional = Partial<

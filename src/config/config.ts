@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { OperatorError } from '../core/operator-error.ts';
+import { withoutUndefined } from '../core/without-undefined.ts';
 import { type Address, parseAddress } from './address.ts';
 import { AGENT_SETTINGS, SETTINGS } from './settings.ts';
 import { loadedKeysFor, memoryLimitFor } from './worker-memory.ts';
@@ -79,7 +80,14 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
       }),
     ...(env.PKCS11_MODULE !== undefined &&
       env.PKCS11_TOKEN_LABEL !== undefined && {
-        pkcs11: { module: env.PKCS11_MODULE, tokenLabel: env.PKCS11_TOKEN_LABEL },
+        pkcs11: {
+          module: env.PKCS11_MODULE,
+          tokenLabel: env.PKCS11_TOKEN_LABEL,
+          ...withoutUndefined({
+            libraryParameters: env.PKCS11_LIBRARY_PARAMETERS,
+            keyWrapMechanism: env.PKCS11_KEY_WRAP_MECHANISM,
+          }),
+        },
       }),
     attestation: {
       ...(env.STRONGROOM_ATTESTATION_AUTHORITIES !== undefined && {

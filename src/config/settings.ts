@@ -92,7 +92,7 @@ export const SETTINGS = {
     }),
   PKCS11_MODULE: z.string().min(1).optional().meta({
     default: 'SoftHSM2 in the data folder',
-    meaning: 'library of an HSM: PKCS#11 2.40 or newer with `CKM_AES_KEY_WRAP_PAD`',
+    meaning: 'library of an HSM: PKCS#11 2.40 or newer',
   }),
   PKCS11_TOKEN_LABEL: z
     .string()
@@ -110,6 +110,22 @@ export const SETTINGS = {
     .min(1)
     .optional()
     .meta({ default: 'none', meaning: 'file that holds the PIN' }),
+  PKCS11_LIBRARY_PARAMETERS: z.string().min(1).max(4096).optional().meta({
+    default: 'none',
+    meaning: 'text that the library wants to be told when it is initialised, as NSS does',
+  }),
+  PKCS11_KEY_WRAP_MECHANISM: z
+    .string()
+    .regex(/^(?:0x[0-9a-f]{1,8}|\d{1,10})$/i, {
+      message: 'must be a number, as 0x210B or 8459',
+    })
+    .transform(Number)
+    .refine((number) => number <= 0xffff_ffff, { message: 'must be below 0x100000000' })
+    .optional()
+    .meta({
+      default: 'found by trying',
+      meaning: 'number under which the library has AES key wrap with padding (RFC 5649)',
+    }),
   STRONGROOM_SESSIONS: count(1, 1024).optional().meta({
     default: '8; with a fast HSM as many as cores, 2 to 8',
     meaning:

@@ -1,13 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../core/errors.ts';
 import type { Hsm, HsmFeatures, KeyImporter, RootSecrets } from '../core/keys/hsm.ts';
+import type { Algorithm } from '../core/operations/algorithms.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
 import type { KeyInspector } from '../core/release/key-inspection.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from '../core/keys/key.ts';
 import { packBytes } from '../core/keys/packed-bytes.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import type { Handle } from './module/calls.ts';
-import type { Capabilities } from './module/capabilities.ts';
+import type { Capabilities } from './capabilities/capabilities.ts';
+import { requireAlgorithm, requireKeyKind, requireKeyType } from './capabilities/refusals.ts';
 import { withoutOpenSslErrors } from './module/openssl-errors.ts';
 import { partFor } from './operations/ciphers.ts';
 import {
@@ -21,7 +23,7 @@ import { faultOf, fromPkcs11, hsmUnavailable } from './module/errors.ts';
 import { GenerationQueue } from './keys/generation-queue.ts';
 import { KeyGenerator } from './keys/key-generator.ts';
 import type { GeneratedKey } from './keys/key-generation.ts';
-import { type ImportedKey, modulusBytesOf } from './keys/key-import.ts';
+import { type ImportedKey, modulusBytesOf, specOf } from './keys/key-import.ts';
 import { publicHalfMatches } from './keys/key-inspection.ts';
 import type { KeyPart } from './keys/loaded-keys.ts';
 import { SIGNING } from './operations/mechanisms.ts';
@@ -159,9 +161,13 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     material: KeyMaterial,
     part: KeyPart,
     use: (on: Connection, key: Handle) => Promise<T>,
+    algorithm?: Algorithm,
   ): Promise<T> {
     return attempt(
-      (on) => on.loaded.withKey(material, part, (key) => use(on, key)),
+      (on) => {
+        if (algorithm !== undefined) requireAlgorithm(on.capabilities, algorithm);
+        return on.loaded.withKey(material, part, (key) => use(on, key));
+      },
       true,
       material,
     );
@@ -201,11 +207,13 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     rootCheck: (poolId) => attempt((on) => on.mac(rootCheckBytes(poolId)), true),
 
     async generateKey(identity, spec, by) {
+      requireKeyKind(connection().capabilities, spec);
       const generated = await generate(identity, spec, by);
       return sealNew(identity, { spec, ...generated });
     },
 
     async importKey(identity, key) {
+      requireKeyKind(connection().capabilities, specOf(key));
       const imported = await attempt(
         (on) =>
           on.dispatcher.run('importPlain', [requireRootKeys(on), identity, key], identity.name),
@@ -215,6 +223,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
 
     async importTransferred(identity, exchangeKey, wrapped, expected) {
+      requireKeyType(connection().capabilities, expected.keyType);
       const modulusBytes = modulusBytesOf(exchangeKey);
       const imported = await withKey(exchangeKey, 'private', (on, key) =>
         on.dispatcher.run(
@@ -233,38 +242,58 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
 
     encrypt: (material, algorithm, plaintext, parameters) =>
-      withKey(material, partFor(algorithm, 'encrypt'), (on, key) =>
-        on.dispatcher.run(
-          'encrypt',
-          [key, material.spec, algorithm, plaintext, parameters],
-          material.identity.name,
-        ),
+      withKey(
+        material,
+        partFor(algorithm, 'encrypt'),
+        (on, key) =>
+          on.dispatcher.run(
+            'encrypt',
+            [key, material.spec, algorithm, plaintext, parameters],
+            material.identity.name,
+          ),
+        algorithm,
       ),
 
     decrypt: (material, algorithm, ciphertext, parameters) =>
-      withKey(material, partFor(algorithm, 'decrypt'), (on, key) =>
-        on.dispatcher.run(
-          'decrypt',
-          [key, material.spec, algorithm, ciphertext, parameters],
-          material.identity.name,
-        ),
+      withKey(
+        material,
+        partFor(algorithm, 'decrypt'),
+        (on, key) =>
+          on.dispatcher.run(
+            'decrypt',
+            [key, material.spec, algorithm, ciphertext, parameters],
+            material.identity.name,
+          ),
+        algorithm,
       ),
 
     sign: (material, algorithm, digest) =>
-      withKey(material, SIGNING[algorithm].key, (on, key) =>
-        on.dispatcher.run('sign', [key, material.spec, algorithm, digest], material.identity.name),
+      withKey(
+        material,
+        SIGNING[algorithm].key,
+        (on, key) =>
+          on.dispatcher.run(
+            'sign',
+            [key, material.spec, algorithm, digest],
+            material.identity.name,
+          ),
+        algorithm,
       ),
 
     async verify(material, algorithm, digest, signature) {
       if (!signatureFits(material.spec, algorithm, signature)) return false;
       const part = SIGNING[algorithm].key === 'mac' ? 'mac' : 'public';
       try {
-        return await withKey(material, part, (on, key) =>
-          on.dispatcher.run(
-            'verify',
-            [key, material.spec, algorithm, digest, signature],
-            material.identity.name,
-          ),
+        return await withKey(
+          material,
+          part,
+          (on, key) =>
+            on.dispatcher.run(
+              'verify',
+              [key, material.spec, algorithm, digest, signature],
+              material.identity.name,
+            ),
+          algorithm,
         );
       } catch (error) {
         if (error instanceof ServiceError && error.code === 'DecryptionFailed') return false;
@@ -363,7 +392,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       attempt((on) => {
         requireRootKeys(on);
         if (roots === undefined) throw new TypeError('root keys have a pool');
-        return generator.generate(roots, identity, spec);
+        return generator.generate(roots, identity, spec, on.capabilities);
       }, true),
     );
   }

@@ -7,7 +7,7 @@ import {
   parseKeyName,
   parseKeyVersionId,
 } from '../../src/core/keys/key.ts';
-import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNING } from '../../src/hsm/operations/mechanisms.ts';
+import { HMAC_SHA256, SIGNING } from '../../src/hsm/operations/mechanisms.ts';
 import { readBytes } from '../../src/hsm/module/calls.ts';
 import {
   dataKey,
@@ -99,7 +99,11 @@ export function openRawOperations(session: Session): Readonly<Record<RawName, ()
   const create = (spec: KeySpec) => () => {
     const { privateKey, publicKey } = generate(spec);
     readBytes(session, publicKey.handle, spec === RSA ? 'modulus' : 'pointEC');
-    const blob = session.wrapKey(KEY_WRAP_PADDED, root, privateKey);
+    const blob = session.wrapKey(
+      { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null },
+      root,
+      privateKey,
+    );
     privateKey.destroy();
     publicKey.destroy();
     return session.createSign(HMAC_SHA256, seal).once(blob);

@@ -10,7 +10,7 @@ import { openToken } from '../module/token.ts';
  * see key-generator.ts, which starts it, watches the time and ends it.
  */
 
-let context: GenerationContext | undefined;
+let context: Pick<GenerationContext, 'session' | 'rootKeys'> | undefined;
 
 function open({ open: options, roots }: Extract<ToGenerator, { readonly open: unknown }>): void {
   const token = openToken(options);
@@ -26,7 +26,8 @@ function perform(message: ToGenerator): FromGenerator {
       return 'open';
     }
     if (context === undefined) throw new Error('the token is not open');
-    return { made: generateWrapped(context, message.identity, message.spec) };
+    const { identity, spec, capabilities } = message;
+    return { made: generateWrapped({ ...context, capabilities }, identity, spec) };
   } catch (error) {
     return { failed: serializeError(error) };
   }

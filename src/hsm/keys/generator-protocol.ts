@@ -1,3 +1,4 @@
+import type { Mechanics } from '../capabilities/capabilities.ts';
 import type { KeyIdentity, KeySpec } from '../../core/keys/key.ts';
 import type { SerializedError } from '../module/serialization.ts';
 import type { GeneratedKey } from './key-generation.ts';
@@ -7,7 +8,11 @@ import type { TokenOptions } from '../module/token.ts';
 /** What the process that makes keys is told: over a channel between two processes of one user, as workers are told the PIN. */
 export type ToGenerator =
   | { readonly open: TokenOptions; readonly roots: Roots }
-  | { readonly identity: KeyIdentity; readonly spec: KeySpec };
+  | {
+      readonly identity: KeyIdentity;
+      readonly spec: KeySpec;
+      readonly capabilities: Mechanics;
+    };
 
 /** What it answers, once each. Keys come wrapped by a root key: none is ever on this channel in the clear. */
 export type FromGenerator =

@@ -1,10 +1,10 @@
 import graphene from 'graphene-pk11';
 import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
-import { KEY_WRAP_PADDED } from '../operations/mechanisms.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
-import type { RootKeys } from './root-keys.ts';
 import { CURVE } from '../../core/operations/algorithms.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
+import { type SealingContext, wrapForSealing } from './sealed-blob.ts';
 import { generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
 
 const { KeyGenMechanism, MechanismEnum } = graphene;
@@ -16,9 +16,8 @@ export interface GeneratedKey {
   readonly macBlob?: Buffer;
 }
 
-export interface GenerationContext {
-  readonly session: ModuleSession;
-  readonly rootKeys: RootKeys;
+export interface GenerationContext extends SealingContext {
+  readonly capabilities: SealingContext['capabilities'] & Pick<Capabilities, 'keepsMacKeys'>;
 }
 
 /** Generates inside the HSM, wraps, and destroys: extractable keys exist from one call to the next, and no longer. */
@@ -39,7 +38,7 @@ export function generateWrapped(
   return calls.withObject(session, privateKey, () =>
     calls.withObject(session, publicKey, () => ({
       publicKey: readPublicKey(session, publicKey, spec),
-      blob: wrap(context, privateKey),
+      blob: wrapForSealing(context, privateKey),
     })),
   );
 }
@@ -56,17 +55,14 @@ function generateSecret(
   const { session } = context;
   const key = calls.generateKey(session, KeyGenMechanism.AES, generatedPrivate(identity, spec));
   return calls.withObject(session, key, () => {
+    const blob = wrapForSealing(context, key);
+    if (!context.capabilities.keepsMacKeys) return { blob };
     const mac = calls.generateKey(session, GENERIC_SECRET, generatedMac(identity));
     return calls.withObject(session, mac, () => ({
-      blob: wrap(context, key),
-      macBlob: wrap(context, mac),
+      blob,
+      macBlob: wrapForSealing(context, mac),
     }));
   });
-}
-
-/** By the root key, inside the HSM. */
-export function wrap({ session, rootKeys }: GenerationContext, key: Handle): Buffer {
-  return calls.wrapKey(session, KEY_WRAP_PADDED, rootKeys.wrap, key);
 }
 
 function readPublicKey(session: ModuleSession, key: Handle, spec: KeySpec): PublicKey {

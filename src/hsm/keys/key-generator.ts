@@ -1,13 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import { ServiceError } from '../../core/errors.ts';
+import type { Mechanics } from '../capabilities/capabilities.ts';
 import type { KeyIdentity, KeySpec } from '../../core/keys/key.ts';
 import { deserializeError } from '../module/serialization.ts';
 import { faultOf } from '../module/errors.ts';
 import type { FromGenerator, ToGenerator } from './generator-protocol.ts';
 import type { GeneratedKey } from './key-generation.ts';
 import type { Roots } from '../module/open-module.ts';
-import type { TokenOptions } from '../module/token.ts';
+import { type TokenOptions, tokenOptionsOf } from '../module/token.ts';
 
 export interface KeyGeneratorOptions extends TokenOptions {
   /** For a key, and for opening the token. */
@@ -36,13 +37,18 @@ export class KeyGenerator {
   }
 
   /** Has no effect but its result, and so is tried again where the process was at fault. */
-  async generate(roots: Roots, identity: KeyIdentity, spec: KeySpec): Promise<GeneratedKey> {
+  async generate(
+    roots: Roots,
+    identity: KeyIdentity,
+    spec: KeySpec,
+    capabilities: Mechanics,
+  ): Promise<GeneratedKey> {
     clearTimeout(this.#idle);
     try {
       for (let tries = 1; ; tries += 1)
         try {
           const child = await this.#opened(roots);
-          const answer = await this.#ask(child, { identity, spec });
+          const answer = await this.#ask(child, { identity, spec, capabilities });
           if (typeof answer === 'object' && 'made' in answer) return answer.made;
           throw new Error('the process that makes keys said something else');
         } catch (error) {
@@ -78,8 +84,7 @@ export class KeyGenerator {
       if (this.#child?.process === child) this.#child = undefined;
     });
     giveWay(child.pid);
-    const { module, tokenLabel, pin } = this.#options;
-    await this.#ask(child, { open: { module, tokenLabel, pin }, roots });
+    await this.#ask(child, { open: tokenOptionsOf(this.#options), roots });
     return child;
   }
 

@@ -13,15 +13,9 @@ import {
   type GeneratedKey,
   type GenerationContext,
   withoutLeadingZeros,
-  wrap,
 } from './key-generation.ts';
-import {
-  AES_ECB,
-  KEY_WRAP_PADDED,
-  rsaOaep,
-  SIGNATURE_LIMIT_BYTES,
-  SIGNING,
-} from '../operations/mechanisms.ts';
+import { AES_ECB, rsaOaep, SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
+import { keyBytesIn, wrapForSealing } from './sealed-blob.ts';
 import { readPkcs8 } from './pkcs8.ts';
 import {
   curveOf,
@@ -51,12 +45,14 @@ export function importPlain(
   const object = refusing(() => create(session, importedPrivate(identity, spec, key)));
   return calls.withObject(session, object, () => {
     if (key.keyType === 'oct-HSM') {
+      const blob = wrapForSealing(context, object);
+      if (!context.capabilities.keepsMacKeys) return { spec, blob };
       // HMAC pads its key with zeros to the hash's block (RFC 2104 §2): padded here, it is the same HMAC key.
       const mac = create(session, importedMac(identity, key.k));
       return calls.withObject(session, mac, () => ({
         spec,
-        blob: wrap(context, object),
-        macBlob: wrap(context, mac),
+        blob,
+        macBlob: wrapForSealing(context, mac),
       }));
     }
     const publicKey: PublicKey =
@@ -64,7 +60,7 @@ export function importPlain(
         ? { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) }
         : { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
     requirePair(session, object, spec, publicKey);
-    return { spec, publicKey, blob: wrap(context, object) };
+    return { spec, publicKey, blob: wrapForSealing(context, object) };
   });
 }
 
@@ -89,22 +85,25 @@ export async function importTransferred(
   expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
 ): Promise<ImportedKey> {
   const { session } = context;
+  const { keepsMacKeys, keyWrapPadded } = context.capabilities;
+  if (keyWrapPadded === undefined) throw notOurs();
   if (wrapped.length < modulusBytes + 16 || wrapped.length > TRANSFER_LIMIT_BYTES) throw notOurs();
   const unwrap = (mechanism: IAlgorithm, key: Handle, blob: Buffer, template: ITemplate) =>
     refusing(() => calls.unwrapKey(session, mechanism, key, blob, calls.toAttributes(template)));
   const aes = unwrap(OAEP_SHA1, exchangeKey, wrapped.subarray(0, modulusBytes), transferKey());
   const opened: Handle[] = [aes];
   const open = (template: ITemplate): Handle => {
-    const key = unwrap(KEY_WRAP_PADDED, aes, wrapped.subarray(modulusBytes), template);
+    const key = unwrap(keyWrapPadded.mechanism, aes, wrapped.subarray(modulusBytes), template);
     opened.push(key);
     return key;
   };
   try {
     const object = open(transferredPrivate(identity, expected.keyType));
     if (expected.keyType === 'oct-HSM') {
-      const blob = wrap(context, object);
+      const blob = wrapForSealing(context, object);
       const spec = requireExpected(aesSpec(session, object, blob), undefined);
-      return { spec, blob, macBlob: wrap(context, open(importedMac(identity))) };
+      if (!keepsMacKeys) return { spec, blob };
+      return { spec, blob, macBlob: wrapForSealing(context, open(importedMac(identity))) };
     }
     const spec = requireExpected(pairSpec(session, object, expected.keyType), expected.curve);
     const publicKey: PublicKey =
@@ -120,7 +119,7 @@ export async function importTransferred(
     requirePair(session, object, spec, publicKey);
     if (context.isSoftware)
       await requireConsistent(calls.readValue(session, open(dataKey())), spec, publicKey);
-    return { spec, publicKey, blob: wrap(context, object) };
+    return { spec, publicKey, blob: wrapForSealing(context, object) };
   } finally {
     for (const key of opened) calls.destroyObject(session, key);
   }
@@ -143,7 +142,7 @@ async function requireConsistent(
   }
 }
 
-function specOf(key: PlainKey): KeySpec {
+export function specOf(key: PlainKey): KeySpec {
   switch (key.keyType) {
     case 'RSA-HSM':
       return { keyType: 'RSA-HSM', bits: key.bits, publicExponent: unsigned(key.e) };
@@ -189,7 +188,8 @@ function pairSpec(
  * (RFC 5649 adds 8); and a key of a length that AES doesn't have can't encrypt.
  */
 function aesSpec(session: ModuleSession, key: Handle, blob: Buffer): KeySpec | undefined {
-  const bits = AES_SIZES.find((size) => size / 8 === blob.length - 8);
+  const bytes = keyBytesIn(blob) ?? calls.readAttributes(session, key, { valueLen: null }).valueLen;
+  const bits = AES_SIZES.find((size) => size / 8 === bytes);
   if (bits === undefined) return undefined;
   try {
     calls.encrypt(session, AES_ECB, key, Buffer.alloc(16), 16);

@@ -9,12 +9,13 @@ import type { KeyMaterial } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
-import type { Capabilities } from '../module/capabilities.ts';
-import { wrapPadded } from '../operations/key-wrap-padded.ts';
-import { KEY_WRAP_PADDED, rsaOaep } from '../operations/mechanisms.ts';
+import type { Capabilities, KeyWrapPadded } from '../capabilities/capabilities.ts';
+import { wrapPaddedInBlocks } from '../operations/key-wrap-blocks.ts';
+import { rsaOaep } from '../operations/mechanisms.ts';
+import { unwrapSealed } from './sealed-blob.ts';
 import type { RootKeys } from './root-keys.ts';
 import { oaepEncode, type OaepHash } from '../operations/rsa-padding.ts';
-import { DATA_KEY_ATTRIBUTES, releasedPrivate } from './templates.ts';
+import { releasedPrivate, unwrappedDataKey } from './templates.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
 
@@ -49,15 +50,15 @@ export function releaseKey(
 
 /** A sealed key as an object of its own, for the length of `use`. */
 export function withLoaded<T>(
-  { session, rootKeys }: ReleaseContext,
+  context: ReleaseContext,
   { sealed }: KeyMaterial,
   template: ITemplate,
   use: (key: Handle) => T,
 ): T {
   const blob = unpackBytes(sealed.blob);
   const attributes = calls.toAttributes(template);
-  const key = calls.unwrapKey(session, KEY_WRAP_PADDED, rootKeys.wrap, blob, attributes);
-  return calls.withObject(session, key, use);
+  const key = unwrapSealed(context, blob, attributes);
+  return calls.withObject(context.session, key, use);
 }
 
 /** An extractable object, wrapped for a recipient in the two steps. */
@@ -99,6 +100,16 @@ const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Capabilities) => 'native' 
   sha256: ({ oaepSha256 }) => oaepSha256,
   sha384: ({ oaepSha384 }) => oaepSha384,
 };
+
+/** @throws ServiceError BadParameter */
+export function requireKeyWrapPadded({ keyWrapPadded, module }: Capabilities): KeyWrapPadded {
+  if (keyWrapPadded === undefined)
+    throw new ServiceError(
+      'BadParameter',
+      `The HSM of this pool (${module}) lacks AES key wrap with padding (RFC 5649).`,
+    );
+  return keyWrapPadded;
+}
 
 export function requireSoftware({ isSoftware }: ReleaseContext): void {
   if (!isSoftware)
@@ -165,17 +176,24 @@ const HASH_BYTES: Readonly<Record<OaepHash, number>> = { sha1: 20, sha256: 32, s
 
 function wrapTarget(context: ReleaseContext, transport: Handle, target: Handle): Buffer {
   const { session, capabilities } = context;
-  const wrapped = calls.wrapKey(session, KEY_WRAP_PADDED, transport, target);
-  if (capabilities.keyWrapPadded === 'native') return wrapped;
+  const { mechanism, keepsLength } = requireKeyWrapPadded(capabilities);
+  const wrapped = calls.wrapKey(session, mechanism, transport, target);
+  if (keepsLength) return wrapped;
   // Such a module writes a length that is rounded up to 8 bytes. AES keys are such a length; DER rarely is, and those who
   // read it strictly refuse the zeros that seem to follow it.
-  const padded = calls.unwrapKey(session, KEY_WRAP_PADDED, transport, wrapped, DATA_KEY_ATTRIBUTES);
+  const padded = calls.unwrapKey(
+    session,
+    mechanism,
+    transport,
+    wrapped,
+    unwrappedDataKey(capabilities),
+  );
   const value = calls.withObject(session, padded, () => calls.readValue(session, padded));
   try {
     const length = isDer(session, target) ? derLength(value) : value.length;
     if (length === value.length) return wrapped;
     requireSoftware(context);
-    return wrapPadded(session, transport, value.subarray(0, length));
+    return wrapPaddedInBlocks(session, transport, value.subarray(0, length));
   } finally {
     value.fill(0);
   }

@@ -3,6 +3,7 @@ import { CURVE, type Curve, CURVES, type KeyType } from '../../core/operations/a
 import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import type { PlainKey } from '../../core/keys/import/plain-key.ts';
 import { toAttributes, VALUE } from '../module/calls.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
 
 const { KeyType: KeyTypes, ObjectClass } = graphene;
 
@@ -132,10 +133,12 @@ export function curveOf(parameters: Buffer): Curve | undefined {
 
 export function generatedPublic(identity: KeyIdentity, spec: KeySpec): ITemplate {
   const common = { ...named(identity), token: false, private: false, verify: true };
-  if (spec.keyType === 'EC-HSM') return { ...common, paramsECDSA: CURVE[spec.curve].oid };
+  if (spec.keyType === 'EC-HSM')
+    return { ...common, keyType: KeyTypes.EC, paramsECDSA: CURVE[spec.curve].oid };
   if (spec.keyType === 'oct-HSM') throw new TypeError('an AES key has no public half');
   return {
     ...common,
+    keyType: KeyTypes.RSA,
     encrypt: true,
     modulusBits: spec.bits,
     publicExponent: unsignedBytes(spec.publicExponent),
@@ -193,10 +196,17 @@ export function dataKey(value?: Uint8Array): ITemplate {
 }
 
 /** The same as the binding takes it. */
-export const DATA_KEY_ATTRIBUTES = toAttributes(dataKey());
+const DATA_KEY_ATTRIBUTES = toAttributes(dataKey());
+/** For modules that let no template of C_UnwrapKey say that a key is readable; theirs are if it says nothing. */
+const UNWRAPPED = toAttributes({ ...SECRET_KEY, keyType: KeyTypes.GENERIC_SECRET, token: false });
 
 export function dataKeyAttributes(value: Buffer) {
   return [...DATA_KEY_ATTRIBUTES, { type: VALUE, value }];
+}
+
+/** A caller's data key that comes out of C_UnwrapKey, to be read. */
+export function unwrappedDataKey({ unwrapsReadable }: Pick<Capabilities, 'unwrapsReadable'>) {
+  return unwrapsReadable ? DATA_KEY_ATTRIBUTES : UNWRAPPED;
 }
 
 /** DER OCTET STRING (X.690 §8.7), as CKA_EC_POINT wants it. */

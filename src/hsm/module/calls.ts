@@ -20,7 +20,7 @@ export interface ModuleSession {
   readonly handle: Handle;
 }
 /** A template as the binding takes it. */
-type Attributes = Parameters<Binding['C_CreateObject']>[1];
+export type Attributes = Parameters<Binding['C_CreateObject']>[1];
 
 /** CKA_VALUE. */
 export const VALUE = 0x11;
@@ -74,6 +74,19 @@ export function encryptParts<T>(
   // A failed update has ended the operation; after the last good one it must be ended, or the session takes no other.
   const result = use((part) => lib.C_EncryptUpdate(handle, part, Buffer.allocUnsafe(part.length)));
   lib.C_EncryptFinal(handle, Buffer.allocUnsafe(ROOM_FOR_A_BLOCK));
+  return result;
+}
+
+/** As encryptParts, the other way. */
+export function decryptParts<T>(
+  { handle, lib }: ModuleSession,
+  algorithm: MechanismType,
+  key: Handle,
+  use: (update: (part: Buffer) => Buffer) => T,
+): T {
+  lib.C_DecryptInit(handle, Mechanism.create(algorithm), key);
+  const result = use((part) => lib.C_DecryptUpdate(handle, part, Buffer.allocUnsafe(part.length)));
+  lib.C_DecryptFinal(handle, Buffer.allocUnsafe(ROOM_FOR_A_BLOCK));
   return result;
 }
 

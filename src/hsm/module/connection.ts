@@ -3,7 +3,7 @@ import { ServiceError } from '../../core/errors.ts';
 import type { KeyMaterial } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
 import type { Handle } from './calls.ts';
-import type { Capabilities } from './capabilities.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { faultOf } from './errors.ts';
 import { returnValue } from './return-values.ts';

@@ -1,4 +1,5 @@
-import { type Capabilities, probeCapabilities } from './capabilities.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
+import { probeCapabilities } from '../capabilities/probe.ts';
 import { isSlow } from './latency.ts';
 import { findRootKeys, type RootKeys } from '../keys/root-keys.ts';
 import { deserialize, deserializeError, type SerializedError } from './serialization.ts';
@@ -10,6 +11,7 @@ import {
   serializeToken,
   type Token,
   type TokenOptions,
+  tokenOptionsOf,
 } from './token.ts';
 
 /** The roots that are looked for again when a connection is made anew. */
@@ -34,7 +36,10 @@ export function openModule(options: TokenOptions, roots: Roots | undefined): Ope
   try {
     return {
       token,
-      capabilities: probeCapabilities(loginSession),
+      capabilities: probeCapabilities(loginSession, {
+        module: token.facts.description,
+        keyWrapMechanism: options.keyWrapMechanism,
+      }),
       rootKeys: roots && findRootKeys(loginSession, roots.poolId, roots.generation),
       isSlow: isSlow(loginSession),
     };
@@ -67,9 +72,8 @@ export async function openModuleInThread(
   roots: Roots | undefined,
   patience: Patience,
 ): Promise<OpenedModule> {
-  const { module, tokenLabel, pin } = options;
   const answer = await ask(
-    { do: 'open', options: { module, tokenLabel, pin }, ...(roots !== undefined && { roots }) },
+    { do: 'open', options: tokenOptionsOf(options), ...(roots !== undefined && { roots }) },
     patience,
   );
   if (!('opened' in answer)) throw new Error('the module was not opened');

@@ -1,5 +1,6 @@
 import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
 import type { ModuleFacts } from '../../core/release/key-inspection.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { describeModule } from '../keys/key-inspection.ts';
 import { type ReturnValue, returnValue } from './return-values.ts';
@@ -10,6 +11,21 @@ export interface TokenOptions {
   /** CKA label of the token; slots are told apart by it, since slot numbers move. */
   readonly tokenLabel: string;
   readonly pin: string;
+  /** What the library wants to be told at C_Initialize, as NSS does. */
+  readonly libraryParameters?: string;
+  /** The number under which the module has RFC 5649; found by trying where absent. */
+  readonly keyWrapMechanism?: number;
+}
+
+/** Plain data, for another thread or process. */
+export function tokenOptionsOf(options: TokenOptions): TokenOptions {
+  const { module, tokenLabel, pin, libraryParameters, keyWrapMechanism } = options;
+  return {
+    module,
+    tokenLabel,
+    pin,
+    ...withoutUndefined({ libraryParameters, keyWrapMechanism }),
+  };
 }
 
 /** What a token has said of itself. */
@@ -145,15 +161,18 @@ const OS_LOCKING_OK = 2;
  * seconds. With it SoftHSM 2.6.1 did 37 million calls in four threads, operations as they are here, without an error or
  * a wrong result, and the one data race that helgrind sees is in the buffer of a log message.
  */
-function initialise(module: Module, path: string): boolean {
+function initialise(module: Module, { module: path, libraryParameters }: TokenOptions): boolean {
+  // The binding cuts the last character off.
+  const more =
+    libraryParameters === undefined ? {} : { libraryParameters: `${libraryParameters} ` };
   try {
     // Several users of one library in a process share its state: it doesn't matter who has initialised it.
-    module.initialize({ flags: OS_LOCKING_OK });
+    module.initialize({ flags: OS_LOCKING_OK, ...more });
     return !REFUSES_LOCKS.has(path);
   } catch (error) {
     if (returnValue(error) !== 'CKR_CANT_LOCK') throw error;
     REFUSES_LOCKS.add(path);
-    module.initialize();
+    module.initialize({ flags: 0, ...more });
     return false;
   }
 }
@@ -162,12 +181,12 @@ function initialise(module: Module, path: string): boolean {
 const REFUSES_LOCKS = new Set<string>();
 
 /** @throws OperatorError when the module refuses */
-function initialiseFor({ module: path }: TokenOptions, module: Module): boolean {
+function initialiseFor(options: TokenOptions, module: Module): boolean {
   try {
-    return initialise(module, path);
+    return initialise(module, options);
   } catch (error) {
     throw new OperatorError(
-      `PKCS11_MODULE: ${path} does not start: ${oneLine(error)}. What it reads itself is missing or wrong, as the file that SOFTHSM2_CONF names is for SoftHSM.`,
+      `PKCS11_MODULE: ${options.module} does not start: ${oneLine(error)}. What it reads itself is missing or wrong, as the file that SOFTHSM2_CONF names is for SoftHSM, or it wants PKCS11_LIBRARY_PARAMETERS, as NSS does.`,
       { cause: error },
     );
   }

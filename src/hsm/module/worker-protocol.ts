@@ -1,4 +1,4 @@
-import type { Capabilities } from './capabilities.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
 import type { SerializedError } from './serialization.ts';
 import type { SerializedToken } from './token.ts';
 

@@ -3,24 +3,24 @@ import type { CipherAlgorithm } from '../../core/operations/algorithms.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Ciphertext, CipherParameters } from '../../core/keys/hsm.ts';
 import type { KeySpec } from '../../core/keys/key.ts';
-import type { Capabilities } from '../module/capabilities.ts';
+import type { Mechanics } from '../capabilities/capabilities.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
 import { decryptionFailed, fromDecryption } from '../module/errors.ts';
-import { wrapPadded } from './key-wrap-padded.ts';
+import * as blocks from './key-wrap-blocks.ts';
 import type { KeyPart } from '../keys/loaded-keys.ts';
-import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
+import { AES_KEY_WRAP, gcmMechanism, rsaOaep } from './mechanisms.ts';
 import { oaepDecode, oaepEncode, type OaepHash, pkcs1Decode } from './rsa-padding.ts';
-import { DATA_KEY_ATTRIBUTES, dataKeyAttributes } from '../keys/templates.ts';
+import { dataKeyAttributes, unwrappedDataKey } from '../keys/templates.ts';
 
-const { AesGcm240Params, MechanismEnum } = graphene;
+const { MechanismEnum } = graphene;
 
 /** What a cipher works with: a leased session, and the handle of the key's part that it names. */
-interface CipherContext {
+export interface CipherContext {
   readonly session: ModuleSession;
   readonly key: Handle;
   readonly spec: KeySpec;
-  readonly capabilities: Capabilities;
+  readonly capabilities: Mechanics;
 }
 
 export interface Cipher {
@@ -60,17 +60,26 @@ function decipher(
   }
 }
 
-/** SP 800-38D with a 96-bit IV from the HSM's generator for each message, never from the caller, and a 128-bit tag. */
+/**
+ * SP 800-38D with a 96-bit IV from the HSM for each message, never from the caller, and a 128-bit tag. Where the HSM puts in
+ * an IV of its own, that one is given out: what callers store is deciphered by any other HSM.
+ */
 const gcm: Cipher = {
   encryptsWith: 'private',
   encrypt(context, plaintext, { aad }) {
-    const iv = calls.randomBytes(context.session, IV_BYTES);
-    const size = plaintext.length + TAG_BYTES;
-    const sealed = encipher(context, gcmMechanism(iv, aad), plaintext, size);
+    const { gcmIv } = context.capabilities;
+    if (gcmIv === undefined) throw new Error('the HSM does not say whose IV AES-GCM is made with');
+    const iv =
+      gcmIv === 'ours' ? calls.randomBytes(context.session, IV_BYTES) : Buffer.alloc(IV_BYTES);
+    const end = plaintext.length + TAG_BYTES;
+    const sealed = encipher(context, gcmMechanism(iv, aad), plaintext, end + IV_BYTES);
+    // Twice the same IV gives the key stream away, and the means to forge (SP 800-38D §8): one that wasn't made is never used.
+    if (iv.every((byte) => byte === 0) && gcmIv !== 'appended')
+      throw new Error('the HSM made no IV for AES-GCM');
     return {
       value: sealed.subarray(0, plaintext.length),
-      iv,
-      tag: sealed.subarray(plaintext.length),
+      iv: gcmIv === 'appended' ? sealed.subarray(end) : iv,
+      tag: sealed.subarray(plaintext.length, end),
     };
   },
   decrypt(context, { value, iv, tag }, { aad }) {
@@ -79,11 +88,6 @@ const gcm: Cipher = {
     return decipher(context, mechanism, sealed, sealed.length);
   },
 };
-
-function gcmMechanism(iv: Buffer, aad: Uint8Array | undefined): IAlgorithm {
-  const params = new AesGcm240Params(iv, Buffer.from(aad ?? []), TAG_BYTES * 8);
-  return { name: MechanismEnum.AES_GCM, params };
-}
 
 function cbc(mechanism: number, isPadded: boolean): Cipher {
   const algorithm = (iv: Uint8Array | undefined) => ({
@@ -115,29 +119,59 @@ function requireBlocks(plaintext: Buffer): void {
 }
 
 /**
- * RFC 3394 (`KW`) or RFC 5649 (`KWP`) over the caller's bytes. PKCS#11 wraps objects, so the data key becomes one for the
- * length of the call; it is the caller's, and goes back to the caller by design.
+ * RFC 3394 or RFC 5649 over the caller's bytes. PKCS#11 wraps objects, so the data key becomes one for the length of the
+ * call; it is the caller's, and goes back to the caller by design.
  */
-function keyWrap(algorithm: IAlgorithm, isPadded: boolean): Cipher {
+function keyWrap(isPadded: boolean): Cipher {
   return {
     encryptsWith: 'private',
     encrypt({ session, key, capabilities }, plaintext) {
       requireWrappable(plaintext, isPadded);
-      if (plaintext.length % 8 !== 0 && capabilities.keyWrapPadded === 'blocks')
-        return { value: wrapInBlocks(session, key, plaintext) };
+      const algorithm = wrapOf(capabilities, isPadded, plaintext.length);
+      if (algorithm === undefined) {
+        requireFewBlocks(plaintext.length);
+        return {
+          value: (isPadded ? blocks.wrapPaddedInBlocks : blocks.wrapInBlocks)(
+            session,
+            key,
+            plaintext,
+          ),
+        };
+      }
       const size = BLOCK_BYTES + plaintext.length;
       const object = calls.createObject(session, dataKeyAttributes(plaintext));
       return calls.withObject(session, object, () => ({
         value: calls.wrapKey(session, algorithm, key, object, size),
       }));
     },
-    decrypt({ session, key }, { value }) {
+    decrypt({ session, key, capabilities }, { value }) {
       const least = isPadded ? 16 : 24;
       if (value.length < least || value.length % 8 !== 0) throw decryptionFailed();
-      const object = unwrapDataKey(session, algorithm, key, Buffer.from(value));
+      const algorithm = wrapOf(capabilities, isPadded, 0);
+      if (algorithm === undefined) {
+        requireFewBlocks(value.length);
+        const unwrap = isPadded ? blocks.unwrapPaddedInBlocks : blocks.unwrapInBlocks;
+        const opened = unwrap(session, key, value);
+        if (opened === undefined) throw decryptionFailed();
+        return opened;
+      }
+      const object = unwrapDataKey(session, algorithm, key, Buffer.from(value), capabilities);
       return calls.withObject(session, object, () => calls.readValue(session, object));
     },
   };
+}
+
+/** The mechanism that wraps so many bytes; undefined where the module has none, and it is built from blocks. */
+function wrapOf(
+  { dataKeyWrap, keyWrapPadded }: Mechanics,
+  isPadded: boolean,
+  bytes: number,
+): IAlgorithm | undefined {
+  if (dataKeyWrap === 'blocks') return undefined;
+  if (!isPadded) return AES_KEY_WRAP;
+  return bytes % 8 === 0 || keyWrapPadded?.keepsLength === true
+    ? keyWrapPadded?.mechanism
+    : undefined;
 }
 
 function unwrapDataKey(
@@ -145,9 +179,10 @@ function unwrapDataKey(
   algorithm: IAlgorithm,
   key: Handle,
   wrapped: Buffer,
+  capabilities: Mechanics,
 ): Handle {
   try {
-    return calls.unwrapKey(session, algorithm, key, wrapped, DATA_KEY_ATTRIBUTES);
+    return calls.unwrapKey(session, algorithm, key, wrapped, unwrappedDataKey(capabilities));
   } catch (error) {
     throw fromDecryption(error);
   }
@@ -156,13 +191,12 @@ function unwrapDataKey(
 /** Built from six blocks for each 8 bytes, a value takes its time: so long as nothing else is held up. */
 const BLOCKWISE_LIMIT_BYTES = 4096;
 
-function wrapInBlocks(session: ModuleSession, key: Handle, plaintext: Buffer): Buffer {
-  if (plaintext.length > BLOCKWISE_LIMIT_BYTES)
+function requireFewBlocks(bytes: number): void {
+  if (bytes > BLOCKWISE_LIMIT_BYTES)
     throw new ServiceError(
       'BadParameter',
-      `Property value has an invalid length: the HSM of this pool wraps at most ${BLOCKWISE_LIMIT_BYTES} bytes where they are no multiple of 8.`,
+      `Property value has an invalid length: the HSM of this pool wraps at most ${BLOCKWISE_LIMIT_BYTES} bytes in this way.`,
     );
-  return wrapPadded(session, key, plaintext);
 }
 
 function requireWrappable(plaintext: Buffer, isPadded: boolean): void {
@@ -180,7 +214,7 @@ function requireWrappable(plaintext: Buffer, isPadded: boolean): void {
 interface RsaPadding {
   /** Bytes of the modulus that the padding takes for itself. */
   readonly overhead: number;
-  isNative(capabilities: Capabilities): boolean;
+  isNative(capabilities: Mechanics): boolean;
   readonly native: IAlgorithm;
   encode(context: CipherContext, plaintext: Buffer, k: number): Buffer;
   decode(encoded: Buffer): Buffer | undefined;
@@ -261,7 +295,7 @@ function leftPad(bytes: Buffer, length: number): Buffer {
     : Buffer.concat([Buffer.alloc(length - bytes.length), bytes]);
 }
 
-const KW = keyWrap({ name: MechanismEnum.AES_KEY_WRAP, params: null }, false);
+const KW = keyWrap(false);
 const CBC = cbc(MechanismEnum.AES_CBC, false);
 const CBC_PAD = cbc(MechanismEnum.AES_CBC_PAD, true);
 
@@ -283,7 +317,7 @@ export const CIPHERS: Readonly<Record<CipherAlgorithm, Cipher>> = {
   A192KW: KW,
   A256KW: KW,
   CKM_AES_KEY_WRAP: KW,
-  CKM_AES_KEY_WRAP_PAD: keyWrap(KEY_WRAP_PADDED, true),
+  CKM_AES_KEY_WRAP_PAD: keyWrap(true),
 };
 
 /** The part of a key version that an algorithm needs in a direction. */

@@ -2,12 +2,22 @@ import graphene, { type IAlgorithm } from 'graphene-pk11';
 import type { SigningAlgorithm } from '../../core/operations/algorithms.ts';
 import type { OaepHash } from './rsa-padding.ts';
 
-const { EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } = graphene;
+const { AesGcm240Params, EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } =
+  graphene;
 
-/** RFC 5649: how every key is wrapped that is kept outside the HSM. */
-export const KEY_WRAP_PADDED: IAlgorithm = { name: MechanismEnum.AES_KEY_WRAP_PAD, params: null };
+/** RFC 3394. */
+export const AES_KEY_WRAP: IAlgorithm = { name: MechanismEnum.AES_KEY_WRAP, params: null };
 /** Single blocks, for what is built from them. */
 export const AES_ECB: IAlgorithm = { name: MechanismEnum.AES_ECB, params: null };
+
+const GCM_TAG_BITS = 128;
+
+/** SP 800-38D. `iv`: 12 bytes; a module that makes its own may write it there. */
+export function gcmMechanism(iv: Buffer, aad: Uint8Array | undefined): IAlgorithm {
+  const params = new AesGcm240Params(iv, Buffer.from(aad ?? []), GCM_TAG_BITS);
+  return { name: MechanismEnum.AES_GCM, params };
+}
+
 export const HMAC_SHA256: IAlgorithm = { name: MechanismEnum.SHA256_HMAC, params: null };
 
 /** ECDH whose result is the shared x coordinate itself; `publicPoint` is 04 || x || y. */

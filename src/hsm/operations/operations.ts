@@ -5,7 +5,7 @@ import type { LoadedObject } from '../../core/release/key-inspection.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import type { PlainKey } from '../../core/keys/import/plain-key.ts';
 import type { SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
-import type { Capabilities } from '../module/capabilities.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
@@ -14,8 +14,9 @@ import { type GeneratedKey, generateWrapped } from '../keys/key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from '../keys/key-import.ts';
 import { describeObject } from '../keys/key-inspection.ts';
 import { releaseKey } from '../keys/key-release.ts';
-import { HMAC_SHA256, KEY_WRAP_PADDED, SIGNATURE_LIMIT_BYTES, SIGNING } from './mechanisms.ts';
+import { HMAC_SHA256, SIGNATURE_LIMIT_BYTES, SIGNING } from './mechanisms.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
+import { unwrapSealed } from '../keys/sealed-blob.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
 import { loadedMac, loadedPrivate, loadedPublic } from '../keys/templates.ts';
@@ -88,25 +89,25 @@ const OPERATIONS = {
   },
 
   generate(
-    { session }: OperationContext,
+    { session, capabilities }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     spec: KeySpec,
   ): GeneratedKey {
-    return generateWrapped({ session, rootKeys }, identity, spec);
+    return generateWrapped({ session, rootKeys, capabilities }, identity, spec);
   },
 
   importPlain(
-    { session }: OperationContext,
+    { session, capabilities }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     key: PlainKey,
   ): ImportedKey {
-    return importPlain({ session, rootKeys }, identity, key);
+    return importPlain({ session, rootKeys, capabilities }, identity, key);
   },
 
   importTransferred(
-    { session, isSoftware }: OperationContext,
+    { session, capabilities, isSoftware }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     exchangeKey: Handle,
@@ -115,7 +116,7 @@ const OPERATIONS = {
     expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
   ): Promise<ImportedKey> {
     return importTransferred(
-      { session, rootKeys, isSoftware },
+      { session, rootKeys, capabilities, isSoftware },
       identity,
       exchangeKey,
       modulusBytes,
@@ -180,7 +181,7 @@ const OPERATIONS = {
 
   /** A private or secret key, or the companion secret of an AES key. */
   load(
-    { keyOwner }: OperationContext,
+    { keyOwner, capabilities }: OperationContext,
     rootKeys: RootKeys,
     identity: KeyIdentity,
     spec: KeySpec,
@@ -189,7 +190,7 @@ const OPERATIONS = {
   ): Handle {
     const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
     const attributes = calls.toAttributes(template);
-    return calls.unwrapKey(keyOwner(), KEY_WRAP_PADDED, rootKeys.wrap, blob, attributes);
+    return unwrapSealed({ session: keyOwner(), rootKeys, capabilities }, blob, attributes);
   },
 
   loadPublic({ keyOwner }: OperationContext, spec: KeySpec, publicKey: PublicKey): Handle {

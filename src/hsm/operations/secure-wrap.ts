@@ -2,29 +2,30 @@ import graphene, { type IAlgorithm, type ITemplate } from 'graphene-pk11';
 import type { RecipientKey } from '../../core/release/key-release.ts';
 import type { KeyMaterial, KeySpec } from '../../core/keys/key.ts';
 import { SECURE_WRAPS, type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle } from '../module/calls.ts';
 import { CIPHERS } from './ciphers.ts';
 import { decryptionFailed, fromDecryption } from '../module/errors.ts';
 import {
   type ReleaseContext,
+  requireKeyWrapPadded,
   requireSoftware,
   withLoaded,
   wrapForKey,
   wrapForRecipient,
 } from '../keys/key-release.ts';
-import { KEY_WRAP_PADDED, rsaOaep } from './mechanisms.ts';
+import { AES_KEY_WRAP, rsaOaep } from './mechanisms.ts';
 import { loadedPrivate } from '../keys/templates.ts';
 
-const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
+const { KeyGenMechanism, KeyType, ObjectClass } = graphene;
 
 /** Of an AES-256 key under RFC 3394 or RFC 5649. */
 const WRAPPED_BYTES = 40;
 
-const AES_WRAP: Readonly<Record<'kw' | 'kwp', IAlgorithm>> = {
-  kw: { name: MechanismEnum.AES_KEY_WRAP, params: null },
-  kwp: KEY_WRAP_PADDED,
-};
+function aesWrap(form: 'kw' | 'kwp', capabilities: Capabilities): IAlgorithm {
+  return form === 'kw' ? AES_KEY_WRAP : requireKeyWrapPadded(capabilities).mechanism;
+}
 const OAEP = rsaOaep('sha256');
 
 /** A data key on its way: good for nothing but to be wrapped. */
@@ -62,7 +63,7 @@ export function wrapFreshKey(
       return wrapForKey(context, fresh, publicKey, 'sha256');
     }
     return withLoaded(context, material, keyTemplate(material), (key) =>
-      calls.wrapKey(session, AES_WRAP[form], key, fresh),
+      calls.wrapKey(session, aesWrap(form, capabilities), key, fresh),
     );
   });
 }
@@ -99,7 +100,7 @@ function open(
     return decryptHere(context, spec, key, wrapped);
   const length = spec.keyType === 'RSA-HSM' ? spec.bits / 8 : WRAPPED_BYTES;
   if (wrapped.length !== length) throw decryptionFailed();
-  const mechanism = form === 'oaep' ? OAEP : AES_WRAP[form];
+  const mechanism = form === 'oaep' ? OAEP : aesWrap(form, capabilities);
   const attributes = calls.toAttributes(passingKey(true));
   try {
     return calls.unwrapKey(session, mechanism, key, wrapped, attributes);

@@ -1,0 +1,238 @@
+import graphene from 'graphene-pk11';
+import type {
+  Algorithm,
+  CipherAlgorithm,
+  SigningAlgorithm,
+} from '../../core/operations/algorithms.ts';
+import { ALGORITHMS, AES_SIZES, CURVES, RSA_SIZES } from '../../core/operations/algorithms.ts';
+import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
+import { DEFAULT_OPERATIONS, parseKeyName, parseKeyVersionId } from '../../core/keys/key.ts';
+import * as calls from '../module/calls.ts';
+import type { Handle, ModuleSession } from '../module/calls.ts';
+import { type CipherContext, CIPHERS } from '../operations/ciphers.ts';
+import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
+import { generateWrapped } from '../keys/key-generation.ts';
+import type { RootKeys } from '../keys/root-keys.ts';
+import { unwrapSealed } from '../keys/sealed-blob.ts';
+import { loadedMac, loadedPrivate, loadedPublic } from '../keys/templates.ts';
+import { type Capabilities, type KeyKind, keyKindOf, type Mechanics } from './capabilities.ts';
+import { type Lack, lackOf } from './lack.ts';
+import { type Paddings, tryRsaPaddings, UNTRIED } from './rsa-trials.ts';
+
+type Lacks = Pick<Capabilities, 'keyLacks' | 'algorithmLacks'>;
+
+interface Trials {
+  readonly session: ModuleSession;
+  /** Made for the trials. */
+  readonly rootKeys: RootKeys;
+  readonly mechanics: UnpaddedMechanics;
+}
+
+/** Before an RSA key has been made with which the paddings are tried. */
+export type UnpaddedMechanics = Omit<Mechanics, keyof Paddings>;
+
+interface Tried extends Lacks {
+  readonly paddings: Paddings;
+  readonly isAnyKept: boolean;
+}
+
+/** Of each type and size or curve that keys have, but the larger RSA keys: to make one takes seconds. */
+const TRIED: readonly KeySpec[] = [
+  { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 },
+  ...CURVES.map((curve) => ({ keyType: 'EC-HSM', curve }) as const),
+  ...AES_SIZES.map((bits) => ({ keyType: 'oct-HSM', bits }) as const),
+];
+
+const MADE_BY: Readonly<Record<KeySpec['keyType'], string>> = {
+  'RSA-HSM': 'CKM_RSA_PKCS_KEY_PAIR_GEN',
+  'EC-HSM': 'CKM_EC_KEY_PAIR_GEN',
+  'oct-HSM': 'CKM_AES_KEY_GEN',
+};
+
+/** Makes a key of each kind as the service makes it, wraps it, opens it again, and uses it in each way that it can be used. */
+export function tryKeys(trials: Trials): Tried {
+  const keyLacks: Partial<Record<KeyKind, Lack>> = {};
+  const algorithmLacks: Partial<Record<Algorithm, Lack>> = {};
+  let paddings = UNTRIED;
+  for (const spec of TRIED) {
+    let tried: ReturnType<typeof tryAlgorithms> = {};
+    const lack = lackOf(MADE_BY[spec.keyType], () => {
+      tried = withKey(trials, spec, (parts) => {
+        if (spec.keyType === 'RSA-HSM' && parts.public !== undefined)
+          paddings = tryRsaPaddings(trials.session, {
+            publicKey: parts.public,
+            privateKey: parts.private,
+          });
+        const mechanics = { ...trials.mechanics, ...paddings };
+        return tryAlgorithms({ session: trials.session, spec, capabilities: mechanics }, parts);
+      });
+      return true;
+    });
+    if (lack !== undefined) keyLacks[keyKindOf(spec)] = lack;
+    Object.assign(algorithmLacks, tried);
+  }
+  const isAnyKept = Object.keys(keyLacks).length < TRIED.length;
+  for (const bits of LARGE_RSA) {
+    const lack = keyLacks['RSA-HSM 2048'] ?? tooLarge(trials.session, bits);
+    if (lack !== undefined) keyLacks[`RSA-HSM ${bits}`] = lack;
+  }
+  return { keyLacks, algorithmLacks, paddings, isAnyKept };
+}
+
+/** To make one takes seconds, so the module's word is taken, where it is one that can be true. */
+const LARGE_RSA = RSA_SIZES.filter((bits) => bits > 2048);
+const LEAST_CREDIBLE_BITS = 1024;
+
+function tooLarge({ handle, lib }: ModuleSession, bits: number): Lack | undefined {
+  return lackOf('CKM_RSA_PKCS_KEY_PAIR_GEN', () => {
+    const { slotID } = lib.C_GetSessionInfo(handle);
+    const { maxKeySize } = lib.C_GetMechanismInfo(
+      slotID,
+      graphene.MechanismEnum.RSA_PKCS_KEY_PAIR_GEN,
+    );
+    if (maxKeySize < LEAST_CREDIBLE_BITS || maxKeySize >= bits) return true;
+    return `keys of at most ${maxKeySize} bits`;
+  });
+}
+
+interface Parts {
+  readonly private: Handle;
+  readonly public?: Handle;
+  readonly mac?: Handle;
+  readonly publicKey?: PublicKey;
+}
+
+/** Of a key that is made for a trial. */
+export function identityFor(spec: KeySpec): KeyIdentity {
+  return {
+    pool: 'trial',
+    name: parseKeyName('trial'),
+    version: parseKeyVersionId('0'.repeat(32)),
+    operations: DEFAULT_OPERATIONS[spec.keyType],
+    exportable: false,
+    origin: 'generated',
+  };
+}
+
+function withKey<T>(
+  { session, rootKeys, mechanics }: Trials,
+  spec: KeySpec,
+  use: (parts: Parts) => T,
+) {
+  const context = { session, rootKeys, capabilities: mechanics };
+  const identity = identityFor(spec);
+  const { blob, macBlob, publicKey } = generateWrapped(context, identity, spec);
+  const handles: Handle[] = [];
+  const kept = (handle: Handle) => {
+    handles.push(handle);
+    return handle;
+  };
+  try {
+    const attributes = calls.toAttributes(loadedPrivate(identity, spec));
+    const parts = {
+      private: kept(unwrapSealed(context, blob, attributes)),
+      ...(macBlob !== undefined && {
+        mac: kept(unwrapSealed(context, macBlob, calls.toAttributes(loadedMac(identity)))),
+      }),
+      ...(publicKey !== undefined && {
+        publicKey,
+        public: kept(
+          calls.createObject(session, calls.toAttributes(loadedPublic(spec, publicKey))),
+        ),
+      }),
+    };
+    return use(parts);
+  } finally {
+    for (const handle of handles) calls.destroyObject(session, handle);
+  }
+}
+
+function tryAlgorithms(context: Omit<CipherContext, 'key'>, parts: Parts) {
+  const { session, spec } = context;
+  const lacks: Partial<Record<Algorithm, Lack>> = {};
+  for (const [name, facts] of Object.entries(ALGORITHMS)) {
+    const algorithm = name as Algorithm;
+    const fits =
+      facts.keyType === spec.keyType &&
+      (!('curve' in facts) || (spec.keyType === 'EC-HSM' && facts.curve === spec.curve)) &&
+      (!('bits' in facts) || (spec.keyType === 'oct-HSM' && facts.bits === spec.bits));
+    // Those for AES keys of any size are tried with the last of them.
+    if (!fits) continue;
+    const lack = lackOf(MECHANISM_NAMES[algorithm], () =>
+      isSigning(algorithm)
+        ? signs(session, algorithm, parts)
+        : enciphers(context, algorithm, parts),
+    );
+    if (lack !== undefined) lacks[algorithm] = lack;
+  }
+  return lacks;
+}
+
+function isSigning(algorithm: Algorithm): algorithm is SigningAlgorithm {
+  return (ALGORITHMS[algorithm].uses as readonly string[]).includes('sign');
+}
+
+function signs(
+  session: ModuleSession,
+  algorithm: SigningAlgorithm,
+  parts: Parts,
+): boolean | string {
+  const { mechanism, input, key } = SIGNING[algorithm];
+  const facts = ALGORITHMS[algorithm];
+  const digest = calls.randomBytes(session, 'digestBytes' in facts ? facts.digestBytes : 32);
+  const [signer, verifier] = key === 'mac' ? [parts.mac, parts.mac] : [parts.private, parts.public];
+  if (signer === undefined || verifier === undefined) return 'the secret of HMACs is not kept';
+  const signature = calls.sign(session, mechanism, signer, input(digest), SIGNATURE_LIMIT_BYTES);
+  return calls.verify(session, mechanism, verifier, input(digest), signature);
+}
+
+function enciphers(
+  context: Omit<CipherContext, 'key'>,
+  algorithm: CipherAlgorithm,
+  parts: Parts,
+): boolean | string {
+  const cipher = CIPHERS[algorithm];
+  const key = cipher.encryptsWith === 'public' ? parts.public : parts.private;
+  if (key === undefined) return 'the key has no public half';
+  const plaintext = calls.randomBytes(context.session, 32);
+  const iv = algorithm.includes('CBC') ? calls.randomBytes(context.session, 16) : undefined;
+  const parameters = iv === undefined ? {} : { iv };
+  const ciphertext = cipher.encrypt({ ...context, key }, plaintext, parameters);
+  const opened = cipher.decrypt({ ...context, key: parts.private }, ciphertext, parameters);
+  return opened.equals(plaintext);
+}
+
+/** For sentences. */
+const MECHANISM_NAMES: Readonly<Record<Algorithm, string>> = {
+  RSA1_5: 'CKM_RSA_PKCS',
+  'RSA-OAEP': 'CKM_RSA_PKCS_OAEP',
+  'RSA-OAEP-256': 'CKM_RSA_PKCS_OAEP with SHA-256',
+  A128GCM: 'CKM_AES_GCM',
+  A192GCM: 'CKM_AES_GCM',
+  A256GCM: 'CKM_AES_GCM',
+  A128CBC: 'CKM_AES_CBC',
+  A192CBC: 'CKM_AES_CBC',
+  A256CBC: 'CKM_AES_CBC',
+  A128CBCPAD: 'CKM_AES_CBC_PAD',
+  A192CBCPAD: 'CKM_AES_CBC_PAD',
+  A256CBCPAD: 'CKM_AES_CBC_PAD',
+  A128KW: 'CKM_AES_KEY_WRAP',
+  A192KW: 'CKM_AES_KEY_WRAP',
+  A256KW: 'CKM_AES_KEY_WRAP',
+  CKM_AES_KEY_WRAP: 'CKM_AES_KEY_WRAP',
+  CKM_AES_KEY_WRAP_PAD: 'RFC 5649',
+  RS256: 'CKM_RSA_PKCS',
+  RS384: 'CKM_RSA_PKCS',
+  RS512: 'CKM_RSA_PKCS',
+  RSNULL: 'CKM_RSA_PKCS',
+  PS256: 'CKM_RSA_PKCS_PSS with SHA-256',
+  PS384: 'CKM_RSA_PKCS_PSS with SHA-384',
+  PS512: 'CKM_RSA_PKCS_PSS with SHA-512',
+  ES256: 'CKM_ECDSA',
+  ES256K: 'CKM_ECDSA',
+  ES384: 'CKM_ECDSA',
+  ES512: 'CKM_ECDSA',
+  HS256: 'CKM_SHA256_HMAC',
+  HS384: 'CKM_SHA384_HMAC',
+  HS512: 'CKM_SHA512_HMAC',
+};

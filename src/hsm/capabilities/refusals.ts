@@ -1,0 +1,37 @@
+import type { Algorithm, KeyType } from '../../core/operations/algorithms.ts';
+import { ServiceError } from '../../core/errors.ts';
+import type { KeySpec } from '../../core/keys/key.ts';
+import { type Capabilities, type KeyKind, keyKindOf } from './capabilities.ts';
+import { describeLack, type Lack } from './lack.ts';
+
+/** What a caller is told who asks for what the module of the pool lacks. */
+
+/** @throws ServiceError BadParameter */
+export function requireAlgorithm(capabilities: Capabilities, algorithm: Algorithm): void {
+  const lack = capabilities.algorithmLacks[algorithm];
+  if (lack !== undefined) throw lacking(`The algorithm ${algorithm}`, capabilities, lack);
+}
+
+/** @throws ServiceError BadParameter */
+export function requireKeyKind(capabilities: Capabilities, spec: KeySpec): void {
+  const kind = keyKindOf(spec);
+  const lack = capabilities.keyLacks[kind];
+  if (lack !== undefined) throw lacking(`A key of the kind ${kind}`, capabilities, lack);
+}
+
+/** Where no key of the type can be kept, whatever its size or curve. @throws ServiceError BadParameter */
+export function requireKeyType(capabilities: Capabilities, keyType: KeyType): void {
+  const first = Object.keys(FIRST).find((kind) => kind.startsWith(`${keyType} `)) as KeyKind;
+  const lack = capabilities.keyLacks[first];
+  if (lack !== undefined) throw lacking(`A key of the type ${keyType}`, capabilities, lack);
+}
+
+/** Of each type, the kind that modules have if they have any. */
+const FIRST = { 'RSA-HSM 2048': true, 'EC-HSM P-256': true, 'oct-HSM 256': true };
+
+function lacking(what: string, { module }: Capabilities, lack: Lack): ServiceError {
+  return new ServiceError(
+    'BadParameter',
+    `${what} is not available: the HSM of this pool, ${module}, does not do ${describeLack(lack)}.`,
+  );
+}

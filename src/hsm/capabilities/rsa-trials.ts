@@ -1,0 +1,67 @@
+import graphene from 'graphene-pk11';
+import { decrypt, encrypt, type Handle, type ModuleSession } from '../module/calls.ts';
+import { rsaOaep } from '../operations/mechanisms.ts';
+import type { OaepHash } from '../operations/rsa-padding.ts';
+import type { Capabilities, Padding } from './capabilities.ts';
+import { lackOf } from './lack.ts';
+
+const { MechanismEnum } = graphene;
+
+export type Paddings = Pick<Capabilities, 'oaepSha1' | 'oaepSha256' | 'oaepSha384' | 'pkcs1'>;
+
+/** Both halves of an RSA-2048 key. */
+interface Pair {
+  readonly publicKey: Handle;
+  readonly privateKey: Handle;
+}
+const BLOCK_BYTES = 256;
+
+/** Where there are no RSA keys nothing hangs on them. */
+export const UNTRIED: Paddings = {
+  oaepSha1: 'raw',
+  oaepSha256: 'raw',
+  oaepSha384: 'raw',
+  pkcs1: 'raw',
+};
+
+/** Which paddings the module does right. */
+export function tryRsaPaddings(session: ModuleSession, pair: Pair): Paddings {
+  return {
+    oaepSha1: tryOaep(session, pair, 'sha1'),
+    oaepSha256: tryOaep(session, pair, 'sha256'),
+    oaepSha384: tryOaep(session, pair, 'sha384'),
+    pkcs1: tryPkcs1(session, pair),
+  };
+}
+
+function tryOaep(session: ModuleSession, { publicKey, privateKey }: Pair, hash: OaepHash): Padding {
+  const mechanism = rsaOaep(hash);
+  const plaintext = Buffer.from('probe');
+  const lack = lackOf('CKM_RSA_PKCS_OAEP', () => {
+    const ciphertext = encrypt(session, mechanism, publicKey, plaintext, BLOCK_BYTES);
+    return decrypt(session, mechanism, privateKey, ciphertext, BLOCK_BYTES).equals(plaintext);
+  });
+  return lack === undefined ? 'native' : 'raw';
+}
+
+/** Whether a wrong padding is refused. */
+function tryPkcs1(session: ModuleSession, { publicKey, privateKey }: Pair): Padding {
+  // A block that begins with neither 00 02 nor anything like it.
+  const block = Buffer.alloc(BLOCK_BYTES, 0x11);
+  block[0] = 0;
+  const raw = { name: MechanismEnum.RSA_X_509, params: null };
+  const padded = { name: MechanismEnum.RSA_PKCS, params: null };
+  let ciphertext: Buffer | undefined;
+  const lack = lackOf('CKM_RSA_X_509', () => {
+    ciphertext = encrypt(session, raw, publicKey, block, BLOCK_BYTES);
+    return true;
+  });
+  // Without the bare operation nothing can be built around it, and no wrong padding can be made.
+  if (lack !== undefined || ciphertext === undefined) return 'native';
+  const wrong = ciphertext;
+  const opened = lackOf('CKM_RSA_PKCS', () => {
+    decrypt(session, padded, privateKey, wrong, BLOCK_BYTES);
+    return true;
+  });
+  return opened === undefined ? 'raw' : 'native';
+}
