@@ -67,7 +67,7 @@ export function openRawOperations(session: Session): Readonly<Record<RawName, ()
   const generate = (spec: KeySpec) =>
     session.generateKeyPair(
       spec === RSA ? KeyGenMechanism.RSA : KeyGenMechanism.EC,
-      generatedPublic(IDENTITY, spec),
+      generatedPublic(IDENTITY, spec, { saysPublic: true }),
       generatedPrivate(IDENTITY, spec),
     );
   const [rsa, ec] = [generate(RSA), generate(EC)];

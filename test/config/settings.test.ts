@@ -41,6 +41,8 @@ const OTHER: Readonly<Record<keyof typeof SETTINGS, string>> = {
   PKCS11_TOKEN_LABEL: 'label',
   PKCS11_PIN: '1234',
   PKCS11_PIN_FILE: '/pin',
+  PKCS11_LIBRARY_PARAMETERS: "configdir='/nss'",
+  PKCS11_KEY_WRAP_MECHANISM: '0x210B',
   STRONGROOM_SESSIONS: '3',
   STRONGROOM_LOADED_KEYS: '17',
   STRONGROOM_WORKERS: '5',
@@ -60,12 +62,15 @@ const OTHER: Readonly<Record<keyof typeof SETTINGS, string>> = {
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://traces.example/own',
   STRONGROOM_LOG_LEVEL: 'debug',
 };
+const HSM = { PKCS11_MODULE: '/m.so', PKCS11_TOKEN_LABEL: 'label', PKCS11_PIN: '1' };
 /** What a setting is refused without. */
 const WITH: Readonly<Record<string, Record<string, string>>> = {
   STRONGROOM_TLS_CERT_FILE: { STRONGROOM_TLS_CERT_FILE: '/a', STRONGROOM_TLS_KEY_FILE: '/b' },
   STRONGROOM_TLS_KEY_FILE: { STRONGROOM_TLS_CERT_FILE: '/a', STRONGROOM_TLS_KEY_FILE: '/b' },
   PKCS11_MODULE: { PKCS11_MODULE: '/other.so', PKCS11_TOKEN_LABEL: 'other', PKCS11_PIN: '1' },
   PKCS11_TOKEN_LABEL: { PKCS11_MODULE: '/m.so', PKCS11_TOKEN_LABEL: 'other', PKCS11_PIN: '1' },
+  PKCS11_LIBRARY_PARAMETERS: HSM,
+  PKCS11_KEY_WRAP_MECHANISM: HSM,
 };
 const NAMES = Object.keys(OTHER) as (keyof typeof OTHER)[];
 

@@ -47,6 +47,8 @@ export interface Capabilities {
   readonly dataKeyWrap: 'objects' | 'blocks';
   /** Whether a template for C_UnwrapKey may say CKA_SENSITIVE false and CKA_EXTRACTABLE true; else it says neither. */
   readonly unwrapsReadable: boolean;
+  /** Whether the template of a public key may say CKA_PRIVATE false; else it doesn't say it. */
+  readonly saysPublic: boolean;
   readonly oaepSha1: Padding;
   /** SoftHSM 2.6.1 answers CKR_ARGUMENTS_BAD to OAEP with SHA-256. */
   readonly oaepSha256: Padding;

@@ -5,6 +5,7 @@ import { lackOf } from './lack.ts';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
+const ROOM_BYTES = 64;
 
 /** Whose IV a GCM encryption is made with; undefined where it can't be found out: GCM isn't to be used then. */
 export function tryGcmIv(session: ModuleSession, key: Handle): GcmIv | undefined {
@@ -25,7 +26,8 @@ function ivOf(session: ModuleSession, key: Handle, given: Buffer): GcmIv | undef
   const iv = Buffer.from(given);
   const plaintext = Buffer.alloc(16);
   const end = plaintext.length + TAG_BYTES;
-  const sealed = encrypt(session, gcmMechanism(iv, undefined), key, plaintext, end + IV_BYTES);
+  // With room to spare: after CKR_BUFFER_TOO_SMALL the session would still be in the middle of it.
+  const sealed = encrypt(session, gcmMechanism(iv, undefined), key, plaintext, end + ROOM_BYTES);
   const isMadeWith = (candidate: Buffer) => {
     const counter = Buffer.concat([candidate, Buffer.from([0, 0, 0, 2])]);
     return encrypt(session, AES_ECB, key, counter, 16).equals(sealed.subarray(0, 16));

@@ -11,7 +11,7 @@ import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
 import { type CipherContext, CIPHERS } from '../operations/ciphers.ts';
 import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
-import { generateWrapped } from '../keys/key-generation.ts';
+import { generateObjects, generateWrapped } from '../keys/key-generation.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
 import { unwrapSealed } from '../keys/sealed-blob.ts';
 import { loadedMac, loadedPrivate, loadedPublic } from '../keys/templates.ts';
@@ -68,7 +68,7 @@ export function tryKeys(trials: Trials): Tried {
       });
       return true;
     });
-    if (lack !== undefined) keyLacks[keyKindOf(spec)] = lack;
+    if (lack !== undefined) keyLacks[keyKindOf(spec)] = whereOf(trials, spec, lack);
     Object.assign(algorithmLacks, tried);
   }
   const isAnyKept = Object.keys(keyLacks).length < TRIED.length;
@@ -93,6 +93,20 @@ function tooLarge({ handle, lib }: ModuleSession, bits: number): Lack | undefine
     if (maxKeySize < LEAST_CREDIBLE_BITS || maxKeySize >= bits) return true;
     return `keys of at most ${maxKeySize} bits`;
   });
+}
+
+/** Whether it is the making that fails, or what comes after. */
+function whereOf({ session, mechanics }: Trials, spec: KeySpec, lack: Lack): Lack {
+  const made = lackOf(lack.mechanism, () => {
+    for (const handle of generateObjects(
+      { session, capabilities: mechanics },
+      identityFor(spec),
+      spec,
+    ))
+      calls.destroyObject(session, handle);
+    return true;
+  });
+  return made ?? { ...lack, mechanism: `wrapping and opening what ${lack.mechanism} makes` };
 }
 
 interface Parts {
@@ -137,7 +151,7 @@ function withKey<T>(
       ...(publicKey !== undefined && {
         publicKey,
         public: kept(
-          calls.createObject(session, calls.toAttributes(loadedPublic(spec, publicKey))),
+          calls.createObject(session, calls.toAttributes(loadedPublic(spec, publicKey, mechanics))),
         ),
       }),
     };

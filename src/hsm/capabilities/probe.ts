@@ -11,6 +11,7 @@ import { tryGcmIv } from './gcm-trials.ts';
 import { identityFor, tryKeys, type UnpaddedMechanics } from './key-trials.ts';
 import { tryDataKeyWrap, tryKeyWrapPadded, withWrappingKey } from './key-wrap-trials.ts';
 import { describeLack, type Lack, lackOf } from './lack.ts';
+import { trySaysPublic } from './rsa-trials.ts';
 import { tryMlDsa } from './ml-dsa-trial.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum } = graphene;
@@ -102,6 +103,7 @@ function tryMechanics(
       mechanics: {
         ...capabilities,
         ...tryDataKeyWrap(session, key),
+        saysPublic: trySaysPublic(session),
         gcmIv,
         keepsMacKeys: keepsMacKeys({ session, rootKeys, capabilities }),
         mlDsa: tryMlDsa(session),

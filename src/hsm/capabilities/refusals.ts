@@ -32,6 +32,6 @@ const FIRST = { 'RSA-HSM 2048': true, 'EC-HSM P-256': true, 'oct-HSM 256': true 
 function lacking(what: string, { module }: Capabilities, lack: Lack): ServiceError {
   return new ServiceError(
     'BadParameter',
-    `${what} is not available: the HSM of this pool, ${module}, does not do ${describeLack(lack)}.`,
+    `${what} is not available: the HSM of this pool, ${module}, fails at ${describeLack(lack)}.`,
   );
 }

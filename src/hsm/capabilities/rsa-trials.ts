@@ -1,5 +1,14 @@
 import graphene from 'graphene-pk11';
-import { decrypt, encrypt, type Handle, type ModuleSession } from '../module/calls.ts';
+import {
+  createObject,
+  decrypt,
+  destroyObject,
+  encrypt,
+  type Handle,
+  type ModuleSession,
+  toAttributes,
+} from '../module/calls.ts';
+import { recipientPublic } from '../keys/templates.ts';
 import { rsaOaep } from '../operations/mechanisms.ts';
 import type { OaepHash } from '../operations/rsa-padding.ts';
 import type { Capabilities, Padding } from './capabilities.ts';
@@ -16,6 +25,9 @@ interface Pair {
 }
 const BLOCK_BYTES = 256;
 
+/** A number that can be a modulus of 2048 bits; nothing is enciphered by it. */
+const PUBLIC_N = Buffer.alloc(BLOCK_BYTES, 0xd5);
+
 /** Where there are no RSA keys nothing hangs on them. */
 export const UNTRIED: Paddings = {
   oaepSha1: 'raw',
@@ -23,6 +35,17 @@ export const UNTRIED: Paddings = {
   oaepSha384: 'raw',
   pkcs1: 'raw',
 };
+
+/** Whether a public key may say that it is not private: CloudHSM demands CKA_PRIVATE true of all keys. */
+export function trySaysPublic(session: ModuleSession): boolean {
+  const create = (saysPublic: boolean) =>
+    lackOf('CKA_PRIVATE', () => {
+      const template = recipientPublic({ n: PUBLIC_N, e: Buffer.of(1, 0, 1) }, { saysPublic });
+      destroyObject(session, createObject(session, toAttributes(template)));
+      return true;
+    }) === undefined;
+  return create(true) || !create(false);
+}
 
 /** Which paddings the module does right. */
 export function tryRsaPaddings(session: ModuleSession, pair: Pair): Paddings {

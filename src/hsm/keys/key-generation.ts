@@ -17,7 +17,13 @@ export interface GeneratedKey {
 }
 
 export interface GenerationContext extends SealingContext {
-  readonly capabilities: SealingContext['capabilities'] & Pick<Capabilities, 'keepsMacKeys'>;
+  readonly capabilities: SealingContext['capabilities'] &
+    Pick<Capabilities, 'keepsMacKeys' | 'saysPublic'>;
+}
+
+interface PairContext {
+  readonly session: ModuleSession;
+  readonly capabilities: Pick<Capabilities, 'saysPublic'>;
 }
 
 /** Generates inside the HSM, wraps, and destroys: extractable keys exist from one call to the next, and no longer. */
@@ -28,19 +34,40 @@ export function generateWrapped(
 ): GeneratedKey {
   if (spec.keyType === 'oct-HSM') return generateSecret(context, identity, spec);
   const { session } = context;
-  const mechanism = spec.keyType === 'RSA-HSM' ? KeyGenMechanism.RSA : KeyGenMechanism.EC;
-  const { publicKey, privateKey } = calls.generateKeyPair(
-    session,
-    mechanism,
-    generatedPublic(identity, spec),
-    generatedPrivate(identity, spec),
-  );
+  const { publicKey, privateKey } = generatePair(context, identity, spec);
   return calls.withObject(session, privateKey, () =>
     calls.withObject(session, publicKey, () => ({
       publicKey: readPublicKey(session, publicKey, spec),
       blob: wrapForSealing(context, privateKey),
     })),
   );
+}
+
+function generatePair(
+  { session, capabilities }: PairContext,
+  identity: KeyIdentity,
+  spec: KeySpec,
+) {
+  return calls.generateKeyPair(
+    session,
+    spec.keyType === 'RSA-HSM' ? KeyGenMechanism.RSA : KeyGenMechanism.EC,
+    generatedPublic(identity, spec, capabilities),
+    generatedPrivate(identity, spec),
+  );
+}
+
+/** The objects of a new key, as they are before it is wrapped. */
+export function generateObjects(
+  context: PairContext,
+  identity: KeyIdentity,
+  spec: KeySpec,
+): readonly Handle[] {
+  const { session } = context;
+  if (spec.keyType !== 'oct-HSM') {
+    const pair = generatePair(context, identity, spec);
+    return [pair.privateKey, pair.publicKey];
+  }
+  return [calls.generateKey(session, KeyGenMechanism.AES, generatedPrivate(identity, spec))];
 }
 
 /**

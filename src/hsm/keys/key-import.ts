@@ -59,7 +59,7 @@ export function importPlain(
       key.keyType === 'RSA-HSM'
         ? { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) }
         : { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
-    requirePair(session, object, spec, publicKey);
+    requirePair(context, object, spec, publicKey);
     return { spec, publicKey, blob: wrapForSealing(context, object) };
   });
 }
@@ -114,9 +114,9 @@ export async function importTransferred(
             e: withoutLeadingZeros(calls.readBytes(session, object, 'publicExponent')),
           }
         : deriveEcPublicKey(session, object, spec.curve, (candidate) =>
-            isPair(session, object, spec, candidate),
+            isPair(context, object, spec, candidate),
           );
-    requirePair(session, object, spec, publicKey);
+    requirePair(context, object, spec, publicKey);
     if (context.isSoftware)
       await requireConsistent(calls.readValue(session, open(dataKey())), spec, publicKey);
     return { spec, publicKey, blob: wrapForSealing(context, object) };
@@ -218,10 +218,15 @@ function requireExpected<Spec extends KeySpec>(
 }
 
 /** Signs with one half and verifies with the other, inside the HSM (FIPS 140-3 IG 10.3.A, pairwise consistency). */
-function isPair(session: ModuleSession, key: Handle, spec: KeySpec, publicKey: PublicKey): boolean {
+function isPair(
+  { session, capabilities }: GenerationContext,
+  key: Handle,
+  spec: KeySpec,
+  publicKey: PublicKey,
+): boolean {
   const { mechanism, input } = SIGNING[spec.keyType === 'RSA-HSM' ? 'RS256' : 'ES256'];
   const data = input(calls.randomBytes(session, 32));
-  const half = create(session, loadedPublic(spec, publicKey));
+  const half = create(session, loadedPublic(spec, publicKey, capabilities));
   return calls.withObject(session, half, () => {
     try {
       const signature = calls.sign(session, mechanism, key, data, SIGNATURE_LIMIT_BYTES);
@@ -234,12 +239,12 @@ function isPair(session: ModuleSession, key: Handle, spec: KeySpec, publicKey: P
 }
 
 function requirePair(
-  session: ModuleSession,
+  context: GenerationContext,
   key: Handle,
   spec: KeySpec,
   publicKey: PublicKey,
 ): void {
-  if (isPair(session, key, spec, publicKey)) return;
+  if (isPair(context, key, spec, publicKey)) return;
   throw new ServiceError(
     'BadParameter',
     'Property key has an invalid value: the private key is no valid one, or the public key does not belong to it.',

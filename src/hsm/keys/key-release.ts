@@ -15,7 +15,7 @@ import { rsaOaep } from '../operations/mechanisms.ts';
 import { unwrapSealed } from './sealed-blob.ts';
 import type { RootKeys } from './root-keys.ts';
 import { oaepEncode, type OaepHash } from '../operations/rsa-padding.ts';
-import { releasedPrivate, unwrappedDataKey } from './templates.ts';
+import { recipientPublic, releasedPrivate, unwrappedDataKey } from './templates.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
 
@@ -83,16 +83,17 @@ export function wrapForRecipient(
 
 /** RSA-OAEP of an extractable AES key; one that can be read, where the module lacks the hash. */
 export function wrapForKey(
-  { session, capabilities }: ReleaseContext,
+  context: ReleaseContext,
   key: Handle,
   recipient: RecipientKey,
   hash: OaepHash,
 ): Buffer {
+  const { session, capabilities } = context;
   return OAEP_CAPABILITY[hash](capabilities) === 'native'
-    ? withRecipient(session, recipient, (publicKey) =>
+    ? withRecipient(context, recipient, (publicKey) =>
         calls.wrapKey(session, rsaOaep(hash), publicKey, key),
       )
-    : encryptTransport(session, key, recipient, hash);
+    : encryptTransport(context, key, recipient, hash);
 }
 
 const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Capabilities) => 'native' | 'raw'>> = {
@@ -133,36 +134,28 @@ function transportKey(sensitive: boolean): ITemplate {
 }
 
 function withRecipient<T>(
-  session: ModuleSession,
-  { n, e }: RecipientKey,
+  { session, capabilities }: ReleaseContext,
+  recipient: RecipientKey,
   use: (publicKey: Handle) => T,
 ): T {
-  const template: ITemplate = {
-    class: ObjectClass.PUBLIC_KEY,
-    keyType: KeyType.RSA,
-    token: false,
-    private: false,
-    wrap: true,
-    encrypt: true,
-    modulus: Buffer.from(n),
-    publicExponent: Buffer.from(e),
-  };
+  const template = recipientPublic(recipient, capabilities);
   const publicKey = calls.createObject(session, calls.toAttributes(template));
-  return calls.withObject(session, publicKey, use);
+  return calls.withObject(session, publicKey, () => use(publicKey));
 }
 
 /** OAEP with a hash that the module doesn't have: encoded here, encrypted there. */
 function encryptTransport(
-  session: ModuleSession,
+  context: ReleaseContext,
   transport: Handle,
   recipient: RecipientKey,
   hash: OaepHash,
 ): Buffer {
+  const { session } = context;
   const value = calls.readValue(session, transport);
   const k = recipient.n.length;
   const encoded = oaepEncode(value, k, hash, calls.randomBytes(session, HASH_BYTES[hash]));
   try {
-    return withRecipient(session, recipient, (publicKey) =>
+    return withRecipient(context, recipient, (publicKey) =>
       calls.encrypt(session, RSA_RAW, publicKey, encoded, k),
     );
   } finally {

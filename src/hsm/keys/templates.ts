@@ -131,8 +131,17 @@ export function curveOf(parameters: Buffer): Curve | undefined {
   return CURVES.find((curve) => CURVE[curve].oid.equals(parameters));
 }
 
-export function generatedPublic(identity: KeyIdentity, spec: KeySpec): ITemplate {
-  const common = { ...named(identity), token: false, private: false, verify: true };
+/** Of public keys. Some modules refuse CKA_PRIVATE false, for public keys too. */
+function open({ saysPublic }: Pick<Capabilities, 'saysPublic'>): ITemplate {
+  return { token: false, ...(saysPublic && { private: false }) };
+}
+
+export function generatedPublic(
+  identity: KeyIdentity,
+  spec: KeySpec,
+  capabilities: Pick<Capabilities, 'saysPublic'>,
+): ITemplate {
+  const common = { ...named(identity), ...open(capabilities), verify: true };
   if (spec.keyType === 'EC-HSM')
     return { ...common, keyType: KeyTypes.EC, paramsECDSA: CURVE[spec.curve].oid };
   if (spec.keyType === 'oct-HSM') throw new TypeError('an AES key has no public half');
@@ -163,8 +172,12 @@ export function loadedMac(identity: KeyIdentity): ITemplate {
 }
 
 /** A public key as a session object: encrypting and verifying go through the HSM too. */
-export function loadedPublic(spec: KeySpec, publicKey: PublicKey): ITemplate {
-  const common = { class: ObjectClass.PUBLIC_KEY, token: false, private: false, verify: true };
+export function loadedPublic(
+  spec: KeySpec,
+  publicKey: PublicKey,
+  capabilities: Pick<Capabilities, 'saysPublic'>,
+): ITemplate {
+  const common = { class: ObjectClass.PUBLIC_KEY, ...open(capabilities), verify: true };
   if (publicKey.keyType === 'RSA-HSM')
     return {
       ...common,
@@ -179,6 +192,22 @@ export function loadedPublic(spec: KeySpec, publicKey: PublicKey): ITemplate {
     keyType: KeyTypes.EC,
     paramsECDSA: CURVE[spec.curve].oid,
     pointEC: octetString(Buffer.concat([Buffer.from([4]), publicKey.x, publicKey.y])),
+  };
+}
+
+/** An RSA key of somebody else's, for whom something is wrapped. */
+export function recipientPublic(
+  { n, e }: { readonly n: Uint8Array; readonly e: Uint8Array },
+  capabilities: Pick<Capabilities, 'saysPublic'>,
+): ITemplate {
+  return {
+    class: ObjectClass.PUBLIC_KEY,
+    keyType: KeyTypes.RSA,
+    ...open(capabilities),
+    wrap: true,
+    encrypt: true,
+    modulus: Buffer.from(n),
+    publicExponent: Buffer.from(e),
   };
 }
 

@@ -193,8 +193,15 @@ const OPERATIONS = {
     return unwrapSealed({ session: keyOwner(), rootKeys, capabilities }, blob, attributes);
   },
 
-  loadPublic({ keyOwner }: OperationContext, spec: KeySpec, publicKey: PublicKey): Handle {
-    return calls.createObject(keyOwner(), calls.toAttributes(loadedPublic(spec, publicKey)));
+  loadPublic(
+    { keyOwner, capabilities }: OperationContext,
+    spec: KeySpec,
+    publicKey: PublicKey,
+  ): Handle {
+    return calls.createObject(
+      keyOwner(),
+      calls.toAttributes(loadedPublic(spec, publicKey, capabilities)),
+    );
   },
 
   destroy({ session }: OperationContext, key: Handle): void {

@@ -1,0 +1,126 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Capabilities } from '../../../src/hsm/capabilities/capabilities.ts';
+import { fromGlobalSetup } from '../../support/environment.ts';
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
+import { testToken } from '../../support/softhsm.ts';
+
+const run = promisify(execFile);
+const SCRIPT = fileURLToPath(new URL('probe.mjs', import.meta.url));
+const canBuild = await hasCompiler();
+if (!canBuild) console.warn('skipped: no C compiler (cc)');
+
+interface Told {
+  readonly capabilities?: Capabilities;
+  /** Objects that are there since. */
+  readonly left?: number;
+  readonly refused?: string;
+}
+
+let shim: ModuleShim | undefined;
+afterEach(async () => {
+  await shim?.remove();
+});
+
+/** What this worker's token can do behind a profile of the shim, found out in a process of its own. */
+async function told(profile: string, more: object = {}): Promise<Told> {
+  shim = await buildModuleShim({ profile });
+  const { tokenLabel, pin } = testToken();
+  const { PKCS11_MODULE: module, ...environment } = shim.environment;
+  const options = JSON.stringify({ module, tokenLabel, pin, ...more });
+  const { stdout } = await run(process.execPath, [SCRIPT, options], {
+    env: {
+      PATH: process.env['PATH'],
+      SOFTHSM2_CONF: fromGlobalSetup('SOFTHSM2_CONF'),
+      ...environment,
+    },
+  });
+  return JSON.parse(stdout) as Told;
+}
+
+/** In short: the number for RFC 5649, whether it keeps lengths, and what else differs between modules. */
+function summary({ capabilities }: Told) {
+  if (capabilities === undefined) return undefined;
+  const { keyWrapPadded, sealing, dataKeyWrap, gcmIv, keepsMacKeys, saysPublic } = capabilities;
+  return {
+    kwp: keyWrapPadded && [Number(keyWrapPadded.mechanism.name), keyWrapPadded.keepsLength],
+    sealing: sealing.kind,
+    dataKeyWrap,
+    gcmIv,
+    keepsMacKeys,
+    saysPublic,
+    keys: Object.keys(capabilities.keyLacks),
+    algorithms: Object.keys(capabilities.algorithmLacks),
+  };
+}
+
+const ALL = {
+  kwp: [0x210b, true],
+  sealing: 'kwp',
+  dataKeyWrap: 'objects',
+  gcmIv: 'ours',
+  keepsMacKeys: true,
+  saysPublic: true,
+  keys: [],
+  algorithms: [],
+};
+const PAIRS = [
+  ...['RSA-HSM 2048', 'EC-HSM P-256', 'EC-HSM P-256K', 'EC-HSM P-384', 'EC-HSM P-521'],
+  ...['RSA-HSM 3072', 'RSA-HSM 4096'],
+];
+const GCM = ['A128GCM', 'A192GCM', 'A256GCM'];
+const HMAC = ['HS256', 'HS384', 'HS512'];
+
+(canBuild ? describe : describe.skip)('what a module can do', () => {
+  test.each([
+    ['kwp-only', ALL],
+    ['pkcs7-pad', ALL],
+    ['no-locking', { ...ALL, kwp: [0x210a, false] }],
+    ['device-error', { ...ALL, kwp: [0x210a, false] }],
+    ['no-kwp', { ...ALL, kwp: undefined, sealing: 'gcm', dataKeyWrap: 'blocks' }],
+    ['read-only-unwrap', { ...ALL, dataKeyWrap: 'blocks' }],
+    ['luna-fips', { ...ALL, kwp: [0x8000_0171, true], gcmIv: 'appended', keys: PAIRS }],
+    [
+      'luna-fips-16',
+      { ...ALL, kwp: [0x8000_0171, true], gcmIv: undefined, keys: PAIRS, algorithms: GCM },
+    ],
+    [
+      'cloudhsm',
+      {
+        ...ALL,
+        kwp: [0x8000_216f, true],
+        dataKeyWrap: 'blocks',
+        gcmIv: 'written',
+        keepsMacKeys: false,
+        saysPublic: false,
+        algorithms: HMAC,
+      },
+    ],
+  ])(
+    'is found out behind the profile %s, and nothing is left in the token',
+    async (profile, expected) => {
+      const found = await told(profile);
+      expect(found.refused).toBeUndefined();
+      expect(summary(found)).toEqual(expected);
+      expect(found.left).toBe(0);
+    },
+  );
+
+  test('does not begin without the parameters that the library wants', async () => {
+    const { refused } = await told('nss');
+    expect(refused).toContain('PKCS11_LIBRARY_PARAMETERS');
+  });
+
+  test('begins with the parameters that the library wants, to the last character', async () => {
+    const found = await told('nss', { libraryParameters: "configdir='' flags=noCertDB" });
+    expect(summary(found)).toEqual(ALL);
+  });
+
+  test('is refused with all that is missing where no key can be kept', async () => {
+    const { refused } = await told('yubihsm');
+    for (const part of ['CKM_AES_KEY_WRAP_KWP', 'CKM_AES_CBC_PAD', 'CKR_FUNCTION_NOT_SUPPORTED'])
+      expect(refused).toContain(part);
+  });
+});
