@@ -1,20 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { type Caller, createCaller, fetchToken } from './client.ts';
-import type { RunningService } from './service.ts';
+import type { SharedService } from './shared-service.ts';
 
 const ASSIGNMENTS = '/providers/Microsoft.Authorization/roleAssignments';
 const DEFINITIONS = '/providers/Microsoft.Authorization/roleDefinitions';
 
 /** A caller with the credential of client.env: the first administrator of a development start. */
 export async function signInAsAdministrator(
-  service: RunningService,
+  service: SharedService,
 ): Promise<Caller & { close(): void }> {
   const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
   return createCaller(service, await fetchToken(service, { clientId, clientSecret }));
 }
 
 /** Gives the administrator every role that there is, at the whole pool: what is refused then is refused for another reason. */
-export async function holdEveryRole(admin: Caller, service: RunningService): Promise<void> {
+export async function holdEveryRole(admin: Caller, service: SharedService): Promise<void> {
   const { value } = (await admin('GET', DEFINITIONS)).json<{ value: { name: string }[] }>();
   for (const { name } of value) {
     const answer = await admin('PUT', `${ASSIGNMENTS}/${randomUUID()}`, {
@@ -32,7 +32,7 @@ export async function holdEveryRole(admin: Caller, service: RunningService): Pro
 /** An application with a service principal of its own, and no role: the principal's object id, its token and its caller. */
 export async function makePrincipal(
   admin: Caller,
-  service: RunningService,
+  service: SharedService,
   resource?: string,
 ): Promise<{
   readonly id: string;

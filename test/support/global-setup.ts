@@ -5,6 +5,7 @@ import { startEmbeddedPostgres } from '../../src/setup/postgres/embedded-postgre
 import { findSoftHsmLibrary } from '../../src/setup/softhsm/library.ts';
 import { initialiseToken, writeConfiguration } from '../../src/setup/softhsm/token.ts';
 import { removeRun } from './run-folder.ts';
+import { offerSharedService } from './shared-service.ts';
 import { PRODUCTION_TOKEN } from './softhsm.ts';
 
 const PIN = 'the tests own this token';
@@ -13,6 +14,11 @@ const log = {
     process.stderr.write(`${words ?? ''} ${JSON.stringify(details)}\n`);
   },
 };
+
+/** What global-teardown.ts ends. */
+export interface WithTestRun {
+  endTestRun?: () => Promise<void>;
+}
 
 /** One PostgreSQL and one folder of tokens for the run. Workers inherit the environment: they are forked after this. */
 export default async function globalSetup({ maxWorkers }: { maxWorkers: number }): Promise<void> {
@@ -32,8 +38,14 @@ export default async function globalSetup({ maxWorkers }: { maxWorkers: number }
   process.env['STRONGROOM_TEST_PKCS11_MODULE'] = tokens.module;
   process.env['STRONGROOM_TEST_PKCS11_PIN'] = PIN;
   process.env['SOFTHSM2_CONF'] = tokens.configFile;
-  (globalThis as { stopTestPostgres?: () => Promise<void> }).stopTestPostgres = () =>
-    postgres.stop();
+  const shared = await offerSharedService(folder);
+  (globalThis as WithTestRun).endTestRun = async () => {
+    try {
+      await shared.close();
+    } finally {
+      await postgres.stop();
+    }
+  };
 }
 
 async function makeTokens(

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import { type Caller, createCaller, fetchToken } from './client.ts';
+import { fromGlobalSetup } from './environment.ts';
 import { later } from './later.ts';
 import { makePreparedFolder } from './prepared-folder.ts';
 import { type ProductionOptions, type ProductionService, startProduction } from './production.ts';
@@ -10,11 +11,15 @@ import {
   type StartOptions,
   startService,
 } from './service.ts';
+import { askForSharedService, type SharedService } from './shared-service.ts';
 
 type Environment = Readonly<Record<string, string>>;
 /** Settings that are known at once, or that something has to be started for. */
 type Settings = Environment | (() => Promise<Environment>);
 type Closable = { close(): unknown } | (() => unknown);
+interface Closing {
+  readonly add: (thing: Closable) => void;
+}
 
 const START_LIMIT_MS = 120_000;
 
@@ -45,12 +50,7 @@ export function useService(settings: Settings = {}, options: ServiceOptions = {}
     const running = await startService(folder, await read(settings), start);
     service = running;
     closing.add(() => running.stop());
-    const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } =
-      running.client;
-    token = await fetchToken(running, { clientId, clientSecret });
-    const caller = createCaller(running, token);
-    admin = caller;
-    closing.add(caller);
+    ({ admin, token } = await signIn(running, closing));
   }, START_LIMIT_MS);
   return {
     service: later(() => started(service)),
@@ -58,6 +58,44 @@ export function useService(settings: Settings = {}, options: ServiceOptions = {}
     adminToken: () => started(token),
     atEnd: closing.add,
   };
+}
+
+export type SharedServiceInUse = Omit<ServiceInUse, 'service'> & {
+  readonly service: SharedService;
+};
+
+/**
+ * The service that suites of a run share, for those that only work with keys, principals and roles of their own: they start and
+ * stop nothing, change no setting, count nothing that others add to, and guess no secret.
+ */
+export function useSharedService(): SharedServiceInUse {
+  let service: SharedService | undefined;
+  let admin: Caller | undefined;
+  let token: string | undefined;
+  const closing = useClosing();
+  beforeAll(async () => {
+    const running = await askForSharedService(fromGlobalSetup('STRONGROOM_TEST_FOLDER'));
+    service = running;
+    ({ admin, token } = await signIn(running, closing));
+  }, START_LIMIT_MS);
+  return {
+    service: later(() => started(service)),
+    admin: later(() => started(admin)),
+    adminToken: () => started(token),
+    atEnd: closing.add,
+  };
+}
+
+/** As the first administrator. */
+async function signIn(
+  service: SharedService,
+  closing: Closing,
+): Promise<{ admin: Caller; token: string }> {
+  const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = service.client;
+  const token = await fetchToken(service, { clientId, clientSecret });
+  const admin = createCaller(service, token);
+  closing.add(admin);
+  return { admin, token };
 }
 
 export interface ProductionInUse {
@@ -88,7 +126,7 @@ export function useProduction(
 }
 
 /** All are closed, whatever one of them says; what it says fails the suite. */
-function useClosing(): { readonly add: (thing: Closable) => void } {
+function useClosing(): Closing {
   const things: Closable[] = [];
   afterAll(async () => {
     const failures: unknown[] = [];

@@ -12,7 +12,7 @@ import {
 import { outsideRsa, wrapForTransfer } from '../../support/plain-keys.ts';
 import { listRoutes } from '../../support/routes.ts';
 import { ROLE } from '../../support/roles.ts';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 /**
  * Everything by which somebody who may write the directory, and no more, could come to be or to belong to what holds more
@@ -22,7 +22,7 @@ import { useService } from '../../support/use-service.ts';
 const ROLES = '/providers/Microsoft.Authorization';
 const ISSUER = 'https://idp.example';
 
-const { service, admin, atEnd } = useService();
+const { service, admin, atEnd } = useSharedService();
 /** Holds a custom role with the directory's actions alone. */
 let writer: Caller & { close(): void };
 let writerClient: Client;

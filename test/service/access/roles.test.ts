@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { createCaller, fetchToken } from '../../support/client.ts';
 import { ROLE } from '../../support/roles.ts';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 /**
  * Who may what, written out from Managed HSM's published matrix (with the one difference that policies/README.md states:
@@ -165,7 +165,7 @@ const HELD_AT: readonly { place: Place; scope: (k: string) => string }[] = [
 const ORDER: readonly Place[] = ['pool', 'all keys', 'one key'];
 const covers = (held: Place, aimed: Place) => ORDER.indexOf(held) <= ORDER.indexOf(aimed);
 
-const { service, admin } = useService();
+const { service, admin } = useSharedService();
 
 /** A service principal of its own with a secret, and a caller that is it. */
 async function makePrincipal(displayName: string) {

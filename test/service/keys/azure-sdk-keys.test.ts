@@ -17,11 +17,11 @@ import {
 import { AES_SIZES, CURVES, RSA_SIZES } from '../../../src/core/operations/algorithms.ts';
 import { holdEveryRole } from '../../support/administrator.ts';
 import { outsideEc, outsideRsa } from '../../support/plain-keys.ts';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 /** Every method of Microsoft's unmodified KeyClient and CryptographyClient for JavaScript. */
 
-const { service, admin } = useService();
+const { service, admin } = useSharedService();
 let keys: KeyClient;
 let credential: ClientSecretCredential;
 let options: object;

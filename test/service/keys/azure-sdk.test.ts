@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ensureResolves } from '../../support/hosts-file.ts';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 // The service's ready message asks people for the same line; writing it takes a user who may.
 const isNamed = await ensureResolves('main.strongroom.localhost');
@@ -13,7 +13,7 @@ const describeNamed = isNamed ? describe : describe.skip;
 const TOUR = fileURLToPath(new URL('../../clients/tour.mjs', import.meta.url));
 const run = promisify(execFile);
 
-const { service } = useService();
+const { service } = useSharedService();
 
 /** The tour as its reader takes it: in a process of its own, with nothing but client.env. */
 async function takeTour(url: string): Promise<string> {

@@ -9,12 +9,12 @@ import {
   RSA_SIZES,
 } from '../../../src/core/operations/algorithms.ts';
 import { isFullExtent } from '../../support/extent.ts';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 /** Round trips of an algorithm with a key; STRONGROOM_TEST_RUNS asks for another number. */
 const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? (isFullExtent ? 100 : 4));
 
-const { admin } = useService();
+const { admin } = useSharedService();
 
 /** One key of each type and size, named by both. */
 const KEYS = [
