@@ -26,7 +26,9 @@ export async function offerSharedService(runFolder: string): Promise<SharedServi
   let starting: Promise<RunningService> | undefined;
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
-    starting ??= makePreparedFolder().then((folder) => startService(folder));
+    starting ??= makePreparedFolder().then((folder) =>
+      startService(folder, { STRONGROOM_WORKERS: '2' }),
+    );
     starting.then(
       ({ dataFolder, url, localUrl, port, client, ca }) =>
         socket.end(JSON.stringify({ dataFolder, url, localUrl, port, client, ca })),

@@ -14,13 +14,13 @@ import {
   makeClient,
 } from '../../support/directory.ts';
 import { ROLE } from '../../support/roles.ts';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 /** By then every process has heard of a change. */
 const A_SECOND = 1_000;
 const NOBODY = '00000000-0000-4000-8000-000000000000';
 
-const { service, admin, atEnd } = useService();
+const { service, admin, atEnd } = useSharedService();
 beforeAll(async () => {
   await created(admin('POST', '/keys/shared/create?api-version=7.4', { kty: 'EC-HSM' }));
 });

@@ -3,7 +3,7 @@ import { makePrincipal } from '../../support/administrator.ts';
 import type { Caller } from '../../support/client.ts';
 import { outsideEc } from '../../support/plain-keys.ts';
 import { ROLE } from '../../support/roles.ts';
-import { useService } from '../../support/use-service.ts';
+import { useService, useSharedService } from '../../support/use-service.ts';
 
 /** Each way in which Managed HSM is known to refuse, with its exact status, code, inner code, and text where that is known. */
 
@@ -20,7 +20,7 @@ type Row = readonly [
   text?: string,
 ];
 
-const { service, admin: administrator, atEnd } = useService();
+const { service, admin: administrator, atEnd } = useSharedService();
 let nobody: Client;
 
 const NOBODY = '00000000-0000-4000-8000-000000000000';
@@ -463,7 +463,7 @@ describe('refusals', () => {
     const answer = await administrator('POST', '/keys/disabled/wrapkey', kw);
     const unknown = await administrator('GET', '/no/such/path');
     const { value: events } = (
-      await administrator('GET', '/audit/events?outcome=failure&maxresults=20')
+      await administrator('GET', '/audit/events?outcome=failure&maxresults=1000')
     ).json<{ value: { requestId: string; status: number; errorCode: string }[] }>();
     for (const [{ headers }, status, errorCode] of [
       [answer, 403, 'KeyDisabled'],

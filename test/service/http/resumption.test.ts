@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
 import { expect, test } from '@jest/globals';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
-const { service } = useService({ STRONGROOM_WORKERS: '2' });
+const { service } = useSharedService();
 
 /** Connects, is given tickets, and closes. */
 async function meet(version: 'TLSv1.2' | 'TLSv1.3', session?: Buffer) {

@@ -18,9 +18,9 @@ const { admin } = useSharedService();
 
 /** One key of each type and size, named by both. */
 const KEYS = [
-  ...RSA_SIZES.map((bits) => ({ kty: 'RSA-HSM', name: `RSA-${bits}`, key_size: bits })),
-  ...AES_SIZES.map((bits) => ({ kty: 'oct-HSM', name: `AES-${bits}`, key_size: bits })),
-  ...CURVES.map((crv) => ({ kty: 'EC-HSM', name: `EC-${crv}`, crv })),
+  ...RSA_SIZES.map((bits) => ({ kty: 'RSA-HSM', name: `trip-RSA-${bits}`, key_size: bits })),
+  ...AES_SIZES.map((bits) => ({ kty: 'oct-HSM', name: `trip-AES-${bits}`, key_size: bits })),
+  ...CURVES.map((crv) => ({ kty: 'EC-HSM', name: `trip-EC-${crv}`, crv })),
 ];
 
 beforeAll(async () => {
@@ -54,7 +54,7 @@ const inBlocks = (block: number, fewest: number, most: number) =>
     )
     .map((bytes) => Buffer.from(bytes));
 
-const modulusBytes = (key: string) => Number(key.slice('RSA-'.length)) / 8;
+const modulusBytes = (key: string) => Number(key.slice('trip-RSA-'.length)) / 8;
 
 /** What an algorithm takes: RFC 8017 §7.1.1 and §7.2.1, SP 800-38A, RFC 3394 §2, RFC 5649 §3. */
 function plaintexts(algorithm: string, key: string): fc.Arbitrary<Buffer> {
