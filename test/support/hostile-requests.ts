@@ -449,7 +449,7 @@ const WRONG: readonly unknown[] = [
 ];
 
 /** Of the wrong values, every member meets one in so many: which ones differs from member to member. */
-const STEP = isFullExtent ? 1 : 4;
+const STEP = isFullExtent ? 1 : 6;
 
 /** Every sound body of a route with each of its members missing, or wrong in one of these ways. */
 export function singleFaults(route: KnownRoute): readonly HostileRequest[] {

@@ -16,7 +16,7 @@ import { freePort } from '../../support/free-port.ts';
 import { useService } from '../../support/use-service.ts';
 
 /** Requests a route; STRONGROOM_TEST_RUNS asks for another number. */
-const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? (isFullExtent ? 100 : 6));
+const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? (isFullExtent ? 100 : 4));
 const ANSWER_LIMIT_MS = 20_000;
 /** A stream of events has no end: its head is answer enough. */
 const STREAM = 'text/event-stream';
@@ -25,7 +25,7 @@ let metrics: string;
 const { service, admin, adminToken, atEnd } = useService(async () => {
   const port = await freePort();
   metrics = `http://127.0.0.1:${port}/metrics`;
-  return { STRONGROOM_METRICS_LISTEN: `127.0.0.1:${port}` };
+  return { STRONGROOM_WORKERS: '1', STRONGROOM_METRICS_LISTEN: `127.0.0.1:${port}` };
 });
 let agent: Agent;
 

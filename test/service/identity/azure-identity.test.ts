@@ -32,6 +32,7 @@ const AUDIENCE = 'api://AzureADTokenExchange';
 const { service, admin, atEnd } = useService(async () => {
   issuer = await startIssuer();
   return {
+    STRONGROOM_WORKERS: '1',
     STRONGROOM_IDENTITY_LISTEN: '127.0.0.1:0',
     STRONGROOM_FEDERATED_ISSUERS: `https://elsewhere.example ${issuer.url}`,
   };

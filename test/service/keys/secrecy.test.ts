@@ -28,7 +28,10 @@ interface Row {
  * The test is let in where nobody else is: it has the token's PIN, and unwraps the sealed keys with the root key into
  * objects that show themselves. With the real secrets in hand it searches everything that is outside the HSM for them.
  */
-const { service, admin, adminToken, atEnd } = useService({ STRONGROOM_LOG_LEVEL: 'debug' });
+const { service, admin, adminToken, atEnd } = useService({
+  STRONGROOM_WORKERS: '1',
+  STRONGROOM_LOG_LEVEL: 'debug',
+});
 let database: pg.Client;
 const answers: string[] = [];
 let secrets: { name: string; bytes: Buffer }[];

@@ -201,7 +201,7 @@ function kindOf([{ result, flags }, { operation, body }]: readonly [VectorTest, 
 }
 
 describe("Wycheproof's vectors, through the service", () => {
-  const { production, admin, atEnd } = useProduction();
+  const { production, admin, atEnd } = useProduction({ STRONGROOM_WORKERS: '1' });
   let planter: Planter;
   /** By what makes the key: its name in the service, or undefined where the service doesn't take it. */
   const names = new Map<string, Promise<string | undefined>>();
