@@ -8,7 +8,7 @@ import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from '../cor
 import { packBytes } from '../core/keys/packed-bytes.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import type { Handle } from './module/calls.ts';
-import type { Capabilities } from './capabilities/capabilities.ts';
+import { offerOf } from './capabilities/offer.ts';
 import { requireAlgorithm, requireKeyKind, requireKeyType } from './capabilities/refusals.ts';
 import { withoutOpenSslErrors } from './module/openssl-errors.ts';
 import { partFor } from './operations/ciphers.ts';
@@ -40,7 +40,6 @@ export interface Pkcs11Options extends ConnectionOptions {
 
 export interface Pkcs11Hsm
   extends Hsm, HsmFeatures, KeyImporter, KeyRelease, KeyInspector, RootSecrets, SecureWrapper {
-  readonly capabilities: Capabilities;
   /** Manufacturer and library. */
   readonly description: string;
   /** False where the token has none for this pool. They are looked for once, here. */
@@ -72,10 +71,9 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   let roots: Roots | undefined;
   let current: Connection | undefined = openConnection(options, roots);
   let isClosed = false;
-  const {
-    capabilities,
-    token: { facts },
-  } = current;
+  /** As they were found out when the module was opened last. */
+  let { capabilities } = current;
+  const { facts } = current.token;
   // Where one thread calls the module, a key that takes seconds to make would hold up every other call.
   const generator =
     options.usesThreads === true && !facts.isThreadSafe
@@ -124,8 +122,12 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
 
   /** What was closed while the connection was being made stays closed. */
   async function adopt(fresh: Connection): Promise<void> {
-    if (isClosed) await fresh.close();
-    else current = fresh;
+    if (isClosed) {
+      await fresh.close();
+      return;
+    }
+    current = fresh;
+    ({ capabilities } = fresh);
   }
 
   /**
@@ -174,9 +176,13 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   }
 
   const hsm: Pkcs11Hsm = {
-    capabilities,
     description: facts.description,
-    hasMlDsa: capabilities.mlDsa,
+
+    get hasMlDsa() {
+      return capabilities.mlDsa;
+    },
+
+    offer: () => attempt((on) => Promise.resolve(offerOf(on.capabilities)), true),
 
     openRootKeys(poolId, rootGeneration) {
       roots = { poolId, generation: rootGeneration };

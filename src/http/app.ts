@@ -8,7 +8,7 @@ import type { CredentialService } from '../core/directory/credential-service.ts'
 import type { CryptoService } from '../core/operations/crypto-service.ts';
 import type { DirectoryService } from '../core/directory/directory-service.ts';
 import { ServiceError } from '../core/errors.ts';
-import type { Hsm } from '../core/keys/hsm.ts';
+import type { Hsm, HsmFeatures } from '../core/keys/hsm.ts';
 import type { KeyService } from '../core/keys/key-service.ts';
 import type { PoolRules } from '../core/keys/new-version.ts';
 import type { UsersAndGroups } from '../core/directory/users-and-groups.ts';
@@ -30,6 +30,7 @@ import { addCryptoRoutes } from './operations/crypto.routes.ts';
 import { createCursors } from './values/cursors.ts';
 import { addDirectoryRoutes } from './directory/directory.routes.ts';
 import { createErrorHandler, type Refusals } from './error-handler.ts';
+import { addCapabilityRoutes } from './pool/capabilities.routes.ts';
 import { addHealthRoutes, type Readiness } from './pool/health.routes.ts';
 import type { HostRules } from './server/hosts.ts';
 import { addIdentityRoutes, type IdentityEndpoints } from './identity/identity.routes.ts';
@@ -59,7 +60,7 @@ export interface AppParts {
   readonly settings: SettingService;
   readonly crypto: CryptoService;
   readonly release: ReleaseParts;
-  readonly hsm: Pick<Hsm, 'random'>;
+  readonly hsm: Pick<Hsm, 'random'> & HsmFeatures;
   readonly roles: RoleService;
   readonly escalation: EscalationRules;
   readonly access: AccessService;
@@ -175,6 +176,7 @@ function addPoolRoutes(routes: Routes, parts: AppParts): void {
   addReleaseRoutes(routes, parts.release, formatOf);
   addKeyRoutes(routes, parts.keys, parts.backups, formatOf);
   addSettingRoutes(routes, parts.settings);
+  addCapabilityRoutes(routes, parts.hsm);
   addRandomRoutes(routes, parts.hsm);
   addRoleRoutes(routes, parts.roles);
   addAccessRoutes(routes, parts.access);

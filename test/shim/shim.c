@@ -114,6 +114,22 @@ static bool is_full(const struct call *call, const struct plan *plan) {
   return plan->objects.count > 0 && makes_token_objects(call) && count_objects(session_of(call)) >= plan->objects.count;
 }
 
+enum { ATTRIBUTE_LIMIT = 64 };
+
+/* What the shim composes with a key, it does with a copy that has other uses: of one that may not be modified there is none. */
+static word generate_key(const struct call *call) {
+  struct attribute attributes[ATTRIBUTE_LIMIT];
+  byte yes = 1;
+  word arguments[8], count = call->arguments[3];
+  if (count > ATTRIBUTE_LIMIT) return CKR_ARGUMENTS_BAD;
+  memcpy(arguments, call->arguments, sizeof arguments);
+  if (count > 0) memcpy(attributes, (const void *)call->arguments[2], count * sizeof *attributes);
+  for (word at = 0; at < count; at += 1)
+    if (attributes[at].type == CKA_MODIFIABLE) attributes[at] = (struct attribute){CKA_MODIFIABLE, &yes, 1};
+  arguments[2] = (word)attributes;
+  return call_real(call->function, arguments);
+}
+
 static word perform_offered(const struct call *call, const struct offer *offer) {
   bool chooses_iv = offer->behaviour == GCM_IV_APPENDED || offer->behaviour == GCM_IV_WRITTEN;
   if (call->function == F_EncryptInit && chooses_iv) return begin_gcm(call, offer);
@@ -142,6 +158,8 @@ static word perform(const struct call *call, const struct plan *plan) {
     return describe_mechanism(call, plan);
   case F_OpenSession:
     return open_session(call, plan);
+  case F_GenerateKey:
+    return generate_key(call);
   case F_Encrypt:
   case F_EncryptFinal:
     return encrypt_with_iv(call);

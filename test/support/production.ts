@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { prepareDevelopmentCertificate } from '../../src/setup/trust/development-ca.ts';
 import { type Caller, createCaller, fetchToken } from './client.ts';
 import { fromGlobalSetup } from './environment.ts';
+import { buildModuleShim, hasCompiler } from './module-shim.ts';
 import { onceARun } from './once-a-run.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
 import { type RunningService, startService } from './service.ts';
@@ -57,9 +58,11 @@ async function preparePool(): Promise<PreparedPool> {
   const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
   const { settings, caFile } = await settingsIn(place, database.serviceUrl);
   const credentialsFile = join(place, 'administrator.json');
+  const shim = (await hasCompiler()) ? await buildModuleShim() : undefined;
   await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
-    env: settings,
+    env: { ...settings, ...shim?.environment },
   });
+  await shim?.remove();
   const credentials = JSON.parse(
     await readFile(credentialsFile, 'utf8'),
   ) as PreparedPool['credentials'];

@@ -1,7 +1,10 @@
 import type {
+  AesSize,
+  Algorithm,
   CipherAlgorithm,
   Curve,
   KeyType,
+  RsaSize,
   SigningAlgorithm,
 } from '../operations/algorithms.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from './key.ts';
@@ -90,8 +93,29 @@ export interface RootSecrets {
   backupKey(): Promise<Uint8Array>;
 }
 
-/** What an HSM may have or not, as far as it decides which keys there can be. */
+/** What an HSM may have or not. */
 export interface HsmFeatures {
   /** ML-DSA-44, ML-DSA-65 and ML-DSA-87 (FIPS 204). */
   readonly hasMlDsa: boolean;
+  /** As it was found out when the HSM was opened last. @throws ServiceError HsmUnavailable while it is lost */
+  offer(): Promise<HsmOffer>;
+}
+
+/** All kinds of keys and all algorithms that the service knows, and which of them this HSM lacks. */
+export interface HsmOffer {
+  /** Manufacturer, library and version. */
+  readonly module: string;
+  readonly keys: readonly (OfferedKind & Offered)[];
+  readonly algorithms: readonly ({ readonly name: Algorithm } & Offered)[];
+}
+
+/** What a key is, as far as HSMs differ in it. */
+export type OfferedKind =
+  | { readonly keyType: 'RSA-HSM'; readonly bits: RsaSize }
+  | { readonly keyType: 'EC-HSM'; readonly curve: Curve }
+  | { readonly keyType: 'oct-HSM'; readonly bits: AesSize };
+
+interface Offered {
+  /** The mechanism at which the HSM fails, and how; absent where it doesn't. */
+  readonly lack?: string;
 }

@@ -70,19 +70,24 @@ const PUBLIC_EXPONENT = { least: 65_537, most: 0xffff_ffff };
  */
 export function requireBuilt(
   { keyType, algorithm }: Pick<RequestedKey, 'keyType' | 'algorithm'>,
-  { hasMlDsa }: HsmFeatures,
+  features: Pick<HsmFeatures, 'hasMlDsa'>,
 ): void {
   const isAkp = keyType === 'AKP' || keyType === 'AKP-HSM';
   if (!isAkp && algorithm === undefined) return;
-  const why = hasMlDsa
-    ? 'AKP-HSM keys (ML-DSA) are not available yet'
-    : 'AKP-HSM keys need ML-DSA (PKCS#11 3.2), which the HSM of this pool does not have';
+  const why = whyNoMlDsa(features);
   throw new ServiceError(
     'BadParameter',
     isAkp
       ? `Property kty has an invalid value: ${why}.`
       : `Property alg has an invalid value: only AKP-HSM keys are made for one algorithm, and ${why}.`,
   );
+}
+
+/** Why post-quantum keys can't be had, as the end of a sentence. */
+export function whyNoMlDsa({ hasMlDsa }: Pick<HsmFeatures, 'hasMlDsa'>): string {
+  return hasMlDsa
+    ? 'AKP-HSM keys (ML-DSA) are not available yet'
+    : 'AKP-HSM keys need ML-DSA (PKCS#11 3.2), which the HSM of this pool does not have';
 }
 
 /** @throws ServiceError BadParameter */

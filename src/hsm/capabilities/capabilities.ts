@@ -1,6 +1,6 @@
 import type { IAlgorithm } from 'graphene-pk11';
 import type { Algorithm } from '../../core/operations/algorithms.ts';
-import type { KeySpec } from '../../core/keys/key.ts';
+import type { OfferedKind } from '../../core/keys/hsm.ts';
 import type { Lack } from './lack.ts';
 
 /** Whether the module does a padding itself, or does the bare RSA operation while the padding is done around it. */
@@ -76,6 +76,6 @@ export type Mechanics = Omit<Capabilities, 'keyLacks' | 'algorithmLacks'>;
 /** A type with its size or curve. */
 export type KeyKind = `RSA-HSM ${number}` | `EC-HSM ${string}` | `oct-HSM ${number}`;
 
-export function keyKindOf(spec: KeySpec): KeyKind {
+export function keyKindOf(spec: OfferedKind): KeyKind {
   return spec.keyType === 'EC-HSM' ? `EC-HSM ${spec.curve}` : `${spec.keyType} ${spec.bits}`;
 }

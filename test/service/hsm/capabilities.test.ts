@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ALGORITHMS } from '../../../src/core/operations/algorithms.ts';
+import { makePrincipal } from '../../support/administrator.ts';
+
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
+import { useProduction } from '../../support/use-service.ts';
+
+interface Offered {
+  readonly available: boolean;
+  readonly reason?: string;
+}
+
+interface Capabilities {
+  readonly module: string;
+  readonly keys: readonly (Offered & { kty: string; key_size?: number; crv?: string })[];
+  readonly algorithms: readonly (Offered & { name: string })[];
+  readonly mlDsa: Offered;
+}
+
+const KINDS = [
+  ...['RSA-HSM 2048', 'RSA-HSM 3072', 'RSA-HSM 4096'],
+  ...['EC-HSM P-256', 'EC-HSM P-256K', 'EC-HSM P-384', 'EC-HSM P-521'],
+  ...['oct-HSM 128', 'oct-HSM 192', 'oct-HSM 256'],
+];
+const VALUE = Buffer.alloc(32, 7).toString('base64url');
+
+const nameOf = ({ kty, key_size, crv }: Capabilities['keys'][number]) =>
+  `${kty} ${String(key_size ?? crv)}`;
+/** By name, why not. */
+const lacking = <Thing extends Offered>(things: readonly Thing[], name: (thing: Thing) => string) =>
+  Object.fromEntries(
+    things.filter(({ available }) => !available).map((thing) => [name(thing), thing.reason]),
+  );
+
+const canBuild = await hasCompiler();
+if (!canBuild) console.warn('skipped: no C compiler (cc)');
+
+describe('what a pool offers', () => {
+  const { production, admin, atEnd } = useProduction({ STRONGROOM_WORKERS: '1' });
+
+  test('on SoftHSM2 is every kind of key and every algorithm, and ML-DSA with the reason why not', async () => {
+    const answer = await admin('GET', '/capabilities');
+    expect(answer.status).toBe(200);
+    const { module, keys, algorithms, mlDsa } = answer.json<Capabilities>();
+    expect(module).toContain('SoftHSM');
+    expect(keys.map(nameOf)).toEqual(KINDS);
+    expect(algorithms.map(({ name }) => name)).toEqual(Object.keys(ALGORITHMS));
+    expect({ ...lacking(keys, nameOf), ...lacking(algorithms, ({ name }) => name) }).toEqual({});
+    expect(mlDsa).toEqual({
+      available: false,
+      reason: expect.stringContaining('which the HSM of this pool does not have'),
+    });
+  });
+
+  test('is told to those who may read keys, and to nobody else', async () => {
+    const { call } = await makePrincipal(admin, production.service, 'https://hsm.example');
+    atEnd(call);
+    expect((await call('GET', '/capabilities')).status).toBe(403);
+  });
+});
+
+(canBuild ? describe.each : describe.skip.each)([
+  {
+    profile: 'cloudhsm',
+    keys: [],
+    algorithms: ['HS256', 'HS384', 'HS512'],
+    key: { kty: 'oct-HSM' },
+    refused: ['sign', { alg: 'HS256', value: VALUE }] as const,
+    because: ['CKM_SHA256_HMAC'],
+  },
+  {
+    profile: 'luna-fips',
+    keys: KINDS.filter((name) => !name.startsWith('oct')),
+    algorithms: Object.entries(ALGORITHMS)
+      .filter(([, { keyType }]) => keyType !== 'oct-HSM')
+      .map(([name]) => name),
+    key: { kty: 'oct-HSM' },
+    refused: ['create', { kty: 'EC-HSM', crv: 'P-256' }] as const,
+    because: ['CKM_EC_KEY_PAIR_GEN', 'CKR_KEY_NOT_WRAPPABLE'],
+  },
+])('behind the profile $profile', ({ profile, keys, algorithms, key, refused, because }) => {
+  let shim: ModuleShim;
+  const { admin } = useProduction(async () => {
+    shim = await buildModuleShim({ profile });
+    return { ...shim.environment, STRONGROOM_WORKERS: '1' };
+  });
+  afterAll(() => shim.remove());
+
+  let offer: Capabilities;
+  beforeAll(async () => {
+    offer = (await admin('GET', '/capabilities')).json<Capabilities>();
+    const made = await admin('POST', '/keys/there/create', key);
+    expect([made.status, made.text]).toEqual([200, expect.any(String)]);
+  });
+
+  test('what is missing is named, with the mechanism at which the module fails', () => {
+    const reasons = {
+      ...lacking(offer.keys, nameOf),
+      ...lacking(offer.algorithms, ({ name }) => name),
+    };
+    expect(Object.keys(reasons)).toEqual([...keys, ...algorithms]);
+    for (const reason of Object.values(reasons)) expect(reason).toMatch(/ fails at .*CKM_\w+/);
+  });
+
+  test('asking for it all the same is a 400 that names the module and the mechanism', async () => {
+    const [operation, body] = refused;
+    const name = operation === 'create' ? 'other' : 'there';
+    const answer = await admin('POST', `/keys/${name}/${operation}`, body);
+    const { code, message } = answer.json<{ error: { code: string; message: string } }>().error;
+    expect([answer.status, code]).toEqual([400, 'BadParameter']);
+    expect(message).toContain(offer.module);
+    for (const part of because) expect(message).toContain(part);
+  });
+});
