@@ -43,7 +43,7 @@ export async function serve(
     });
     try {
       await printStart(context.print, config, surroundings, supervisor);
-      await stopping;
+      await Promise.race([stopping, supervisor.failure]);
     } finally {
       await supervisor.stop();
     }

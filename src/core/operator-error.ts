@@ -6,6 +6,14 @@ export class OperatorError extends Error {
   override readonly name: string = 'OperatorError';
 }
 
+/**
+ * The HSM has refused the PIN. A token counts such attempts and locks itself after a few, so nobody makes another one with the
+ * same PIN.
+ */
+export class PinRefusedError extends OperatorError {
+  override readonly name = 'PinRefusedError';
+}
+
 const WORDS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not do that there',
   EADDRINUSE: 'another program listens there already',

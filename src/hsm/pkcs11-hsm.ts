@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../core/errors.ts';
+import { PinRefusedError } from '../core/operator-error.ts';
 import type { Hsm, HsmFeatures, KeyImporter, RootSecrets } from '../core/keys/hsm.ts';
 import type { Algorithm } from '../core/operations/algorithms.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
@@ -115,6 +116,12 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         options.log('info', 'the HSM is back');
         return;
       } catch (error) {
+        if (error instanceof PinRefusedError) {
+          options.log('error', 'the HSM refuses the PIN: no further attempt is made', {
+            err: error,
+          });
+          return;
+        }
         options.log('warn', 'the HSM is not back yet', { err: error });
       }
     }

@@ -4,7 +4,7 @@ import { parseTarget } from '../network/authority.ts';
 import { createOwnHostCheck } from '../network/own-host.ts';
 
 /** What the supervisor knows of its processes. */
-interface WorkersState {
+export interface WorkersState {
   readonly wanted: number;
   readonly ready: number;
   /** Each part's name, and whether it could serve in every process that has told. */

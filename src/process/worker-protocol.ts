@@ -41,6 +41,8 @@ export type FromWorker =
       readonly reason: string;
       /** Absent where the reason is a sentence that an operator can act on. */
       readonly stack?: string;
+      /** The HSM has refused the PIN: no other process may try it. */
+      readonly isPinRefused?: true;
     }
   | {
       readonly kind: 'alive';

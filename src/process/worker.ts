@@ -4,6 +4,7 @@ import type { Server } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compose } from '../compose/compose.ts';
 import type { Service } from '../compose/service.ts';
+import { PinRefusedError } from '../core/operator-error.ts';
 import { every, repeat } from '../core/repeating.ts';
 import { guardConnections } from '../http/server/connection-guard.ts';
 import { drain, type Patience } from '../http/server/drain.ts';
@@ -148,6 +149,7 @@ function fail(error: unknown): void {
     {
       kind: 'failed',
       reason: sentence ?? fault.message,
+      ...(error instanceof PinRefusedError && { isPinRefused: true }),
       ...(sentence === undefined && fault.stack !== undefined && { stack: fault.stack }),
     },
     () => process.exit(1),

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import { ServiceError } from '../../core/errors.ts';
+import { PinRefusedError } from '../../core/operator-error.ts';
 import type { Mechanics } from '../capabilities/capabilities.ts';
 import type { KeyIdentity, KeySpec } from '../../core/keys/key.ts';
 import { deserializeError } from '../module/serialization.ts';
@@ -31,6 +32,8 @@ export class KeyGenerator {
   #child: { readonly process: ChildProcess; readonly roots: Roots } | undefined;
   #idle: NodeJS.Timeout | undefined;
   #isClosed = false;
+  /** From then on nothing is made: each try would be one more attempt with a PIN that is wrong. */
+  #refusal: PinRefusedError | undefined;
 
   constructor(options: KeyGeneratorOptions) {
     this.#options = options;
@@ -43,6 +46,7 @@ export class KeyGenerator {
     spec: KeySpec,
     capabilities: Mechanics,
   ): Promise<GeneratedKey> {
+    if (this.#refusal !== undefined) throw this.#refusal;
     clearTimeout(this.#idle);
     try {
       for (let tries = 1; ; tries += 1)
@@ -52,6 +56,7 @@ export class KeyGenerator {
           if (typeof answer === 'object' && 'made' in answer) return answer.made;
           throw new Error('the process that makes keys said something else');
         } catch (error) {
+          if (error instanceof PinRefusedError) this.#refusal = error;
           if (isFinal(error)) throw error;
           this.#end();
           if (this.#isClosed || tries >= TRIES) throw error;
@@ -129,7 +134,9 @@ export class KeyGenerator {
 
 /** What another process would come to as well. */
 function isFinal(error: unknown): boolean {
-  return error instanceof ServiceError || faultOf(error) === 'input';
+  return (
+    error instanceof ServiceError || error instanceof PinRefusedError || faultOf(error) === 'input'
+  );
 }
 
 /** Making keys may take a processor whole: those who use keys go first. */

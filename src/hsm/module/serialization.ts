@@ -1,6 +1,6 @@
 import { deserialize as fromBytes, serialize as toBytes } from 'node:v8';
 import { type ErrorCode, ServiceError } from '../../core/errors.ts';
-import { OperatorError } from '../../core/operator-error.ts';
+import { OperatorError, PinRefusedError } from '../../core/operator-error.ts';
 import { pkcs11Error, returnNumber } from './return-values.ts';
 
 /**
@@ -19,6 +19,7 @@ export function deserialize(bytes: Uint8Array): unknown {
 export interface SerializedError {
   readonly code?: ErrorCode;
   readonly isOperators?: true;
+  readonly isPinRefused?: true;
   readonly returned?: number;
   readonly message: string;
   readonly stack?: string;
@@ -33,6 +34,7 @@ export function serializeError(error: unknown): SerializedError {
     ...(returned !== undefined && { returned }),
     ...(error instanceof ServiceError && { code: error.code }),
     ...(error instanceof OperatorError && { isOperators: true }),
+    ...(error instanceof PinRefusedError && { isPinRefused: true }),
     ...(error.stack !== undefined && { stack: error.stack }),
     ...(error.cause !== undefined && { cause: serializeError(error.cause) }),
   };
@@ -45,9 +47,11 @@ export function deserializeError(serialized: SerializedError): Error {
   return error;
 }
 
-function made({ code, isOperators, returned, message, cause }: SerializedError): Error {
+function made(serialized: SerializedError): Error {
+  const { code, isOperators, isPinRefused, returned, message, cause } = serialized;
   if (returned !== undefined) return pkcs11Error(message, returned);
   const options = cause === undefined ? {} : { cause: deserializeError(cause) };
+  if (isPinRefused === true) return new PinRefusedError(message, options);
   if (isOperators === true) return new OperatorError(message, options);
   return code === undefined
     ? new Error(message, options)

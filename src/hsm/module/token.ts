@@ -1,7 +1,7 @@
 import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
 import type { ModuleFacts } from '../../core/release/key-inspection.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { OperatorError } from '../../core/operator-error.ts';
+import { OperatorError, PinRefusedError } from '../../core/operator-error.ts';
 import { describeModule } from '../keys/key-inspection.ts';
 import { type ReturnValue, returnValue } from './return-values.ts';
 
@@ -225,6 +225,16 @@ const LOGIN_FAULTS: Partial<Readonly<Record<ReturnValue | 'other', string>>> = {
   CKR_USER_PIN_NOT_INITIALIZED: 'has not been set yet',
 };
 
+/** That it isn't set yet is also what SoftHSM 2.6.1 answers while another process logs in. */
+const REFUSALS: readonly string[] = [
+  'CKR_PIN_INCORRECT',
+  'CKR_PIN_LEN_RANGE',
+  'CKR_PIN_INVALID',
+  'CKR_PIN_LOCKED',
+  'CKR_PIN_EXPIRED',
+] satisfies readonly ReturnValue[];
+
+/** @throws PinRefusedError, and OperatorError for what another attempt may mend */
 function logIn(session: Session, { module: path, tokenLabel, pin }: TokenOptions): void {
   try {
     session.login(pin);
@@ -232,7 +242,8 @@ function logIn(session: Session, { module: path, tokenLabel, pin }: TokenOptions
     const name = returnValue(error) ?? 'other';
     if (name === 'CKR_USER_ALREADY_LOGGED_IN') return;
     const words = LOGIN_FAULTS[name] ?? `is not taken: ${oneLine(error)}`;
-    throw new OperatorError(
+    const LoginError = REFUSALS.includes(name) ? PinRefusedError : OperatorError;
+    throw new LoginError(
       `The PIN of the token "${tokenLabel}" of ${path} ${words} (PKCS11_PIN or PKCS11_PIN_FILE; pkcs11-pin in STRONGROOM_DATA_DIR for a token that is made there).`,
       { cause: error },
     );
