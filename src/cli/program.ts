@@ -1,7 +1,9 @@
 import process from 'node:process';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { addAuditCommands } from './audit/commands.ts';
 import { type CliContext, createCliContext, type Run } from './cli-context.ts';
+// Types alone, in a way that leaves no import behind: the command's modules are loaded when it runs.
+import type { DoctorOptions } from './doctor/doctor.ts';
 
 const EXIT_STATUS = `
 Exit status: 0 when it has done what it was asked for, 1 when it could not. What
@@ -79,6 +81,31 @@ export function createProgram(context: CliContext, run: Run): Command {
     );
 
   program
+    .command('doctor')
+    .summary('examine the HSM, the database and the machine')
+    .description(
+      'Examine what the settings name, as the service uses it: what the HSM can do, its root keys, the database, the ' +
+        'certificate, names, ports and limits. With --module it examines one PKCS#11 module alone, before anything is ' +
+        'installed. It changes nothing, and leaves no object in the token.',
+    )
+    .option('--module <file>', 'Examine this PKCS#11 library alone.')
+    .option('--token-label <label>', 'The token in it; the only one where absent.')
+    .option('--pin-file <file>', "A file that holds the token's user PIN.")
+    .option('--library-parameters <text>', 'As PKCS11_LIBRARY_PARAMETERS.')
+    .option('--key-wrap-mechanism <number>', 'As PKCS11_KEY_WRAP_MECHANISM.', parseMechanism)
+    .option('--json', 'Print the findings as JSON.')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 when all is well, 1 with warnings, 2 when the service would not\nserve.',
+    )
+    .action((options: DoctorOptions) =>
+      run(async () => {
+        const { doctor } = await import('./doctor/doctor.ts');
+        await doctor(context, options);
+      }),
+    );
+
+  program
     .command('object-id')
     .summary("print the object id of an external issuer's principal")
     .description(
@@ -136,4 +163,11 @@ async function run(command: () => Promise<void>): Promise<void> {
     process.stderr.write(`strongroom: ${sentenceFor(error) ?? fault}\n`);
     process.exitCode = 1;
   }
+}
+
+/** Decimal, or hexadecimal after 0x. */
+function parseMechanism(text: string): number {
+  const number = /^(?:0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text) ? Number(text) : NaN;
+  if (!(number <= 0xffff_ffff)) throw new InvalidArgumentError('It must be a number, as 0x210B.');
+  return number;
 }

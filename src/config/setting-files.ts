@@ -23,8 +23,14 @@ export interface TlsIdentity {
 export async function readPin(secrets: Secrets): Promise<string> {
   if (secrets.pin !== undefined) return secrets.pin;
   if (secrets.pinFile === undefined) throw new ConfigError('PKCS11_PIN is missing.');
-  const pin = (await readText('PKCS11_PIN_FILE', secrets.pinFile)).trim();
-  if (pin === '') throw new ConfigError(`PKCS11_PIN_FILE: ${secrets.pinFile} is empty.`);
+  return readPinFile('PKCS11_PIN_FILE', secrets.pinFile);
+}
+
+/** @param setting that names the file @throws ConfigError */
+export async function readPinFile(setting: string, file: string | undefined): Promise<string> {
+  if (file === undefined) throw new ConfigError(`${setting} is missing.`);
+  const pin = (await readText(setting, file)).trim();
+  if (pin === '') throw new ConfigError(`${setting}: ${file} is empty.`);
   return pin;
 }
 

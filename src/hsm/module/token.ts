@@ -161,7 +161,10 @@ const OS_LOCKING_OK = 2;
  * seconds. With it SoftHSM 2.6.1 did 37 million calls in four threads, operations as they are here, without an error or
  * a wrong result, and the one data race that helgrind sees is in the buffer of a log message.
  */
-function initialise(module: Module, { module: path, libraryParameters }: TokenOptions): boolean {
+function initialise(
+  module: Module,
+  { module: path, libraryParameters }: Omit<TokenOptions, 'tokenLabel'>,
+): boolean {
   // The binding cuts the last character off.
   const more =
     libraryParameters === undefined ? {} : { libraryParameters: `${libraryParameters} ` };
@@ -181,7 +184,7 @@ function initialise(module: Module, { module: path, libraryParameters }: TokenOp
 const REFUSES_LOCKS = new Set<string>();
 
 /** @throws OperatorError when the module refuses */
-function initialiseFor(options: TokenOptions, module: Module): boolean {
+function initialiseFor(options: Omit<TokenOptions, 'tokenLabel'>, module: Module): boolean {
   try {
     return initialise(module, options);
   } catch (error) {
@@ -189,6 +192,22 @@ function initialiseFor(options: TokenOptions, module: Module): boolean {
       `PKCS11_MODULE: ${options.module} does not start: ${oneLine(error)}. What it reads itself is missing or wrong, as the file that SOFTHSM2_CONF names is for SoftHSM, or it wants PKCS11_LIBRARY_PARAMETERS, as NSS does.`,
       { cause: error },
     );
+  }
+}
+
+/** The labels of a module's initialised tokens; it is given up again. @throws OperatorError when there is no such module */
+export function labelsOf(options: Omit<TokenOptions, 'tokenLabel'>): readonly string[] {
+  const module = loadModule(options.module);
+  initialiseFor(options, module);
+  try {
+    const slots = module.getSlots(true);
+    return Array.from({ length: slots.length }, (_, index) => slots.items(index).getToken())
+      .filter(({ flags }) => (flags & TOKEN_INITIALIZED) !== 0)
+      .map(({ label }) => label.trimEnd());
+  } finally {
+    attempt(() => {
+      module.finalize();
+    });
   }
 }
 

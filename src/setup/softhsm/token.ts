@@ -54,6 +54,14 @@ export async function prepareSoftHsmToken(folder: string): Promise<SoftHsmToken>
   return { module, tokenLabel: LABEL, pin, configFile };
 }
 
+/** The token of a data folder as an earlier start has made it; undefined where there is none. */
+export async function findSoftHsmToken(folder: string): Promise<SoftHsmToken | undefined> {
+  const configFile = join(folder, 'softhsm2.conf');
+  const pin = (await readIfPresent(join(folder, 'pkcs11-pin')))?.trim();
+  if (pin === undefined || !(await exists(configFile))) return undefined;
+  return { module: findSoftHsmLibrary(), tokenLabel: LABEL, pin, configFile };
+}
+
 /** @param path of the folder, as SoftHSM2 can take it */
 async function makeTokens(
   folder: string,

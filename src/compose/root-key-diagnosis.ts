@@ -1,0 +1,43 @@
+import type { Logger } from 'pino';
+import { type Finding, fault, findings, ok, warning } from '../core/diagnosis/finding.ts';
+import { openDatabase } from '../store/database.ts';
+import { findPool } from '../store/pool/pool-store.ts';
+import { openHsm, openRootKeys } from './hsm.ts';
+import type { ServiceSettings } from './settings.ts';
+
+/** Whether the token holds the root keys of the pool that the database knows. */
+export function examineRootKeys(
+  settings: Pick<ServiceSettings, 'databaseUrl' | 'pool' | 'pkcs11'>,
+  log: Logger,
+): Promise<readonly Finding[]> {
+  return findings('root keys', async () => {
+    const { databaseUrl: url, pkcs11 } = settings;
+    const db = openDatabase({ url, connections: 1, onIdleError: () => undefined });
+    try {
+      const pool = await findPool(db, settings.pool);
+      if (pool === undefined)
+        return [
+          warning(
+            'pool',
+            `The database has no pool "${settings.pool}" (STRONGROOM_POOL) yet: \`strongroom bootstrap\` makes it.`,
+          ),
+        ];
+      const hsm = openHsm({ pkcs11, sessions: 2 }, log);
+      try {
+        await openRootKeys(hsm, pool);
+      } catch (error) {
+        return [fault('root keys', error instanceof Error ? error.message : String(error))];
+      } finally {
+        await hsm.close();
+      }
+      return [
+        ok(
+          'root keys',
+          `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}.`,
+        ),
+      ];
+    } finally {
+      await db.destroy();
+    }
+  });
+}

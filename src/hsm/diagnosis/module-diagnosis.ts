@@ -1,0 +1,180 @@
+import { type Finding, fault, ok, warning } from '../../core/diagnosis/finding.ts';
+import { ALGORITHMS, type Algorithm } from '../../core/operations/algorithms.ts';
+import type { Capabilities, KeyKind } from '../capabilities/capabilities.ts';
+import { describeLack, type Lack } from '../capabilities/lack.ts';
+import { probeCapabilities } from '../capabilities/probe.ts';
+import { tokenLabelOf } from '../module/sole-token.ts';
+import { openToken, type Token, type TokenOptions } from '../module/token.ts';
+import { measureCalls, type CallTimes } from './call-times.ts';
+
+export interface ModuleDiagnosis {
+  readonly findings: readonly Finding[];
+  /** Undefined where the module could not be opened, or can't keep keys. */
+  readonly capabilities?: Capabilities;
+  readonly callTimes?: CallTimes;
+}
+
+export interface ExaminedModule extends Omit<TokenOptions, 'tokenLabel'> {
+  /** The only token that the module has, where absent. */
+  readonly tokenLabel?: string | undefined;
+}
+
+/** A process has its login session, two for calls on the event loop and two for each of a few threads. */
+const COMFORTABLE_SESSIONS = 24;
+/** Beyond this many, the objects aren't counted. */
+const COUNTED = 10_000;
+
+/**
+ * Opens the module as the service does, tries all that the service asks of it and times it. Everything that it makes is
+ * destroyed. The thread waits.
+ */
+export function examineModule(examined: ExaminedModule): ModuleDiagnosis {
+  let token: Token | undefined;
+  try {
+    const options = { ...examined, tokenLabel: examined.tokenLabel ?? tokenLabelOf(examined) };
+    token = openToken(options);
+    const opened = describeToken(token, options);
+    try {
+      const capabilities = probeCapabilities(token.loginSession, {
+        module: token.facts.description,
+        keyWrapMechanism: options.keyWrapMechanism,
+      });
+      const callTimes = measureCalls(token.loginSession, capabilities);
+      const findings = [...opened, ...describeCapabilities(capabilities), describeTimes(callTimes)];
+      return { findings, capabilities, callTimes };
+    } catch (error) {
+      return { findings: [...opened, fault('keys', sentenceOf(error))] };
+    }
+  } catch (error) {
+    return { findings: [fault('module', sentenceOf(error))] };
+  } finally {
+    token?.close();
+  }
+}
+
+function sentenceOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function describeToken(token: Token, options: TokenOptions): Finding[] {
+  const { facts, loginSession } = token;
+  const { module } = facts;
+  const { model, serialNumber, firmwareVersion } = module.token;
+  const limit = facts.sessionLimit;
+  const sessions =
+    limit === undefined
+      ? ok('sessions', 'The token names no limit of sessions.')
+      : limit < COMFORTABLE_SESSIONS
+        ? warning(
+            'sessions',
+            `The token has ${limit} sessions at most: processes and threads have to share them (STRONGROOM_WORKERS, STRONGROOM_SESSIONS).`,
+          )
+        : ok('sessions', `The token has ${limit} sessions at most.`);
+  const objects = Math.min(COUNTED, loginSession.find({}).length);
+  return [
+    ok(
+      'module',
+      `${facts.description} (${options.module}), PKCS#11 ${module.cryptokiVersion}; token "${options.tokenLabel}", ${model || 'no model'}, serial ${serialNumber || 'not told'}, firmware ${firmwareVersion}.`,
+    ),
+    facts.isThreadSafe
+      ? ok('threads', 'Several threads of a process may call it at once (CKF_OS_LOCKING_OK).')
+      : warning(
+          'threads',
+          'It refuses CKF_OS_LOCKING_OK, so one thread of each process calls it, and RSA keys are made in a process of their own.',
+        ),
+    ...(facts.isSoftware
+      ? [
+          warning(
+            'protection',
+            'It is SoftHSM: its keys are in the memory of this machine, and protected no better than the file system is.',
+          ),
+        ]
+      : []),
+    sessions,
+    ok(
+      'objects',
+      `${objects}${objects === COUNTED ? ' or more' : ''} objects are in the token that this user sees.`,
+    ),
+  ];
+}
+
+function describeCapabilities(capabilities: Capabilities): Finding[] {
+  const { keyWrapPadded, sealing, dataKeyWrap, gcmIv, keepsMacKeys } = capabilities;
+  const number = `0x${Number(keyWrapPadded?.mechanism.name ?? 0).toString(16)}`;
+  return [
+    keyWrapPadded === undefined
+      ? warning(
+          'RFC 5649',
+          `It has AES key wrap with padding under no number that is known (PKCS11_KEY_WRAP_MECHANISM names another): keys are wrapped by ${sealing.kind === 'gcm' ? 'AES-GCM' : 'AES-CBC with padding'} to be kept, BYOK transfers and releases of keys are refused.`,
+        )
+      : ok(
+          'RFC 5649',
+          `It has AES key wrap with padding under the number ${number}${keyWrapPadded.keepsLength ? '' : '; what is no multiple of 8 bytes is wrapped from single blocks, since it would lose its length'}.`,
+        ),
+    dataKeyWrap === 'objects'
+      ? ok('data keys', "It wraps callers' data keys itself.")
+      : warning(
+          'data keys',
+          "It wraps no secrets of a caller's: they are wrapped from single blocks, six calls for each 8 bytes.",
+        ),
+    describeGcm(gcmIv),
+    ...(keepsMacKeys
+      ? []
+      : [
+          warning(
+            'HMAC keys',
+            'It wraps no secrets for HMACs: HS256, HS384 and HS512 are refused, and AES keys are made without them.',
+          ),
+        ]),
+    ...lacksOf(
+      'kinds of keys',
+      capabilities.keyLacks,
+      (kind: KeyKind) => `keys of the kind ${kind}`,
+    ),
+    ...lacksOf(
+      'algorithms',
+      capabilities.algorithmLacks,
+      (algorithm: Algorithm) => algorithm,
+      Object.keys(ALGORITHMS).length,
+    ),
+    capabilities.mlDsa
+      ? ok('ML-DSA', 'It makes ML-DSA keys that sign.')
+      : ok('ML-DSA', 'It makes no ML-DSA keys (FIPS 204); such keys are refused.'),
+  ];
+}
+
+function describeGcm(gcmIv: Capabilities['gcmIv']): Finding {
+  switch (gcmIv) {
+    case 'ours':
+      return ok('AES-GCM', 'It takes the IV that it is given.');
+    case 'appended':
+      return ok('AES-GCM', 'It makes the IV itself and appends it; callers are given that one.');
+    case 'written':
+      return ok('AES-GCM', 'It makes the IV itself and tells it; callers are given that one.');
+    case undefined:
+      return warning('AES-GCM', 'Whose IV it uses can not be found out: AES-GCM is refused.');
+  }
+}
+
+function lacksOf<Name extends string>(
+  subject: string,
+  lacks: Readonly<Partial<Record<Name, Lack>>>,
+  describe: (name: Name) => string,
+  of?: number,
+): Finding[] {
+  const missing = Object.entries(lacks) as [Name, Lack][];
+  if (missing.length === 0)
+    return [
+      ok(subject, of === undefined ? 'It keeps all of them.' : `All ${of} give what they should.`),
+    ];
+  return missing.map(([name, lack]) =>
+    warning(subject, `${describe(name)} is refused: it fails at ${describeLack(lack)}.`),
+  );
+}
+
+function describeTimes(times: CallTimes): Finding {
+  const list = Object.entries(times)
+    .map(([name, us]) => `${name} ${us.toLocaleString('en-US')} us`)
+    .join(', ');
+  return ok('time of a call', `${list} (one thread, the median of several).`);
+}
