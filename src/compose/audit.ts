@@ -18,7 +18,9 @@ import { openSignedLog, type SignedLog } from './signed-log.ts';
 export function composeAudit(base: Base, requestsUnderWay: () => number) {
   const { log, clock, pool, auditDb, chains, metrics, context, hsm } = base;
   const writer = watchWriter(
-    metrics.meterSink(createAuditWriter({ db: auditDb, poolId: pool.id, chain: chains.auditLog })),
+    metrics.meterAuditWriter(
+      createAuditWriter({ db: auditDb, poolId: pool.id, chain: chains.auditLog }),
+    ),
     () => performance.now(),
   );
   const auditLog = createAuditLog({

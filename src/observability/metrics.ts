@@ -38,8 +38,8 @@ export interface Metrics {
   request(operation: string, status: number, seconds: number): void;
   /** The same HSM, its operations timed and followed. */
   meterHsm<Meterable extends MeterableHsm>(hsm: Meterable, tracing: Tracing): Meterable;
-  /** The same sink, its commits timed. */
-  meterSink<Written>(sink: Sink<Written>): Sink<Written>;
+  /** The same writer of audit records, its commits timed. */
+  meterAuditWriter<Written>(writer: AuditWriter<Written>): AuditWriter<Written>;
   /** Checkpoints of the audit log that this process had seen are gone. */
   checkpointsLost(): void;
   checkpointSigned(time: Date): void;
@@ -49,7 +49,7 @@ export interface Metrics {
 
 type MeterableHsm = Hsm & KeyImporter & Pick<KeyRelease, 'wrapForRelease'> & SecureWrapper;
 
-interface Sink<Written> {
+interface AuditWriter<Written> {
   write(records: readonly Written[]): Promise<void>;
 }
 
@@ -197,11 +197,11 @@ export function createMetrics(readState: () => ProcessState): Metrics {
           ),
       } satisfies Partial<MeterableHsm>);
     },
-    meterSink: (sink) => ({
+    meterAuditWriter: (writer) => ({
       async write(records) {
         const began = performance.now();
         try {
-          await sink.write(records);
+          await writer.write(records);
           commitRecords.observe(records.length);
         } catch (error) {
           commitErrors.inc();

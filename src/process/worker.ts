@@ -35,7 +35,7 @@ let useTicketKeys: (keys: string) => void = () => undefined;
 /** How a process is, once it has had time to become ready: a part that wants longer is waited for no more. */
 const SETTLING = { everyMs: 50, limitMs: 5_000 };
 
-function tell(message: FromWorker): void {
+function send(message: FromWorker): void {
   if (process.connected) process.send?.(message);
 }
 
@@ -44,7 +44,7 @@ async function start(settings: WorkerSettings): Promise<void> {
   isStartOver ||= settings.isStartOver;
   const service = await compose(settings, log, {
     onHang: (operation) => {
-      tell({ kind: 'hung', operation });
+      send({ kind: 'hung', operation });
     },
     isStartOver: () => isStartOver,
   });
@@ -70,7 +70,7 @@ async function start(settings: WorkerSettings): Promise<void> {
     HEARTBEAT_EVERY_MS,
     () => {
       const bytes = residentBytes();
-      tell({
+      send({
         kind: 'alive',
         ...(bytes !== undefined && { residentBytes: bytes }),
         ...(report !== undefined && { report }),
@@ -86,7 +86,7 @@ async function start(settings: WorkerSettings): Promise<void> {
     Math.random,
     onError,
   );
-  tell({ kind: 'ready', port, ...(identityPort !== undefined && { identityPort }) });
+  send({ kind: 'ready', port, ...(identityPort !== undefined && { identityPort }) });
 }
 
 async function settle(readiness: Readiness): Promise<void> {
@@ -97,7 +97,7 @@ async function settle(readiness: Readiness): Promise<void> {
     await delay(SETTLING.everyMs);
     report = await readiness();
   }
-  tell({ kind: 'settled', report });
+  send({ kind: 'settled', report });
 }
 
 async function end(patience: Patience): Promise<void> {
@@ -174,4 +174,4 @@ process.on('disconnect', () => {
 });
 // A terminal's Ctrl-C reaches the whole group; the supervisor drains its workers in its own time.
 process.on('SIGINT', () => undefined);
-tell({ kind: 'listening' });
+send({ kind: 'listening' });

@@ -17,11 +17,11 @@ import { FakeClock } from './fakes/clock.ts';
 import { createRsaHsm } from './fakes/rsa-hsm.ts';
 import { makePool, openStoreDatabase, withClient } from './store.ts';
 
-export type TestTrail = Awaited<ReturnType<typeof openTestTrail>>;
-export type TestWriter = ReturnType<TestTrail['newWriter']>;
+export type TestAuditLog = Awaited<ReturnType<typeof openTestAuditLog>>;
+export type TestWriter = ReturnType<TestAuditLog['newWriter']>;
 
 /** A pool's audit log in a database of its own, and processes that write to it at a time of the test's choice. */
-export async function openTestTrail(start: string) {
+export async function openTestAuditLog(start: string) {
   const database = await openStoreDatabase();
   const { db } = database;
   const pool = await makePool(db);

@@ -12,7 +12,7 @@ export class FreshReads<V> {
   /** Reads that have not begun. */
   readonly #waiting = new Map<string, Promise<V>>();
   readonly #underWay = new Map<string, Promise<V>>();
-  readonly #turns: (() => void)[] = [];
+  readonly #starts: (() => void)[] = [];
   #running = 0;
 
   /** @throws ServiceError Overloaded where too many keys wait already, and what `load` throws */
@@ -21,15 +21,15 @@ export class FreshReads<V> {
     if (waiting !== undefined) return waiting;
     if (this.#waiting.size >= LIMITS.waiting)
       return Promise.reject(new ServiceError('Overloaded', 'Too many requests are being refused.'));
-    const reading = this.#inTurn(key, load);
+    const reading = this.#readNext(key, load);
     this.#waiting.set(key, reading);
     return reading;
   }
 
-  async #inTurn(key: string, load: () => Promise<V>): Promise<V> {
+  async #readNext(key: string, load: () => Promise<V>): Promise<V> {
     await this.#underWay.get(key)?.catch(() => undefined);
     if (this.#running < LIMITS.atOnce) this.#running += 1;
-    else await new Promise<void>((start) => this.#turns.push(start));
+    else await new Promise<void>((start) => this.#starts.push(start));
     // From here on it may be older than who comes.
     this.#waiting.delete(key);
     try {
@@ -38,7 +38,7 @@ export class FreshReads<V> {
       return await reading;
     } finally {
       this.#underWay.delete(key);
-      const next = this.#turns.shift();
+      const next = this.#starts.shift();
       if (next === undefined) this.#running -= 1;
       else next();
     }

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { LogPosition } from '../../../src/core/audit/ports.ts';
 import { createLogFollower } from '../../../src/store/audit/log-follower.ts';
-import { openTestTrail, type TestTrail } from '../../support/audit-log.ts';
+import { openTestAuditLog, type TestAuditLog } from '../../support/audit-log.ts';
 
-let auditLog: TestTrail;
+let auditLog: TestAuditLog;
 beforeAll(async () => {
   // Chains are settled by the database's clock.
-  auditLog = await openTestTrail(new Date(Date.now() - 3_600_000).toISOString());
+  auditLog = await openTestAuditLog(new Date(Date.now() - 3_600_000).toISOString());
 });
 afterAll(() => auditLog.close());
 

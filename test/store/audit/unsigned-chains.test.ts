@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { canonicalRecord, linkHash } from '../../../src/core/audit/chain.ts';
-import { openTestTrail, type TestTrail, type TestWriter } from '../../support/audit-log.ts';
+import { openTestAuditLog, type TestAuditLog, type TestWriter } from '../../support/audit-log.ts';
 
-const opened: TestTrail[] = [];
-let auditLog: TestTrail;
+const opened: TestAuditLog[] = [];
+let auditLog: TestAuditLog;
 let killed: TestWriter;
 let other: TestWriter;
 beforeEach(async () => {
-  auditLog = await openTestTrail(new Date().toISOString());
+  auditLog = await openTestAuditLog(new Date().toISOString());
   opened.push(auditLog);
   killed = auditLog.newWriter();
   other = auditLog.newWriter();

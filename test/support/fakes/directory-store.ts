@@ -11,9 +11,9 @@ import type { DirectoryStore } from '../../../src/core/directory/ports.ts';
 import type { Page, PageRequest } from '../../../src/core/paging.ts';
 import type { StateChange } from '../../../src/core/caching/change-feed.ts';
 
-/** A directory in memory: it keeps the records of its changes, and tells of them. */
+/** A directory in memory: it keeps the records of its changes, and publishes them. */
 export class FakeDirectoryStore implements DirectoryStore {
-  readonly #tell: (change: StateChange) => void;
+  readonly #publish: (change: StateChange) => void;
   readonly #applications = new Map<string, Application>();
   readonly #passwords = new Map<string, PasswordCredential[]>();
   readonly #principals = new Map<string, ServicePrincipal>();
@@ -26,7 +26,7 @@ export class FakeDirectoryStore implements DirectoryStore {
   groups: readonly string[] = [];
 
   constructor(publish: (change: StateChange) => void) {
-    this.#tell = publish;
+    this.#publish = publish;
   }
 
   insertApplication(application: Application, change: AuditedChange): Promise<void> {
@@ -50,7 +50,7 @@ export class FakeDirectoryStore implements DirectoryStore {
     const principal = find(this.#principals, { appId: application.appId });
     if (principal !== undefined) {
       this.#principals.delete(principal.id);
-      this.#tell({ topic: 'directory', id: principal.id });
+      this.#publish({ topic: 'directory', id: principal.id });
     }
     await this.#commit(id, change);
     return true;
@@ -139,7 +139,7 @@ export class FakeDirectoryStore implements DirectoryStore {
     await Promise.resolve();
     this.records.push(change.toRecord());
     change.committed();
-    this.#tell({ topic: 'directory', id });
+    this.#publish({ topic: 'directory', id });
   }
 }
 
