@@ -39,7 +39,7 @@ export function lackOf(mechanism: string, trial: () => boolean | string): Lack |
 }
 
 /** The call and what it answered, of an error of the binding or of one that was made of it. */
-function answerIn(error: unknown): string {
+export function answerIn(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (returnValue(error) === undefined && error.cause !== undefined) return answerIn(error.cause);
   const call =

@@ -1,5 +1,7 @@
-import graphene, { type ITemplate, type Session } from 'graphene-pk11';
-import { generateKey, type Handle, readAttributes } from '../module/calls.ts';
+import graphene, { type ITemplate, type MechanismType, type Session } from 'graphene-pk11';
+import { OperatorError } from '../../core/operator-error.ts';
+import { answerIn } from '../capabilities/lack.ts';
+import { destroyObject, generateKey, type Handle, readAttributes } from '../module/calls.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
 
@@ -79,15 +81,37 @@ export function findRootKeys(
   return { generation, wrap, seal };
 }
 
-/** Makes both root keys as token objects, in the HSM. The caller has seen that they aren't there. */
+/**
+ * Makes both root keys as token objects, in the HSM; where the second can't be made, the first is destroyed. The caller has
+ * seen that they aren't there.
+ * @throws OperatorError where the token doesn't take them
+ */
 export function createRootKeys(session: Session, poolId: string, generation: number): RootKeys {
-  const wrap = generateKey(session, KeyGenMechanism.AES, template('root-wrap', poolId, generation));
-  const seal = generateKey(
-    session,
-    { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null },
-    template('root-seal', poolId, generation),
-  );
-  return { generation, wrap, seal };
+  const make = (part: Part) =>
+    making(part, () => generateKey(session, MADE_BY[part], template(part, poolId, generation)));
+  const wrap = make('root-wrap');
+  try {
+    return { generation, wrap, seal: make('root-seal') };
+  } catch (error) {
+    destroyObject(session, wrap);
+    throw error;
+  }
+}
+
+const MADE_BY: Readonly<Record<Part, MechanismType>> = {
+  'root-wrap': KeyGenMechanism.AES,
+  'root-seal': { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null },
+};
+
+function making<T>(part: Part, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw new OperatorError(
+      `The token (PKCS11_TOKEN_LABEL) does not take a ${part} key, without which it can keep no pool: ${answerIn(error)}.`,
+      { cause: error },
+    );
+  }
 }
 
 function findOne(session: Session, what: ITemplate): Handle | undefined {
