@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import pg from 'pg';
 import { openSignedLog } from '../../src/compose/signed-log.ts';
-import type { VerificationRequest } from '../../src/core/audit/verification/log-verification.ts';
+import type { VerificationRequest } from '../../src/core/audit/verification/verification-report.ts';
 import { changing } from '../../src/store/database.ts';
 import { createPool } from '../../src/store/pool/pool-store.ts';
 import { createRsaHsm } from './fakes/rsa-hsm.ts';

@@ -5,7 +5,7 @@ import type {
 import type {
   LogProblem,
   VerificationReport,
-} from '../../core/audit/verification/log-verification.ts';
+} from '../../core/audit/verification/verification-report.ts';
 
 /** A verification's result in a sentence. */
 export function describeVerification(report: VerificationReport): string {
