@@ -54,26 +54,60 @@ interface PreparedPool {
 
 /** Makes that pool, whose bootstrap and first start take as long as five later ones: once a run, for all suites. */
 async function preparePool(): Promise<PreparedPool> {
-  const database = await createTestDatabase();
-  const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
-  const { settings, caFile } = await settingsIn(place, database.serviceUrl);
-  const credentialsFile = join(place, 'administrator.json');
   const shim = (await hasCompiler()) ? await buildModuleShim() : undefined;
-  await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
-    env: { ...settings, ...shim?.environment },
-  });
+  const { place, database, settings, caFile, credentials } = await bootstrap(shim?.environment);
   await shim?.remove();
-  const credentials = JSON.parse(
-    await readFile(credentialsFile, 'utf8'),
-  ) as PreparedPool['credentials'];
   const service = await startService(
     join(place, 'unused'),
-    { ...settings, STRONGROOM_WORKERS: '1' },
+    { ...settings, PKCS11_MODULE: productionToken().module, STRONGROOM_WORKERS: '1' },
     { caFile },
   );
   await service.stop();
   await rm(place, { recursive: true, force: true });
   return { databaseName: database.name, credentials };
+}
+
+/** @throws Error with what `strongroom bootstrap` has printed */
+async function bootstrap(
+  environment: Readonly<Record<string, string>> = {},
+): Promise<PreparedProduction> {
+  const database = await createTestDatabase();
+  const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+  const { settings: common, caFile } = await settingsIn(place, database.serviceUrl);
+  const settings = { ...common, ...environment };
+  const remove = async () => {
+    await database.drop();
+    await rm(place, { recursive: true, force: true });
+  };
+  const credentialsFile = join(place, 'administrator.json');
+  try {
+    await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
+      env: settings,
+    });
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  const credentials = JSON.parse(
+    await readFile(credentialsFile, 'utf8'),
+  ) as PreparedPool['credentials'];
+  return { place, database, settings, caFile, credentials, remove };
+}
+
+/**
+ * As startProduction, in a pool of its own that is made with these settings: for tokens that aren't the run's own.
+ * @throws Error with what was printed, where the settings are refused
+ */
+export async function startNewPool(
+  environment: Readonly<Record<string, string>>,
+): Promise<ProductionService> {
+  const prepared = await bootstrap(environment);
+  try {
+    return await serve(prepared);
+  } catch (error) {
+    await prepared.remove();
+    throw error;
+  }
 }
 
 export async function prepareProduction(
@@ -134,9 +168,15 @@ export interface ProductionOptions {
 
 export async function startProduction(
   environment: Readonly<Record<string, string>> = {},
-  { wayTo, closeWay = () => Promise.resolve(), isMeasured = false }: ProductionOptions = {},
+  { wayTo, ...options }: ProductionOptions = {},
 ): Promise<ProductionService> {
-  const prepared = await prepareProduction(environment, wayTo);
+  return serve(await prepareProduction(environment, wayTo), options);
+}
+
+async function serve(
+  prepared: PreparedProduction,
+  { closeWay = () => Promise.resolve(), isMeasured = false }: Omit<ProductionOptions, 'wayTo'> = {},
+): Promise<ProductionService> {
   const { place, database, settings, caFile, credentials } = prepared;
   const service = await startService(join(place, 'unused'), settings, { caFile, isMeasured });
   const adminToken = await fetchToken(service, credentials, `https://${DOMAIN}`);

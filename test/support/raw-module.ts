@@ -7,7 +7,7 @@ import { fromGlobalSetup } from './environment.ts';
 const CHILD = fileURLToPath(new URL('raw-module.mjs', import.meta.url));
 
 /** What a call has come to: `given` are its arguments, into which a module may have written. */
-export interface Answer<Result> {
+interface Answer<Result> {
   readonly result: Result;
   readonly given: readonly unknown[];
 }
