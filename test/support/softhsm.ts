@@ -1,3 +1,7 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { initialiseToken, writeConfiguration } from '../../src/setup/softhsm/token.ts';
 import { fromGlobalSetup } from './environment.ts';
 
 export interface TestToken {
@@ -23,5 +27,27 @@ function tokenLabelled(tokenLabel: string): TestToken {
     module: fromGlobalSetup('STRONGROOM_TEST_PKCS11_MODULE'),
     tokenLabel,
     pin: fromGlobalSetup('STRONGROOM_TEST_PKCS11_PIN'),
+  };
+}
+
+/** A token that nobody else uses, for the process with this environment. */
+export async function makeToken(): Promise<{
+  readonly environment: Readonly<Record<string, string>>;
+  remove(): Promise<void>;
+}> {
+  const folder = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+  const configFile = join(folder, 'softhsm2.conf');
+  const token = tokenLabelled('own');
+  await mkdir(join(folder, 'tokens'));
+  await writeConfiguration(configFile, join(folder, 'tokens'));
+  await initialiseToken({ ...token, configFile });
+  return {
+    environment: {
+      SOFTHSM2_CONF: configFile,
+      PKCS11_MODULE: token.module,
+      PKCS11_TOKEN_LABEL: token.tokenLabel,
+      PKCS11_PIN: token.pin,
+    },
+    remove: () => rm(folder, { recursive: true, force: true }),
   };
 }

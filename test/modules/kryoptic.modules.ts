@@ -1,0 +1,39 @@
+import { describe, expect, test } from '@jest/globals';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { initialiseNewToken } from './new-token.ts';
+import { expected, LIMIT_MS, type ModuleAtHand, tryModule } from './trial.ts';
+
+/** kryoptic, where KRYOPTIC_MODULE names it: test/modules/README.md says how it is built. */
+const PIN = 'the tests own this token';
+const library = process.env['KRYOPTIC_MODULE'];
+const missing = library === undefined ? 'KRYOPTIC_MODULE names no library' : undefined;
+
+if (missing !== undefined) console.warn(`skipped: ${missing}`);
+
+(missing === undefined ? describe : describe.skip)('kryoptic', () => {
+  test(
+    'does what the table says',
+    async () => {
+      expect(await tryModule('kryoptic', prepare)).toEqual(expected('kryoptic'));
+    },
+    LIMIT_MS,
+  );
+});
+
+async function prepare(): Promise<ModuleAtHand> {
+  const folder = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+  const configuration = join(folder, 'kryoptic.conf');
+  const database = join(folder, 'token.sql');
+  await writeFile(
+    configuration,
+    `[[slots]]\nslot = 42\ndbtype = "sqlite"\ndbargs = "${database}"\n`,
+  );
+  const environment = { PKCS11_MODULE: library ?? '', KRYOPTIC_CONF: configuration };
+  await initialiseNewToken(environment, 'own', PIN);
+  return {
+    environment: { ...environment, PKCS11_TOKEN_LABEL: 'own', PKCS11_PIN: PIN },
+    remove: () => rm(folder, { recursive: true, force: true }),
+  };
+}

@@ -1,0 +1,252 @@
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createPublicKey,
+  type JsonWebKey,
+  publicEncrypt,
+  randomBytes,
+  verify,
+} from 'node:crypto';
+import { CURVE, type Curve } from '../../src/core/operations/algorithms.ts';
+import type { Answer, Caller } from '../support/client.ts';
+import { outsideEc, outsideRsa } from '../support/plain-keys.ts';
+
+/** What a pool is asked to do, over REST, and whether the result holds outside it. Each has keys of its own. */
+export const OPERATIONS = {
+  'RSA: RS256, PS256': async (admin) => {
+    const key = await create(admin, { kty: 'RSA-HSM', key_size: 2048 });
+    for (const [alg, padding] of [
+      ['RS256', { padding: constants.RSA_PKCS1_PADDING }],
+      ['PS256', { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }],
+    ] as const)
+      await signAndVerify(admin, key, alg, 'sha256', padding);
+  },
+  'RSA: RSA-OAEP, RSA-OAEP-256': async (admin) => {
+    const key = await create(admin, { kty: 'RSA-HSM', key_size: 2048 });
+    for (const [alg, oaepHash] of [
+      ['RSA-OAEP', 'sha1'],
+      ['RSA-OAEP-256', 'sha256'],
+    ] as const) {
+      const value = randomBytes(32);
+      const wrapped = publicEncrypt({ key: key.publicKey, oaepHash }, value);
+      await opens(admin, `${key.path}/unwrapkey`, { alg, value: text(wrapped) }, value);
+      const { value: ours } = await post(admin, `${key.path}/wrapkey`, { alg, value: text(value) });
+      await opens(admin, `${key.path}/unwrapkey`, { alg, value: ours }, value);
+    }
+  },
+  'RSA: imported': async (admin) => {
+    const path = await importKey(admin, outsideRsa(2048).jwk);
+    const key = publicOf(path, await get(admin, path));
+    await signAndVerify(admin, key, 'RS256', 'sha256', {});
+  },
+  'EC: P-256': (admin) => ecKey(admin, 'P-256', 'sha256'),
+  'EC: P-384': (admin) => ecKey(admin, 'P-384', 'sha384'),
+  'EC: P-521': (admin) => ecKey(admin, 'P-521', 'sha512'),
+  'EC: P-256K': (admin) => ecKey(admin, 'P-256K', 'sha256'),
+  'EC: imported': async (admin) => {
+    const path = await importKey(admin, outsideEc('P-256').jwk);
+    const key = publicOf(path, await get(admin, path));
+    await signAndVerify(admin, key, 'ES256', 'sha256', { dsaEncoding: 'ieee-p1363' });
+  },
+  'oct: A256KW': async (admin) => {
+    const { path, secret } = await octKey(admin);
+    const value = randomBytes(32);
+    const { value: wrapped } = await post(admin, `${path}/wrapkey`, {
+      alg: 'A256KW',
+      value: text(value),
+    });
+    const cipher = createDecipheriv('id-aes256-wrap', secret, Buffer.alloc(8, 0xa6));
+    const opened = Buffer.concat([cipher.update(bytes(wrapped)), cipher.final()]);
+    same(opened, value);
+    await opens(admin, `${path}/unwrapkey`, { alg: 'A256KW', value: wrapped }, value);
+  },
+  'oct: CKM_AES_KEY_WRAP_PAD': async (admin) => {
+    const { path, secret } = await octKey(admin);
+    const value = randomBytes(21);
+    const alg = 'CKM_AES_KEY_WRAP_PAD';
+    const { value: wrapped } = await post(admin, `${path}/wrapkey`, { alg, value: text(value) });
+    const cipher = createCipheriv('id-aes256-wrap-pad', secret, Buffer.from('a65959a6', 'hex'));
+    same(Buffer.concat([cipher.update(value), cipher.final()]), bytes(wrapped));
+    await opens(admin, `${path}/unwrapkey`, { alg, value: wrapped }, value);
+  },
+  'oct: A256GCM': async (admin) => {
+    const { path, secret } = await octKey(admin);
+    const value = randomBytes(40);
+    const alg = 'A256GCM';
+    const sealed = await post(admin, `${path}/encrypt`, { alg, value: text(value), aad: 'AAAA' });
+    const cipher = createDecipheriv('aes-256-gcm', secret, bytes(sealed.iv));
+    cipher.setAAD(Buffer.from('AAAA', 'base64url')).setAuthTag(bytes(sealed.tag));
+    same(Buffer.concat([cipher.update(bytes(sealed.value)), cipher.final()]), value);
+    const { iv, tag } = sealed;
+    const opening = { alg, value: sealed.value, iv, tag, aad: 'AAAA' };
+    await opens(admin, `${path}/decrypt`, opening, value);
+    await isRefused(admin, `${path}/decrypt`, { ...opening, aad: 'BBBB' });
+  },
+  'oct: A256CBCPAD': async (admin) => {
+    const { path } = await octKey(admin);
+    const value = randomBytes(21);
+    const alg = 'A256CBCPAD';
+    const sealed = await post(admin, `${path}/encrypt`, {
+      ...{ alg, value: text(value), iv: text(randomBytes(16)) },
+    });
+    const opening = { alg, value: sealed.value, iv: sealed.iv };
+    await opens(admin, `${path}/decrypt`, opening, value);
+    await isRefused(admin, `${path}/decrypt`, { ...opening, value: text(randomBytes(31)) });
+  },
+  'oct: HS256': async (admin) => {
+    const { path, secret } = await octKey(admin);
+    const digest = randomBytes(32);
+    const alg = 'HS256';
+    const { value } = await post(admin, `${path}/sign`, { alg, value: text(digest) });
+    same(createHmac('sha256', secret).update(digest).digest(), bytes(value));
+    await post(admin, `${path}/verify`, { alg, digest: text(digest), value });
+  },
+  'oct: made': async (admin) => {
+    const name = newName();
+    await post(admin, `/keys/${name}/create`, { kty: 'oct-HSM', key_size: 256 });
+    const value = randomBytes(32);
+    const alg = 'A256KW';
+    const path = `/keys/${name}`;
+    const { value: wrapped } = await post(admin, `${path}/wrapkey`, { alg, value: text(value) });
+    await opens(admin, `${path}/unwrapkey`, { alg, value: wrapped }, value);
+  },
+  'backup and restore': async (admin) => {
+    const key = await create(admin, { kty: 'EC-HSM', crv: 'P-256' });
+    const { value } = await post(admin, `${key.path}/backup`, undefined);
+    await sent(admin('DELETE', key.path));
+    await sent(admin('DELETE', key.path.replace('/keys/', '/deletedkeys/')));
+    await post(admin, '/keys/restore', { value });
+    await signAndVerify(admin, key, 'ES256', 'sha256', { dsaEncoding: 'ieee-p1363' });
+  },
+} satisfies Record<string, (admin: Caller) => Promise<void>>;
+
+export type OperationName = keyof typeof OPERATIONS;
+
+/** What became of each: `works`, or the status and the code of the answer that it ended with. */
+export async function tryOperations(
+  admin: Caller,
+): Promise<{ readonly outcome: Record<string, string>; readonly words: readonly string[] }> {
+  const outcome: Record<string, string> = {};
+  const words: string[] = [];
+  for (const [name, run] of Object.entries(OPERATIONS)) {
+    try {
+      await run(admin);
+      outcome[name] = 'works';
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      outcome[name] = error.said;
+      words.push(`${name}: ${error.said}: ${error.message}`);
+    }
+  }
+  return { outcome, words };
+}
+
+class Refusal extends Error {
+  readonly said: string;
+
+  constructor({ status, text: body }: Answer) {
+    const { error } = JSON.parse(body) as { error: { code: string; message: string } };
+    super(error.message);
+    this.said = `${String(status)} ${error.code}`;
+  }
+}
+
+interface MadeKey {
+  readonly path: string;
+  readonly publicKey: ReturnType<typeof createPublicKey>;
+}
+type Members = Readonly<Record<string, string>>;
+/** Of an operation. */
+interface Result {
+  readonly value: string;
+  readonly iv: string;
+  readonly tag: string;
+}
+
+const text = (value: Uint8Array) => Buffer.from(value).toString('base64url');
+const bytes = (value: string) => Buffer.from(value, 'base64url');
+let names = 0;
+const newName = () => `tried-${String((names += 1))}`;
+
+function same(ours: Buffer, theirs: Buffer): void {
+  if (!ours.equals(theirs)) throw new Error(`${text(ours)} isn't ${text(theirs)}`);
+}
+
+async function sent(answer: Promise<Answer>): Promise<Answer> {
+  const came = await answer;
+  if (came.status >= 300) throw new Refusal(came);
+  return came;
+}
+
+async function post(admin: Caller, path: string, body: unknown): Promise<Result> {
+  return (await sent(admin('POST', path, body))).json<Result>();
+}
+
+async function get(admin: Caller, path: string): Promise<JsonWebKey> {
+  return (await sent(admin('GET', path))).json<{ key: JsonWebKey }>().key;
+}
+
+async function opens(admin: Caller, path: string, body: object, value: Buffer): Promise<void> {
+  const answer = await post(admin, path, body);
+  same(bytes(answer.value), value);
+}
+
+async function isRefused(admin: Caller, path: string, body: object): Promise<void> {
+  const answer = await admin('POST', path, body);
+  if (answer.status !== 400) throw new Error(`${path} answered ${String(answer.status)}`);
+}
+
+function publicOf(path: string, jwk: JsonWebKey): MadeKey {
+  const crv = jwk.crv === undefined ? {} : { crv: CURVE[jwk.crv as Curve].jwk };
+  const key = { ...jwk, ...crv, kty: (jwk.kty ?? '').replace('-HSM', '') };
+  return { path, publicKey: createPublicKey({ key, format: 'jwk' }) };
+}
+
+async function create(admin: Caller, body: object): Promise<MadeKey> {
+  const path = `/keys/${newName()}`;
+  await post(admin, `${path}/create`, body);
+  return publicOf(path, await get(admin, path));
+}
+
+async function importKey(admin: Caller, jwk: Members): Promise<string> {
+  const path = `/keys/${newName()}`;
+  await sent(admin('PUT', path, { key: jwk }));
+  return path;
+}
+
+async function octKey(admin: Caller): Promise<{ path: string; secret: Buffer }> {
+  const secret = randomBytes(32);
+  return { secret, path: await importKey(admin, { kty: 'oct-HSM', k: text(secret) }) };
+}
+
+async function ecKey(admin: Caller, crv: Curve, hash: string): Promise<void> {
+  const key = await create(admin, { kty: 'EC-HSM', crv });
+  await signAndVerify(admin, key, CURVE[crv].algorithm, hash, { dsaEncoding: 'ieee-p1363' });
+}
+
+/** Signs here and verifies outside; verifies here too, a signature that is right and one that isn't. */
+async function signAndVerify(
+  admin: Caller,
+  { path, publicKey }: MadeKey,
+  alg: string,
+  hash: string,
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const message = randomBytes(50);
+  const digest = text(createHash(hash).update(message).digest());
+  const { value } = await post(admin, `${path}/sign`, { alg, value: digest });
+  const isRight = verify(hash, message, { key: publicKey, ...options }, bytes(value));
+  if (!isRight) throw new Error(`a signature by ${alg} doesn't hold outside`);
+  const wrong = text(createHash(hash).update('another').digest());
+  for (const [given, expected] of [
+    [digest, true],
+    [wrong, false],
+  ] as const) {
+    const answer = await post(admin, `${path}/verify`, { alg, digest: given, value });
+    if ((answer.value as unknown) !== expected)
+      throw new Error(`${alg}: verify said ${answer.value}`);
+  }
+}

@@ -1,0 +1,86 @@
+import { startNewPool } from '../support/production.ts';
+import type { RunningService } from '../support/service.ts';
+import { EXPECTED, type Expectation, type ModuleName } from './expectations.ts';
+import { OPERATIONS, tryOperations } from './operations.ts';
+
+/** A token of a module, for a pool of its own. */
+export interface ModuleAtHand {
+  readonly environment: Readonly<Record<string, string>>;
+  remove(): Promise<void>;
+}
+
+/** What the service does on a module. */
+export type Found =
+  { readonly refused: string } | { readonly outcome: Readonly<Record<string, string>> };
+
+export const LIMIT_MS = 180_000;
+
+/** What the table says, in the form in which tryModule() says it. */
+export function expected(name: ModuleName): Found {
+  const expectation: Expectation = EXPECTED[name];
+  if ('refused' in expectation) return expectation;
+  const works = Object.keys(OPERATIONS).map((operation) => [operation, 'works'] as const);
+  return { outcome: { ...Object.fromEntries(works), ...expectation.except } };
+}
+
+/**
+ * Makes a pool on the module, serves it and tries each operation. Words of a refusal are the table's where they stand in
+ * it; what isn't done is printed, with what the service logs of it.
+ */
+export async function tryModule(
+  name: ModuleName,
+  prepare: () => Promise<ModuleAtHand>,
+): Promise<Found> {
+  const module = await prepare();
+  try {
+    const settings = { STRONGROOM_WORKERS: '1', ...module.environment };
+    const pool = await startNewPool(settings).catch((error: unknown) => (error as Error).message);
+    if (typeof pool === 'string') return { refused: wordsOf(name, pool) };
+    try {
+      const { outcome, words } = await tryOperations(pool.admin);
+      if (words.length > 0) console.info([name, ...words, ...warnings(pool.service)].join('\n'));
+      return { outcome: withoutChance(name, outcome) };
+    } finally {
+      await pool.stop();
+    }
+  } finally {
+    await module.remove();
+  }
+}
+
+function wordsOf(name: ModuleName, printed: string): string {
+  console.info([name, ...printed.split('\n').slice(0, 4)].join('\n'));
+  const expectation: Expectation = EXPECTED[name];
+  return 'refused' in expectation && printed.includes(expectation.refused)
+    ? expectation.refused
+    : printed;
+}
+
+/** What may happen or not is as good as what works. */
+function withoutChance(name: ModuleName, outcome: Readonly<Record<string, string>>) {
+  const expectation: Expectation = EXPECTED[name];
+  const orElse = 'refused' in expectation ? undefined : expectation.orElse;
+  const entries = Object.entries(outcome);
+  return Object.fromEntries(
+    entries.map(([operation, came]) => [operation, came === orElse ? 'works' : came]),
+  );
+}
+
+interface LogLine {
+  readonly level?: number;
+  readonly msg?: string;
+  readonly err?: { readonly message?: string; readonly cause?: { readonly message?: string } };
+}
+
+const WARNING = 40;
+
+function warnings(service: RunningService): readonly string[] {
+  return service
+    .output()
+    .split('\n')
+    .flatMap((line) => {
+      if (!line.startsWith('{')) return [];
+      const { level = 0, msg, err } = JSON.parse(line) as LogLine;
+      return level < WARNING ? [] : [[msg, err?.message, err?.cause?.message].join(' | ')];
+    });
+}
