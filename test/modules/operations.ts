@@ -114,12 +114,15 @@ export const OPERATIONS = {
     await opens(admin, `${path}/unwrapkey`, { alg, value: wrapped }, value);
   },
   'backup and restore': async (admin) => {
-    const key = await create(admin, { kty: 'EC-HSM', crv: 'P-256' });
-    const { value } = await post(admin, `${key.path}/backup`, undefined);
-    await sent(admin('DELETE', key.path));
-    await sent(admin('DELETE', key.path.replace('/keys/', '/deletedkeys/')));
-    await post(admin, '/keys/restore', { value });
-    await signAndVerify(admin, key, 'ES256', 'sha256', { dsaEncoding: 'ieee-p1363' });
+    const { path } = await octKey(admin);
+    const value = randomBytes(32);
+    const alg = 'A256KW';
+    const { value: wrapped } = await post(admin, `${path}/wrapkey`, { alg, value: text(value) });
+    const { value: blob } = await post(admin, `${path}/backup`, undefined);
+    await sent(admin('DELETE', path));
+    await sent(admin('DELETE', path.replace('/keys/', '/deletedkeys/')));
+    await post(admin, '/keys/restore', { value: blob });
+    await opens(admin, `${path}/unwrapkey`, { alg, value: wrapped }, value);
   },
 } satisfies Record<string, (admin: Caller) => Promise<void>>;
 

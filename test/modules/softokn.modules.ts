@@ -39,6 +39,7 @@ async function prepare(): Promise<ModuleAtHand> {
       PKCS11_MODULE: library ?? '',
       PKCS11_TOKEN_LABEL: 'NSS Certificate DB',
       PKCS11_PIN: PIN,
+      PKCS11_LIBRARY_PARAMETERS: `configdir='sql:${folder}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=`,
     },
     remove: () => rm(folder, { recursive: true, force: true }),
   };
