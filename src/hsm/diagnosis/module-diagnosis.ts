@@ -80,7 +80,7 @@ function describeToken(token: Token, options: TokenOptions): Finding[] {
       ? ok('threads', 'Several threads of a process may call it at once (CKF_OS_LOCKING_OK).')
       : warning(
           'threads',
-          'It refuses CKF_OS_LOCKING_OK, so one thread of each process calls it, and RSA keys are made in a process of their own.',
+          'One thread of each process calls it, and RSA keys are made in a process of their own: it refuses CKF_OS_LOCKING_OK, or gives each thread a state of its own.',
         ),
     ...(facts.isSoftware
       ? [

@@ -171,12 +171,27 @@ function initialise(
   try {
     // Several users of one library in a process share its state: it doesn't matter who has initialised it.
     module.initialize({ flags: OS_LOCKING_OK, ...more });
-    return !REFUSES_LOCKS.has(path);
+    return !REFUSES_LOCKS.has(path) && sharesState(path);
   } catch (error) {
     if (returnValue(error) !== 'CKR_CANT_LOCK') throw error;
     REFUSES_LOCKS.add(path);
     module.initialize({ flags: 0, ...more });
     return false;
+  }
+}
+
+/**
+ * Whether all that load the library in a process share what one has initialised, as each thread has to. p11-kit's proxy
+ * gives each a state of its own.
+ */
+function sharesState(path: string): boolean {
+  const again = loadModule(path);
+  try {
+    again.lib.C_GetInfo();
+    return true;
+  } catch (error) {
+    if (returnValue(error) === 'CKR_CRYPTOKI_NOT_INITIALIZED') return false;
+    throw error;
   }
 }
 
