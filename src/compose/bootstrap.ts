@@ -20,7 +20,7 @@ import { seedRoles } from '../store/access/role-definition-store.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
 import { openDirectory } from './directory.ts';
-import { openHsm, openRootKeys } from './hsm.ts';
+import { openHsm, openRootKeys, requireSigningKeys } from './hsm.ts';
 import { LIMITS } from './limits.ts';
 import type { ServiceSettings } from './settings.ts';
 import { openSignedLog } from './signed-log.ts';
@@ -66,6 +66,7 @@ export async function bootstrap(
   try {
     return await withPoolLock(db, settings.pool, async () => {
       const found = await findPool(db, settings.pool);
+      if (found === undefined) requireSigningKeys(opened());
       const pool = found ?? (await makePool(opened(), settings));
       const context = commandContext(db, pool);
       if (found === undefined)

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { OperatorError } from '../core/operator-error.ts';
+import { describeLack } from '../hsm/capabilities/lack.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
@@ -30,6 +31,15 @@ export function openHsm(
       log[level](details ?? {}, message);
     },
   });
+}
+
+/** Before anything is made of a pool that could not sign its own tokens. @throws OperatorError */
+export function requireSigningKeys({ capabilities }: Pick<Pkcs11Hsm, 'capabilities'>): void {
+  const lack = capabilities.keyLacks['RSA-HSM 2048'];
+  if (lack !== undefined)
+    throw new OperatorError(
+      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${capabilities.module} can't: it fails at ${describeLack(lack)}. \`strongroom doctor\` says what else it lacks.`,
+    );
 }
 
 /**

@@ -17,7 +17,7 @@ const CANT_KEEP_KEYS = "can't keep keys, since they can't be wrapped to be store
 /** Bootstrap makes an RSA key for the pool's own tokens. */
 const NO_RSA_KEYS = {
   refused:
-    'fails at wrapping and opening what CKM_RSA_PKCS_KEY_PAIR_GEN makes (CKR_KEY_NOT_WRAPPABLE)',
+    "can't: it fails at wrapping and opening what CKM_RSA_PKCS_KEY_PAIR_GEN makes (CKR_KEY_NOT_WRAPPABLE)",
 };
 
 /** What the service does with each module today: `npm run test:modules` says where this no longer holds. */
