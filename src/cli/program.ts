@@ -96,7 +96,7 @@ export function createProgram(context: CliContext, run: Run): Command {
     .option('--json', 'Print the findings as JSON.')
     .addHelpText(
       'after',
-      '\nExit status: 0 when all is well, 1 with warnings, 2 when the service would not\nserve.',
+      '\nExit status: 0 when all is well, 1 with warnings, 2 when the service would not\nserve, or would lose what it has acknowledged.',
     )
     .action((options: DoctorOptions) =>
       run(async () => {

@@ -66,7 +66,7 @@ export async function bootstrap(
   try {
     return await withPoolLock(db, settings.pool, async () => {
       const found = await findPool(db, settings.pool);
-      if (found === undefined) requireSigningKeys(opened());
+      if (found === undefined) await requireSigningKeys(opened());
       const pool = found ?? (await makePool(opened(), settings));
       const context = commandContext(db, pool);
       if (found === undefined)

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import { OperatorError } from '../core/operator-error.ts';
-import { describeLack } from '../hsm/capabilities/lack.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
@@ -34,11 +33,12 @@ export function openHsm(
 }
 
 /** Before anything is made of a pool that could not sign its own tokens. @throws OperatorError */
-export function requireSigningKeys({ capabilities }: Pick<Pkcs11Hsm, 'capabilities'>): void {
-  const lack = capabilities.keyLacks['RSA-HSM 2048'];
-  if (lack !== undefined)
+export async function requireSigningKeys(hsm: Pick<Pkcs11Hsm, 'offer'>): Promise<void> {
+  const { module, keys } = await hsm.offer();
+  const kind = keys.find((one) => one.keyType === 'RSA-HSM' && one.bits === 2048);
+  if (kind?.lack !== undefined)
     throw new OperatorError(
-      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${capabilities.module} can't: it fails at ${describeLack(lack)}. \`strongroom doctor\` says what else it lacks.`,
+      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${module} can't: it fails at ${kind.lack}. \`strongroom doctor\` says what else it lacks.`,
     );
 }
 

@@ -115,6 +115,7 @@ describe('a module alone', () => {
   test.each([
     ['kwp-only', 0, 0, 0x210b],
     ['cloudhsm', 1, 5, 0x8000_216f],
+    ['luna-fips', 2, 6, 0x8000_0171],
     ['yubihsm', 2, 1, undefined],
   ])(
     'behind the profile %s ends with status %i and %i warnings',

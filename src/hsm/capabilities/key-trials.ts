@@ -172,7 +172,7 @@ function tryAlgorithms(context: Omit<CipherContext, 'key'>, parts: Parts) {
       (!('bits' in facts) || (spec.keyType === 'oct-HSM' && facts.bits === spec.bits));
     // Those for AES keys of any size are tried with the last of them.
     if (!fits) continue;
-    const lack = lackOf(MECHANISM_NAMES[algorithm], () =>
+    const lack = lackOf(mechanismOf(algorithm), () =>
       isSigning(algorithm)
         ? signs(session, algorithm, parts)
         : enciphers(context, algorithm, parts),
@@ -217,36 +217,8 @@ function enciphers(
 }
 
 /** For sentences. */
-const MECHANISM_NAMES: Readonly<Record<Algorithm, string>> = {
-  RSA1_5: 'CKM_RSA_PKCS',
-  'RSA-OAEP': 'CKM_RSA_PKCS_OAEP',
-  'RSA-OAEP-256': 'CKM_RSA_PKCS_OAEP with SHA-256',
-  A128GCM: 'CKM_AES_GCM',
-  A192GCM: 'CKM_AES_GCM',
-  A256GCM: 'CKM_AES_GCM',
-  A128CBC: 'CKM_AES_CBC',
-  A192CBC: 'CKM_AES_CBC',
-  A256CBC: 'CKM_AES_CBC',
-  A128CBCPAD: 'CKM_AES_CBC_PAD',
-  A192CBCPAD: 'CKM_AES_CBC_PAD',
-  A256CBCPAD: 'CKM_AES_CBC_PAD',
-  A128KW: 'CKM_AES_KEY_WRAP',
-  A192KW: 'CKM_AES_KEY_WRAP',
-  A256KW: 'CKM_AES_KEY_WRAP',
-  CKM_AES_KEY_WRAP: 'CKM_AES_KEY_WRAP',
-  CKM_AES_KEY_WRAP_PAD: 'RFC 5649',
-  RS256: 'CKM_RSA_PKCS',
-  RS384: 'CKM_RSA_PKCS',
-  RS512: 'CKM_RSA_PKCS',
-  RSNULL: 'CKM_RSA_PKCS',
-  PS256: 'CKM_RSA_PKCS_PSS with SHA-256',
-  PS384: 'CKM_RSA_PKCS_PSS with SHA-384',
-  PS512: 'CKM_RSA_PKCS_PSS with SHA-512',
-  ES256: 'CKM_ECDSA',
-  ES256K: 'CKM_ECDSA',
-  ES384: 'CKM_ECDSA',
-  ES512: 'CKM_ECDSA',
-  HS256: 'CKM_SHA256_HMAC',
-  HS384: 'CKM_SHA384_HMAC',
-  HS512: 'CKM_SHA512_HMAC',
-};
+function mechanismOf(algorithm: Algorithm): string {
+  if (!isSigning(algorithm)) return CIPHERS[algorithm].mechanism;
+  const { name } = SIGNING[algorithm].mechanism;
+  return `CKM_${graphene.MechanismEnum[Number(name)] ?? String(name)}`;
+}

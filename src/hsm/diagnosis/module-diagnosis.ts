@@ -21,6 +21,8 @@ export interface ExaminedModule extends Omit<TokenOptions, 'tokenLabel'> {
 
 /** A process has its login session, two for calls on the event loop and two for each of a few threads. */
 const COMFORTABLE_SESSIONS = 24;
+/** Each pool has one of its own, so that it can't be made without. */
+const SIGNS_TOKENS = 'RSA-HSM 2048';
 /** Beyond this many, the objects aren't counted. */
 const COUNTED = 10_000;
 
@@ -167,9 +169,12 @@ function lacksOf<Name extends string>(
     return [
       ok(subject, of === undefined ? 'It keeps all of them.' : `All ${of} give what they should.`),
     ];
-  return missing.map(([name, lack]) =>
-    warning(subject, `${describe(name)} is refused: it fails at ${describeLack(lack)}.`),
-  );
+  return missing.map(([name, lack]) => {
+    const why = `it fails at ${describeLack(lack)}`;
+    return name === SIGNS_TOKENS
+      ? fault(subject, `${describe(name)}, with which a pool signs tokens, can't be kept: ${why}.`)
+      : warning(subject, `${describe(name)} is refused: ${why}.`);
+  });
 }
 
 function describeTimes(times: CallTimes): Finding {

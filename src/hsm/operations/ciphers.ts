@@ -24,6 +24,8 @@ export interface CipherContext {
 }
 
 export interface Cipher {
+  /** As PKCS#11 names it, for sentences. */
+  readonly mechanism: string;
   /** The half of the key that encrypts; the other direction always takes `private`. */
   readonly encryptsWith: KeyPart;
   encrypt(context: CipherContext, plaintext: Buffer, parameters: CipherParameters): Ciphertext;
@@ -65,6 +67,7 @@ function decipher(
  * an IV of its own, that one is given out: what callers store is deciphered by any other HSM.
  */
 const gcm: Cipher = {
+  mechanism: 'CKM_AES_GCM',
   encryptsWith: 'private',
   encrypt(context, plaintext, { aad }) {
     const { gcmIv } = context.capabilities;
@@ -95,6 +98,7 @@ function cbc(mechanism: number, isPadded: boolean): Cipher {
     params: Buffer.from(iv ?? []),
   });
   return {
+    mechanism: isPadded ? 'CKM_AES_CBC_PAD' : 'CKM_AES_CBC',
     encryptsWith: 'private',
     encrypt(context, plaintext, { iv }) {
       if (!isPadded) requireBlocks(plaintext);
@@ -124,6 +128,7 @@ function requireBlocks(plaintext: Buffer): void {
  */
 function keyWrap(isPadded: boolean): Cipher {
   return {
+    mechanism: isPadded ? 'AES key wrap with padding (RFC 5649)' : 'CKM_AES_KEY_WRAP',
     encryptsWith: 'private',
     encrypt({ session, key, capabilities }, plaintext) {
       requireWrappable(plaintext, isPadded);
@@ -212,6 +217,7 @@ function requireWrappable(plaintext: Buffer, isPadded: boolean): void {
 
 /** What an RSA padding needs besides the plaintext, and how it is taken off again. */
 interface RsaPadding {
+  readonly mechanism: string;
   /** Bytes of the modulus that the padding takes for itself. */
   readonly overhead: number;
   isNative(capabilities: Mechanics): boolean;
@@ -224,6 +230,7 @@ const RAW: IAlgorithm = { name: MechanismEnum.RSA_X_509, params: null };
 
 function rsa(padding: RsaPadding): Cipher {
   return {
+    mechanism: padding.mechanism,
     encryptsWith: 'public',
     encrypt(context, plaintext) {
       const k = modulusBytes(context.spec);
@@ -257,6 +264,7 @@ function rsa(padding: RsaPadding): Cipher {
 function oaep(hash: Exclude<OaepHash, 'sha384'>): RsaPadding {
   const hashBytes = hash === 'sha1' ? 20 : 32;
   return {
+    mechanism: `CKM_RSA_PKCS_OAEP with ${hash === 'sha1' ? 'SHA-1' : 'SHA-256'}`,
     overhead: 2 * hashBytes + 2,
     isNative: ({ oaepSha1, oaepSha256 }) => (hash === 'sha1' ? oaepSha1 : oaepSha256) === 'native',
     native: rsaOaep(hash),
@@ -267,6 +275,7 @@ function oaep(hash: Exclude<OaepHash, 'sha384'>): RsaPadding {
 }
 
 const pkcs1: RsaPadding = {
+  mechanism: 'CKM_RSA_PKCS',
   overhead: 11,
   isNative: ({ pkcs1: padding }) => padding === 'native',
   native: { name: MechanismEnum.RSA_PKCS, params: null },
