@@ -67,8 +67,8 @@ async function preparePool(): Promise<PreparedPool> {
   return { databaseName: database.name, credentials };
 }
 
-/** @throws Error with what `strongroom bootstrap` has printed */
-async function bootstrap(
+/** A pool of its own, which nothing serves yet. @throws Error with what `strongroom bootstrap` has printed */
+export async function bootstrap(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<PreparedProduction> {
   const database = await createTestDatabase();

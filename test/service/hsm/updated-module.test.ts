@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { join } from 'node:path';
+import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
+import { bootstrap, type PreparedProduction } from '../../support/production.ts';
+import { ROLE } from '../../support/roles.ts';
+import { type RunningService, startService } from '../../support/service.ts';
+
+const VALUE = Buffer.alloc(32, 7).toString('base64url');
+
+/** A key of each type, size and curve, and what shows that its private part was opened. */
+const KEYS = [
+  ['rsa-2048', { kty: 'RSA-HSM', key_size: 2048 }, 'RS256'],
+  ...(['P-256', 'P-256K', 'P-384', 'P-521'] as const).map(
+    (crv, at) =>
+      [`ec-${crv}`, { kty: 'EC-HSM', crv }, ['ES256', 'ES256K', 'ES384', 'ES512'][at]] as const,
+  ),
+  ...[128, 192, 256].map(
+    (bits) => [`oct-${bits}`, { kty: 'oct-HSM', key_size: bits }, `A${bits}KW`] as const,
+  ),
+] as const;
+
+const canBuild = await hasCompiler();
+if (!canBuild) console.warn('skipped: no C compiler (cc)');
+
+(canBuild ? describe.each : describe.skip.each)([
+  ['from RFC 5649 as 0x210A to 0x210B', [], ['profile kwp-only']],
+  ['from RFC 5649 as 0x210A to one with PKCS #7 there', [], ['profile pkcs7-pad']],
+  ['from no RFC 5649 at all, where keys are wrapped by AES-GCM', ['profile no-kwp'], []],
+])('an update of the module %s', (_, before, after) => {
+  let hsm: ModuleShim;
+  let prepared: PreparedProduction;
+  let running: { service: RunningService; admin: Caller & { close(): void } } | undefined;
+
+  async function start(): Promise<Caller> {
+    const { place, settings, caFile, credentials } = prepared;
+    const service = await startService(join(place, 'unused'), settings, { caFile });
+    const admin = createCaller(
+      service,
+      await fetchToken(service, credentials, `https://${settings['STRONGROOM_DOMAIN'] ?? ''}`),
+    );
+    running = { service, admin };
+    return admin;
+  }
+
+  async function stop(): Promise<void> {
+    running?.admin.close();
+    await running?.service.stop();
+    running = undefined;
+  }
+
+  beforeAll(async () => {
+    hsm = await buildModuleShim({ lines: before });
+    prepared = await bootstrap({ ...hsm.environment, STRONGROOM_WORKERS: '1' });
+  }, 120_000);
+  afterAll(async () => {
+    await stop();
+    await prepared.remove();
+    await hsm.remove();
+  });
+
+  test('opens all keys that were made before it, and those that are made after it', async () => {
+    const evidence = new Map<string, unknown>();
+    let admin = await start();
+    const post = async (path: string, body: object) => {
+      const answer = await admin('POST', `/keys/${path}`, body);
+      expect([path, answer.status, answer.text]).toEqual([path, 200, answer.text]);
+      return answer.json<{ value: string | boolean }>().value;
+    };
+    for (const role of [ROLE.officer, ROLE.user])
+      await admin('PUT', `/providers/Microsoft.Authorization/roleAssignments/${role}`, {
+        properties: { roleDefinitionId: role, principalId: prepared.credentials.principalId },
+      });
+
+    const uses = async (prefix: string) => {
+      for (const [name, body, alg] of KEYS) {
+        const key = `${prefix}-${name}`;
+        const known = evidence.get(key) as { wrapped: string; mac: string } | undefined;
+        if (known === undefined) await post(`${key}/create`, body);
+        if (body.kty === 'oct-HSM') {
+          const wrapped = known?.wrapped ?? (await post(`${key}/wrapkey`, { alg, value: VALUE }));
+          expect(await post(`${key}/unwrapkey`, { alg, value: wrapped })).toBe(VALUE);
+          const mac = await post(`${key}/sign`, { alg: 'HS256', value: VALUE });
+          expect(mac).toBe(known?.mac ?? mac);
+          evidence.set(key, { wrapped, mac });
+        } else {
+          const bytes = alg === 'ES384' ? 48 : alg === 'ES512' ? 64 : 32;
+          const digest = Buffer.alloc(bytes, 5).toString('base64url');
+          const value = await post(`${key}/sign`, { alg, value: digest });
+          expect(await post(`${key}/verify`, { alg, digest, value })).toBe(true);
+          evidence.set(key, { wrapped: '', mac: '' });
+        }
+      }
+    };
+    await uses('old');
+    await stop();
+    await hsm.setLines(after);
+    admin = await start();
+    await uses('old');
+    await uses('new');
+    expect(evidence.size).toBe(2 * KEYS.length);
+  }, 120_000);
+});
