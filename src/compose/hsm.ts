@@ -20,6 +20,7 @@ export function openHsm(
     ...pkcs11,
     ...(sessions !== undefined && { sessions }),
     leaseWaitMs: LIMITS.leaseWaitMs,
+    reconnectWaitMs: LIMITS.reconnectWaitMs,
     waitingLimit: LIMITS.waitingOperations,
     loadedKeys,
     operationDeadlineMs: LIMITS.operationDeadlineMs,

@@ -8,6 +8,7 @@ export const LIMITS = {
   fetchDeadlineMs: 5_000,
   fetchBytes: 256 * 1024,
   leaseWaitMs: 10_000,
+  reconnectWaitMs: 2_000,
   waitingOperations: 2_000,
   loadedKeys: 1_000,
   operationDeadlineMs: 20_000,

@@ -1,6 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../core/errors.ts';
-import { PinRefusedError } from '../core/operator-error.ts';
 import type { Hsm, HsmFeatures, KeyImporter, RootSecrets } from '../core/keys/hsm.ts';
 import type { Algorithm } from '../core/operations/algorithms.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
@@ -21,6 +19,7 @@ import {
   requireRootKeys,
 } from './module/connection.ts';
 import { faultOf, fromPkcs11, hsmUnavailable } from './module/errors.ts';
+import { LiveConnection } from './module/live-connection.ts';
 import { GenerationQueue } from './keys/generation-queue.ts';
 import { KeyGenerator } from './keys/key-generator.ts';
 import type { GeneratedKey } from './keys/key-generation.ts';
@@ -36,6 +35,8 @@ import { signatureFits } from './operations/signatures.ts';
 type Log = (level: 'info' | 'warn' | 'error', message: string, details?: object) => void;
 
 export interface Pkcs11Options extends ConnectionOptions {
+  /** How long an operation waits for a connection that is being restored. */
+  readonly reconnectWaitMs: number;
   readonly log: Log;
 }
 
@@ -64,17 +65,26 @@ export interface Pkcs11Hsm
 
 const GENERATION_LIMITS = { ofOne: 8, waiting: 200, waitMs: 60_000 };
 const GENERATOR_IDLE_MS = 60_000;
-const RECOVERY_DELAY_MS = { first: 100, most: 5_000 };
 
 /** Opens the module and logs in. @throws Error with a sentence for the operator */
 export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   const generation = new GenerationQueue(GENERATION_LIMITS);
   let roots: Roots | undefined;
-  let current: Connection | undefined = openConnection(options, roots);
-  let isClosed = false;
+  const first = openConnection(options, roots);
+  const { facts } = first.token;
   /** As they were found out when the module was opened last. */
-  let { capabilities } = current;
-  const { facts } = current.token;
+  let { capabilities } = first;
+  const live = new LiveConnection(first, {
+    waitMs: options.reconnectWaitMs,
+    waitingLimit: options.waitingLimit,
+    log: options.log,
+    async reconnect(lost) {
+      const open = lost.isSlow ? openConnectionInThread : openConnection;
+      const fresh = await open(options, roots);
+      ({ capabilities } = fresh);
+      return fresh;
+    },
+  });
   // Where one thread calls the module, a key that takes seconds to make would hold up every other call.
   const generator =
     options.usesThreads === true && !facts.isThreadSafe
@@ -87,59 +97,16 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
           },
         })
       : undefined;
-  if (current.isSlow)
+  if (first.isSlow)
     options.log('info', 'the HSM is slow: it is waited for in threads of their own', {
-      number: current.dispatcher.status.open,
+      number: first.dispatcher.status.open,
     });
 
-  function connection(): Connection {
-    if (current === undefined)
-      throw new ServiceError('HsmUnavailable', 'The connection to the HSM is being restored.');
-    return current;
-  }
-
-  /** The library is finalised and initialised again: that alone makes a token visible that was away. */
-  async function recover(lost: Connection): Promise<void> {
-    if (current !== lost) return;
-    current = undefined;
-    options.log('error', 'the HSM is lost: the connection is made anew');
-    await lost.close();
-    for (
-      let wait = RECOVERY_DELAY_MS.first;
-      !isClosed;
-      wait = Math.min(2 * wait, RECOVERY_DELAY_MS.most)
-    ) {
-      await delay(wait);
-      try {
-        const open = lost.isSlow ? openConnectionInThread : openConnection;
-        await adopt(await open(options, roots));
-        options.log('info', 'the HSM is back');
-        return;
-      } catch (error) {
-        if (error instanceof PinRefusedError) {
-          options.log('error', 'the HSM refuses the PIN: no further attempt is made', {
-            err: error,
-          });
-          return;
-        }
-        options.log('warn', 'the HSM is not back yet', { err: error });
-      }
-    }
-  }
-
-  /** What was closed while the connection was being made stays closed. */
-  async function adopt(fresh: Connection): Promise<void> {
-    if (isClosed) {
-      await fresh.close();
-      return;
-    }
-    current = fresh;
-    ({ capabilities } = fresh);
-  }
-
   /**
-   * Runs an operation, and once more on a fresh session and handle where that may help and does no harm. An answer of the
-   * module that isn't plainly the input's fault may mean that the token is lost: then the token is asked, and believed.
+   * Runs an operation, and once more on a fresh session and handle, or on a fresh connection, where that may help and does
+   * no harm. An answer of the module that isn't plainly the input's fault may mean that the token is lost: then the token is
+   * asked, and believed.
+   * @param isRepeatable whether it does no harm to run it twice
    * @param material whose handles are used
    */
   async function attempt<T>(
@@ -147,23 +114,39 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     isRepeatable: boolean,
     material?: KeyMaterial,
   ): Promise<T> {
-    for (let isFirst = true; ; isFirst = false) {
-      const on = connection();
+    let isRefreshed = !isRepeatable;
+    let isReconnected = !isRepeatable;
+    for (;;) {
+      const on = live.current ?? (await live.restored());
       try {
         return await work(on);
       } catch (error) {
-        const fault = faultOf(error);
-        if (fault === undefined || fault === 'input') throw fromPkcs11(error);
-        if (fault === 'handle' && material !== undefined) on.loaded.forget(material);
-        if (!(await on.isWell())) {
-          void recover(on);
-          throw hsmUnavailable(error);
+        if (!(await isLost(on, error))) {
+          const fault = faultOf(error);
+          if (fault === undefined || fault === 'input') throw fromPkcs11(error);
+          if (fault === 'handle' && material !== undefined) on.loaded.forget(material);
+          // The token is well: what the module refused of a caller's input stays refused.
+          const isRefusal = error instanceof ServiceError && fault !== 'handle';
+          if (isRefreshed || isRefusal) throw fromPkcs11(error);
+          isRefreshed = true;
+          continue;
         }
-        // The token is well: what the module refused of a caller's input stays refused.
-        const isRefusal = error instanceof ServiceError && fault !== 'handle';
-        if (!isFirst || !isRepeatable || isRefusal) throw fromPkcs11(error);
+        live.lose(on);
+        if (isReconnected) throw hsmUnavailable(error);
+        isReconnected = true;
       }
     }
+  }
+
+  /** Whether something failed because its connection is of no use any more. */
+  async function isLost(on: Connection, error: unknown): Promise<boolean> {
+    const fault = faultOf(error);
+    // Who waited for a session when another caller found the token lost is refused without an answer of the module.
+    if (fault === undefined)
+      return (
+        on !== live.current && error instanceof ServiceError && error.code === 'HsmUnavailable'
+      );
+    return fault !== 'input' && (on !== live.current || !(await on.isWell()));
   }
 
   function withKey<T>(
@@ -182,6 +165,11 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     );
   }
 
+  function connected(): Connection {
+    if (live.current === undefined) throw hsmUnavailable(undefined);
+    return live.current;
+  }
+
   const hsm: Pkcs11Hsm = {
     description: facts.description,
 
@@ -193,7 +181,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
 
     openRootKeys(poolId, rootGeneration) {
       roots = { poolId, generation: rootGeneration };
-      const on = connection();
+      const on = connected();
       on.rootKeys = withoutOpenSslErrors(() =>
         findRootKeys(on.token.loginSession, poolId, rootGeneration),
       );
@@ -201,7 +189,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
 
     createRootKeys(poolId, rootGeneration) {
-      const on = connection();
+      const on = connected();
       on.rootKeys = withoutOpenSslErrors(() =>
         createRootKeys(on.token.loginSession, poolId, rootGeneration),
       );
@@ -220,13 +208,13 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     rootCheck: (poolId) => attempt((on) => on.mac(rootCheckBytes(poolId)), true),
 
     async generateKey(identity, spec, by) {
-      requireKeyKind(connection().capabilities, spec);
+      requireKeyKind(capabilities, spec);
       const generated = await generate(identity, spec, by);
       return sealNew(identity, { spec, ...generated });
     },
 
     async importKey(identity, key) {
-      requireKeyKind(connection().capabilities, specOf(key));
+      requireKeyKind(capabilities, specOf(key));
       const imported = await attempt(
         (on) =>
           on.dispatcher.run('importPlain', [requireRootKeys(on), identity, key], identity.name),
@@ -236,7 +224,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
 
     async importTransferred(identity, exchangeKey, wrapped, expected) {
-      requireKeyType(connection().capabilities, expected.keyType);
+      requireKeyType(capabilities, expected.keyType);
       const modulusBytes = modulusBytesOf(exchangeKey);
       const imported = await withKey(exchangeKey, 'private', (on, key) =>
         on.dispatcher.run(
@@ -370,20 +358,18 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     random: (count) => attempt((on) => on.dispatcher.run('random', [count]), true),
 
     get isReady() {
-      return current?.rootKeys !== undefined;
+      return live.current?.rootKeys !== undefined;
     },
     get status() {
       const none = { open: 0, inUse: 0, waiting: 0, loaded: 0, loads: 0 };
+      const { current } = live;
       return current === undefined
         ? none
         : { ...current.dispatcher.status, ...current.loaded.status };
     },
     async close() {
-      isClosed = true;
       generator?.close();
-      const last = current;
-      current = undefined;
-      await last?.close();
+      await live.close();
     },
   };
   return hsm;
@@ -399,7 +385,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         false,
       );
     // EC and AES keys take about a millisecond, unless the HSM is slow: then they wait in the queue as well.
-    if (spec.keyType !== 'RSA-HSM' && current?.isSlow !== true) return here();
+    if (spec.keyType !== 'RSA-HSM' && live.current?.isSlow !== true) return here();
     if (generator === undefined || spec.keyType !== 'RSA-HSM') return generation.take(by, here);
     return generation.take(by, () =>
       attempt((on) => {

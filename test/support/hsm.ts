@@ -16,6 +16,7 @@ export function openTestHsm(overrides: Partial<Pkcs11Options> = {}): {
   const hsm = openPkcs11Hsm({
     ...testToken(),
     leaseWaitMs: 5_000,
+    reconnectWaitMs: 2_000,
     waitingLimit: 1_000,
     loadedKeys: 100,
     operationDeadlineMs: 20_000,

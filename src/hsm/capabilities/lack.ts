@@ -32,8 +32,8 @@ export function lackOf(mechanism: string, trial: () => boolean | string): Lack |
       if (result === true) return undefined;
       return { mechanism, answer: result === false ? 'the result is wrong' : result };
     } catch (error) {
-      if (LOST.has(returnValue(error))) throw error;
       if (tries < TRIES && faultOf(error) !== 'input') continue;
+      if (LOST.has(returnValue(error))) throw error;
       return { mechanism, answer: answerIn(error) };
     }
 }

@@ -95,6 +95,7 @@ describe('a sealed key is loaded once in a process', () => {
     const other = openPkcs11Hsm({
       ...testToken(),
       leaseWaitMs: 5_000,
+      reconnectWaitMs: 2_000,
       waitingLimit: 1_000,
       loadedKeys: 100,
       operationDeadlineMs: 20_000,

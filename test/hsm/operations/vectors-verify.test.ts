@@ -38,6 +38,7 @@ describe("Wycheproof's signatures, verified by the HSM", () => {
     const options = {
       ...testToken(),
       leaseWaitMs: 5_000,
+      reconnectWaitMs: 2_000,
       waitingLimit: 100,
       loadedKeys: 100,
       operationDeadlineMs: 20_000,
