@@ -26,27 +26,31 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
 (canBuild ? describe.each : describe.skip.each)([
   ['from RFC 5649 as 0x210A to 0x210B', [], ['profile kwp-only']],
   ['from RFC 5649 as 0x210A to one with PKCS #7 there', [], ['profile pkcs7-pad']],
-  ['from no RFC 5649 at all, where keys are wrapped by AES-GCM', ['profile no-kwp'], []],
+  [
+    'from no RFC 5649 at all, where keys are wrapped by AES-GCM',
+    ['profile no-kwp'],
+    ['offer mechanism 0x1087 as gcm-wrap'],
+  ],
 ])('an update of the module %s', (_, before, after) => {
   let hsm: ModuleShim;
   let prepared: PreparedProduction;
-  let running: { service: RunningService; admin: Caller & { close(): void } } | undefined;
+  let service: RunningService | undefined;
+  let caller: (Caller & { close(): void }) | undefined;
 
   async function start(): Promise<Caller> {
     const { place, settings, caFile, credentials } = prepared;
-    const service = await startService(join(place, 'unused'), settings, { caFile });
-    const admin = createCaller(
+    service = await startService(join(place, 'unused'), settings, { caFile });
+    caller = createCaller(
       service,
       await fetchToken(service, credentials, `https://${settings['STRONGROOM_DOMAIN'] ?? ''}`),
     );
-    running = { service, admin };
-    return admin;
+    return caller;
   }
 
   async function stop(): Promise<void> {
-    running?.admin.close();
-    await running?.service.stop();
-    running = undefined;
+    caller?.close();
+    await service?.stop();
+    service = undefined;
   }
 
   beforeAll(async () => {
