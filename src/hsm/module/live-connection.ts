@@ -75,11 +75,11 @@ export class LiveConnection {
     const { reconnect, log } = this.#options;
     const { first, most } = RECONNECT_DELAY_MS;
     for (let wait = first; !this.#isGivenUp; wait = Math.min(2 * wait, most)) {
-      await delay(wait);
+      await delay(wait, undefined, { ref: false });
       try {
         const fresh = await reconnect(lost);
         // What was closed while the connection was being made stays closed.
-        if (this.#isGivenUp) {
+        if (this.#isOver()) {
           await fresh.close();
           return;
         }
@@ -97,6 +97,11 @@ export class LiveConnection {
         log('warn', 'the HSM is not back yet', { err: error });
       }
     }
+  }
+
+  /** Read anew: it may have changed while something was waited for. */
+  #isOver(): boolean {
+    return this.#isGivenUp;
   }
 
   #hand(connection: Connection | undefined): void {
