@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { migrate } from '../../src/store/migrate.ts';
 import { fromGlobalSetup } from './environment.ts';
@@ -33,9 +34,24 @@ export async function createTestDatabase(original = TEMPLATE): Promise<TestDatab
     serviceUrl: urlOf('STRONGROOM_TEST_SERVICE_URL', name),
     drop: () =>
       withOwner(async (client) => {
-        await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+        await dropDatabase(client, name);
       }),
   };
+}
+
+const NOT_ALLOWED = '42501';
+
+/** Autovacuum may be at work there for a moment, as a superuser, whom nobody else may end. */
+async function dropDatabase(client: pg.Client, name: string): Promise<void> {
+  for (let tries = 1; ; tries += 1)
+    try {
+      await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      return;
+    } catch (error) {
+      if (!(error instanceof pg.DatabaseError && error.code === NOT_ALLOWED) || tries >= 40)
+        throw error;
+      await delay(250);
+    }
 }
 
 /** Jest's workers come here at the same time: one makes the template, under a name that nobody copies, and the others wait. */
