@@ -15,6 +15,8 @@ export interface CliContext {
   /** Writes a line to standard output. */
   readonly print: (line: string) => void;
   readonly setExitStatus: (status: number) => void;
+  /** Runs an action each time that the process is sent SIGHUP, which would end it otherwise. */
+  readonly onHangUp: (action: () => void) => void;
   /** Resolves when the process is told to end, or, where asked, when its parent has ended without telling. */
   readonly stopSignal: (options?: { readonly stopsWithParent: boolean }) => Promise<void>;
 }
@@ -37,6 +39,9 @@ export function createCliContext(environment: Environment): CliContext {
     },
     setExitStatus(status) {
       process.exitCode = status;
+    },
+    onHangUp(action) {
+      process.on('SIGHUP', action);
     },
     stopSignal: ({ stopsWithParent } = { stopsWithParent: false }) =>
       new Promise((resolve) => {

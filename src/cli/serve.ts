@@ -4,7 +4,9 @@ import { type Config, isProduction, required, type Secrets } from '../config/con
 import { readAttestation, readCertificate, readIssuers, readPin } from '../config/setting-files.ts';
 import { parseIssuers } from '../identity/issuers/issuers-file.ts';
 import { createLog } from '../observability/log.ts';
-import { startSupervisor } from '../process/supervisor.ts';
+import { sentenceFor } from '../process/error-sentence.ts';
+import { createMutex } from '../process/mutex.ts';
+import { startSupervisor, type Supervisor } from '../process/supervisor.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
 import type { Surroundings } from './development.ts';
@@ -19,10 +21,7 @@ export async function serve(
   const log = createLog(config.logLevel);
   const stopping = context.stopSignal(options);
   // Before anything is set up: a wrong file is told at once.
-  const files = {
-    attestation: await readAttestation(config),
-    ...(await readIssuers(config, parseIssuers)),
-  };
+  const files = await readFiles(config);
   const surroundings = isProduction(config)
     ? await givenSurroundings(config, secrets)
     : await developmentSurroundings(config, secrets, log, context);
@@ -31,7 +30,7 @@ export async function serve(
       workers: config.workers,
       memoryLimit: config.workerMemoryLimit,
       nodeOptions: context.environment['NODE_OPTIONS'] ?? '',
-      settings: { ...config, ...surroundings.settings, ...files },
+      settings: { ...config, ...files, ...surroundings.settings },
       environment: surroundings.environment,
       ...(config.metricsListen !== undefined && {
         metrics: {
@@ -41,6 +40,7 @@ export async function serve(
       }),
       log,
     });
+    if (isProduction(config)) reloadOnHangUp(context, config, secrets, supervisor, log);
     try {
       await printStart(context.print, config, surroundings, supervisor);
       await Promise.race([stopping, supervisor.failure]);
@@ -50,6 +50,41 @@ export async function serve(
   } finally {
     await surroundings.close();
   }
+}
+
+async function readFiles(config: Config) {
+  return {
+    attestation: await readAttestation(config),
+    ...(await readIssuers(config, parseIssuers)),
+  };
+}
+
+/**
+ * SIGHUP: the files that settings name are read again, and fresh worker processes go by them and load the PKCS#11 module
+ * anew. The settings themselves are the environment's, and stay. Where a file is wrong or a worker doesn't start, all stays.
+ */
+function reloadOnHangUp(
+  context: CliContext,
+  config: Config,
+  secrets: Secrets,
+  supervisor: Supervisor,
+  log: Logger,
+): void {
+  const oneReload = createMutex();
+  const reload = async () => {
+    const files = await readFiles(config);
+    const { settings } = await givenSurroundings(config, secrets);
+    await supervisor.reload({ ...config, ...files, ...settings });
+    log.info('SIGHUP: the worker processes go by the files as they are now');
+  };
+  context.onHangUp(() => {
+    oneReload(reload).catch((error: unknown) => {
+      log.error(
+        { err: error },
+        `SIGHUP: nothing is changed: ${sentenceFor(error) ?? 'see the error'}`,
+      );
+    });
+  });
 }
 
 /** A production start: everything is given, so nothing is set up, and what is missing is said. */

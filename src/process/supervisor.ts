@@ -53,6 +53,11 @@ export interface Supervisor {
    * what keeps them from it.
    */
   endStart(): Promise<ReadinessReport>;
+  /**
+   * Puts workers with these settings in the place of those that there are, one after the other, while requests are served.
+   * @throws Error of the first that doesn't become ready: those that were there stay, with the settings that they had
+   */
+  reload(settings: SupervisorOptions['settings']): Promise<void>;
   /** Rejects once nobody serves, and nobody will: since the HSM refuses the PIN. */
   readonly failure: Promise<never>;
   /** Lets the workers finish what they do, and ends them. */
@@ -62,7 +67,7 @@ export interface Supervisor {
 const STOPPING: Patience = { idleMs: 500, limitMs: 30_000 };
 /** A hung driver doesn't drain: what else the process has under way gets this long. */
 const HUNG: Patience = { idleMs: 500, limitMs: 2_000 };
-/** Nobody waits for one that has grown: its clients' connections may live as long as they are promised to. */
+/** Nobody waits for one that has grown, or that has earlier settings: its clients' connections may live as long as they are promised to. */
 const GROWN: Patience = { limitMs: 180_000 };
 const WATCH_EVERY_MS = 1_000;
 /** After the start, of the processes' word how they are. */
@@ -74,7 +79,8 @@ const RESTART_DELAY_MS = { first: 250, most: 10_000 };
  * others serve. Rejects with the first worker's own words when it can't start at all.
  */
 export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
-  const { log, settings, workers } = options;
+  const { log, workers } = options;
+  let { settings } = options;
   const watched = new Map<number, WatchedWorker>();
   /** One starts after the other: SoftHSM fails at times where two open a token at once, and a wrong PIN is tried once. */
   const oneStart = createMutex();
@@ -209,7 +215,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     refusal = reason;
     if (hasStarted)
       log.error(
-        `${reason.message} No worker process is started with it any more: restart the service with the right one.`,
+        `${reason.message} No worker process is started with it any more: put the right one into PKCS11_PIN_FILE and send SIGHUP, or restart the service with it.`,
       );
   }
 
@@ -251,6 +257,26 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
         else endWorker(entry, patience);
       },
     );
+  }
+
+  async function reload(fresh: SupervisorOptions['settings']): Promise<void> {
+    const earlier = { settings, refusal };
+    const old = [...watched.values()].filter(({ isLeaving }) => !isLeaving);
+    settings = fresh;
+    refusal = undefined;
+    let started = 0;
+    try {
+      for (; started < workers; started += 1) {
+        await oneStart(start);
+        const replaced = old.shift();
+        if (replaced === undefined || replaced.isLeaving) continue;
+        replaced.isLeaving = true;
+        endWorker(replaced, GROWN);
+      }
+    } catch (error) {
+      if (started === 0) ({ settings, refusal } = earlier);
+      throw error;
+    }
   }
 
   const watch = every(
@@ -313,6 +339,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     port,
     ...(identityPort !== undefined && { identityPort }),
     endStart,
+    reload,
     failure,
     stop,
   };

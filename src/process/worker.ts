@@ -174,4 +174,6 @@ process.on('disconnect', () => {
 });
 // A terminal's Ctrl-C reaches the whole group; the supervisor drains its workers in its own time.
 process.on('SIGINT', () => undefined);
+// A terminal that is closed does the same by SIGHUP, by which the supervisor reads files again.
+process.on('SIGHUP', () => undefined);
 send({ kind: 'listening' });

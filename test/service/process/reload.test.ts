@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { initialiseToken, writeConfiguration } from '../../../src/setup/softhsm/token.ts';
+import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import { bootstrap, type PreparedProduction } from '../../support/production.ts';
+import { startRawModule } from '../../support/raw-module.ts';
+import { ROLE } from '../../support/roles.ts';
+import {
+  makeDataFolder,
+  removeDataFolder,
+  type RunningService,
+  startService,
+} from '../../support/service.ts';
+import { productionToken } from '../../support/softhsm.ts';
+import { until } from '../../support/until.ts';
+
+const VALUE = Buffer.alloc(32, 7).toString('base64url');
+const CKU_USER = 1;
+const SESSION_FLAGS = 6;
+const LABEL = 'reloaded';
+
+let folder: string;
+let pinFile: string;
+let environment: Record<string, string>;
+let prepared: PreparedProduction;
+let service: RunningService;
+let admin: Caller & { close(): void };
+
+beforeAll(async () => {
+  folder = await makeDataFolder();
+  pinFile = join(folder, 'pin');
+  const { module } = productionToken();
+  const configFile = join(folder, 'softhsm2.conf');
+  await mkdir(join(folder, 'tokens'));
+  await writeConfiguration(configFile, join(folder, 'tokens'));
+  await initialiseToken({ module, tokenLabel: LABEL, pin: 'before', configFile });
+  await writeFile(pinFile, 'before\n');
+  environment = {
+    SOFTHSM2_CONF: configFile,
+    PKCS11_MODULE: module,
+    PKCS11_TOKEN_LABEL: LABEL,
+    PKCS11_PIN: '',
+    PKCS11_PIN_FILE: pinFile,
+    STRONGROOM_WORKERS: '2',
+  };
+  prepared = await bootstrap(environment);
+  const { place, settings, caFile, credentials } = prepared;
+  service = await startService(join(place, 'unused'), settings, { caFile });
+  const audience = `https://${settings['STRONGROOM_DOMAIN'] ?? ''}`;
+  admin = createCaller(service, await fetchToken(service, credentials, audience));
+  for (const role of [ROLE.officer, ROLE.user])
+    await admin('PUT', `/providers/Microsoft.Authorization/roleAssignments/${role}`, {
+      properties: { roleDefinitionId: role, principalId: credentials.principalId },
+    });
+  expect((await admin('POST', '/keys/used/create', { kty: 'oct-HSM' })).status).toBe(200);
+}, 120_000);
+
+afterAll(async () => {
+  admin.close();
+  await service.stop();
+  await prepared.remove();
+  await removeDataFolder(folder);
+});
+
+async function changePin(from: string, to: string): Promise<void> {
+  const module = await startRawModule({
+    SOFTHSM2_CONF: environment['SOFTHSM2_CONF'] ?? '',
+    PKCS11_MODULE: environment['PKCS11_MODULE'] ?? '',
+  });
+  try {
+    await module.call('C_Initialize', { flags: 2 });
+    const { result: slots } = await module.call<Buffer[]>('C_GetSlotList', true);
+    const { result: session } = await module.call<Buffer>('C_OpenSession', slots[0], SESSION_FLAGS);
+    await module.call('C_Login', session, CKU_USER, from);
+    await module.call('C_SetPIN', session, from, to);
+  } finally {
+    await module.end();
+  }
+}
+
+const count = (words: string) => service.output().split(words).length - 1;
+
+/** Statuses of callers that go on while `work` is done. */
+async function callersDuring(work: () => Promise<void>): Promise<readonly number[]> {
+  const seen = new Map<number, number>();
+  const state = { isOver: false };
+  const calls = Array.from({ length: 8 }, async () => {
+    while (!state.isOver) {
+      const { status } = await admin('POST', '/keys/used/wrapkey', { alg: 'A256KW', value: VALUE });
+      seen.set(status, (seen.get(status) ?? 0) + 1);
+    }
+  });
+  await work().finally(() => (state.isOver = true));
+  await Promise.all(calls);
+  expect(seen.get(200)).toBeGreaterThan(100);
+  return [...seen.keys()];
+}
+
+test('a PIN that was changed is taken over at SIGHUP, and no request is lost', async () => {
+  const statuses = await callersDuring(async () => {
+    await changePin('before', 'after');
+    await writeFile(pinFile, 'after\n');
+    service.process.kill('SIGHUP');
+    await until(() => count('go by the files as they are now') === 1);
+  });
+  expect(statuses).toEqual([200]);
+}, 120_000);
+
+test('a wrong PIN at SIGHUP is told in the log, and those that were there serve on', async () => {
+  const statuses = await callersDuring(async () => {
+    await writeFile(pinFile, 'wrong\n');
+    service.process.kill('SIGHUP');
+    await until(() => count('SIGHUP: nothing is changed') === 1);
+  });
+  expect(statuses).toEqual([200]);
+  await writeFile(pinFile, 'after\n');
+  service.process.kill('SIGHUP');
+  await until(() => count('go by the files as they are now') === 2);
+}, 120_000);
+
+test('an empty file at SIGHUP is told in the log', async () => {
+  await writeFile(pinFile, '');
+  service.process.kill('SIGHUP');
+  await until(() => count(`${pinFile} is empty`) > 0);
+  expect((await admin('GET', '/keys/used')).status).toBe(200);
+}, 60_000);
