@@ -36,7 +36,7 @@ export function createProgram(context: CliContext, run: Run): Command {
     .summary('serve the REST API')
     .description(
       'Serve the REST API until SIGTERM or SIGINT. What the settings do not give (certificate, HSM, PostgreSQL) is made ' +
-        'for development in STRONGROOM_DATA_DIR. SIGHUP has it read again the files that settings name, and load the HSM anew.',
+        'for development in STRONGROOM_DATA_DIR. Where all is given, SIGHUP has it read again the files that settings name, and load the HSM anew.',
     )
     .option('--stop-with-parent', 'End when the process that started this one ends.')
     .addHelpText('after', EXIT_STATUS)
