@@ -232,7 +232,7 @@ describe('whom a request is for', () => {
         '%6cocalhost',
         'h\u00f6st.example',
       ],
-      ...['xn--a', 'a..b', 'localhost..', '-', 'a b', 'localhost/x', 'localhost?x', 'localhost#x'],
+      ...['a..b', 'localhost..', '-', 'a b', 'localhost/x', 'localhost?x', 'localhost#x'],
       ...['"localhost"', `${'a'.repeat(300)}.example`],
     ].map((host): [string, string[]] => [host, [`Host: ${host}`]]),
   ])('%s: 400', async (_what, lines) => {
