@@ -125,9 +125,8 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
           const fault = faultOf(error);
           if (fault === undefined || fault === 'input') throw fromPkcs11(error);
           if (fault === 'handle' && material !== undefined) on.loaded.forget(material);
-          // The token is well: what the module refused of a caller's input stays refused.
-          const isRefusal = error instanceof ServiceError && fault !== 'handle';
-          if (isRefreshed || isRefusal) throw fromPkcs11(error);
+          // The token is well. A fault that passes must not refuse what is right; what is refused again stays refused.
+          if (isRefreshed) throw fromPkcs11(error);
           isRefreshed = true;
           continue;
         }

@@ -110,6 +110,22 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     60_000,
   );
 
+  test.each([
+    ['CKR_DEVICE_ERROR', 0x30],
+    ['CKR_GENERAL_ERROR', 0x5],
+  ])('%s that passes refuses nothing that is right', async (_name, code) => {
+    await hsm.setAnswers({});
+    const wrapped = await post('/keys/aes/wrapkey', { alg: 'A256KW', value: VALUE });
+    const { value } = wrapped.json<{ value: string }>();
+    await hsm.setLines([`answer UnwrapKey 0x${code.toString(16)} for 1`]);
+    try {
+      const opened = await post('/keys/aes/unwrapkey', { alg: 'A256KW', value });
+      expect([opened.status, opened.json<{ value: string }>().value]).toEqual([200, VALUE]);
+    } finally {
+      await hsm.setLines([]);
+    }
+  });
+
   test('a token that answers nothing else any more is lost, and comes back by itself', async () => {
     await hsm.setAnswers({ '*': 0x30 });
     const wrap = () => post('/keys/victim/wrapkey', { alg: 'A256KW', value: VALUE });
