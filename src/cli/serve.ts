@@ -61,7 +61,7 @@ async function readFiles(config: Config) {
 
 /**
  * SIGHUP: the files that settings name are read again, and fresh worker processes go by them and load the PKCS#11 module
- * anew. The settings themselves are the environment's, and stay. Where a file is wrong or a worker doesn't start, all stays.
+ * anew. The settings themselves are the environment's, and stay. Where a file is wrong or the first worker doesn't start, all stays.
  */
 function reloadOnHangUp(
   context: CliContext,
@@ -74,8 +74,8 @@ function reloadOnHangUp(
   const reload = async () => {
     const files = await readFiles(config);
     const { settings } = await givenSurroundings(config, secrets);
-    await supervisor.reload({ ...config, ...files, ...settings });
-    log.info('SIGHUP: the worker processes go by the files as they are now');
+    if (await supervisor.reload({ ...config, ...files, ...settings }))
+      log.info('SIGHUP: the worker processes go by the files as they are now');
   };
   context.onHangUp(() => {
     oneReload(reload).catch((error: unknown) => {

@@ -55,9 +55,10 @@ export interface Supervisor {
   endStart(): Promise<ReadinessReport>;
   /**
    * Puts workers with these settings in the place of those that there are, one after the other, while requests are served.
-   * @throws Error of the first that doesn't become ready: those that were there stay, with the settings that they had
+   * @returns false where a later one doesn't start: those that are not replaced yet stay as they are, which is logged
+   * @throws Error of the first where that doesn't become ready: all stay, with the settings that they had
    */
-  reload(settings: SupervisorOptions['settings']): Promise<void>;
+  reload(settings: SupervisorOptions['settings']): Promise<boolean>;
   /** Rejects once nobody serves, and nobody will: since the HSM refuses the PIN. */
   readonly failure: Promise<never>;
   /** Lets the workers finish what they do, and ends them. */
@@ -259,7 +260,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     );
   }
 
-  async function reload(fresh: SupervisorOptions['settings']): Promise<void> {
+  async function reload(fresh: SupervisorOptions['settings']): Promise<boolean> {
     const earlier = { settings, refusal };
     const old = [...watched.values()].filter(({ isLeaving }) => !isLeaving);
     settings = fresh;
@@ -273,8 +274,16 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
         replaced.isLeaving = true;
         endWorker(replaced, GROWN);
       }
+      return true;
     } catch (error) {
-      if (started === 0) ({ settings, refusal } = earlier);
+      if (started > 0) {
+        log.error(
+          { err: error, started, wanted: workers },
+          'SIGHUP: some worker processes still go by the files as they were',
+        );
+        return false;
+      }
+      ({ settings, refusal } = earlier);
       throw error;
     }
   }

@@ -268,7 +268,7 @@ test('a port that is taken is warned of', async () => {
       {
         severity: 'warning',
         subject: 'ports',
-        sentence: expect.stringContaining('STRONGROOM_LISTEN') as unknown as string,
+        sentence: expect.stringContaining('STRONGROOM_LISTEN'),
       },
     ]);
   } finally {
@@ -300,7 +300,7 @@ describe('a certificate', () => {
       {
         severity: 'fault',
         subject: 'names',
-        sentence: expect.stringContaining("isn't for main.elsewhere.example") as unknown as string,
+        sentence: expect.stringContaining("isn't for main.elsewhere.example"),
       },
     ]);
   });

@@ -170,7 +170,7 @@ function tryAlgorithms(context: Omit<CipherContext, 'key'>, parts: Parts) {
       facts.keyType === spec.keyType &&
       (!('curve' in facts) || (spec.keyType === 'EC-HSM' && facts.curve === spec.curve)) &&
       (!('bits' in facts) || (spec.keyType === 'oct-HSM' && facts.bits === spec.bits));
-    // Those for AES keys of any size are tried with the last of them.
+    // Those for AES keys of any size are tried with each, and lacking where one of them fails.
     if (!fits) continue;
     const lack = lackOf(mechanismOf(algorithm), () =>
       isSigning(algorithm)

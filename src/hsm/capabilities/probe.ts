@@ -2,7 +2,7 @@ import graphene from 'graphene-pk11';
 import { OperatorError } from '../../core/operator-error.ts';
 import * as calls from '../module/calls.ts';
 import type { ModuleSession } from '../module/calls.ts';
-import { AES_ECB, HMAC_SHA256 } from '../operations/mechanisms.ts';
+import { AES_ECB, GENERIC_SECRET, HMAC_SHA256 } from '../operations/mechanisms.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
 import { type SealingContext, unwrapSealed, wrapForSealing } from '../keys/sealed-blob.ts';
 import { generatedMac, generatedPrivate, loadedMac, loadedPrivate } from '../keys/templates.ts';
@@ -14,8 +14,7 @@ import { describeLack, type Lack, lackOf } from './lack.ts';
 import { trySaysPublic } from './rsa-trials.ts';
 import { tryMlDsa } from './ml-dsa-trial.ts';
 
-const { KeyGenMechanism, KeyType, MechanismEnum } = graphene;
-const GENERIC_SECRET = { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null };
+const { KeyGenMechanism, KeyType } = graphene;
 
 export interface ProbeOptions {
   /** Manufacturer, library and version, for sentences. */
@@ -94,8 +93,9 @@ function tryMechanics(
       { session, rootKeys, capabilities: { module, keyWrapPadded } },
       gcmIv === 'ours',
     );
-    const all = [...lacks, ...sealing.lacks, ...trySeal(session, rootKeys)];
-    if (sealing.wrap === undefined || all.length > lacks.length + sealing.lacks.length)
+    const sealLack = trySeal(session, rootKeys);
+    const all = [...lacks, ...sealing.lacks, ...(sealLack === undefined ? [] : [sealLack])];
+    if (sealing.wrap === undefined || sealLack !== undefined)
       return { lacks: all, mechanics: undefined };
     const capabilities = { module, keyWrapPadded, sealing: sealing.wrap };
     return {
@@ -112,13 +112,12 @@ function tryMechanics(
   });
 }
 
-function trySeal(session: ModuleSession, { seal }: RootKeys): Lack[] {
+function trySeal(session: ModuleSession, { seal }: RootKeys): Lack | undefined {
   const data = Buffer.from('trial');
-  const lack = lackOf('CKM_SHA256_HMAC', () => {
+  return lackOf('CKM_SHA256_HMAC', () => {
     const mac = calls.sign(session, HMAC_SHA256, seal, data, 32);
     return mac.length === 32 && calls.verify(session, HMAC_SHA256, seal, data, mac);
   });
-  return lack === undefined ? [] : [lack];
 }
 
 /** The first way in which an AES key can be wrapped and opened again. */

@@ -1,7 +1,7 @@
 import type { Algorithm, KeyType } from '../../core/operations/algorithms.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { KeySpec } from '../../core/keys/key.ts';
-import { type Capabilities, type KeyKind, keyKindOf } from './capabilities.ts';
+import { type Capabilities, type KeyKind, keyKindOf, type KeyWrapPadded } from './capabilities.ts';
 import { describeLack, type Lack } from './lack.ts';
 
 /** What a caller is told who asks for what the module of the pool lacks. */
@@ -21,13 +21,29 @@ export function requireKeyKind(capabilities: Capabilities, spec: KeySpec): void 
 
 /** Where no key of the type can be kept, whatever its size or curve. @throws ServiceError BadParameter */
 export function requireKeyType(capabilities: Capabilities, keyType: KeyType): void {
-  const first = Object.keys(FIRST).find((kind) => kind.startsWith(`${keyType} `)) as KeyKind;
-  const lack = capabilities.keyLacks[first];
+  const lack = capabilities.keyLacks[FIRST[keyType]];
   if (lack !== undefined) throw lacking(`A key of the type ${keyType}`, capabilities, lack);
 }
 
 /** Of each type, the kind that modules have if they have any. */
-const FIRST = { 'RSA-HSM 2048': true, 'EC-HSM P-256': true, 'oct-HSM 256': true };
+const FIRST: Readonly<Record<KeyType, KeyKind>> = {
+  'RSA-HSM': 'RSA-HSM 2048',
+  'EC-HSM': 'EC-HSM P-256',
+  'oct-HSM': 'oct-HSM 256',
+};
+
+/** @throws ServiceError BadParameter */
+export function requireKeyWrapPadded({
+  keyWrapPadded,
+  module,
+}: Pick<Capabilities, 'keyWrapPadded' | 'module'>): KeyWrapPadded {
+  if (keyWrapPadded === undefined)
+    throw new ServiceError(
+      'BadParameter',
+      `The HSM of this pool (${module}) lacks AES key wrap with padding (RFC 5649).`,
+    );
+  return keyWrapPadded;
+}
 
 function lacking(what: string, { module }: Capabilities, lack: Lack): ServiceError {
   return new ServiceError(

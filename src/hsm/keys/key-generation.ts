@@ -1,5 +1,6 @@
 import graphene from 'graphene-pk11';
 import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
+import { GENERIC_SECRET } from '../operations/mechanisms.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
 import { CURVE } from '../../core/operations/algorithms.ts';
@@ -7,8 +8,7 @@ import type { Capabilities } from '../capabilities/capabilities.ts';
 import { type SealingContext, wrapForSealing } from './sealed-blob.ts';
 import { generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
 
-const { KeyGenMechanism, MechanismEnum } = graphene;
-const GENERIC_SECRET = { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null };
+const { KeyGenMechanism } = graphene;
 
 export interface GeneratedKey {
   readonly publicKey?: PublicKey;

@@ -6,6 +6,7 @@ import { parseImportedKey } from '../../core/keys/import/key-import.ts';
 import { parsePublicExponent } from '../../core/keys/key-spec.ts';
 import { type PlainKey, wipe } from '../../core/keys/import/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
+import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
 import { faultOf } from '../module/errors.ts';
@@ -85,15 +86,15 @@ export async function importTransferred(
   expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
 ): Promise<ImportedKey> {
   const { session } = context;
-  const { keepsMacKeys, keyWrapPadded } = context.capabilities;
-  if (keyWrapPadded === undefined) throw notOurs();
+  const { keepsMacKeys } = context.capabilities;
+  const { mechanism: keyWrapPadded } = requireKeyWrapPadded(context.capabilities);
   if (wrapped.length < modulusBytes + 16 || wrapped.length > TRANSFER_LIMIT_BYTES) throw notOurs();
   const unwrap = (mechanism: IAlgorithm, key: Handle, blob: Buffer, template: ITemplate) =>
     refusing(() => calls.unwrapKey(session, mechanism, key, blob, calls.toAttributes(template)));
   const aes = unwrap(OAEP_SHA1, exchangeKey, wrapped.subarray(0, modulusBytes), transferKey());
   const opened: Handle[] = [aes];
   const open = (template: ITemplate): Handle => {
-    const key = unwrap(keyWrapPadded.mechanism, aes, wrapped.subarray(modulusBytes), template);
+    const key = unwrap(keyWrapPadded, aes, wrapped.subarray(modulusBytes), template);
     opened.push(key);
     return key;
   };

@@ -7,9 +7,10 @@ import {
 } from '../../core/release/key-release.ts';
 import type { KeyMaterial } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
+import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
-import type { Capabilities, KeyWrapPadded } from '../capabilities/capabilities.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
 import { wrapPaddedInBlocks } from '../operations/key-wrap-blocks.ts';
 import { rsaOaep } from '../operations/mechanisms.ts';
 import { unwrapSealed } from './sealed-blob.ts';
@@ -101,16 +102,6 @@ const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Capabilities) => 'native' 
   sha256: ({ oaepSha256 }) => oaepSha256,
   sha384: ({ oaepSha384 }) => oaepSha384,
 };
-
-/** @throws ServiceError BadParameter */
-export function requireKeyWrapPadded({ keyWrapPadded, module }: Capabilities): KeyWrapPadded {
-  if (keyWrapPadded === undefined)
-    throw new ServiceError(
-      'BadParameter',
-      `The HSM of this pool (${module}) lacks AES key wrap with padding (RFC 5649).`,
-    );
-  return keyWrapPadded;
-}
 
 export function requireSoftware({ isSoftware }: ReleaseContext): void {
   if (!isSoftware)

@@ -1,9 +1,10 @@
 import graphene, { type ITemplate, type MechanismType, type Session } from 'graphene-pk11';
 import { OperatorError } from '../../core/operator-error.ts';
 import { answerIn } from '../capabilities/lack.ts';
+import { GENERIC_SECRET } from '../operations/mechanisms.ts';
 import { destroyObject, generateKey, type Handle, readAttributes } from '../module/calls.ts';
 
-const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
+const { KeyGenMechanism, KeyType, ObjectClass } = graphene;
 
 /** The two keys that never leave the HSM: everything else is kept outside, wrapped and sealed by them. */
 export interface RootKeys {
@@ -100,7 +101,7 @@ export function createRootKeys(session: Session, poolId: string, generation: num
 
 const MADE_BY: Readonly<Record<Part, MechanismType>> = {
   'root-wrap': KeyGenMechanism.AES,
-  'root-seal': { name: MechanismEnum.GENERIC_SECRET_KEY_GEN, params: null },
+  'root-seal': GENERIC_SECRET,
 };
 
 function making<T>(part: Part, make: () => T): T {

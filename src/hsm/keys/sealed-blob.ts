@@ -2,14 +2,14 @@ import graphene from 'graphene-pk11';
 import { OperatorError } from '../../core/operator-error.ts';
 import type { Capabilities, SealingWrap } from '../capabilities/capabilities.ts';
 import {
-  randomBytes,
+  type Attributes,
   type Handle,
   type ModuleSession,
+  randomBytes,
   unwrapKey,
   wrapKey,
 } from '../module/calls.ts';
 import { gcmMechanism } from '../operations/mechanisms.ts';
-import type { Attributes } from '../module/calls.ts';
 import type { RootKeys } from './root-keys.ts';
 
 /**
@@ -37,7 +37,7 @@ export function wrapForSealing(context: SealingContext, key: Handle): Buffer {
   const { kind } = sealing;
   const iv = randomBytes(session, IV_BYTES[kind]);
   const wrapped = wrapKey(session, mechanismOf(kind, iv), rootKeys.wrap, key);
-  // How many zeros stand at the end, and the kind.
+  // Zeros at the end; how many stands in the second byte.
   const bare = 2 + iv.length + wrapped.length;
   const filling = (SEMIBLOCK + 1 - (bare % SEMIBLOCK)) % SEMIBLOCK;
   return Buffer.concat([Buffer.of(KIND[kind], filling), iv, wrapped, Buffer.alloc(filling)]);
@@ -65,7 +65,7 @@ export function unwrapSealed(
   return unwrapKey(session, mechanismOf(kind, iv), rootKeys.wrap, wrapped, attributes);
 }
 
-/** Bytes that a key of so many takes under RFC 5649; undefined where it was wrapped otherwise. */
+/** Bytes of the key in a blob, rounded up to 8 (RFC 5649 adds 8); undefined where it was wrapped otherwise. */
 export function keyBytesIn(blob: Buffer): number | undefined {
   return blob.length % SEMIBLOCK === 0 ? blob.length - SEMIBLOCK : undefined;
 }

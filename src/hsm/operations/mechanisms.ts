@@ -7,6 +7,11 @@ const { AesGcm240Params, EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams
 
 /** RFC 3394. */
 export const AES_KEY_WRAP: IAlgorithm = { name: MechanismEnum.AES_KEY_WRAP, params: null };
+/** How secrets for HMACs are made. */
+export const GENERIC_SECRET: IAlgorithm = {
+  name: MechanismEnum.GENERIC_SECRET_KEY_GEN,
+  params: null,
+};
 /** Single blocks, for what is built from them. */
 export const AES_ECB: IAlgorithm = { name: MechanismEnum.AES_ECB, params: null };
 

@@ -3,13 +3,13 @@ import type { RecipientKey } from '../../core/release/key-release.ts';
 import type { KeyMaterial, KeySpec } from '../../core/keys/key.ts';
 import { SECURE_WRAPS, type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
+import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle } from '../module/calls.ts';
 import { CIPHERS } from './ciphers.ts';
 import { decryptionFailed, fromDecryption } from '../module/errors.ts';
 import {
   type ReleaseContext,
-  requireKeyWrapPadded,
   requireSoftware,
   withLoaded,
   wrapForKey,
