@@ -27,6 +27,7 @@ import { type ImportedKey, modulusBytesOf, specOf } from './keys/key-import.ts';
 import { publicHalfMatches } from './keys/key-inspection.ts';
 import type { KeyPart } from './keys/loaded-keys.ts';
 import { SIGNING } from './operations/mechanisms.ts';
+import { openPatiently } from './module/patience.ts';
 import type { Roots } from './module/open-module.ts';
 import { createRootKeys, findRootKeys } from './keys/root-keys.ts';
 import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes, sealedBytes } from './keys/seal.ts';
@@ -70,7 +71,7 @@ const GENERATOR_IDLE_MS = 60_000;
 export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   const generation = new GenerationQueue(GENERATION_LIMITS);
   let roots: Roots | undefined;
-  const first = openConnection(options, roots);
+  const first = openPatiently(() => openConnection(options, roots));
   const { facts } = first.token;
   /** As they were found out when the module was opened last. */
   let { capabilities } = first;

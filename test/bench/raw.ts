@@ -1,4 +1,5 @@
-import { openToken, type TokenOptions } from '../../src/hsm/module/token.ts';
+import { openToken } from '../../src/hsm/module/token.ts';
+import type { TokenOptions } from '../../src/hsm/module/token-options.ts';
 import { answer } from './helper-process.ts';
 import { openRawOperations, type RawName } from './raw-operations.ts';
 

@@ -132,6 +132,25 @@ describe('a module alone', () => {
       }
     },
   );
+
+  test('that can not say for a moment what its tokens are, or takes no login, is asked again', async () => {
+    const shim = await buildModuleShim({
+      profile: 'kwp-only',
+      lines: [
+        'answer GetTokenInfo CKR_GENERAL_ERROR for 2',
+        // CKR_USER_PIN_NOT_INITIALIZED
+        'answer Login 0x102 for 1',
+      ],
+    });
+    try {
+      const { PKCS11_MODULE: module = '', ...environment } = shim.environment;
+      const report = await doctor({ ...bare(), ...environment }, ...alone(module));
+      expect(report.of('fault')).toEqual([]);
+      expect(report.status).toBe(0);
+    } finally {
+      await shim.remove();
+    }
+  });
 });
 
 describe('a deployment', () => {

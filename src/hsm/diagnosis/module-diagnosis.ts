@@ -3,8 +3,10 @@ import { ALGORITHMS, type Algorithm } from '../../core/operations/algorithms.ts'
 import type { Capabilities, KeyKind } from '../capabilities/capabilities.ts';
 import { describeLack, type Lack } from '../capabilities/lack.ts';
 import { probeCapabilities } from '../capabilities/probe.ts';
-import { tokenLabelOf } from '../module/sole-token.ts';
-import { openToken, type Token, type TokenOptions } from '../module/token.ts';
+import { openPatiently } from '../module/patience.ts';
+import { tokenLabelOf } from '../module/slots.ts';
+import { openToken, type Token } from '../module/token.ts';
+import type { TokenOptions } from '../module/token-options.ts';
 import { measureCalls, type CallTimes } from './call-times.ts';
 
 export interface ModuleDiagnosis {
@@ -33,8 +35,9 @@ const COUNTED = 10_000;
 export function examineModule(examined: ExaminedModule): ModuleDiagnosis {
   let token: Token | undefined;
   try {
-    const options = { ...examined, tokenLabel: examined.tokenLabel ?? tokenLabelOf(examined) };
-    token = openToken(options);
+    const tokenLabel = examined.tokenLabel ?? openPatiently(() => tokenLabelOf(examined));
+    const options = { ...examined, tokenLabel };
+    token = openPatiently(() => openToken(options));
     const opened = describeToken(token, options);
     try {
       const capabilities = probeCapabilities(token.loginSession, {

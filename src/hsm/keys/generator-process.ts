@@ -3,6 +3,7 @@ import { serializeError } from '../module/serialization.ts';
 import type { FromGenerator, ToGenerator } from './generator-protocol.ts';
 import { generateWrapped, type GenerationContext } from './key-generation.ts';
 import { findRootKeys } from './root-keys.ts';
+import { openPatiently } from '../module/patience.ts';
 import { openToken } from '../module/token.ts';
 
 /**
@@ -13,7 +14,7 @@ import { openToken } from '../module/token.ts';
 let context: Pick<GenerationContext, 'session' | 'rootKeys'> | undefined;
 
 function open({ open: options, roots }: Extract<ToGenerator, { readonly open: unknown }>): void {
-  const token = openToken(options);
+  const token = openPatiently(() => openToken(options));
   const rootKeys = findRootKeys(token.loginSession, roots.poolId, roots.generation);
   if (rootKeys === undefined) throw new Error('the token has no root keys of this pool');
   context = { session: token.loginSession, rootKeys };

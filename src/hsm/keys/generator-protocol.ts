@@ -3,7 +3,7 @@ import type { KeyIdentity, KeySpec } from '../../core/keys/key.ts';
 import type { SerializedError } from '../module/serialization.ts';
 import type { GeneratedKey } from './key-generation.ts';
 import type { Roots } from '../module/open-module.ts';
-import type { TokenOptions } from '../module/token.ts';
+import type { TokenOptions } from '../module/token-options.ts';
 
 /** What the process that makes keys is told: over a channel between two processes of one user, as workers are told the PIN. */
 export type ToGenerator =

@@ -9,7 +9,7 @@ import { faultOf } from '../module/errors.ts';
 import type { FromGenerator, ToGenerator } from './generator-protocol.ts';
 import type { GeneratedKey } from './key-generation.ts';
 import type { Roots } from '../module/open-module.ts';
-import { type TokenOptions, tokenOptionsOf } from '../module/token.ts';
+import { type TokenOptions, tokenOptionsOf } from '../module/token-options.ts';
 
 export interface KeyGeneratorOptions extends TokenOptions {
   /** For a key, and for opening the token. */

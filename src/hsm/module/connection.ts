@@ -20,7 +20,8 @@ import type { RootKeys } from '../keys/root-keys.ts';
 import { sealedBytes } from '../keys/seal.ts';
 import { openSessions, type SessionOptions } from './sessions.ts';
 import { TokenProbe } from './token-probe.ts';
-import type { Token, TokenOptions } from './token.ts';
+import type { Token } from './token.ts';
+import type { TokenOptions } from './token-options.ts';
 
 export interface ConnectionOptions extends TokenOptions, SessionOptions {
   /** Key versions loaded at most. */

@@ -1,6 +1,5 @@
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import { probeCapabilities } from '../capabilities/probe.ts';
-import { faultOf } from './errors.ts';
 import { isSlow } from './latency.ts';
 import { findRootKeys, type RootKeys } from '../keys/root-keys.ts';
 import { deserialize, deserializeError, type SerializedError } from './serialization.ts';
@@ -11,9 +10,8 @@ import {
   type SerializedToken,
   serializeToken,
   type Token,
-  type TokenOptions,
-  tokenOptionsOf,
 } from './token.ts';
+import { type TokenOptions, tokenOptionsOf } from './token-options.ts';
 
 /** The roots that are looked for again when a connection is made anew. */
 export interface Roots {
@@ -30,20 +28,8 @@ export interface OpenedModule {
   readonly isSlow: boolean;
 }
 
-/** Where a session is lost while the module is tried, nothing is known of what it can do: that may be a moment's. */
-const TRIES = 3;
-
 /** Opens the module, logs in and tries what it can; the thread waits. @throws Error with a sentence for the operator */
 export function openModule(options: TokenOptions, roots: Roots | undefined): OpenedModule {
-  for (let tries = 1; ; tries += 1)
-    try {
-      return openOnce(options, roots);
-    } catch (error) {
-      if (tries >= TRIES || faultOf(error) !== 'handle') throw error;
-    }
-}
-
-function openOnce(options: TokenOptions, roots: Roots | undefined): OpenedModule {
   const token = openToken(options);
   const { loginSession } = token;
   try {
