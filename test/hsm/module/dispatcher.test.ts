@@ -8,6 +8,7 @@ import { testIdentity } from '../../support/hsm.ts';
 const handle = randomBytes(8);
 const rootKeys = { generation: 1, wrap: handle, seal: handle };
 const RSA = { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 } as const;
+const AES = { keyType: 'oct-HSM', bits: 256 } as const;
 const EC = { keyType: 'EC-HSM', curve: 'P-256' } as const;
 
 /** A pool whose sessions do nothing but say that they were asked, and that it took so long. */
@@ -38,6 +39,10 @@ function dispatcherOf(...names: readonly ('inline' | 'workers' | 'generator')[])
     dispatcher,
     sign: (spec: typeof RSA | typeof EC = EC) =>
       dispatcher.run('sign', [handle, spec, spec === RSA ? 'RS256' : 'ES256', handle]),
+    wrap: (bytes: number) =>
+      dispatcher.run('encrypt', [handle, AES, 'A256KW', new Uint8Array(bytes), {}]),
+    unwrap: (bytes: number) =>
+      dispatcher.run('decrypt', [handle, AES, 'A256KW', { value: new Uint8Array(bytes) }, {}]),
     generate: (spec: typeof RSA | typeof EC) =>
       dispatcher.run('generate', [rootKeys, testIdentity('pool', 'key'), spec]),
   };
@@ -60,6 +65,23 @@ describe('an operation', () => {
     took.ms = 0.05;
     for (let run = 0; run < 30; run += 1) await sign();
     expect([seen[2], seen.at(-1)]).toEqual(['sign workers', 'sign inline']);
+  });
+
+  test.each([
+    ['wrap', 'encrypt'],
+    ['unwrap', 'decrypt'],
+  ] as const)('on much data holds up none on little: %s', async (way, operation) => {
+    const { [way]: run, seen, took } = dispatcherOf('inline', 'workers', 'generator');
+    await run(32);
+    took.ms = 12;
+    for (let turn = 0; turn < 4; turn += 1) await run(4_096);
+    took.ms = 0.05;
+    seen.length = 0;
+    for (const bytes of [4_096, 1_024, 256, 32]) await run(bytes);
+    expect(seen).toEqual([
+      `${operation} workers`,
+      ...Array<string>(3).fill(`${operation} inline`),
+    ]);
   });
 
   test('that makes an RSA key has a thread that no other waits for', async () => {
