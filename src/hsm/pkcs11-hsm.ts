@@ -157,7 +157,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   ): Promise<T> {
     return attempt(
       (on) => {
-        if (algorithm !== undefined) requireAlgorithm(on.capabilities, algorithm);
+        if (algorithm !== undefined) requireAlgorithm(on.capabilities, algorithm, material.spec);
         return on.loaded.withKey(material, part, (key) => use(on, key));
       },
       true,

@@ -41,16 +41,8 @@ export const EXPECTED = {
   kryoptic: { except: { 'EC: P-256K': LACKS } },
   // Each C_GetFunctionList of p11-kit's proxy gives a module of its own, so one thread calls it.
   'p11-kit-proxy': ALL_WORK,
-  // 3.87: C_UnwrapKey of an EC key is CKR_TEMPLATE_INCOMPLETE.
-  softokn: {
-    except: {
-      'EC: P-256': LACKS,
-      'EC: P-384': LACKS,
-      'EC: P-521': LACKS,
-      'EC: P-256K': LACKS,
-      'EC: imported': LACKS,
-    },
-  },
+  // 3.87
+  softokn: { except: { 'EC: P-256K': LACKS } },
   'tpm2-pkcs11': { refused: CANT_KEEP_KEYS },
 } satisfies Record<string, Expectation>;
 

@@ -12,7 +12,7 @@ import {
 } from 'node:crypto';
 import { CURVE, type Curve } from '../../src/core/operations/algorithms.ts';
 import type { Answer, Caller } from '../support/client.ts';
-import { outsideEc, outsideRsa } from '../support/plain-keys.ts';
+import { outsideEc, outsideRsa, wrapForTransfer } from '../support/plain-keys.ts';
 
 /** What a pool is asked to do, over REST, and whether the result holds outside it. Each has keys of its own. */
 export const OPERATIONS = {
@@ -48,6 +48,18 @@ export const OPERATIONS = {
   'EC: P-256K': (admin) => ecKey(admin, 'P-256K', 'sha256'),
   'EC: imported': async (admin) => {
     const path = await importKey(admin, outsideEc('P-256').jwk);
+    const key = publicOf(path, await get(admin, path));
+    await signAndVerify(admin, key, 'ES256', 'sha256', { dsaEncoding: 'ieee-p1363' });
+  },
+  'RSA: transferred': async (admin) => {
+    const { privateKey } = outsideRsa(2048);
+    const path = await transfer(admin, 'RSA-HSM', privateKey.export(PKCS8));
+    const key = publicOf(path, await get(admin, path));
+    await signAndVerify(admin, key, 'RS256', 'sha256', {});
+  },
+  'EC: transferred': async (admin) => {
+    const { privateKey } = outsideEc('P-256');
+    const path = await transfer(admin, 'EC-HSM', privateKey.export(PKCS8));
     const key = publicOf(path, await get(admin, path));
     await signAndVerify(admin, key, 'ES256', 'sha256', { dsaEncoding: 'ieee-p1363' });
   },
@@ -169,6 +181,7 @@ interface Result {
   readonly tag: string;
 }
 
+const PKCS8 = { format: 'der', type: 'pkcs8' } as const;
 const text = (value: Uint8Array) => Buffer.from(value).toString('base64url');
 const bytes = (value: string) => Buffer.from(value, 'base64url');
 let names = 0;
@@ -223,6 +236,20 @@ async function importKey(admin: Caller, jwk: Members): Promise<string> {
 async function octKey(admin: Caller): Promise<{ path: string; secret: Buffer }> {
   const secret = randomBytes(32);
   return { secret, path: await importKey(admin, { kty: 'oct-HSM', k: text(secret) }) };
+}
+
+/** By CKM_RSA_AES_KEY_WRAP, as another HSM would give it out. */
+async function transfer(admin: Caller, kty: string, key: Uint8Array): Promise<string> {
+  const exchange = `/keys/${newName()}`;
+  await post(admin, `${exchange}/create`, { kty: 'RSA-HSM', key_size: 2048, key_ops: ['import'] });
+  const { kid, ...jwk } = (await get(admin, exchange)) as JsonWebKey & { readonly kid: string };
+  const blob = {
+    schema_version: '1.0.0',
+    header: { kid, alg: 'dir', enc: 'CKM_RSA_AES_KEY_WRAP' },
+    ciphertext: text(wrapForTransfer(publicOf(exchange, jwk).publicKey, key)),
+  };
+  const keyHsm = Buffer.from(JSON.stringify(blob)).toString('base64url');
+  return importKey(admin, { kty, key_hsm: keyHsm });
 }
 
 async function ecKey(admin: Caller, crv: Curve, hash: string): Promise<void> {

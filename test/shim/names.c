@@ -41,6 +41,7 @@ static const struct name ATTRIBUTES[] = {
     {"encrypt", 0x104},   {"decrypt", 0x105},       {"wrap", 0x106},        {"unwrap", 0x107},
     {"sign", 0x108},      {"verify", 0x10a},        {"derive", 0x10c},      {"value-len", 0x161},
     {"local", 0x163},     {"extractable", 0x162},   {"modifiable", 0x170},  {"ec-params", 0x180},
+    {"nss-db", 0xd5a0db00},
 };
 
 static const struct name CLASSES[] = {{"public", 2}, {"private", 3}, {"secret", 4}};

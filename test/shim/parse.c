@@ -159,6 +159,14 @@ static bool parse_offer(struct line *line, struct plan *plan) {
   return false;
 }
 
+/* "takes parameters", "takes attribute NAME" */
+static bool parse_taken(struct line *line, struct plan *plan) {
+  const char *what = next(line);
+  if (is(what, "parameters")) return plan->takes_parameters = true;
+  const char *name = is(what, "attribute") ? next(line) : NULL;
+  return name != NULL && attribute_named(name, &plan->taken_attribute);
+}
+
 static bool copy_word(struct line *line, char *to, size_t room) {
   const char *text = next(line);
   return text != NULL && (size_t)snprintf(to, room, "%s", text) < room;
@@ -185,7 +193,7 @@ static bool parse_line(char *text, struct plan *plan) {
   if (is(verb, "limit")) return parse_limit(&line, plan);
   if (is(verb, "hide")) return parse_hidden(&line, plan);
   if (is(verb, "offer")) return parse_offer(&line, plan);
-  if (is(verb, "takes")) return plan->takes_parameters = is(next(&line), "parameters");
+  if (is(verb, "takes")) return parse_taken(&line, plan);
   if (is(verb, "answer")) return parse_rule(&line, plan, ANSWER);
   if (is(verb, "hang")) return parse_rule(&line, plan, HANG);
   if (is(verb, "crash")) return parse_rule(&line, plan, CRASH);

@@ -64,6 +64,8 @@ struct plan {
   char profile[PROFILE_LIMIT];
   word parallel;
   bool takes_parameters;
+  /* An attribute that the real module doesn't know, and doesn't see; 0: none. */
+  word taken_attribute;
   struct limit sessions, objects;
   word hidden[MECHANISM_LIMIT];
   int hidden_count;

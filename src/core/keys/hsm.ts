@@ -106,7 +106,11 @@ export interface HsmOffer {
   /** Manufacturer, library and version. */
   readonly module: string;
   readonly keys: readonly (OfferedKind & Offered)[];
-  readonly algorithms: readonly ({ readonly name: Algorithm } & Offered)[];
+  readonly algorithms: readonly ({
+    readonly name: Algorithm;
+    /** Of the keys that it fits and that can be kept: those with which it fails, where others do. */
+    readonly except?: readonly (OfferedKind & { readonly lack: string })[];
+  } & Offered)[];
 }
 
 /** What a key is, as far as HSMs differ in it. */

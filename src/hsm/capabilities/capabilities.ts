@@ -47,6 +47,8 @@ export interface Capabilities {
   readonly dataKeyWrap: 'objects' | 'blocks';
   /** Whether a template for C_UnwrapKey may say CKA_SENSITIVE false and CKA_EXTRACTABLE true; else it says neither. */
   readonly unwrapsReadable: boolean;
+  /** Whether a template for C_UnwrapKey of an EC private key has to say its public point, as NSS wants it. */
+  readonly wantsPoint: boolean;
   /** Whether the template of a public key may say CKA_PRIVATE false; else it doesn't say it. */
   readonly saysPublic: boolean;
   readonly oaepSha1: Padding;
@@ -67,8 +69,13 @@ export interface Capabilities {
   /** Kinds of keys that can't be kept, by keyKindOf, and why. */
   readonly keyLacks: Readonly<Partial<Record<KeyKind, Lack>>>;
   /** Algorithms that can't be used, and why. Those of kinds of keys that can't be kept aren't tried. */
-  readonly algorithmLacks: Readonly<Partial<Record<Algorithm, Lack>>>;
+  readonly algorithmLacks: AlgorithmLacks;
 }
+
+/** By the kinds of keys with which they fail: some modules take no short keys, say. */
+export type AlgorithmLacks = Readonly<
+  Partial<Record<Algorithm, Readonly<Partial<Record<KeyKind, Lack>>>>>
+>;
 
 /** What an operation has to know of the module; the rest says which operations there are. */
 export type Mechanics = Omit<Capabilities, 'keyLacks' | 'algorithmLacks'>;

@@ -14,7 +14,7 @@ import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
 import { generateObjects, generateWrapped } from '../keys/key-generation.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
 import { unwrapSealed } from '../keys/sealed-blob.ts';
-import { loadedMac, loadedPrivate, loadedPublic } from '../keys/templates.ts';
+import { loadedMac, loadedPrivate, loadedPublic, unwrappedPrivate } from '../keys/templates.ts';
 import { type Capabilities, type KeyKind, keyKindOf, type Mechanics } from './capabilities.ts';
 import { type Lack, lackOf } from './lack.ts';
 import { type Paddings, tryRsaPaddings, UNTRIED } from './rsa-trials.ts';
@@ -25,14 +25,17 @@ interface Trials {
   readonly session: ModuleSession;
   /** Made for the trials. */
   readonly rootKeys: RootKeys;
-  readonly mechanics: UnpaddedMechanics;
+  readonly mechanics: FirstMechanics;
 }
 
-/** Before an RSA key has been made with which the paddings are tried. */
-export type UnpaddedMechanics = Omit<Mechanics, keyof Paddings>;
+/** What is found out with the keys that are made for their trials. */
+type Found = Paddings & Pick<Mechanics, 'wantsPoint'>;
+
+/** Before any key has been made. */
+export type FirstMechanics = Omit<Mechanics, keyof Found>;
 
 interface Tried extends Lacks {
-  readonly paddings: Paddings;
+  readonly found: Found;
   readonly isAnyKept: boolean;
 }
 
@@ -52,31 +55,49 @@ const MADE_BY: Readonly<Record<KeySpec['keyType'], string>> = {
 /** Makes a key of each kind as the service makes it, wraps it, opens it again, and uses it in each way that it can be used. */
 export function tryKeys(trials: Trials): Tried {
   const keyLacks: Partial<Record<KeyKind, Lack>> = {};
-  const algorithmLacks: Partial<Record<Algorithm, Lack>> = {};
-  let paddings = UNTRIED;
+  const algorithmLacks: Partial<Record<Algorithm, Partial<Record<KeyKind, Lack>>>> = {};
+  let found: Found = { ...UNTRIED, wantsPoint: false };
   for (const spec of TRIED) {
-    let tried: ReturnType<typeof tryAlgorithms> = {};
-    const lack = lackOf(MADE_BY[spec.keyType], () => {
-      tried = withKey(trials, spec, (parts) => {
-        if (spec.keyType === 'RSA-HSM' && parts.public !== undefined)
-          paddings = tryRsaPaddings(trials.session, {
-            publicKey: parts.public,
-            privateKey: parts.private,
-          });
-        const mechanics = { ...trials.mechanics, ...paddings };
-        return tryAlgorithms({ session: trials.session, spec, capabilities: mechanics }, parts);
-      });
-      return true;
-    });
-    if (lack !== undefined) keyLacks[keyKindOf(spec)] = whereOf(trials, spec, lack);
-    Object.assign(algorithmLacks, tried);
+    let tried = tryKey(trials, spec, found);
+    if (tried.lack !== undefined && spec.keyType === 'EC-HSM' && !found.wantsPoint) {
+      const again = tryKey(trials, spec, { ...found, wantsPoint: true });
+      if (again.lack === undefined) tried = again;
+    }
+    ({ found } = tried);
+    const kind = keyKindOf(spec);
+    if (tried.lack !== undefined) keyLacks[kind] = whereOf(trials, spec, tried.lack);
+    for (const [name, lack] of Object.entries(tried.algorithms))
+      (algorithmLacks[name as Algorithm] ??= {})[kind] = lack;
   }
   const isAnyKept = Object.keys(keyLacks).length < TRIED.length;
   for (const bits of LARGE_RSA) {
     const lack = keyLacks['RSA-HSM 2048'] ?? tooLarge(trials.session, bits);
     if (lack !== undefined) keyLacks[`RSA-HSM ${bits}`] = lack;
+    for (const lacks of Object.values(algorithmLacks)) {
+      const lackOfSmaller = lacks['RSA-HSM 2048'];
+      if (lackOfSmaller !== undefined) lacks[`RSA-HSM ${bits}`] = lackOfSmaller;
+    }
   }
-  return { keyLacks, algorithmLacks, paddings, isAnyKept };
+  return { keyLacks, algorithmLacks, found, isAnyKept };
+}
+
+/** By what was found out with other keys, and, where the key itself can be kept, what is found out with it. */
+function tryKey(trials: Trials, spec: KeySpec, before: Found) {
+  const { session } = trials;
+  let found = before;
+  let algorithms: ReturnType<typeof tryAlgorithms> = {};
+  const lack = lackOf(MADE_BY[spec.keyType], () => {
+    const mechanics = { ...trials.mechanics, ...before };
+    algorithms = withKey({ ...trials, mechanics }, spec, (parts) => {
+      if (spec.keyType === 'RSA-HSM' && parts.public !== undefined) {
+        const pair = { publicKey: parts.public, privateKey: parts.private };
+        found = { ...before, ...tryRsaPaddings(session, pair) };
+      }
+      return tryAlgorithms({ session, spec, capabilities: { ...mechanics, ...found } }, parts);
+    });
+    return true;
+  });
+  return { lack, algorithms, found };
 }
 
 /** To make one takes seconds, so the module's word is taken, where it is one that can be true. */
@@ -129,7 +150,7 @@ export function identityFor(spec: KeySpec): KeyIdentity {
 }
 
 function withKey<T>(
-  { session, rootKeys, mechanics }: Trials,
+  { session, rootKeys, mechanics }: Trials & { readonly mechanics: Mechanics },
   spec: KeySpec,
   use: (parts: Parts) => T,
 ) {
@@ -142,7 +163,7 @@ function withKey<T>(
     return handle;
   };
   try {
-    const attributes = calls.toAttributes(loadedPrivate(identity, spec));
+    const attributes = unwrappedPrivate(loadedPrivate(identity, spec), publicKey, mechanics);
     const parts = {
       private: kept(unwrapSealed(context, blob, attributes)),
       ...(macBlob !== undefined && {
@@ -170,7 +191,6 @@ function tryAlgorithms(context: Omit<CipherContext, 'key'>, parts: Parts) {
       facts.keyType === spec.keyType &&
       (!('curve' in facts) || (spec.keyType === 'EC-HSM' && facts.curve === spec.curve)) &&
       (!('bits' in facts) || (spec.keyType === 'oct-HSM' && facts.bits === spec.bits));
-    // Those for AES keys of any size are tried with each, and lacking where one of them fails.
     if (!fits) continue;
     const lack = lackOf(mechanismOf(algorithm), () =>
       isSigning(algorithm)

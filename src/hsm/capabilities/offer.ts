@@ -24,26 +24,37 @@ export function offerOf(capabilities: Capabilities): HsmOffer {
     keys: KINDS.map((kind) => ({ ...kind, ...describe(keyLacks[keyKindOf(kind)]) })),
     algorithms: (Object.keys(ALGORITHMS) as Algorithm[]).map((name) => ({
       name,
-      ...describe(lackOfAlgorithm(capabilities, name)),
+      ...describeAlgorithm(capabilities, name),
     })),
   };
 }
 
 /** An algorithm is lacking too where no key that it fits can be kept. */
-function lackOfAlgorithm(
+function describeAlgorithm(
   { keyLacks, algorithmLacks }: Capabilities,
   name: Algorithm,
-): Lack | undefined {
-  if (algorithmLacks[name] !== undefined) return algorithmLacks[name];
+): Omit<HsmOffer['algorithms'][number], 'name'> {
+  const own = algorithmLacks[name] ?? {};
+  const kinds = kindsFor(name);
+  const lacks = kinds.map((kind) => own[keyKindOf(kind)] ?? keyLacks[keyKindOf(kind)]);
+  if (!lacks.includes(undefined)) return describe(Object.values(own)[0] ?? lacks[0]);
+  const except = kinds.flatMap((kind) => {
+    const lack = own[keyKindOf(kind)];
+    return lack === undefined ? [] : [{ ...kind, lack: describeLack(lack) }];
+  });
+  return except.length === 0 ? {} : { except };
+}
+
+/** The kinds of keys that an algorithm fits. */
+export function kindsFor(name: Algorithm): readonly OfferedKind[] {
   const facts = findAlgorithm(name);
-  const lacks = KINDS.filter(
+  return KINDS.filter(
     (kind) =>
       kind.keyType === facts?.keyType &&
       (kind.keyType === 'EC-HSM'
         ? kind.curve === facts.curve
         : facts.bits === undefined || kind.bits === facts.bits),
-  ).map((kind) => keyLacks[keyKindOf(kind)]);
-  return lacks.includes(undefined) ? undefined : lacks[0];
+  );
 }
 
 function describe(lack: Lack | undefined): { readonly lack?: string } {

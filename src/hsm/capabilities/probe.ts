@@ -8,7 +8,7 @@ import { type SealingContext, unwrapSealed, wrapForSealing } from '../keys/seale
 import { generatedMac, generatedPrivate, loadedMac, loadedPrivate } from '../keys/templates.ts';
 import type { Capabilities, SealingWrap } from './capabilities.ts';
 import { tryGcmIv } from './gcm-trials.ts';
-import { identityFor, tryKeys, type UnpaddedMechanics } from './key-trials.ts';
+import { identityFor, tryKeys, type FirstMechanics } from './key-trials.ts';
 import { tryDataKeyWrap, tryKeyWrapPadded, withWrappingKey } from './key-wrap-trials.ts';
 import { describeLack, type Lack, lackOf } from './lack.ts';
 import { trySaysPublic } from './rsa-trials.ts';
@@ -37,8 +37,8 @@ export function probeCapabilities(
     const kinds = Object.values(tried?.keyLacks ?? {}).filter((lack) => lack !== undefined);
     if (mechanics === undefined || !tried?.isAnyKept)
       throw cannotKeep(module, [...lacks, ...kinds]);
-    const { keyLacks, algorithmLacks, paddings } = tried;
-    return { ...mechanics, ...paddings, keyLacks, algorithmLacks };
+    const { keyLacks, algorithmLacks, found } = tried;
+    return { ...mechanics, ...found, keyLacks, algorithmLacks };
   });
 }
 
@@ -85,7 +85,7 @@ function tryMechanics(
   session: ModuleSession,
   rootKeys: RootKeys,
   { module, keyWrapMechanism }: ProbeOptions,
-): { readonly lacks: readonly Lack[]; readonly mechanics: UnpaddedMechanics | undefined } {
+): { readonly lacks: readonly Lack[]; readonly mechanics: FirstMechanics | undefined } {
   return withWrappingKey(session, (key) => {
     const { found: keyWrapPadded, lacks } = tryKeyWrapPadded(session, key, keyWrapMechanism);
     const gcmIv = tryGcmIv(session, key);

@@ -7,9 +7,17 @@ import { describeLack, type Lack } from './lack.ts';
 /** What a caller is told who asks for what the module of the pool lacks. */
 
 /** @throws ServiceError BadParameter */
-export function requireAlgorithm(capabilities: Capabilities, algorithm: Algorithm): void {
-  const lack = capabilities.algorithmLacks[algorithm];
-  if (lack !== undefined) throw lacking(`The algorithm ${algorithm}`, capabilities, lack);
+export function requireAlgorithm(
+  capabilities: Capabilities,
+  algorithm: Algorithm,
+  spec: KeySpec,
+): void {
+  const lacks = capabilities.algorithmLacks[algorithm];
+  if (lacks === undefined) return;
+  const kind = keyKindOf(spec);
+  const lack = lacks[kind];
+  if (lack !== undefined)
+    throw lacking(`The algorithm ${algorithm} with a key of the kind ${kind}`, capabilities, lack);
 }
 
 /** @throws ServiceError BadParameter */

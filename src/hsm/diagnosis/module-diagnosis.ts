@@ -1,7 +1,8 @@
 import { type Finding, fault, ok, warning } from '../../core/diagnosis/finding.ts';
 import { ALGORITHMS, type Algorithm } from '../../core/operations/algorithms.ts';
-import type { Capabilities, KeyKind } from '../capabilities/capabilities.ts';
+import { type Capabilities, type KeyKind, keyKindOf } from '../capabilities/capabilities.ts';
 import { describeLack, type Lack } from '../capabilities/lack.ts';
+import { kindsFor } from '../capabilities/offer.ts';
 import { probeCapabilities } from '../capabilities/probe.ts';
 import { openPatiently } from '../module/patience.ts';
 import { tokenLabelOf } from '../module/slots.ts';
@@ -138,8 +139,8 @@ function describeCapabilities(capabilities: Capabilities): Finding[] {
     ),
     ...lacksOf(
       'algorithms',
-      capabilities.algorithmLacks,
-      (algorithm: Algorithm) => algorithm,
+      algorithmsRefused(capabilities),
+      (algorithm) => algorithm,
       Object.keys(ALGORITHMS).length,
     ),
     capabilities.mlDsa
@@ -159,6 +160,18 @@ function describeGcm(gcmIv: Capabilities['gcmIv']): Finding {
     case undefined:
       return warning('AES-GCM', 'Whose IV it uses can not be found out: AES-GCM is refused.');
   }
+}
+
+/** By names, with the kind of key where an algorithm fails with some of them only. */
+function algorithmsRefused({ algorithmLacks, keyLacks }: Capabilities): Record<string, Lack> {
+  const refused: Record<string, Lack> = {};
+  for (const [name, lacks] of Object.entries(algorithmLacks)) {
+    const kinds = kindsFor(name as Algorithm).map(keyKindOf);
+    const isWhole = kinds.every((kind) => (lacks[kind] ?? keyLacks[kind]) !== undefined);
+    for (const [kind, lack] of Object.entries(lacks) as [KeyKind, Lack][])
+      refused[isWhole ? name : `${name} with a key of the kind ${kind}`] = lack;
+  }
+  return refused;
 }
 
 function lacksOf<Name extends string>(

@@ -18,7 +18,7 @@ export interface GeneratedKey {
 
 export interface GenerationContext extends SealingContext {
   readonly capabilities: SealingContext['capabilities'] &
-    Pick<Capabilities, 'keepsMacKeys' | 'saysPublic'>;
+    Pick<Capabilities, 'keepsMacKeys' | 'saysPublic' | 'wantsPoint'>;
 }
 
 interface PairContext {

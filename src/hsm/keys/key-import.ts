@@ -25,6 +25,7 @@ import {
   importedPrivate,
   loadedPublic,
   transferredPrivate,
+  unwrappedPrivate,
   transferKey,
 } from './templates.ts';
 
@@ -72,6 +73,9 @@ function create(session: ModuleSession, template: ITemplate): Handle {
 /** The sizes of what CKM_RSA_AES_KEY_WRAP wraps: a PKCS #8 of RSA-4096 has about 2.4 KB. */
 const TRANSFER_LIMIT_BYTES = 16_384;
 
+/** Of a key that is opened for the first time. */
+const UNKNOWN_POINT: PublicKey = { keyType: 'EC-HSM', x: Buffer.alloc(1), y: Buffer.alloc(1) };
+
 /**
  * The two steps of CKM_RSA_AES_KEY_WRAP, one after the other, since few modules have it whole: both results stay in the
  * HSM, the AES key for good, the other until it is wrapped by the root key.
@@ -86,20 +90,27 @@ export async function importTransferred(
   expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
 ): Promise<ImportedKey> {
   const { session } = context;
-  const { keepsMacKeys } = context.capabilities;
+  const { keepsMacKeys, wantsPoint } = context.capabilities;
   const { mechanism: keyWrapPadded } = requireKeyWrapPadded(context.capabilities);
   if (wrapped.length < modulusBytes + 16 || wrapped.length > TRANSFER_LIMIT_BYTES) throw notOurs();
-  const unwrap = (mechanism: IAlgorithm, key: Handle, blob: Buffer, template: ITemplate) =>
-    refusing(() => calls.unwrapKey(session, mechanism, key, blob, calls.toAttributes(template)));
-  const aes = unwrap(OAEP_SHA1, exchangeKey, wrapped.subarray(0, modulusBytes), transferKey());
+  const unwrap = (mechanism: IAlgorithm, key: Handle, blob: Buffer, attributes: calls.Attributes) =>
+    refusing(() => calls.unwrapKey(session, mechanism, key, blob, attributes));
+  const aes = unwrap(
+    OAEP_SHA1,
+    exchangeKey,
+    wrapped.subarray(0, modulusBytes),
+    calls.toAttributes(transferKey()),
+  );
   const opened: Handle[] = [aes];
-  const open = (template: ITemplate): Handle => {
-    const key = unwrap(keyWrapPadded, aes, wrapped.subarray(modulusBytes), template);
+  const open = (template: ITemplate, publicKey?: PublicKey): Handle => {
+    const attributes = unwrappedPrivate(template, publicKey, context.capabilities);
+    const key = unwrap(keyWrapPadded, aes, wrapped.subarray(modulusBytes), attributes);
     opened.push(key);
     return key;
   };
+  const template = transferredPrivate(identity, expected.keyType);
   try {
-    const object = open(transferredPrivate(identity, expected.keyType));
+    const object = open(template, expected.keyType === 'EC-HSM' ? UNKNOWN_POINT : undefined);
     if (expected.keyType === 'oct-HSM') {
       const blob = wrapForSealing(context, object);
       const spec = requireExpected(aesSpec(session, object, blob), undefined);
@@ -120,7 +131,9 @@ export async function importTransferred(
     requirePair(context, object, spec, publicKey);
     if (context.isSoftware)
       await requireConsistent(calls.readValue(session, open(dataKey())), spec, publicKey);
-    return { spec, publicKey, blob: wrapForSealing(context, object) };
+    // What is said of the point goes into the wrapped key: now it is known.
+    const sealed = wantsPoint && spec.keyType === 'EC-HSM' ? open(template, publicKey) : object;
+    return { spec, publicKey, blob: wrapForSealing(context, sealed) };
   } finally {
     for (const key of opened) calls.destroyObject(session, key);
   }

@@ -16,7 +16,12 @@ import { rsaOaep } from '../operations/mechanisms.ts';
 import { unwrapSealed } from './sealed-blob.ts';
 import type { RootKeys } from './root-keys.ts';
 import { oaepEncode, type OaepHash } from '../operations/rsa-padding.ts';
-import { recipientPublic, releasedPrivate, unwrappedDataKey } from './templates.ts';
+import {
+  recipientPublic,
+  releasedPrivate,
+  unwrappedDataKey,
+  unwrappedPrivate,
+} from './templates.ts';
 
 const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
 
@@ -52,12 +57,12 @@ export function releaseKey(
 /** A sealed key as an object of its own, for the length of `use`. */
 export function withLoaded<T>(
   context: ReleaseContext,
-  { sealed }: KeyMaterial,
+  { sealed, publicKey }: KeyMaterial,
   template: ITemplate,
   use: (key: Handle) => T,
 ): T {
   const blob = unpackBytes(sealed.blob);
-  const attributes = calls.toAttributes(template);
+  const attributes = unwrappedPrivate(template, publicKey, context.capabilities);
   const key = unwrapSealed(context, blob, attributes);
   return calls.withObject(context.session, key, use);
 }

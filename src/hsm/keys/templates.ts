@@ -2,7 +2,7 @@ import graphene, { type ITemplate } from 'graphene-pk11';
 import { CURVE, type Curve, CURVES, type KeyType } from '../../core/operations/algorithms.ts';
 import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import type { PlainKey } from '../../core/keys/import/plain-key.ts';
-import { toAttributes, VALUE } from '../module/calls.ts';
+import { type Attributes, toAttributes, VALUE } from '../module/calls.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
 
 const { KeyType: KeyTypes, ObjectClass } = graphene;
@@ -158,6 +158,20 @@ export function loadedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
   return { ...usage(spec.keyType, identity), ...secret(identity, false) };
 }
 
+/** CKA_NSS_DB of NSS, which opens no EC key without it, and puts it into what it wraps: the point, 04 || x || y. */
+const NSS_PUBLIC_POINT = 0xd5a0_db00;
+
+/** A private key's template as C_UnwrapKey takes it. */
+export function unwrappedPrivate(
+  template: ITemplate,
+  publicKey: PublicKey | undefined,
+  { wantsPoint }: Pick<Capabilities, 'wantsPoint'>,
+): Attributes {
+  const attributes = toAttributes(template);
+  if (!wantsPoint || publicKey?.keyType !== 'EC-HSM') return attributes;
+  return [...attributes, { type: NSS_PUBLIC_POINT, value: uncompressed(publicKey) }];
+}
+
 /** Extractable: of a key that may be released, while it is wrapped for that. Good for nothing else. */
 export function releasedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
   const nothing = Object.entries(usage(spec.keyType, identity)).map(([name, value]) => [
@@ -191,7 +205,7 @@ export function loadedPublic(
     ...common,
     keyType: KeyTypes.EC,
     paramsECDSA: CURVE[spec.curve].oid,
-    pointEC: octetString(Buffer.concat([Buffer.from([4]), publicKey.x, publicKey.y])),
+    pointEC: octetString(uncompressed(publicKey)),
   };
 }
 
@@ -236,6 +250,11 @@ export function dataKeyAttributes(value: Buffer) {
 /** A caller's data key that comes out of C_UnwrapKey, to be read. */
 export function unwrappedDataKey({ unwrapsReadable }: Pick<Capabilities, 'unwrapsReadable'>) {
   return unwrapsReadable ? DATA_KEY_ATTRIBUTES : UNWRAPPED;
+}
+
+/** SEC 1 §2.3.3. */
+function uncompressed({ x, y }: Pick<Extract<PublicKey, { keyType: 'EC-HSM' }>, 'x' | 'y'>) {
+  return Buffer.concat([Buffer.of(4), x, y]);
 }
 
 /** DER OCTET STRING (X.690 §8.7), as CKA_EC_POINT wants it. */

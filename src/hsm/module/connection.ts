@@ -175,7 +175,7 @@ async function loadKey(
   if (blob === undefined) throw brokenSeal(identity);
   const roots = requireRootKeys(connection);
   try {
-    const input = [roots, identity, spec, part, unpackBytes(blob)] as const;
+    const input = [roots, identity, spec, part, unpackBytes(blob), publicKey] as const;
     return await dispatcher.run('load', [...input], identity.name);
   } catch (error) {
     // The seal was right, so these bytes were wrapped by a root key of this generation: the HSM holds another one.

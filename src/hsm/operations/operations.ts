@@ -19,7 +19,7 @@ import type { RootKeys } from '../keys/root-keys.ts';
 import { unwrapSealed } from '../keys/sealed-blob.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
-import { loadedMac, loadedPrivate, loadedPublic } from '../keys/templates.ts';
+import { loadedMac, loadedPrivate, loadedPublic, unwrappedPrivate } from '../keys/templates.ts';
 
 /** Of HMAC-SHA256. */
 const MAC_BYTES = 32;
@@ -187,9 +187,10 @@ const OPERATIONS = {
     spec: KeySpec,
     part: 'private' | 'mac',
     blob: Buffer,
+    publicKey?: PublicKey,
   ): Handle {
     const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
-    const attributes = calls.toAttributes(template);
+    const attributes = unwrappedPrivate(template, publicKey, capabilities);
     return unwrapSealed({ session: keyOwner(), rootKeys, capabilities }, blob, attributes);
   },
 

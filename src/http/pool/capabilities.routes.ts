@@ -20,7 +20,11 @@ export function addCapabilityRoutes(routes: Routes, hsm: HsmFeatures): void {
       return {
         module: offer.module,
         keys: offer.keys.map(serializeKind),
-        algorithms: offer.algorithms.map(({ name, lack }) => ({ name, ...availability(lack) })),
+        algorithms: offer.algorithms.map(({ name, lack, except }) => ({
+          name,
+          ...availability(lack),
+          ...(except !== undefined && { except: except.map(serializeKind) }),
+        })),
         mlDsa: { available: false, reason: `${whyNoMlDsa(hsm)}.` },
       };
     },

@@ -43,7 +43,8 @@ async function told(profile: string, more: object = {}): Promise<Told> {
 /** In short: the number for RFC 5649, whether it keeps lengths, and what else differs between modules. */
 function summary({ capabilities }: Told) {
   if (capabilities === undefined) return undefined;
-  const { keyWrapPadded, sealing, dataKeyWrap, gcmIv, keepsMacKeys, saysPublic } = capabilities;
+  const { keyWrapPadded, sealing, dataKeyWrap, gcmIv, keepsMacKeys, saysPublic, wantsPoint } =
+    capabilities;
   return {
     kwp: keyWrapPadded && [Number(keyWrapPadded.mechanism.name), keyWrapPadded.keepsLength],
     sealing: sealing.kind,
@@ -51,6 +52,7 @@ function summary({ capabilities }: Told) {
     gcmIv,
     keepsMacKeys,
     saysPublic,
+    wantsPoint,
     keys: Object.keys(capabilities.keyLacks),
     algorithms: Object.keys(capabilities.algorithmLacks),
   };
@@ -63,6 +65,7 @@ const ALL = {
   gcmIv: 'ours',
   keepsMacKeys: true,
   saysPublic: true,
+  wantsPoint: false,
   keys: [],
   algorithms: [],
 };
@@ -115,7 +118,7 @@ const HMAC = ['HS256', 'HS384', 'HS512'];
 
   test('begins with the parameters that the library wants, to the last character', async () => {
     const found = await told('nss', { libraryParameters: "configdir='' flags=noCertDB" });
-    expect(summary(found)).toEqual(ALL);
+    expect(summary(found)).toEqual({ ...ALL, wantsPoint: true });
   });
 
   test('is refused with all that is missing where no key can be kept', async () => {

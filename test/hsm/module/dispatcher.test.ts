@@ -78,10 +78,7 @@ describe('an operation', () => {
     took.ms = 0.05;
     seen.length = 0;
     for (const bytes of [4_096, 1_024, 256, 32]) await run(bytes);
-    expect(seen).toEqual([
-      `${operation} workers`,
-      ...Array<string>(3).fill(`${operation} inline`),
-    ]);
+    expect(seen).toEqual([`${operation} workers`, ...Array<string>(3).fill(`${operation} inline`)]);
   });
 
   test('that makes an RSA key has a thread that no other waits for', async () => {
