@@ -107,7 +107,7 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ['src/core/keys/key-spec.ts#PUBLIC_EXPONENT.most', (n) => `number up to ${n}:`],
     ['src/core/keys/tags.ts#TAGS_LIMIT', (n) => `up to ${count(n)} tags`],
     [
-      'src/hsm/pkcs11-hsm.ts#GENERATION_LIMITS.ofOne',
+      'src/hsm/keys/key-maker.ts#GENERATION_LIMITS.ofOne',
       (n) => `One principal may have ${count(n)} under way in a process`,
     ],
     [
@@ -140,7 +140,7 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ['src/attestation/token-verifier.ts#BITS.most', (n) => `to ${n} bits)`],
   ],
   'src/http/README.md': [
-    ['src/hsm/pkcs11-hsm.ts#GENERATION_LIMITS.ofOne', (n) => `${count(n)} in each process`],
+    ['src/hsm/keys/key-maker.ts#GENERATION_LIMITS.ofOne', (n) => `${count(n)} in each process`],
     ['src/http/audit/audit-stream.routes.ts#STREAMS_LIMIT', (n) => `${count(n)} a process`],
     [
       'src/http/audit/audit-stream.routes.ts#STREAMS_LIMIT_EACH',

@@ -267,7 +267,7 @@ function requirePair(
 
 /**
  * The same words for all that can be wrong with a transfer blob, at whichever of its two layers. Such a call has nothing to
- * fail for but what the caller gave, or a token that is lost: that is told by the cause, in pkcs11-hsm.ts.
+ * fail for but what the caller gave, or a token that is lost: that is told by the cause, in key-calls.ts.
  */
 function refusing<T>(call: () => T): T {
   try {

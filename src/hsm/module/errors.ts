@@ -93,7 +93,7 @@ export function decryptionFailed(cause?: unknown): ServiceError {
 /**
  * For the last call of a decryption or unwrapping, which has nothing to fail for but what the caller gave, or a token that
  * is lost. Modules say it in many ways (SoftHSM 2.6.1 by CKR_GENERAL_ERROR, its issue 690): it is told from a loss by its
- * cause, in pkcs11-hsm.ts.
+ * cause, in key-calls.ts.
  */
 export function fromDecryption(error: unknown): ServiceError | Error {
   if (returnValue(error) !== undefined) return decryptionFailed(error);

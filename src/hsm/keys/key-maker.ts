@@ -1,0 +1,120 @@
+import type { Hsm, KeyImporter } from '../../core/keys/hsm.ts';
+import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from '../../core/keys/key.ts';
+import { packBytes } from '../../core/keys/packed-bytes.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
+import { requireKeyKind, requireKeyType } from '../capabilities/refusals.ts';
+import { requireRootKeys } from '../module/connection.ts';
+import type { LiveConnection } from '../module/live-connection.ts';
+import type { Roots } from '../module/open-module.ts';
+import type { KeyCalls } from '../key-calls.ts';
+import { GenerationQueue } from './generation-queue.ts';
+import type { GeneratedKey } from './key-generation.ts';
+import type { KeyGenerator } from './key-generator.ts';
+import { type ImportedKey, modulusBytesOf, specOf } from './key-import.ts';
+import { sealedBytes } from './seal.ts';
+
+const GENERATION_LIMITS = { ofOne: 8, waiting: 200, waitMs: 60_000 };
+
+export interface KeyMakerOptions {
+  readonly calls: KeyCalls;
+  readonly live: LiveConnection;
+  /** The process that makes RSA keys, where the module is called by one thread. */
+  readonly generator: KeyGenerator | undefined;
+  /** As they were found out when the module was opened last. */
+  readonly capabilities: () => Capabilities;
+  readonly roots: () => Roots | undefined;
+}
+
+/** Makes sealed keys: generated, imported, or bound to another identity. */
+export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporter {
+  readonly #options: KeyMakerOptions;
+  readonly #queue = new GenerationQueue(GENERATION_LIMITS);
+
+  constructor(options: KeyMakerOptions) {
+    this.#options = options;
+  }
+
+  async generateKey(identity: KeyIdentity, spec: KeySpec, by?: string): Promise<VerifiedMaterial> {
+    requireKeyKind(this.#options.capabilities(), spec);
+    const generated = await this.#generate(identity, spec, by);
+    return this.#sealNew(identity, { spec, ...generated });
+  }
+
+  async importKey(
+    ...[identity, key]: Parameters<KeyImporter['importKey']>
+  ): Promise<VerifiedMaterial> {
+    requireKeyKind(this.#options.capabilities(), specOf(key));
+    const imported = await this.#options.calls.attempt(
+      (on) => on.dispatcher.run('importPlain', [requireRootKeys(on), identity, key], identity.name),
+      false,
+    );
+    return this.#sealNew(identity, imported);
+  }
+
+  async importTransferred(
+    ...[identity, exchangeKey, wrapped, expected]: Parameters<KeyImporter['importTransferred']>
+  ): Promise<VerifiedMaterial> {
+    requireKeyType(this.#options.capabilities(), expected.keyType);
+    const modulusBytes = modulusBytesOf(exchangeKey);
+    const imported = await this.#options.calls.withKey(exchangeKey, 'private', (on, key) =>
+      on.dispatcher.run(
+        'importTransferred',
+        [requireRootKeys(on), identity, key, modulusBytes, wrapped, expected],
+        exchangeKey.identity.name,
+      ),
+    );
+    return this.#sealNew(identity, imported);
+  }
+
+  async reseal(key: KeyMaterial, identity: KeyIdentity): Promise<VerifiedMaterial> {
+    await this.#options.calls.attempt((on) => on.loaded.verify(key), true);
+    const { blob, macBlob } = key.sealed;
+    return this.#seal({ ...key, identity }, { blob, ...(macBlob !== undefined && { macBlob }) });
+  }
+
+  #generate(identity: KeyIdentity, spec: KeySpec, by: string | undefined): Promise<GeneratedKey> {
+    const { calls, live, generator } = this.#options;
+    const here = () =>
+      calls.attempt(
+        (on) => on.dispatcher.run('generate', [requireRootKeys(on), identity, spec], by),
+        false,
+      );
+    // EC and AES keys take about a millisecond, unless the HSM is slow: then they wait in the queue as well.
+    if (spec.keyType !== 'RSA-HSM' && live.current?.isSlow !== true) return here();
+    if (generator === undefined || spec.keyType !== 'RSA-HSM') return this.#queue.take(by, here);
+    return this.#queue.take(by, () =>
+      calls.attempt((on) => {
+        requireRootKeys(on);
+        const roots = this.#options.roots();
+        if (roots === undefined) throw new TypeError('root keys have a pool');
+        return generator.generate(roots, identity, spec, on.capabilities);
+      }, true),
+    );
+  }
+
+  #sealNew(identity: KeyIdentity, made: ImportedKey): Promise<VerifiedMaterial> {
+    const { spec, publicKey, blob, macBlob } = made;
+    return this.#seal(
+      { identity, spec, ...(publicKey !== undefined && { publicKey }) },
+      {
+        blob: packBytes(blob),
+        ...(macBlob !== undefined && { macBlob: packBytes(macBlob) }),
+      },
+    );
+  }
+
+  #seal(
+    key: Omit<KeyMaterial, 'sealed'>,
+    blobs: Pick<KeyMaterial['sealed'], 'blob' | 'macBlob'>,
+  ): Promise<VerifiedMaterial> {
+    const { identity, spec, publicKey } = key;
+    const bound = { identity, spec, ...(publicKey !== undefined && { publicKey }) };
+    return this.#options.calls.attempt(async (on) => {
+      const unsealed = { rootGeneration: requireRootKeys(on).generation, ...blobs };
+      return {
+        ...bound,
+        sealed: { ...unsealed, seal: packBytes(await on.mac(sealedBytes(bound, unsealed))) },
+      } as KeyMaterial as VerifiedMaterial;
+    }, true);
+  }
+}
