@@ -4,6 +4,7 @@ import { addAuditCommands } from './audit/commands.ts';
 import { type CliContext, createCliContext, type Run } from './cli-context.ts';
 // Types alone, in a way that leaves no import behind: the command's modules are loaded when it runs.
 import type { DoctorOptions } from './doctor/doctor.ts';
+import { addSecurityDomainCommands } from './security-domain/commands.ts';
 
 const EXIT_STATUS = `
 Exit status: 0 when it has done what it was asked for, 1 when it could not. What
@@ -123,6 +124,7 @@ export function createProgram(context: CliContext, run: Run): Command {
     );
 
   addAuditCommands(program, context, run, EXIT_STATUS);
+  addSecurityDomainCommands(program, context, run, EXIT_STATUS);
 
   program
     .command('identity-agent')

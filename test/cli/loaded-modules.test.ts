@@ -1,14 +1,19 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { azureDomain } from '../support/azure-domain.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const LIST_MODULES = new URL('../support/list-modules.mjs', import.meta.url).href;
 /** What speaks to the database, decides and drives the HSM. */
 const HEAVY = ['casbin', 'graphene-pk11', 'kysely', 'pg', 'pkcs11js'];
+
+const DOMAIN = join(tmpdir(), `strongroom-domain-${process.pid}.json`);
+beforeAll(() => writeFile(DOMAIN, azureDomain.text));
+afterAll(() => rm(DOMAIN, { force: true }));
 
 /** @returns the packages of which the command has loaded something, and how many files of our own */
 async function modulesOf(words: readonly string[], environment: Record<string, string> = {}) {
@@ -66,10 +71,39 @@ describe('a command loads only what it needs', () => {
   test.each([
     ['--help', ['--help']],
     ['object-id', ['object-id', 'https://issuer.example', 'alice']],
+    ['security-domain inspect', ['security-domain', 'inspect', DOMAIN]],
   ])('%s knows neither database nor HSM nor HTTP', async (_name, words) => {
     const { status, packages } = await modulesOf(words);
     expect(status).toBe(0);
     expect(packages).toContain('commander');
+    expect(packages.filter((name) => [...HEAVY, 'express'].includes(name))).toEqual([]);
+  });
+
+  test('security-domain restore-blob runs on a machine with neither', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'strongroom-ceremony-'));
+    const { custodians, transferKey } = azureDomain;
+    const files = await Promise.all(
+      [transferKey.pem.certificate, ...custodians.slice(1).map(({ pem }) => pem.privateKey)].map(
+        async (contents, index) => {
+          const path = join(folder, String(index));
+          await writeFile(path, contents);
+          return path;
+        },
+      ),
+    );
+    const [certificate = '', ...keys] = files;
+    const out = join(folder, 'blob.json');
+    const { status, packages } = await modulesOf([
+      ...['security-domain', 'restore-blob', DOMAIN],
+      ...['--transfer-key', certificate, '--key', ...keys, '--out', out],
+    ]);
+    const blob = await readFile(out, 'utf8');
+    await rm(folder, { recursive: true });
+    expect([status, Object.keys(JSON.parse(blob) as object)]).toEqual([
+      0,
+      ['EncData', 'WrappedKey'],
+    ]);
+    expect(packages).toEqual(expect.arrayContaining(['commander', 'jose', 'zod']));
     expect(packages.filter((name) => [...HEAVY, 'express'].includes(name))).toEqual([]);
   });
 

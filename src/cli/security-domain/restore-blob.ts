@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import { formatRestoreBlob, parseDomain } from '../../backup/security-domain/domain-text.ts';
+import { createEnvelopes } from '../../backup/security-domain/envelopes.ts';
+import { readTransferKey } from '../../backup/security-domain/transfer-key.ts';
+import { eraseEntries } from '../../core/recovery/security-domain/domain-entries.ts';
+import { sealRestoreBlob } from '../../core/recovery/security-domain/restore-blob.ts';
+import {
+  openDomain,
+  type OpenedShare,
+  openShare,
+  type SecurityDomain,
+} from '../../core/recovery/security-domain/security-domain.ts';
+import { OperatorError } from '../../core/operator-error.ts';
+import type { CliContext } from '../cli-context.ts';
+import { type CustodianKey, readCustodianKeys } from './custodian-key.ts';
+import { naming, readNamedFile, writeNewFile } from './named-file.ts';
+
+export interface RestoreBlobOptions {
+  readonly transferKey: string;
+  readonly key: readonly string[];
+  readonly passphraseFile?: readonly string[];
+  readonly out: string;
+}
+
+/** `strongroom security-domain restore-blob`: needs neither a setting nor a network. */
+export async function makeRestoreBlob(
+  { print }: CliContext,
+  domainPath: string,
+  options: RestoreBlobOptions,
+): Promise<void> {
+  const envelopes = createEnvelopes();
+  const domain = await readNamedFile(domainPath, (bytes) => parseDomain(bytes.toString('utf8')));
+  const transferKey = await readNamedFile(options.transferKey, readTransferKey);
+  const keys = await readCustodianKeys(options.key, options.passphraseFile ?? []);
+  const shares: OpenedShare[] = [];
+  try {
+    for (const key of keys) shares.push(await openShareOf(key, domain, shares));
+    const entries = await naming(domainPath, () => openDomain(envelopes, domain, shares));
+    try {
+      const blob = await sealRestoreBlob({ envelopes, randomBytes }, entries, transferKey);
+      await writeNewFile(options.out, formatRestoreBlob(blob));
+    } finally {
+      eraseEntries(entries);
+    }
+  } finally {
+    for (const { values } of shares) values.fill(0);
+  }
+  print(
+    `${options.out} is made for the transfer key ${transferKey.thumbprint} (SHA-256 of its certificate). It opens with ` +
+      'the private half of that key alone, which has to be the one that the pool to be restored has now.',
+  );
+
+  async function openShareOf(
+    { path, privateKey }: CustodianKey,
+    from: SecurityDomain,
+    before: readonly OpenedShare[],
+  ): Promise<OpenedShare> {
+    const share = await naming(path, () => openShare(envelopes, from, privateKey));
+    const same = before.findIndex(({ number }) => number === share.number);
+    if (same === -1) return share;
+    throw new OperatorError(
+      `${path}: It opens the same share as ${keys[same]?.path ?? ''}: each key has to be another custodian's.`,
+    );
+  }
+}
