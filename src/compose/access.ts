@@ -7,7 +7,7 @@ import { createRoleStore } from '../store/access/role-store.ts';
 import { createDirectoryStore } from '../store/directory/directory-store.ts';
 import { createUsersAndGroupsStore } from '../store/directory/users-and-groups-store.ts';
 import { createPrincipalReader } from '../store/directory/principal-reader.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 import { LIMITS } from './limits.ts';
 
 /** Who may do what: roles, their assignments, and the decision. */

@@ -10,7 +10,7 @@ import { createAuditReader, createAuditWriter } from '../store/audit/audit-store
 import { createAuditLogReader } from '../store/audit/checkpoint-store.ts';
 import { createLogFollower } from '../store/audit/log-follower.ts';
 import { createUsageReader } from '../store/audit/usage-store.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 import { LIMITS } from './limits.ts';
 import { openSignedLog, type SignedLog } from './signed-log.ts';
 

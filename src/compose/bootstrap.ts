@@ -22,7 +22,7 @@ import { createSigningKeyStore } from '../store/directory/token-signing-key-stor
 import { openDirectory } from './directory.ts';
 import { openHsm, openRootKeys, requireSigningKeys } from './hsm.ts';
 import { LIMITS } from './limits.ts';
-import type { ServiceSettings } from './settings.ts';
+import type { ServiceSettings } from './service/settings.ts';
 import { openSignedLog } from './signed-log.ts';
 import { commandContext, openConnections } from './store.ts';
 import { openTokenSigningKeys } from './token-signing-keys.ts';

@@ -6,20 +6,20 @@ import { createMetrics } from '../observability/metrics.ts';
 import { openTracing } from '../observability/tracing.ts';
 import { composeAccess } from './access.ts';
 import { composeAudit } from './audit.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 import { composeDirectory } from './directory.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
 import { composeIdentity } from './identity.ts';
 import { composeKeys } from './keys.ts';
-import { startMaintenance, watchClock } from './maintenance.ts';
+import { startMaintenance, watchClock } from './service/maintenance.ts';
 import { composeOperations } from './operations.ts';
-import { readProcessState } from './process-state.ts';
-import { composeReadiness } from './readiness.ts';
+import { readProcessState } from './service/process-state.ts';
+import { composeReadiness } from './service/readiness.ts';
 import { composeRecovery } from './recovery.ts';
 import { composeRelease } from './release.ts';
-import { watchRequests } from './request-watch.ts';
-import type { Service, Overrides } from './service.ts';
-import type { ServiceSettings } from './settings.ts';
+import { watchRequests } from './service/request-watch.ts';
+import type { Service, Overrides } from './service/service.ts';
+import type { ServiceSettings } from './service/settings.ts';
 import { openServiceStore } from './store.ts';
 
 /**

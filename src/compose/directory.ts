@@ -9,7 +9,7 @@ import type { StoreContext } from '../store/database.ts';
 import { createCredentialStore } from '../store/directory/credential-store.ts';
 import { createDirectoryStore } from '../store/directory/directory-store.ts';
 import { createUsersAndGroupsStore } from '../store/directory/users-and-groups-store.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 
 /** Applications, their credentials and principals, users and groups. */
 export function composeDirectory({ settings, clock, context }: Base) {

@@ -3,7 +3,7 @@ import { OperatorError } from '../core/operator-error.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
-import type { ServiceSettings } from './settings.ts';
+import type { ServiceSettings } from './service/settings.ts';
 
 /** Opens the module with this service's limits and log. */
 export function openHsm(

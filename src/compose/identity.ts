@@ -24,7 +24,7 @@ import { createAuthenticator } from '../identity/tokens/authenticate.ts';
 import { createTokenIssuer, issuerOf } from '../identity/tokens/tokens.ts';
 import { createFetchJson } from '../network/fetch-json.ts';
 import { createPrincipalReader } from '../store/directory/principal-reader.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 import type { Directory } from './directory.ts';
 import { LIMITS } from './limits.ts';
 import { openTokenSigningKeys } from './token-signing-keys.ts';

@@ -7,7 +7,7 @@ import { cacheKeys } from '../store/keys/cached-key-reader.ts';
 import { createKeyReader } from '../store/keys/key-reader.ts';
 import { createKeyWriter } from '../store/keys/key-writer.ts';
 import { createRotationStore } from '../store/keys/rotation-store.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 import { LIMITS } from './limits.ts';
 
 /** Keys, their versions and their rotation. */

@@ -3,7 +3,7 @@ import { createEncryptionLimit, GCM_LIMIT } from '../core/operations/encryption-
 import { createSettingService } from '../core/pool/setting-service.ts';
 import { createEncryptionCountStore } from '../store/operations/encryption-count-store.ts';
 import { createSettingStore } from '../store/pool/setting-store.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 import type { Keys } from './keys.ts';
 import { LIMITS } from './limits.ts';
 

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { ServiceSettings } from './settings.ts';
+import type { ServiceSettings } from './service/settings.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
 import { openSignedLog, type SignedLog } from './signed-log.ts';
 import { openStore, type OpenStore } from './store.ts';

@@ -1,7 +1,7 @@
 import { createBlobThreads } from '../backup/blob-threads.ts';
 import { createBackupService } from '../core/recovery/backup-service.ts';
 import { createKeyArchive } from '../store/recovery/key-archive.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 
 /** Backups of keys; threads compress and encrypt them. */
 export function composeRecovery({ pool, context, hsm }: Base) {

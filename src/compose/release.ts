@@ -5,7 +5,7 @@ import { createAttestationService } from '../core/release/attestation-service.ts
 import { createReleaseService } from '../core/release/release-service.ts';
 import { createSecureWrapService } from '../core/release/secure-wrap-service.ts';
 import type { ReleaseParts } from '../http/release/release.routes.ts';
-import type { Base } from './base.ts';
+import type { Base } from './service/base.ts';
 import type { Keys } from './keys.ts';
 
 /** A key's way to an attested environment, and what the HSM attests of a key. */

@@ -3,7 +3,7 @@ import { type Finding, fault, findings, ok, warning } from '../core/diagnosis/fi
 import { openDatabase } from '../store/database.ts';
 import { findPool } from '../store/pool/pool-store.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
-import type { ServiceSettings } from './settings.ts';
+import type { ServiceSettings } from './service/settings.ts';
 
 /** Whether the token holds the root keys of the pool that the database knows. */
 export function examineRootKeys(

@@ -7,7 +7,7 @@ import { openChangeFeed, type OpenChangeFeed } from '../store/change-feed.ts';
 import { openDatabase, type StoreContext } from '../store/database.ts';
 import { findPool, type Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
-import type { ServiceSettings } from './settings.ts';
+import type { ServiceSettings } from './service/settings.ts';
 
 export type StoreSettings = Pick<ServiceSettings, 'databaseUrl' | 'pool'>;
 

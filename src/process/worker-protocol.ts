@@ -1,4 +1,4 @@
-import type { ServiceSettings } from '../compose/settings.ts';
+import type { ServiceSettings } from '../compose/service/settings.ts';
 import type { Config } from '../config/config.ts';
 import type { Patience } from '../http/server/drain.ts';
 import type { ReadinessReport } from '../http/pool/health.routes.ts';

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compose } from '../compose/compose.ts';
-import type { Service } from '../compose/service.ts';
+import type { Service } from '../compose/service/service.ts';
 import { PinRefusedError } from '../core/operator-error.ts';
 import { every, repeat } from '../core/repeating.ts';
 import { guardConnections } from '../http/server/connection-guard.ts';

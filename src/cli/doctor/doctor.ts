@@ -1,6 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { examineRootKeys } from '../../compose/root-key-diagnosis.ts';
-import type { ServiceSettings } from '../../compose/settings.ts';
+import type { ServiceSettings } from '../../compose/service/settings.ts';
 import { examineCertificate } from '../../config/certificate-diagnosis.ts';
 import { type Config, isProduction, type Secrets } from '../../config/config.ts';
 import { readCertificate, readPin, readPinFile } from '../../config/setting-files.ts';

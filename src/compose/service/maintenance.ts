@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import type { TokenSigningKeys } from '../core/directory/token-signing-keys.ts';
-import { createClockWatch } from '../core/pool/clock-watch.ts';
-import { createMaintenance } from '../core/pool/maintenance.ts';
-import { repeat } from '../core/repeating.ts';
-import { makeAuditPartitions } from '../store/audit/checkpoint-store.ts';
-import { countUsage } from '../store/audit/usage-store.ts';
-import { readStoreTime } from '../store/pool/store-time.ts';
-import { putRowsOnRecord } from '../store/witness/rows-on-record.ts';
-import type { Audit } from './audit.ts';
+import type { TokenSigningKeys } from '../../core/directory/token-signing-keys.ts';
+import { createClockWatch } from '../../core/pool/clock-watch.ts';
+import { createMaintenance } from '../../core/pool/maintenance.ts';
+import { repeat } from '../../core/repeating.ts';
+import { makeAuditPartitions } from '../../store/audit/checkpoint-store.ts';
+import { countUsage } from '../../store/audit/usage-store.ts';
+import { readStoreTime } from '../../store/pool/store-time.ts';
+import { putRowsOnRecord } from '../../store/witness/rows-on-record.ts';
+import type { Audit } from '../audit.ts';
 import type { Base } from './base.ts';
-import type { Keys } from './keys.ts';
-import { LIMITS } from './limits.ts';
+import type { Keys } from '../keys.ts';
+import { LIMITS } from '../limits.ts';
 
 interface MaintenanceParts {
   readonly keys: Keys;

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
-import type { Clock } from '../core/clock.ts';
-import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
-import type { Metrics } from '../observability/metrics.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Pkcs11Hsm } from '../../hsm/pkcs11-hsm.ts';
+import type { Metrics } from '../../observability/metrics.ts';
 import type { ServiceSettings } from './settings.ts';
-import type { ServiceStore } from './store.ts';
+import type { ServiceStore } from '../store.ts';
 
 /** What every area of a service is made from. */
 export interface Base extends Omit<ServiceStore, 'close'> {

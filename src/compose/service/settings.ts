@@ -1,6 +1,6 @@
-import type { Config } from '../config/config.ts';
-import type { AttestationSettings } from '../config/setting-files.ts';
-import type { ExternalIssuer } from '../identity/issuers/external-issuer.ts';
+import type { Config } from '../../config/config.ts';
+import type { AttestationSettings } from '../../config/setting-files.ts';
+import type { ExternalIssuer } from '../../identity/issuers/external-issuer.ts';
 
 /** What a service can't be without, of the settings and from what surrounds it. */
 interface Required extends Pick<Config, 'domain' | 'pool' | 'limits'> {

@@ -1,8 +1,8 @@
 import type { RequestListener } from 'node:http';
-import type { AuditLog } from '../core/audit/ports.ts';
-import type { Clock } from '../core/clock.ts';
-import type { App } from '../http/app.ts';
-import type { Readiness } from '../http/pool/health.routes.ts';
+import type { AuditLog } from '../../core/audit/ports.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { App } from '../../http/app.ts';
+import type { Readiness } from '../../http/pool/health.routes.ts';
 
 /** What a worker process serves. */
 export interface Service {

@@ -1,8 +1,8 @@
-import type { Readiness } from '../http/pool/health.routes.ts';
-import { findPool } from '../store/pool/pool-store.ts';
-import { createStoreCheck } from '../store/pool/store-check.ts';
+import type { Readiness } from '../../http/pool/health.routes.ts';
+import { findPool } from '../../store/pool/pool-store.ts';
+import { createStoreCheck } from '../../store/pool/store-check.ts';
 import type { Base } from './base.ts';
-import { LIMITS } from './limits.ts';
+import { LIMITS } from '../limits.ts';
 
 interface ReadinessParts {
   readonly hsm: { readonly isReady: boolean };

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { AppParts } from '../http/app.ts';
-import type { Metrics } from '../observability/metrics.ts';
+import type { AppParts } from '../../http/app.ts';
+import type { Metrics } from '../../observability/metrics.ts';
 
 /** Counts the requests that are under way; each answer goes to the metrics and, at `debug`, to the log. */
 export function watchRequests(metrics: Pick<Metrics, 'request'>, log: Logger) {

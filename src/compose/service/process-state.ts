@@ -1,8 +1,8 @@
-import type { OpenAuditLog } from '../audit/audit-log.ts';
-import type { ProcessState } from '../observability/metrics.ts';
-import { connectionsOf } from '../store/database.ts';
-import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
-import type { ServiceStore } from './store.ts';
+import type { OpenAuditLog } from '../../audit/audit-log.ts';
+import type { ProcessState } from '../../observability/metrics.ts';
+import { connectionsOf } from '../../store/database.ts';
+import type { Pkcs11Hsm } from '../../hsm/pkcs11-hsm.ts';
+import type { ServiceStore } from '../store.ts';
 
 interface ObservedParts {
   readonly module: Pkcs11Hsm;
