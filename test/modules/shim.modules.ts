@@ -2,16 +2,11 @@ import { describe, expect, test } from '@jest/globals';
 import { buildModuleShim, hasCompiler, shimProfiles } from '../support/module-shim.ts';
 import { makeToken } from '../support/softhsm.ts';
 import { EXPECTED, type ModuleName } from './expectations.ts';
+import { settingsFor } from './shim-settings.ts';
 import { expected, LIMIT_MS, tryModule } from './trial.ts';
 
 /** The service on each profile of test/shim, on a token of its own. */
 const PROFILES = (await shimProfiles()) as readonly ModuleName[];
-/** Settings that an operator of such a module gives. */
-const SETTINGS: Readonly<Partial<Record<ModuleName, Readonly<Record<string, string>>>>> = {
-  nss: {
-    PKCS11_LIBRARY_PARAMETERS: "configdir='' certPrefix='' keyPrefix='' secmod='' flags=noCertDB",
-  },
-};
 const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
@@ -23,7 +18,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
         const token = await makeToken();
         const shim = await buildModuleShim({ profile });
         return {
-          environment: { ...token.environment, ...shim.environment, ...SETTINGS[profile] },
+          environment: { ...token.environment, ...shim.environment, ...settingsFor(profile) },
           async remove() {
             await shim.remove();
             await token.remove();

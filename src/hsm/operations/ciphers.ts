@@ -6,7 +6,7 @@ import type { KeySpec } from '../../core/keys/key.ts';
 import type { Mechanics } from '../capabilities/capabilities.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
-import { decryptionFailed, fromDecryption } from '../module/errors.ts';
+import { decryptionFailed, faultOf, fromDecryption } from '../module/errors.ts';
 import * as blocks from './key-wrap-blocks.ts';
 import type { KeyPart } from '../keys/loaded-keys.ts';
 import { AES_KEY_WRAP, gcmMechanism, rsaOaep } from './mechanisms.ts';
@@ -144,10 +144,12 @@ function keyWrap(isPadded: boolean): Cipher {
         };
       }
       const size = BLOCK_BYTES + plaintext.length;
-      const object = calls.createObject(session, dataKeyAttributes(plaintext));
-      return calls.withObject(session, object, () => ({
-        value: calls.wrapKey(session, algorithm, key, object, size),
-      }));
+      return refusingLong(plaintext.length, () => {
+        const object = calls.createObject(session, dataKeyAttributes(plaintext));
+        return calls.withObject(session, object, () => ({
+          value: calls.wrapKey(session, algorithm, key, object, size),
+        }));
+      });
     },
     decrypt({ session, key, capabilities }, { value }) {
       const least = isPadded ? 16 : 24;
@@ -202,6 +204,23 @@ function requireFewBlocks(bytes: number): void {
       'BadParameter',
       `Property value has an invalid length: the HSM of this pool wraps at most ${BLOCKWISE_LIMIT_BYTES} bytes in this way.`,
     );
+}
+
+/**
+ * A secret of more bytes than keys have is an object that many modules don't take, each with an answer of its own. A token
+ * that is lost is told by the cause.
+ */
+function refusingLong<T>(bytes: number, wrap: () => T): T {
+  try {
+    return wrap();
+  } catch (error) {
+    if (bytes <= BLOCKWISE_LIMIT_BYTES || faultOf(error) === undefined) throw error;
+    throw new ServiceError(
+      'BadParameter',
+      'Property value has an invalid length: the HSM of this pool does not wrap so many bytes.',
+      { cause: error },
+    );
+  }
 }
 
 function requireWrappable(plaintext: Buffer, isPadded: boolean): void {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { sample } from '../../support/extent.ts';
+import { makeGarbage, REACHING, sendGarbage } from '../../support/garbage.ts';
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 import { useProduction } from '../../support/use-service.ts';
 
@@ -109,6 +111,23 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     },
     60_000,
   );
+
+  test('garbage for any operation is an answer of its own to its caller, and nothing for others', async () => {
+    await hsm.setAnswers(Object.fromEntries(FUNCTIONS.map((name) => [name, 0x30])));
+    const all = await makeGarbage(admin, 'garbage');
+    expect([...new Set(all.map(({ operation }) => operation))].sort()).toEqual(
+      [...REACHING].sort(),
+    );
+    const sending = sendGarbage(
+      admin,
+      sample(all, ({ operation }) => operation, 10),
+      4,
+    );
+    const seen = await victimOf(sending);
+    expect(Object.keys(seen)).toEqual(['200']);
+    expect((await sending).faults).toEqual([]);
+    expect(production.service.output()).not.toContain('the HSM is lost');
+  }, 120_000);
 
   test.each([
     ['CKR_DEVICE_ERROR', 0x30],
