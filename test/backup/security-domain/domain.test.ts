@@ -217,6 +217,13 @@ describe('a quorum', () => {
   });
 });
 
+test("an entry gets no tag that Azure's clients don't read", async () => {
+  for (const tag of ['', 'größe', 'x'.repeat(129)])
+    await expect(
+      sealDomain(parts, [{ tag, plaintext: Buffer.alloc(1) }], certificates, 2),
+    ).rejects.toThrow(RangeError);
+});
+
 test.each([
   ['a key of an elliptic curve', () => generateKeyPairSync('ec', { namedCurve: 'P-256' })],
   ['a short RSA key', () => generateKeyPairSync('rsa', { modulusLength: 1024 })],

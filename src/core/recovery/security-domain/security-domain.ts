@@ -32,7 +32,11 @@ export interface OpenedShare extends Share {
   readonly thumbprint: string;
 }
 
+/** az reads the header of an entry as ASCII. */
+const TAG = /^[\x21-\x7e]{1,128}$/;
+
 /**
+ * @param entries with tags in ASCII
  * @param custodians 3 to 10, each with a key of its own
  * @param required how many of them open it
  * @throws ServiceError BadParameter
@@ -45,6 +49,8 @@ export async function sealDomain(
 ): Promise<SecurityDomain> {
   requireQuorum(custodians.length, required);
   requireDifferentKeys(custodians);
+  if (!entries.every(({ tag }) => TAG.test(tag)))
+    throw new RangeError("The tag of an entry has characters that Azure's clients do not read.");
   const master = randomBytes(MASTER_BYTES);
   const shares = splitSecret(master, { shares: custodians.length, required }, randomBytes);
   try {
