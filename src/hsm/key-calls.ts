@@ -10,7 +10,7 @@ import { requireAlgorithm } from './capabilities/refusals.ts';
 import type { KeyPart } from './keys/loaded-keys.ts';
 import type { Handle } from './module/calls.ts';
 import type { Connection } from './module/connection.ts';
-import { faultOf, fromPkcs11, hsmUnavailable } from './module/errors.ts';
+import { faultOf, fromPkcs11, hsmUnavailable, wasNeverAsked } from './module/errors.ts';
 import type { LiveConnection } from './module/live-connection.ts';
 import { partFor } from './operations/ciphers.ts';
 import { SIGNING } from './operations/mechanisms.ts';
@@ -101,18 +101,20 @@ export class KeyCalls implements KeyUses {
    * Runs an operation, and once more on a fresh session and handle, or on a fresh connection, where that may help and does
    * no harm. An answer of the module that isn't plainly the input's fault may mean that the token is lost: then the token is
    * asked, and believed.
-   * @param isRepeatable whether it does no harm to run it twice
+   * @param isRepeatable whether it does no harm to run it twice; what has not begun may always be run
    * @param material whose handles are used
+   * @param line in whose line to wait while the connection is being restored
    */
   async attempt<T>(
     work: (on: Connection) => Promise<T>,
     isRepeatable: boolean,
     material?: KeyMaterial,
+    line: string | undefined = material?.identity.name,
   ): Promise<T> {
     let isRefreshed = !isRepeatable;
-    let isReconnected = !isRepeatable;
+    let isReconnected = false;
     for (;;) {
-      const on = this.#live.current ?? (await this.#live.restored());
+      const on = this.#live.current ?? (await this.#live.restored(line));
       try {
         return await work(on);
       } catch (error) {
@@ -126,7 +128,7 @@ export class KeyCalls implements KeyUses {
           continue;
         }
         this.#live.lose(on);
-        if (isReconnected) throw hsmUnavailable(error);
+        if (isReconnected || !(isRepeatable || wasNeverAsked(error))) throw hsmUnavailable(error);
         isReconnected = true;
       }
     }

@@ -9,7 +9,7 @@ import type { KeyCalls } from '../key-calls.ts';
 export function createKeyExits(calls: KeyCalls): KeyRelease & SecureWrapper {
   const exits: KeyRelease & SecureWrapper = {
     async requireIntact(key) {
-      await calls.attempt((on) => on.loaded.verify(key), true);
+      await calls.attempt((on) => on.loaded.verify(key), true, undefined, key.identity.name);
       return key as VerifiedMaterial;
     },
 
@@ -18,10 +18,15 @@ export function createKeyExits(calls: KeyCalls): KeyRelease & SecureWrapper {
       const { exportable, releasePolicy, name } = material.identity;
       if (!exportable || releasePolicy === undefined)
         throw new ServiceError('KeyOperationForbidden', 'The key is not exportable.');
-      return calls.attempt((on) => {
-        const input = [requireRootKeys(on), material, recipient, wrap] as const;
-        return on.dispatcher.run('wrapForRecipient', [...input], name);
-      }, true);
+      return calls.attempt(
+        (on) => {
+          const input = [requireRootKeys(on), material, recipient, wrap] as const;
+          return on.dispatcher.run('wrapForRecipient', [...input], name);
+        },
+        true,
+        undefined,
+        name,
+      );
     },
 
     async wrapFreshKey(material, algorithm) {
@@ -29,15 +34,22 @@ export function createKeyExits(calls: KeyCalls): KeyRelease & SecureWrapper {
       return calls.attempt(
         (on) => on.dispatcher.run('wrapFreshKey', [requireRootKeys(on), material, algorithm]),
         true,
+        undefined,
+        material.identity.name,
       );
     },
 
     async rewrapForRecipient(material, algorithm, wrapped, recipient) {
       await exits.requireIntact(material);
-      return calls.attempt((on) => {
-        const input = [requireRootKeys(on), material, algorithm, wrapped, recipient] as const;
-        return on.dispatcher.run('rewrapForRecipient', [...input]);
-      }, true);
+      return calls.attempt(
+        (on) => {
+          const input = [requireRootKeys(on), material, algorithm, wrapped, recipient] as const;
+          return on.dispatcher.run('rewrapForRecipient', [...input]);
+        },
+        true,
+        undefined,
+        material.identity.name,
+      );
     },
   };
   return exits;

@@ -47,6 +47,8 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
     const imported = await this.#options.calls.attempt(
       (on) => on.dispatcher.run('importPlain', [requireRootKeys(on), identity, key], identity.name),
       false,
+      undefined,
+      identity.name,
     );
     return this.#sealNew(identity, imported);
   }
@@ -67,7 +69,12 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
   }
 
   async reseal(key: KeyMaterial, identity: KeyIdentity): Promise<VerifiedMaterial> {
-    await this.#options.calls.attempt((on) => on.loaded.verify(key), true);
+    await this.#options.calls.attempt(
+      (on) => on.loaded.verify(key),
+      true,
+      undefined,
+      key.identity.name,
+    );
     const { blob, macBlob } = key.sealed;
     return this.#seal({ ...key, identity }, { blob, ...(macBlob !== undefined && { macBlob }) });
   }
@@ -78,17 +85,24 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
       calls.attempt(
         (on) => on.dispatcher.run('generate', [requireRootKeys(on), identity, spec], by),
         false,
+        undefined,
+        by,
       );
     // EC and AES keys take about a millisecond, unless the HSM is slow: then they wait in the queue as well.
     if (spec.keyType !== 'RSA-HSM' && live.current?.isSlow !== true) return here();
     if (generator === undefined || spec.keyType !== 'RSA-HSM') return this.#queue.take(by, here);
     return this.#queue.take(by, () =>
-      calls.attempt((on) => {
-        requireRootKeys(on);
-        const roots = this.#options.roots();
-        if (roots === undefined) throw new TypeError('root keys have a pool');
-        return generator.generate(roots, identity, spec, on.capabilities);
-      }, true),
+      calls.attempt(
+        (on) => {
+          requireRootKeys(on);
+          const roots = this.#options.roots();
+          if (roots === undefined) throw new TypeError('root keys have a pool');
+          return generator.generate(roots, identity, spec, on.capabilities);
+        },
+        true,
+        undefined,
+        by,
+      ),
     );
   }
 
@@ -109,12 +123,17 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
   ): Promise<VerifiedMaterial> {
     const { identity, spec, publicKey } = key;
     const bound = { identity, spec, ...(publicKey !== undefined && { publicKey }) };
-    return this.#options.calls.attempt(async (on) => {
-      const unsealed = { rootGeneration: requireRootKeys(on).generation, ...blobs };
-      return {
-        ...bound,
-        sealed: { ...unsealed, seal: packBytes(await on.mac(sealedBytes(bound, unsealed))) },
-      } as KeyMaterial as VerifiedMaterial;
-    }, true);
+    return this.#options.calls.attempt(
+      async (on) => {
+        const unsealed = { rootGeneration: requireRootKeys(on).generation, ...blobs };
+        return {
+          ...bound,
+          sealed: { ...unsealed, seal: packBytes(await on.mac(sealedBytes(bound, unsealed))) },
+        } as KeyMaterial as VerifiedMaterial;
+      },
+      true,
+      undefined,
+      identity.name,
+    );
   }
 }

@@ -85,6 +85,20 @@ export function hsmUnavailable(cause: unknown): ServiceError {
   return new ServiceError('HsmUnavailable', 'The HSM could not perform the operation.', { cause });
 }
 
+const UNASKED = new Error('the module was not asked');
+
+/** Of an operation that waited for a session of a connection that was closed meanwhile. */
+export function connectionClosed(): ServiceError {
+  return new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.', {
+    cause: UNASKED,
+  });
+}
+
+/** Whether an operation failed before any of it was given to the module: to run it once more does no harm, whatever it makes. */
+export function wasNeverAsked(error: unknown): boolean {
+  return error instanceof ServiceError && error.cause === UNASKED;
+}
+
 /** One answer for every ciphertext that doesn't decrypt, so that it can't serve as an oracle (RFC 8017 §7.1.2, §7.2.2). */
 export function decryptionFailed(cause?: unknown): ServiceError {
   return new ServiceError('DecryptionFailed', 'The ciphertext could not be decrypted.', { cause });

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../../core/errors.ts';
+import { FairQueue } from '../../core/fair-queue.ts';
 import { PinRefusedError } from '../../core/operator-error.ts';
 import type { Connection } from './connection.ts';
 
@@ -8,7 +9,7 @@ export interface LiveConnectionOptions {
   readonly reconnect: (lost: Connection) => Promise<Connection> | Connection;
   /** How long a caller waits for a connection that is being restored. */
   readonly waitMs: number;
-  /** How many callers may wait; more are refused at once. */
+  /** How many callers may wait: then the last one of the longest line gives way to who has fewer waiting, or is refused. */
   readonly waitingLimit: number;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, details?: object) => void;
 }
@@ -17,13 +18,16 @@ const RECONNECT_DELAY_MS = { first: 100, most: 5_000 };
 
 type Waiter = (connection: Connection | undefined) => void;
 
+/** The line of what concerns no key. */
+const OWN = '';
+
 /**
  * The connection of now. One that is lost is made anew, again and again until the token is back, by one attempt at a time;
  * who needs it meanwhile waits for a while.
  */
 export class LiveConnection {
   readonly #options: LiveConnectionOptions;
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiting = new FairQueue<Waiter>();
   #current: Connection | undefined;
   /** Closed, or of no use for as long as the process lives: nobody waits for it. */
   #isGivenUp = false;
@@ -38,20 +42,32 @@ export class LiveConnection {
     return this.#current;
   }
 
-  /** @throws ServiceError HsmUnavailable where it isn't restored in time, or too many wait already */
-  restored(): Promise<Connection> | Connection {
+  /**
+   * @param line in whose line to wait: who has many waiting takes nobody else's place
+   * @throws ServiceError HsmUnavailable where it isn't restored in time, or too many wait already
+   */
+  restored(line = OWN): Promise<Connection> | Connection {
     if (this.#current !== undefined) return this.#current;
-    if (this.#isGivenUp || this.#waiting.size >= this.#options.waitingLimit) throw notRestored();
+    if (this.#isGivenUp) throw notRestored();
+    if (this.#waiting.size >= this.#options.waitingLimit) this.#makeRoom(line);
     return new Promise((resolve, reject) => {
       const waiter: Waiter = (connection) => {
         clearTimeout(limit);
-        this.#waiting.delete(waiter);
         if (connection === undefined) reject(notRestored());
         else resolve(connection);
       };
-      const limit = setTimeout(waiter, this.#options.waitMs, undefined);
-      this.#waiting.add(waiter);
+      const limit = setTimeout(() => {
+        this.#waiting.remove(line, waiter);
+        waiter(undefined);
+      }, this.#options.waitMs);
+      this.#waiting.push(line, waiter);
     });
+  }
+
+  #makeRoom(line: string): void {
+    const last = this.#waiting.giveWay(line);
+    if (last === undefined) throw notRestored();
+    last(undefined);
   }
 
   /** Says that the token behind a connection doesn't answer any more. The second to say so of the same one changes nothing. */
@@ -106,7 +122,7 @@ export class LiveConnection {
 
   #hand(connection: Connection | undefined): void {
     this.#current = connection;
-    for (const waiter of [...this.#waiting]) waiter(connection);
+    for (const waiter of this.#waiting.takeWhile(() => true).gone) waiter(connection);
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../../core/errors.ts';
-import { faultOf } from './errors.ts';
+import { connectionClosed, faultOf } from './errors.ts';
 import { FairQueue } from '../../core/fair-queue.ts';
 
 export interface SessionPoolOptions<Session> {
@@ -102,15 +102,13 @@ export class SessionPool<Session extends PooledSession> {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#limit);
-    for (const { refuse } of this.#waiting.takeWhile(() => true).gone)
-      refuse(new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.'));
+    for (const { refuse } of this.#waiting.takeWhile(() => true).gone) refuse(connectionClosed());
     for (const session of this.#idle.splice(0)) this.#drop(session);
     while (this.#open > 0) await delay(CLOSE_CHECK_MS);
   }
 
   #lease(of: string): Promise<Session> | Session {
-    if (this.#isClosed)
-      throw new ServiceError('HsmUnavailable', 'The connection to the HSM is closed.');
+    if (this.#isClosed) throw connectionClosed();
     const free = this.#options.inRounds === true ? undefined : this.#free();
     if (free !== undefined) return free;
     if (this.#waiting.size >= this.#options.waitingLimit) this.#makeRoom(of);

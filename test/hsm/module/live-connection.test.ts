@@ -37,7 +37,7 @@ function lost(waitMs: number) {
 }
 
 /** As the HSM's callers do it: what is thrown at once rejects too. */
-const restored = async (live: LiveConnection) => await live.restored();
+const restored = async (live: LiveConnection, line?: string) => await live.restored(line);
 
 const UNAVAILABLE = { code: 'HsmUnavailable' };
 
@@ -71,6 +71,22 @@ describe('a connection that is lost', () => {
     comeBack();
     expect(await Promise.all(waiting)).toEqual([fresh, fresh, fresh]);
     await live.close();
+  });
+
+  test('is waited for in lines, and none of them takes the places of another', async () => {
+    const { live, fresh, comeBack } = lost(5_000);
+    const many = [restored(live, 'many'), restored(live, 'many'), restored(live, 'many')];
+    const refused = many.map((waiting) =>
+      waiting.then(
+        () => 'served',
+        (error: unknown) => (error as { code: string }).code,
+      ),
+    );
+    const one = restored(live, 'one');
+    await expect(restored(live, 'many')).rejects.toMatchObject(UNAVAILABLE);
+    comeBack();
+    expect(await one).toBe(fresh);
+    expect(await Promise.all(refused)).toEqual(['served', 'served', UNAVAILABLE.code]);
   });
 
   test('is waited for by nobody once it is closed', async () => {
