@@ -1,4 +1,4 @@
-import { open, writeFile } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { ServiceError } from '../../core/errors.ts';
 import { inWords, OperatorError } from '../../core/operator-error.ts';
 
@@ -27,10 +27,19 @@ export async function naming<Done>(path: string, action: () => Done | Promise<Do
   }
 }
 
-/** @throws OperatorError where there is a file already, or where none can be written */
+/** Leaves the whole file or none. @throws OperatorError where there is a file already, or where none can be written */
 export async function writeNewFile(path: string, text: string): Promise<void> {
   try {
-    await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST';
     const words = isThere ? 'it is there already, and is not replaced' : inWords(error);
