@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from '@jest/globals';
 import { prepareDevelopmentCertificate } from '../../../src/setup/trust/development-ca.ts';
+import { type EndedCommand, openCommandHost } from '../../support/commands.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 import { prepareProduction } from '../../support/production.ts';
 import { withClient } from '../../support/store.ts';
@@ -19,9 +20,11 @@ await withClient(newer.ownerUrl, (client) =>
 );
 const listener = createServer().listen(0, '127.0.0.1');
 await once(listener, 'listening');
+const host = await openCommandHost();
 const taken = `127.0.0.1:${(listener.address() as AddressInfo).port}`;
 
 afterAll(async () => {
+  await host.close();
   listener.close();
   await newer.drop();
   await production.remove();
@@ -65,26 +68,24 @@ const folders = {
 };
 await mkdir(join(folders.lostDatabase, 'tokens'));
 
-interface Ended {
-  readonly status: number | string | null;
-  readonly words: string;
-}
+const COMMON = {
+  ...given,
+  STRONGROOM_LISTEN: '127.0.0.1:0',
+  STRONGROOM_METRICS_LISTEN: '',
+  STRONGROOM_IDENTITY_LISTEN: '',
+  STRONGROOM_WORKERS: '1',
+  STRONGROOM_LOG_LEVEL: 'fatal',
+  STRONGROOM_DATA_DIR: join(place, 'unused'),
+};
 
-function strongroom(command: string, settings: Readonly<Record<string, string>>): Promise<Ended> {
-  const env = {
-    ...given,
-    STRONGROOM_LISTEN: '127.0.0.1:0',
-    STRONGROOM_METRICS_LISTEN: '',
-    STRONGROOM_IDENTITY_LISTEN: '',
-    STRONGROOM_WORKERS: '1',
-    STRONGROOM_LOG_LEVEL: 'fatal',
-    STRONGROOM_DATA_DIR: join(place, 'unused'),
-    ...settings,
-  };
+/** In a process of its own. */
+function runAlone(
+  words: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<EndedCommand> {
   return new Promise((resolve) => {
-    const words = command.split(' ');
     execFile(process.execPath, [MAIN, ...words], { env }, (error, stdout, stderr) => {
-      resolve({ status: error === null ? 0 : (error.code ?? null), words: stdout + stderr });
+      resolve({ status: error === null ? 0 : Number(error.code), words: stdout + stderr });
     });
   });
 }
@@ -251,15 +252,36 @@ const faults: Fault[] = [
 const filesOf = async (): Promise<string[]> =>
   (await Promise.all(Object.values(folders).map((folder) => readdir(folder)))).flat();
 
-test.each(faults)(
-  'where %s, one sentence says what to mend',
-  async (_fault, settings, names, command = 'serve') => {
-    const before = await filesOf();
-    const { status, words } = await strongroom(command, settings);
-    expect(words).toMatch(/^strongroom: [^\n]+\n$/);
-    for (const name of names) expect(words).toContain(name);
-    expect(words).not.toMatch(/secret|a wrong PIN/);
-    expect([1, 2]).toContain(status);
-    expect(await filesOf()).toEqual(before);
-  },
-);
+async function expectSentence(
+  run: typeof runAlone,
+  [, settings, names, command = 'serve']: Fault,
+): Promise<void> {
+  const before = await filesOf();
+  const { status, words } = await run(command.split(' '), { ...COMMON, ...settings });
+  expect(words).toMatch(/^strongroom: [^\n]+\n$/);
+  for (const name of names) expect(words).toContain(name);
+  expect(words).not.toMatch(/secret|a wrong PIN/);
+  expect([1, 2]).toContain(status);
+  expect(await filesOf()).toEqual(before);
+}
+
+test.each(faults)('where %s, one sentence says what to mend', async (...fault) => {
+  await expectSentence(host.run, fault);
+});
+
+/** One of each part of the service that finds it. */
+const ALONE = [
+  'the port is taken',
+  'the port for metrics is taken',
+  'no database is named',
+  'migrate: the schema is newer',
+  'bootstrap: the schema is newer',
+  'a development start: the schema of its database is newer',
+  'the key is corrupt',
+  'the token is lost, and the administrator is not',
+];
+
+test.each(ALONE)('where %s, the process ends with it', async (name) => {
+  const fault = faults.find(([one]) => one === name);
+  await expectSentence(runAlone, fault ?? [name, {}, ['no such fault']]);
+});
