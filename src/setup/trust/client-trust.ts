@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomically } from '../private-file.ts';
+import { readIfPresent, writeFileAtomically } from '../private-file.ts';
 import { certificatesIn, readSystemAuthorities } from './system-authorities.ts';
 
 /** Files by which clients trust the service beside everything that they trust anyway. */
@@ -20,7 +20,8 @@ const PUBLIC = 0o644;
 const NAMES = [/^CN=(?<value>.{1,100})/m, /^OU?=(?<value>.{1,100})/m];
 
 /**
- * Writes the trust files anew, since what the system trusts changes over time.
+ * Writes the trust files, and writes them anew where what the system trusts has changed: to make a store takes longer than
+ * most of a start.
  * @param caFile of our authority, or of the service's certificate, PEM
  */
 export async function writeClientTrust(
@@ -34,6 +35,10 @@ export async function writeClientTrust(
   const others = systems.filter(({ fingerprint256 }) => !known.has(fingerprint256));
   const bundleFile = join(folder, 'ca-bundle.pem');
   const trustStoreFile = join(folder, 'ca.p12');
+  const trust = { bundleFile, trustStoreFile, trustStorePassword: PASSWORD };
+  const bundle = [...ours, ...others].map((one) => one.toString()).join('');
+  // It is written last: where it is there, the store of the same certificates has been written whole.
+  if ((await readIfPresent(bundleFile)) === bundle && (await isThere(trustStoreFile))) return trust;
   const { makeTrustStore } = await import('./trust-store.ts');
   const store = await makeTrustStore(
     new Map([
@@ -43,12 +48,15 @@ export async function writeClientTrust(
     PASSWORD,
   );
   await writeFileAtomically(trustStoreFile, store, PUBLIC);
-  await writeFileAtomically(
-    bundleFile,
-    [...ours, ...others].map((one) => one.toString()).join(''),
-    PUBLIC,
+  await writeFileAtomically(bundleFile, bundle, PUBLIC);
+  return trust;
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
   );
-  return { bundleFile, trustStoreFile, trustStorePassword: PASSWORD };
 }
 
 /** A name for people, and a part that no other certificate has: Java keeps one certificate under an alias. */

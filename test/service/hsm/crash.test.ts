@@ -10,7 +10,7 @@ import { removeDataFolder, type RunningService, startService } from '../../suppo
 import { until } from '../../support/until.ts';
 
 /** Answers by which it is seen that the service is at work. */
-const ENOUGH = isFullExtent ? 500 : 60;
+const ENOUGH = isFullExtent ? 500 : 30;
 
 const folder = await makePreparedFolder();
 let service: RunningService | undefined;
@@ -70,8 +70,8 @@ async function readRequestIds(call: Caller): Promise<Set<string>> {
 
 test('after kill -9 under load every acknowledged key works, and every answer has its audit record', async () => {
   service = await startService(folder);
-  const { created, answered } = await loadUntilKilled(service, isFullExtent ? 500 : 80);
-  expect(created.length).toBeGreaterThanOrEqual(isFullExtent ? 500 : 80);
+  const { created, answered } = await loadUntilKilled(service, ENOUGH);
+  expect(created.length).toBeGreaterThanOrEqual(ENOUGH);
 
   service = await startService(folder);
   const call = await signIn(service);
@@ -169,7 +169,7 @@ test('with the token away for a while under load, and back, every answer is whol
   for (let times = 0; times < 2; times += 1) {
     await rename(tokens, `${tokens}-away`);
     const before = answers.get('503 HsmUnavailable') ?? 0;
-    await until(() => (answers.get('503 HsmUnavailable') ?? 0) >= before + 50);
+    await until(() => (answers.get('503 HsmUnavailable') ?? 0) >= before + 20);
     await rename(`${tokens}-away`, tokens);
     const made = created;
     await until(() => created >= made + ENOUGH);

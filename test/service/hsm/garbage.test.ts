@@ -89,7 +89,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
       const garbage = Promise.all(
         GARBAGE.map(async ([name, send]) => {
           const statuses = new Set<number>();
-          for (let turn = 0; turn < 10; turn += 1) statuses.add((await send()).status);
+          for (let turn = 0; turn < 5; turn += 1) statuses.add((await send()).status);
           refused.set(name, statuses);
         }),
       );

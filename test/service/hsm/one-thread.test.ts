@@ -68,7 +68,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
   }, 60_000);
 
   test('where that process dies over a key, another one makes it', async () => {
-    const making = create(4096);
+    const making = create(3072);
     let pids: readonly number[] = [];
     await until(async () => {
       pids = (await generators()).map(({ pid }) => pid);
@@ -83,7 +83,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
   test('it ends with the worker process that it makes keys for', async () => {
     expect((await create(2048)).status).toBe(200);
-    const making = create(4096).catch(() => undefined);
+    const making = create(3072).catch(() => undefined);
     const [generator] = await generators();
     if (generator === undefined) throw new Error('there is none');
     process.kill(generator.parent, 'SIGKILL');

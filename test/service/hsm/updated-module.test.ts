@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { join } from 'node:path';
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
-import { bootstrap, type PreparedProduction } from '../../support/production.ts';
+import { bootstrap, type PreparedProduction, prepareProduction } from '../../support/production.ts';
 import { ROLE } from '../../support/roles.ts';
 import { type RunningService, startService } from '../../support/service.ts';
 
@@ -24,14 +24,17 @@ const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
 (canBuild ? describe.each : describe.skip.each)([
-  ['from RFC 5649 as 0x210A to 0x210B', [], ['profile kwp-only']],
-  ['from RFC 5649 as 0x210A to one with PKCS #7 there', [], ['profile pkcs7-pad']],
+  [
+    'from RFC 5649 as 0x210A to 0x210B, and then to one with PKCS #7 as 0x210A',
+    [],
+    [['profile kwp-only'], ['profile pkcs7-pad']],
+  ],
   [
     'from no RFC 5649 at all, where keys are wrapped by AES-GCM',
     ['profile no-kwp'],
-    ['offer mechanism 0x1087 as gcm-wrap'],
+    [['offer mechanism 0x1087 as gcm-wrap']],
   ],
-])('an update of the module %s', (_, before, after) => {
+])('an update of the module %s', (_, before, updates) => {
   let hsm: ModuleShim;
   let prepared: PreparedProduction;
   let service: RunningService | undefined;
@@ -55,7 +58,9 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
   beforeAll(async () => {
     hsm = await buildModuleShim({ lines: before });
-    prepared = await bootstrap({ ...hsm.environment, STRONGROOM_WORKERS: '1' });
+    const settings = { ...hsm.environment, STRONGROOM_WORKERS: '1' };
+    // The run's pool was made with a module as it is without any line.
+    prepared = await (before.length === 0 ? prepareProduction(settings) : bootstrap(settings));
   }, 120_000);
   afterAll(async () => {
     await stop();
@@ -101,12 +106,15 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
         expect([key, ...is]).toEqual([key, ...shouldBe]);
       }
     };
+    const prefixes = ['old'];
     await uses('old');
-    await stop();
-    await hsm.setLines(after);
-    admin = await start();
-    await uses('old');
-    await uses('new');
-    expect(evidence.size).toBe(2 * KEYS.length);
+    for (const [at, lines] of updates.entries()) {
+      await stop();
+      await hsm.setLines(lines);
+      admin = await start();
+      prefixes.push(`new-${String(at)}`);
+      for (const prefix of prefixes) await uses(prefix);
+    }
+    expect(evidence.size).toBe((1 + updates.length) * KEYS.length);
   }, 120_000);
 });

@@ -132,6 +132,25 @@ describe('the bundle of authorities', () => {
     expect(await certificates()).toBeGreaterThan(50);
     await rm(other, { recursive: true });
   });
+
+  test('and the store stay as they are where the system trusts the same, and are made where one is lost', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+    const systemFile = join(other, 'system.crt');
+    await writeFile(systemFile, systems[0]?.certificate ?? '');
+    const write = () => writeClientTrust(other, caFile, [systemFile]);
+    const made = await write();
+    const files = [made.bundleFile, made.trustStoreFile];
+    const inodes = () => Promise.all(files.map(async (file) => (await stat(file)).ino));
+    const before = await inodes();
+    expect(await write()).toEqual(made);
+    expect(await inodes()).toEqual(before);
+    for (const file of files) {
+      await rm(file);
+      await write();
+      expect((await stat(file)).size).toBeGreaterThan(1_000);
+    }
+    await rm(other, { recursive: true });
+  });
 });
 
 describeJava('the trust store', () => {
