@@ -5,7 +5,6 @@ import { later } from './later.ts';
 import { makePreparedFolder } from './prepared-folder.ts';
 import { type ProductionOptions, type ProductionService, startProduction } from './production.ts';
 import {
-  makeDataFolder,
   removeDataFolder,
   type RunningService,
   type StartOptions,
@@ -32,22 +31,16 @@ export interface ServiceInUse {
   readonly atEnd: (thing: Closable) => void;
 }
 
-export interface ServiceOptions extends StartOptions {
-  /** A data folder that nothing has been made in yet, where the settings count when the pool is made. */
-  readonly isNew?: boolean;
-}
-
 /** Starts the service, as a user would for development, before the tests of a file or of a `describe`, and ends it after them. */
-export function useService(settings: Settings = {}, options: ServiceOptions = {}): ServiceInUse {
-  const { isNew = false, ...start } = options;
+export function useService(settings: Settings = {}, options: StartOptions = {}): ServiceInUse {
   let service: RunningService | undefined;
   let admin: Caller | undefined;
   let token: string | undefined;
   const closing = useClosing();
   beforeAll(async () => {
-    const folder = await (isNew ? makeDataFolder() : makePreparedFolder());
+    const folder = await makePreparedFolder();
     closing.add(() => removeDataFolder(folder));
-    const running = await startService(folder, await read(settings), start);
+    const running = await startService(folder, await read(settings), options);
     service = running;
     closing.add(() => running.stop());
     ({ admin, token } = await signIn(running, closing));

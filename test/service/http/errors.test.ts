@@ -1,9 +1,10 @@
-import { beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { makePrincipal } from '../../support/administrator.ts';
 import type { Caller } from '../../support/client.ts';
 import { outsideEc } from '../../support/plain-keys.ts';
+import { type ProductionService, startNewPool } from '../../support/production.ts';
 import { ROLE } from '../../support/roles.ts';
-import { useService, useSharedService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 /** Each way in which Managed HSM is known to refuse, with its exact status, code, inner code, and text where that is known. */
 
@@ -501,12 +502,18 @@ describe('what two callers do to one deleted key at the same time', () => {
 });
 
 describe('a pool with purge protection and a short retention', () => {
-  const { admin: call } = useService(
-    { STRONGROOM_PURGE_PROTECTION: 'true', STRONGROOM_SOFT_DELETE_DAYS: '7' },
-    { isNew: true },
-  );
+  let production: ProductionService;
+  beforeAll(async () => {
+    production = await startNewPool({
+      STRONGROOM_PURGE_PROTECTION: 'true',
+      STRONGROOM_SOFT_DELETE_DAYS: '7',
+      STRONGROOM_WORKERS: '1',
+    });
+  }, 120_000);
+  afterAll(() => production.stop());
 
   test('says so at each key, purges nothing before its time, and lets recover', async () => {
+    const { admin: call } = production;
     const made = (await call('POST', '/keys/k/create', { kty: 'EC' })).json<{
       attributes: object;
     }>();

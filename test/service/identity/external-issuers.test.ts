@@ -479,10 +479,10 @@ describe('while many call', () => {
       () => isOver,
     );
     for (let rotations = 0; rotations < 3; rotations += 1) {
-      await delay(700);
+      await delay(300);
       await passing.rotate();
     }
-    await delay(2_500);
+    await delay(1_000);
     isOver = true;
     const statuses = await counting;
     const kids = new Set(newest.map((token) => token.split('.')[0]));
@@ -505,9 +505,9 @@ describe('while many call', () => {
       },
       () => isOver,
     );
-    await delay(500);
+    await delay(300);
     await passing.kill();
-    await delay(2_000);
+    await delay(1_000);
     isOver = true;
     const statuses = await counting;
     console.info(`the provider was killed: ${JSON.stringify(statuses)}`);
@@ -531,7 +531,7 @@ describe('while many call', () => {
       return status;
     });
     const token = await provider.issue('billing', RESOURCE);
-    const until = performance.now() + 2_000;
+    const until = performance.now() + 1_000;
     const statuses = await load(
       () => Promise.resolve(token),
       () => performance.now() > until,
