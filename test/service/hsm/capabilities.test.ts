@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ALGORITHMS } from '../../../src/core/operations/algorithms.ts';
 import { makePrincipal } from '../../support/administrator.ts';
-
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
-import { useProduction } from '../../support/use-service.ts';
+import { useProduction, useSharedService } from '../../support/use-service.ts';
 
 interface Offered {
   readonly available: boolean;
@@ -36,7 +35,7 @@ const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
 describe('what a pool offers', () => {
-  const { production, admin, atEnd } = useProduction({ STRONGROOM_WORKERS: '1' });
+  const { service, admin, atEnd } = useSharedService();
 
   test('on SoftHSM2 is every kind of key and every algorithm, and ML-DSA with the reason why not', async () => {
     const answer = await admin('GET', '/capabilities');
@@ -53,7 +52,7 @@ describe('what a pool offers', () => {
   });
 
   test('is told to those who may read keys, and to nobody else', async () => {
-    const { call } = await makePrincipal(admin, production.service, 'https://hsm.example');
+    const { call } = await makePrincipal(admin, service);
     atEnd(call);
     expect((await call('GET', '/capabilities')).status).toBe(403);
   });

@@ -6,9 +6,13 @@ import { useProduction } from '../../support/use-service.ts';
 
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 const CKR_DEVICE_ERROR = 0x30;
+const CKR_DEVICE_REMOVED = 0x32;
+const CKR_PIN_INCORRECT = 0xa0;
 /** Shorter than callers wait. */
 const AWAY_MS = 300;
 const CALLERS = 10;
+/** Longer than it is waited for until there is another login: had there been one, it would be seen. */
+const NO_MORE_MS = 6_000;
 
 const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
@@ -95,5 +99,19 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     expect(answer.json<{ error: { code: string } }>().error.code).toBe('HsmUnavailable');
     await hsm.setAnswers({});
     await until(async () => (await wrap()).status === 200);
+  }, 60_000);
+
+  test('and refuses the PIN when it is there again is asked for no further login', async () => {
+    const refusals = () =>
+      production.service.output().match(/the HSM refuses the PIN/g)?.length ?? 0;
+    await hsm.setAnswers({ '*': CKR_DEVICE_REMOVED });
+    await until(async () => (await make()).status === 503);
+    await hsm.setLines([`answer Login ${String(CKR_PIN_INCORRECT)}`]);
+    await hsm.setAnswers({});
+    await until(() => refusals() > 0);
+    await hsm.setLines([]);
+    await delay(NO_MORE_MS);
+    expect(refusals()).toBe(1);
+    expect((await make()).status).toBe(503);
   }, 60_000);
 });

@@ -7,9 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createCaller, fetchToken } from '../../support/client.ts';
 import { freePort } from '../../support/free-port.ts';
-import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 import { makePreparedFolder } from '../../support/prepared-folder.ts';
-import { type ProductionService, startProduction } from '../../support/production.ts';
 import { testToken } from '../../support/softhsm.ts';
 import { removeDataFolder, type RunningService, startService } from '../../support/service.ts';
 import { until } from '../../support/until.ts';
@@ -17,8 +15,6 @@ import { until } from '../../support/until.ts';
 const run = promisify(execFile);
 /** Longer than a worker process that has ended is waited for: had there been another attempt, it would be seen. */
 const NO_MORE_MS = 3_000;
-const DEVICE_REMOVED = 0x32;
-const PIN_INCORRECT = 0xa0;
 const NEW_PIN = 'another-pin';
 
 /** Sets the user's PIN of the token of a data folder, in a process that reads its configuration. */
@@ -98,35 +94,5 @@ describe('while the PIN is changed under a service that runs', () => {
     expect(await exit).toEqual([1, null]);
     expect(service.output()).toMatch(/strongroom: The PIN of the token [^\n]* is wrong [^\n]*\n$/);
     expect(service.output()).not.toContain(NEW_PIN);
-  }, 60_000);
-});
-
-const canBuild = await hasCompiler();
-if (!canBuild) console.warn('skipped: no C compiler (cc)');
-
-(canBuild ? describe : describe.skip)('a process that has lost the HSM', () => {
-  let shim: ModuleShim;
-  let production: ProductionService;
-  beforeAll(async () => {
-    shim = await buildModuleShim({});
-    production = await startProduction({ ...shim.environment, STRONGROOM_WORKERS: '1' });
-  }, 120_000);
-  afterAll(async () => {
-    await production.stop();
-    await shim.remove();
-  });
-
-  test('and is refused when it logs in again makes no further attempt', async () => {
-    const { service, admin } = production;
-    await shim.setAnswers({ '*': DEVICE_REMOVED });
-    const create = async () => (await admin('POST', '/keys/k/create', { kty: 'oct-HSM' })).status;
-    await until(async () => (await create()) === 503);
-    await shim.setLines([`answer Login ${String(PIN_INCORRECT)}`]);
-    await shim.setAnswers({});
-    await until(() => service.output().includes('the HSM refuses the PIN'));
-    await shim.setLines([]);
-    await delay(2 * NO_MORE_MS);
-    expect(timesIn(service.output(), 'the HSM refuses the PIN')).toBe(1);
-    expect(await create()).toBe(503);
   }, 60_000);
 });

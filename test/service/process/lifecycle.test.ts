@@ -69,6 +69,9 @@ async function keyOf(running: RunningService): Promise<unknown> {
   return answer;
 }
 
+/** With one worker process, where two would show nothing more. */
+const startOne = (dataFolder: string) => startService(dataFolder, { STRONGROOM_WORKERS: '1' });
+
 async function copyOf(original: string): Promise<string> {
   const copy = `${original}-copy`;
   await run('cp', ['-a', original, copy]);
@@ -112,7 +115,7 @@ describe('a development start', () => {
       ...probes.map(async (url) => {
         for (let wasOver = false; !wasOver;) {
           wasOver = isOver;
-          await delay(5);
+          await delay(10);
           if ((await statusOf(url)) === 200) return clientSettingsIn(folder);
         }
         return undefined;
@@ -147,7 +150,7 @@ describe('a development start', () => {
 
   test('twice at once on a new data folder: one serves, the other says so', async () => {
     const shared = await makeDataFolder();
-    const both = await Promise.allSettled([startService(shared), startService(shared)]);
+    const both = await Promise.allSettled([startOne(shared), startOne(shared)]);
     const serving = both.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
     const refused = both.flatMap((start) =>
       start.status === 'rejected' ? [String(start.reason)] : [],
@@ -226,7 +229,7 @@ const STARTED_IN_VAIN = `
     tls: { certificate: '', privateKey: '' }, limits: {}, attestation: {}, issuers: [],
     loadedKeys: 1, signingKeyDays: 1,
   };
-  const busy = setInterval(() => { for (const end = Date.now() + 200; Date.now() < end; ); }, 1);
+  const busy = setInterval(() => { for (const end = Date.now() + 100; Date.now() < end; ); }, 1);
   await startSupervisor({
     workers: 1, memoryLimit: 1e9, nodeOptions: '', environment: {}, log: createLog('silent'), settings,
   }).catch((error) => { console.log(error.message); });
@@ -238,7 +241,7 @@ describe('worker processes', () => {
   test('one that fails is heard out, however much it says and however busy its supervisor is', async () => {
     const database = await createTestDatabase();
     // Beyond what a channel and one turn of a loop take at once.
-    const length = 4_000_000;
+    const length = 1_500_000;
     // In a file, since a supervisor hands Node's own options on to its workers.
     const script = join(await mkdtemp(join(tmpdir(), 'strongroom-test-')), 'supervisor.mjs');
     await writeFile(script, STARTED_IN_VAIN);
@@ -295,7 +298,7 @@ describe('what an earlier start has left', () => {
   };
 
   beforeAll(async () => {
-    service ??= await startService(folder);
+    service ??= await startOne(folder);
     await service.stop();
     service = undefined;
   });
@@ -341,7 +344,7 @@ describe('what an earlier start has left', () => {
   });
 
   test('serves again once it is whole', async () => {
-    service = await startService(folder);
+    service = await startOne(folder);
     expect(await keyOf(service)).toMatchObject({ key: { kty: 'RSA-HSM' } });
   });
 });
@@ -367,6 +370,7 @@ describe('a production start', () => {
       STRONGROOM_TLS_KEY_FILE: join(place, 'key.pem'),
       STRONGROOM_DOMAIN: 'hsm.example',
       STRONGROOM_DATA_DIR: join(place, 'unused'),
+      STRONGROOM_WORKERS: '1',
     };
     const strongroom = (...words: string[]) =>
       run(process.execPath, [MAIN, ...words], { env: given });
