@@ -323,6 +323,20 @@ describe('an assignment', () => {
     call.close();
   });
 
+  test('of the last Administrator is not taken away, and nor is who holds it', async () => {
+    const own = service.client['AZURE_PRINCIPAL_ID'] ?? '';
+    const { value } = (
+      await admin('GET', `${PROVIDER}/roleAssignments?$filter=principalId%20eq%20'${own}'`)
+    ).json<{ value: Definition[] }>();
+    const last = value.find(({ properties }) =>
+      String(properties['roleDefinitionId']).endsWith(ROLE.administrator),
+    );
+    const refused = await admin('DELETE', `${PROVIDER}/roleAssignments/${last?.name ?? ''}`);
+    expect([refused.status, refused.json<Problem>().error.code]).toEqual([409, 'Conflict']);
+    expect((await admin('DELETE', `/v1.0/servicePrincipals/${own}`)).status).toBe(409);
+    expect((await admin('GET', `${PROVIDER}/roleAssignments`)).status).toBe(200);
+  });
+
   test('of Administrator to an id that nobody has is not the last one that stays', async () => {
     expect((await assign(admin, randomUUID(), ROLE.administrator)).answer.status).toBe(201);
     const own = service.client['AZURE_PRINCIPAL_ID'] ?? '';

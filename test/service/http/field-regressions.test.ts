@@ -3,7 +3,7 @@ import { createECDH, createHash, createPublicKey, verify } from 'node:crypto';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
 import { type Caller, createCaller } from '../../support/client.ts';
 import { outsideEc } from '../../support/plain-keys.ts';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 /**
  * What users of other servers of this protocol have run into. Each name says where it was reported: AKE is
@@ -29,16 +29,16 @@ interface Page {
   nextLink?: string;
 }
 
-const { service, admin: call, atEnd } = useService();
+const { service, admin: call, atEnd } = useSharedService();
 let stranger: Client;
 const value = Buffer.alloc(32, 7).toString('base64url');
 
 beforeAll(async () => {
   stranger = createCaller(service);
   atEnd(stranger);
-  await made('aes', { kty: 'oct' });
-  await made('rsa', { kty: 'RSA' });
-  await made('ec', { kty: 'EC' });
+  await made('field-aes', { kty: 'oct' });
+  await made('field-rsa', { kty: 'RSA' });
+  await made('field-ec', { kty: 'EC' });
 });
 
 async function made(name: string, body: object): Promise<Bundle> {
@@ -60,8 +60,8 @@ describe('the challenge', () => {
     async (method) => {
       for (const path of [
         '/keys',
-        '/keys/aes',
-        '/keys/aes/sign',
+        '/keys/field-aes',
+        '/keys/field-aes/sign',
         '/v1.0/applications',
         '/nowhere',
       ]) {
@@ -168,16 +168,16 @@ describe('versions of the API', () => {
   ])(
     '%s is known, so that an update of a library breaks nobody (lowkey#1838, #1930)',
     async (version) => {
-      expect((await call('GET', `/keys/aes?api-version=${version}`)).status).toBe(200);
+      expect((await call('GET', `/keys/field-aes?api-version=${version}`)).status).toBe(200);
       const body = { alg: 'A256KW', value };
-      expect((await call('POST', `/keys/aes/wrapkey?api-version=${version}`, body)).status).toBe(
-        200,
-      );
+      expect(
+        (await call('POST', `/keys/field-aes/wrapkey?api-version=${version}`, body)).status,
+      ).toBe(200);
     },
   );
 
   test('none is taken for the newest', async () => {
-    expect((await call('GET', '/keys/aes')).status).toBe(200);
+    expect((await call('GET', '/keys/field-aes')).status).toBe(200);
   });
 
   test.each([
@@ -185,7 +185,7 @@ describe('versions of the API', () => {
     ...['2025-12-01', '2026-06-01-preview', '2027-02-29', '2027-13-01', '2027-1-1', '2027-00-10'],
     ...['12027-01-01', '2027-01-01-beta', '2027-01-01T00:00:00Z', '%202027-01-01', '2027/01/01'],
   ])('%j is none: 400, and the newest is named', async (version) => {
-    const answer = await call('GET', `/keys/aes?api-version=${version}`);
+    const answer = await call('GET', `/keys/field-aes?api-version=${version}`);
     expect([answer.status, answer.text]).toEqual([400, expect.stringContaining('2026-04-01')]);
   });
 
@@ -205,21 +205,30 @@ describe('versions of the API', () => {
         .filter((item) => JSON.stringify(item).includes(`/${name}`))
         .map(({ attributes }) => attributes?.['key_size']);
     };
+    /** The page that has it. */
+    const listed = async (list: string) => {
+      for (let path = `${list}${at}`; ;) {
+        const page = await call('GET', path);
+        const { nextLink } = page.json<Page>();
+        if (page.text.includes(`/${name}`) || nextLink === undefined) return page;
+        path = `${nextLink.replace(/^https:\/\/[^/]+/, '')}&${at.slice(1)}`;
+      }
+    };
     const answers = [
       await call('POST', `/keys/${name}/create${at}`, { kty: 'oct' }),
       await call('GET', `/keys/${name}${at}`),
       await call('GET', `/keys/${name}/versions${at}`),
-      await call('GET', `/keys${at}`),
+      await listed('/keys'),
       await call('PATCH', `/keys/${name}${at}`, { tags: { a: 'b' } }),
       await call('POST', `/keys/${name}/rotate${at}`),
       await call('GET', `/keys/${name}/attestation${at}`),
       await call('DELETE', `/keys/${name}${at}`),
       await call('GET', `/deletedkeys/${name}${at}`),
-      await call('GET', `/deletedkeys${at}`),
+      await listed('/deletedkeys'),
       await call('POST', `/deletedkeys/${name}/recover${at}`),
     ];
     for (const answer of answers) expect(new Set(sizesOf(answer))).toEqual(new Set([size]));
-    const pair = await call('GET', `/keys/rsa${at}`);
+    const pair = await call('GET', `/keys/field-rsa${at}`);
     expect(pair.json<Bundle>().attributes).not.toHaveProperty('key_size');
   });
 
@@ -227,95 +236,95 @@ describe('versions of the API', () => {
     [
       'an external key',
       'POST',
-      '/keys/newer/create',
+      '/keys/field-newer/create',
       { attributes: { external_key: { id: 'a1' } } },
       'attributes.external_key',
     ],
     [
       'an external key with a type',
       'POST',
-      '/keys/newer/create',
+      '/keys/field-newer/create',
       { kty: 'oct', attributes: { external_key: {} } },
       'external keys',
     ],
     [
       'an import as an external key',
       'PUT',
-      '/keys/newer',
+      '/keys/field-newer',
       { attributes: { external_key: { id: 'a1' } } },
       'external keys',
     ],
     [
       'a change to an external key',
       'PATCH',
-      '/keys/aes',
+      '/keys/field-aes',
       { attributes: { external_key: { id: 'a1' } } },
       'external keys',
     ],
-    ['ML-DSA', 'POST', '/keys/newer/create', { kty: 'AKP', alg: 'ML-DSA-65' }, 'ML-DSA'],
-    ['ML-DSA in the HSM', 'POST', '/keys/newer/create', { kty: 'AKP-HSM' }, 'ML-DSA'],
+    ['ML-DSA', 'POST', '/keys/field-newer/create', { kty: 'AKP', alg: 'ML-DSA-65' }, 'ML-DSA'],
+    ['ML-DSA in the HSM', 'POST', '/keys/field-newer/create', { kty: 'AKP-HSM' }, 'ML-DSA'],
     [
       'ML-DSA of another type',
       'POST',
-      '/keys/newer/create',
+      '/keys/field-newer/create',
       { kty: 'RSA', alg: 'ML-DSA-44' },
       'Property alg',
     ],
-    ['ML-DSA of no type', 'POST', '/keys/newer/create', { alg: 'ML-DSA-87' }, 'ML-DSA'],
+    ['ML-DSA of no type', 'POST', '/keys/field-newer/create', { alg: 'ML-DSA-87' }, 'ML-DSA'],
     [
       'an import of ML-DSA',
       'PUT',
-      '/keys/newer',
+      '/keys/field-newer',
       { key: { kty: 'AKP', alg: 'ML-DSA-44', pub: 'AAAA' } },
       'ML-DSA',
     ],
     [
       'an import of ML-DSA as another type',
       'PUT',
-      '/keys/newer',
+      '/keys/field-newer',
       { key: { kty: 'oct', alg: 'ML-DSA-44', k: value } },
       'Property alg',
     ],
     [
       'a signature with a context',
       'POST',
-      '/keys/rsa/sign',
+      '/keys/field-rsa/sign',
       { alg: 'RS256', value, context: '' },
       'context',
     ],
     [
       'a signature of mu',
       'POST',
-      '/keys/ec/sign',
+      '/keys/field-ec/sign',
       { external_mu: Buffer.alloc(64).toString('base64url') },
       'external_mu',
     ],
-    ['a signature without alg', 'POST', '/keys/rsa/sign', { value }, 'alg'],
+    ['a signature without alg', 'POST', '/keys/field-rsa/sign', { value }, 'alg'],
     [
       'a verification with a context',
       'POST',
-      '/keys/rsa/verify',
+      '/keys/field-rsa/verify',
       { alg: 'RS256', digest: value, value, context: 'AA' },
       'context',
     ],
     [
       'a verification of mu',
       'POST',
-      '/keys/ec/verify',
+      '/keys/field-ec/verify',
       { external_mu: Buffer.alloc(64).toString('base64url'), value },
       'external_mu',
     ],
     [
       'a verification without alg',
       'POST',
-      '/keys/rsa/verify',
+      '/keys/field-rsa/verify',
       { digest: value, value },
       'alg has an invalid value: it is missing',
     ],
     [
       'a verification without digest',
       'POST',
-      '/keys/ec/verify',
+      '/keys/field-ec/verify',
       { alg: 'ES256', value },
       'digest has an invalid value: it is missing',
     ],
@@ -324,12 +333,12 @@ describe('versions of the API', () => {
       const answer = await call(method, `${path}?api-version=${version}`, body);
       expect([answer.status, answer.text]).toEqual([400, expect.stringContaining(named)]);
     }
-    expect((await call('GET', '/keys/newer')).status).toBe(404);
+    expect((await call('GET', '/keys/field-newer')).status).toBe(404);
   });
 
   test('a JWK may say what its key was used for', async () => {
     const key = { kty: 'oct', alg: 'A256KW', k: value };
-    expect((await call('PUT', '/keys/with-alg', { key })).status).toBe(200);
+    expect((await call('PUT', '/keys/field-with-alg', { key })).status).toBe(200);
   });
 
   test.each([
@@ -351,13 +360,13 @@ describe('versions of the API', () => {
 
 describe('paths', () => {
   test.each([
-    ['GET', '/Keys/aes', undefined],
+    ['GET', '/Keys/field-aes', undefined],
     ['GET', '/KEYS', undefined],
-    ['GET', '/keys/aes/Versions', undefined],
+    ['GET', '/keys/field-aes/Versions', undefined],
     ['GET', '/DeletedKeys', undefined],
-    ['POST', '/keys/aes/wrapKey', { alg: 'A256KW', value }],
-    ['POST', '/keys/aes/WRAPKEY', { alg: 'A256KW', value }],
-    ['POST', '/keys/aes/Sign', { alg: 'HS256', value }],
+    ['POST', '/keys/field-aes/wrapKey', { alg: 'A256KW', value }],
+    ['POST', '/keys/field-aes/WRAPKEY', { alg: 'A256KW', value }],
+    ['POST', '/keys/field-aes/Sign', { alg: 'HS256', value }],
     ['POST', '/RNG', { count: 1 }],
     ['GET', '/providers/microsoft.authorization/roledefinitions', undefined],
   ])('are read without regard to case: %s %s (lowkey#1158, #785)', async (method, path, body) => {
@@ -367,9 +376,9 @@ describe('paths', () => {
   test.each([
     ['GET', '//keys', undefined, 200],
     ['GET', '/keys//', undefined, 200],
-    ['GET', '/keys/aes//', undefined, 200],
+    ['GET', '/keys/field-aes//', undefined, 200],
     ['POST', '/keys//restore', { value: 'AAAA' }, 400],
-    ['POST', '//keys//aes//wrapKey', { alg: 'A256KW', value }, 200],
+    ['POST', '//keys//field-aes//wrapKey', { alg: 'A256KW', value }, 200],
     ['GET', '///providers/Microsoft.Authorization/roleAssignments', undefined, 200],
     ['GET', '//keys/providers/Microsoft.Authorization/roleAssignments', undefined, 200],
   ])(
@@ -380,12 +389,12 @@ describe('paths', () => {
   );
 
   test.each([
-    ['aes', 'encrypt', { alg: 'A256GCM', value }],
-    ['aes', 'wrapkey', { alg: 'A256KW', value }],
-    ['aes', 'sign', { alg: 'HS256', value }],
-    ['rsa', 'encrypt', { alg: 'RSA-OAEP', value }],
-    ['rsa', 'sign', { alg: 'PS256', value }],
-    ['ec', 'sign', { alg: 'ES256', value }],
+    ['field-aes', 'encrypt', { alg: 'A256GCM', value }],
+    ['field-aes', 'wrapkey', { alg: 'A256KW', value }],
+    ['field-aes', 'sign', { alg: 'HS256', value }],
+    ['field-rsa', 'encrypt', { alg: 'RSA-OAEP', value }],
+    ['field-rsa', 'sign', { alg: 'PS256', value }],
+    ['field-ec', 'sign', { alg: 'ES256', value }],
   ])(
     'without a version, with an empty one and with one work alike: %s %s (AKE#419, #218; azure-rest-api-specs#42571)',
     async (name, operation, body) => {
@@ -398,12 +407,12 @@ describe('paths', () => {
   );
 
   test('a GET or DELETE is asked no Content-Type, and may have one (lowkey#1040)', async () => {
-    await made('typed', { kty: 'EC' });
+    await made('field-typed', { kty: 'EC' });
     const type = { 'Content-Type': 'application/json' };
-    expect((await call('GET', '/keys/typed')).status).toBe(200);
-    expect((await call('GET', '/keys/typed', undefined, type)).status).toBe(200);
-    expect((await call('DELETE', '/keys/typed', undefined, type)).status).toBe(200);
-    expect((await call('DELETE', '/deletedkeys/typed')).status).toBe(204);
+    expect((await call('GET', '/keys/field-typed')).status).toBe(200);
+    expect((await call('GET', '/keys/field-typed', undefined, type)).status).toBe(200);
+    expect((await call('DELETE', '/keys/field-typed', undefined, type)).status).toBe(200);
+    expect((await call('DELETE', '/deletedkeys/field-typed')).status).toBe(204);
   });
 });
 
@@ -413,9 +422,9 @@ describe('keys', () => {
     ['empty key_ops', { key_ops: [] }],
     ['null', { key_ops: null }],
   ])('made or imported with %s have operations (AKE#292)', async (_what, body) => {
-    const created = await made('operations', { kty: 'RSA', ...body });
+    const created = await made('field-operations', { kty: 'RSA', ...body });
     expect(created.key.key_ops.length).toBeGreaterThan(0);
-    const answer = await call('PUT', '/keys/operations', {
+    const answer = await call('PUT', '/keys/field-operations', {
       key: { ...outsideEc('P-256').jwk, ...body },
     });
     expect(answer.json<Bundle>().key.key_ops).toEqual(expect.arrayContaining(['sign', 'verify']));
@@ -425,11 +434,14 @@ describe('keys', () => {
     const message = Buffer.from('hashed once');
     const digest = createHash('sha256').update(message).digest();
     const [first, second] = [
-      await made('mine', { kty: 'RSA' }),
-      await made('theirs', { kty: 'RSA' }),
+      await made('field-mine', { kty: 'RSA' }),
+      await made('field-theirs', { kty: 'RSA' }),
     ];
     const { value: signature } = (
-      await call('POST', '/keys/mine/sign', { alg: 'RS256', value: digest.toString('base64url') })
+      await call('POST', '/keys/field-mine/sign', {
+        alg: 'RS256',
+        value: digest.toString('base64url'),
+      })
     ).json<{ value: string }>();
     const isBy = ({ key }: Bundle) =>
       verify(
@@ -441,20 +453,20 @@ describe('keys', () => {
     expect([isBy(first), isBy(second)]).toEqual([true, false]);
     for (const length of [20, 31, 33, 64]) {
       const wrong = { alg: 'RS256', value: Buffer.alloc(length).toString('base64url') };
-      expect((await call('POST', '/keys/mine/sign', wrong)).status).toBe(400);
+      expect((await call('POST', '/keys/field-mine/sign', wrong)).status).toBe(400);
     }
   });
 
   test('have coordinates of full width, also where they begin with zero (lowkey#1024)', async () => {
     const { d, x, y } = withLeadingZero();
     const jwk = { kty: 'EC', crv: 'P-256' };
-    const answer = await call('PUT', '/keys/leading-zero', {
+    const answer = await call('PUT', '/keys/field-leading-zero', {
       key: { ...jwk, d: text(d), x: text(x), y: text(y) },
     });
     expect(answer.json<Bundle>().key).toMatchObject({ x: text(x), y: text(y) });
     expect(Buffer.from(answer.json<Bundle>().key.x ?? '', 'base64url')).toHaveLength(32);
     // Some writers leave the zero out: it is the same key.
-    const short = await call('PUT', '/keys/leading-zero', {
+    const short = await call('PUT', '/keys/field-leading-zero', {
       key: { ...jwk, d: text(d), x: text(x.subarray(1)), y: text(y) },
     });
     expect([short.status, short.json<Bundle>().key.x]).toEqual([200, text(x)]);
@@ -464,16 +476,16 @@ describe('keys', () => {
     const bytes = Buffer.alloc(32, 0xfb);
     for (const form of [bytes.toString('base64'), bytes.toString('base64url')]) {
       const wrapped = (
-        await call('POST', '/keys/aes/wrapkey', { alg: 'A256KW', value: form })
+        await call('POST', '/keys/field-aes/wrapkey', { alg: 'A256KW', value: form })
       ).json<{ value: string }>();
       expect(wrapped.value).toMatch(/^[\w-]+$/);
-      const back = await call('POST', '/keys/aes/unwrapkey', { alg: 'A256KW', ...wrapped });
+      const back = await call('POST', '/keys/field-aes/unwrapkey', { alg: 'A256KW', ...wrapped });
       expect(back.json()).toMatchObject({ value: bytes.toString('base64url') });
     }
   });
 
   test('show nothing of a secret one, so that libraries do not try it themselves (azure-sdk-for-java#18161)', async () => {
-    const { key } = (await call('GET', '/keys/aes')).json<Bundle>();
+    const { key } = (await call('GET', '/keys/field-aes')).json<Bundle>();
     expect([key.kty, Object.keys(key).sort()]).toEqual(['oct-HSM', ['key_ops', 'kid', 'kty']]);
   });
 
@@ -493,7 +505,7 @@ describe('keys', () => {
   });
 
   test('keep tags, dates and state through import (AKE#411, #330)', async () => {
-    const answer = await call('PUT', '/keys/kept', {
+    const answer = await call('PUT', '/keys/field-kept', {
       key: { ...outsideEc('P-521').jwk, key_ops: ['sign'] },
       attributes: { enabled: false, nbf: 1_600_000_000, exp: 4_102_444_800 },
       tags: { owner: 'finance' },
@@ -503,7 +515,7 @@ describe('keys', () => {
       tags: { owner: 'finance' },
       key: { key_ops: ['sign'] },
     });
-    expect((await call('GET', '/keys/kept')).json()).toEqual(answer.json());
+    expect((await call('GET', '/keys/field-kept')).json()).toEqual(answer.json());
   });
 });
 
@@ -523,12 +535,13 @@ function withLeadingZero() {
 describe('identifiers', () => {
   test('follow the host of each request: none is kept from when the key was made (lowkey#1319; AKE#282, #464)', async () => {
     const host = { Host: 'main.strongroom.localhost:9443' };
-    const there = (await call('POST', '/keys/moved/create', { kty: 'EC' }, host)).json<Bundle>().key
-      .kid;
-    expect(there).toMatch(/^https:\/\/main\.strongroom\.localhost:9443\/keys\/moved\//);
-    const here = (await call('GET', '/keys/moved')).json<Bundle>().key.kid;
+    const there = (
+      await call('POST', '/keys/field-moved/create', { kty: 'EC' }, host)
+    ).json<Bundle>().key.kid;
+    expect(there).toMatch(/^https:\/\/main\.strongroom\.localhost:9443\/keys\/field-moved\//);
+    const here = (await call('GET', '/keys/field-moved')).json<Bundle>().key.kid;
     expect(here).toBe(there.replace('main.strongroom.localhost:9443', `localhost:${service.port}`));
-    const signed = await call('POST', '/keys/moved/sign', { alg: 'ES256', value }, host);
+    const signed = await call('POST', '/keys/field-moved/sign', { alg: 'ES256', value }, host);
     expect(signed.json<{ kid: string }>().kid).toBe(there);
     const page = (await call('GET', '/keys?maxresults=1', undefined, host)).json<Page>();
     expect(page.nextLink).toMatch(/^https:\/\/main\.strongroom\.localhost:9443\/keys\?/);
@@ -538,7 +551,7 @@ describe('identifiers', () => {
     const answers = await Promise.all([
       stranger('GET', '/keys'),
       call('GET', '/keys/nobody'),
-      call('GET', '/keys/aes'),
+      call('GET', '/keys/field-aes'),
       call('DELETE', '/deletedkeys/nobody'),
       call('GET', '/healthz'),
     ]);
@@ -556,7 +569,10 @@ describe('lists', () => {
     await call('DELETE', '/keys/page-gone');
   });
 
-  async function pages(first: string, between?: () => Promise<unknown>): Promise<Page['value']> {
+  async function pages(
+    first: string,
+    between?: (seen: Page['value']) => Promise<unknown>,
+  ): Promise<Page['value']> {
     const all: Page['value'] = [];
     for (let path: string | undefined = first; path !== undefined;) {
       const answer = await call('GET', path);
@@ -565,7 +581,7 @@ describe('lists', () => {
       all.push(...page.value);
       // As the libraries follow it: with their own version of the API added.
       path = page.nextLink && `${page.nextLink.replace(/^https:\/\/[^/]+/, '')}&api-version=7.5`;
-      await between?.();
+      await between?.(all);
     }
     return all;
   }
@@ -577,7 +593,7 @@ describe('lists', () => {
     expect(names).not.toContain('/keys/page-gone');
     expect(names.every((name) => name.split('/').length === 3)).toBe(true);
     const deleted = (await pages('/deletedkeys')).map(nameOf);
-    expect(deleted).toEqual(['/keys/page-gone']);
+    expect(deleted.filter((name) => name.startsWith('/keys/page-'))).toEqual(['/keys/page-gone']);
   });
 
   test('of versions begin with the oldest, and have disabled ones too (lowkey#467)', async () => {
@@ -595,7 +611,9 @@ describe('lists', () => {
   test('stay right while keys come and go between two pages (AKE#93)', async () => {
     let turn = 0;
     const names = (
-      await pages('/keys?maxresults=2', async () => {
+      await pages('/keys?maxresults=2', async (seen) => {
+        const isAtOurs = seen.some((key) => nameOf(key).startsWith('/keys/page-'));
+        if (!isAtOurs || turn > 5) return;
         turn += 1;
         // Before and after where the reader is; and what it has seen goes away.
         await made(`aaa-${turn}`, { kty: 'EC' });
@@ -603,6 +621,7 @@ describe('lists', () => {
         if (turn === 3) await call('DELETE', '/keys/page-1');
       })
     ).map(nameOf);
+    expect(turn).toBeGreaterThan(3);
     expect(new Set(names).size).toBe(names.length);
     for (const index of [0, 2, 3, 4, 5, 6]) expect(names).toContain(`/keys/page-${index}`);
   }, 60_000);
@@ -630,17 +649,17 @@ describe('what is not there', () => {
   );
 
   test('a deleted key keeps its name until it is purged, then gives it away whole (AKE#369, #372)', async () => {
-    const first = await made('again', { kty: 'EC', tags: { of: 'the first' } });
-    await call('DELETE', '/keys/again');
+    const first = await made('field-again', { kty: 'EC', tags: { of: 'the first' } });
+    await call('DELETE', '/keys/field-again');
     for (const [method, path, body] of [
-      ['POST', '/keys/again/create', { kty: 'EC' }],
-      ['PUT', '/keys/again', { key: outsideEc('P-256').jwk }],
+      ['POST', '/keys/field-again/create', { kty: 'EC' }],
+      ['PUT', '/keys/field-again', { key: outsideEc('P-256').jwk }],
     ] as const)
       expect((await call(method, path, body)).status).toBe(409);
-    await call('DELETE', '/deletedkeys/again');
-    const second = await made('again', { kty: 'EC' });
+    await call('DELETE', '/deletedkeys/field-again');
+    const second = await made('field-again', { kty: 'EC' });
     expect(second).not.toHaveProperty('tags');
     expect((await call('GET', new URL(first.key.kid).pathname)).status).toBe(404);
-    expect((await call('GET', '/keys/again/versions')).json<Page>().value).toHaveLength(1);
+    expect((await call('GET', '/keys/field-again/versions')).json<Page>().value).toHaveLength(1);
   });
 });
