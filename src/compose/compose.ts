@@ -20,6 +20,7 @@ import { composeRelease } from './release.ts';
 import { watchRequests } from './service/request-watch.ts';
 import type { Service, Overrides } from './service/service.ts';
 import type { ServiceSettings } from './service/settings.ts';
+import { logUnopenedKeys } from './unopened-keys.ts';
 import { openServiceStore } from './store.ts';
 
 /**
@@ -35,6 +36,7 @@ export async function compose(
   const store = await openServiceStore(settings, log, clock);
   const module = openHsm(settings, log, onHang, true);
   await openRootKeys(module, store.pool);
+  logUnopenedKeys(store.context, module, log);
   const metrics = createMetrics(() =>
     readProcessState({ module, store, audit, access, storeClock }),
   );

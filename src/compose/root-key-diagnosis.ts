@@ -3,6 +3,7 @@ import { type Finding, fault, findings, ok, warning } from '../core/diagnosis/fi
 import { openDatabase } from '../store/database.ts';
 import { findPool } from '../store/pool/pool-store.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
+import { findUnopenedKeys } from './unopened-keys.ts';
 import type { ServiceSettings } from './service/settings.ts';
 
 /** Whether the token holds the root keys of the pool that the database knows. */
@@ -23,8 +24,10 @@ export function examineRootKeys(
           ),
         ];
       const hsm = openHsm({ pkcs11, sessions: 2 }, log);
+      let unopened: readonly string[];
       try {
         await openRootKeys(hsm, pool);
+        unopened = await findUnopenedKeys({ db, poolId: pool.id }, hsm);
       } catch (error) {
         return [fault('root keys', error instanceof Error ? error.message : String(error))];
       } finally {
@@ -35,6 +38,9 @@ export function examineRootKeys(
           'root keys',
           `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}.`,
         ),
+        ...(unopened.length === 0
+          ? [ok('sealed keys', 'All are wrapped in ways that the module opens.')]
+          : unopened.map((sentence) => warning('sealed keys', sentence))),
       ];
     } finally {
       await db.destroy();

@@ -1,5 +1,6 @@
 import type { Hsm, HsmFeatures, KeyImporter, RootSecrets } from '../core/keys/hsm.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
+import type { BlobHead } from '../core/keys/blob-head.ts';
 import type { KeyInspector } from '../core/release/key-inspection.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import { offerOf } from './capabilities/offer.ts';
@@ -9,6 +10,7 @@ import { KeyGenerator } from './keys/key-generator.ts';
 import { publicHalfMatches } from './keys/key-inspection.ts';
 import { KeyMaker } from './keys/key-maker.ts';
 import { createRootKeys, findRootKeys } from './keys/root-keys.ts';
+import { whyNotOpened } from './keys/sealed-blob.ts';
 import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes } from './keys/seal.ts';
 import {
   type Connection,
@@ -42,6 +44,8 @@ export interface Pkcs11Hsm
   rootCheck(poolId: string): Promise<Uint8Array>;
   /** 32 bytes for the MAC of cursors: each process that serves the pool has the same. */
   cursorKey(): Promise<Uint8Array>;
+  /** Why keys whose blobs begin so can't be opened, for a sentence of the operator's; undefined where they can. */
+  whyNotOpened(head: BlobHead): string | undefined;
   readonly isReady: boolean;
   readonly status: {
     readonly open: number;
@@ -160,6 +164,8 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       if (material.publicKey === undefined) return inspected;
       return { ...inspected, publicHalfMatches: await publicHalfMatches(calls, material) };
     },
+
+    whyNotOpened: (head) => whyNotOpened(head, capabilities),
 
     get isReady() {
       return live.current?.rootKeys !== undefined;

@@ -17,7 +17,9 @@ import { buildModuleShim, hasCompiler } from '../support/module-shim.ts';
 import { pgBouncerIsMissing, startPgBouncer } from '../support/pgbouncer.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { type PreparedProduction, prepareProduction } from '../support/production.ts';
+import { startService } from '../support/service.ts';
 import { testToken } from '../support/softhsm.ts';
+import { withClient } from '../support/store.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const canBuild = await hasCompiler();
@@ -173,6 +175,7 @@ describe('a deployment', () => {
     expect(report.of('ok')).toEqual(
       expect.arrayContaining([
         expect.stringContaining('Root keys: root keys: The token holds those of the pool "main"'),
+        expect.stringContaining('Root keys: sealed keys: All are wrapped in ways'),
         expect.stringContaining('Database: schema: It is up to date.'),
         expect.stringContaining('Database: notifications:'),
         expect.stringContaining('Database: rights:'),
@@ -194,6 +197,23 @@ describe('a deployment', () => {
       expect.stringContaining('Root keys: root keys: The token (PKCS11_TOKEN_LABEL) does not hold'),
     ]);
     expect(report.status).toBe(2);
+  });
+
+  test('with keys that are wrapped in a way that the module lacks is told how many, by the start too', async () => {
+    await withClient(production.database.ownerUrl, (client) =>
+      client.query(`update signing_key set blob = '\\x02'::bytea || blob`),
+    );
+    const counted = /[1-9] key versions? (?:was|were) wrapped by CKM_AES_GCM.*SoftHSM.*\(CKR_/;
+    const report = await doctor(settings);
+    expect(report.of('warning')).toContainEqual(expect.stringMatching(counted));
+    const { place, caFile } = production;
+    const service = await startService(
+      join(place, 'unused'),
+      { ...production.settings, STRONGROOM_WORKERS: '1' },
+      { caFile },
+    );
+    await service.stop();
+    expect(service.output()).toMatch(counted);
   });
 });
 

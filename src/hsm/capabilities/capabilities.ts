@@ -40,6 +40,8 @@ export interface Capabilities {
   /** Undefined where the module has RFC 5649 under no number that is known. */
   readonly keyWrapPadded: KeyWrapPadded | undefined;
   readonly sealing: SealingWrap;
+  /** Ways of wrapping keys that don't come back, and why: a key that another module has wrapped so can't be opened here. */
+  readonly sealLacks: Readonly<Partial<Record<SealingWrap['kind'], Lack>>>;
   /**
    * How a caller's bytes are wrapped and unwrapped. `objects`: they become an object for the length of a call. `blocks`: the
    * module wraps no such objects, so RFC 3394 and RFC 5649 are built from single blocks that it enciphers.

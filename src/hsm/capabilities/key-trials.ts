@@ -13,7 +13,7 @@ import { type CipherContext, CIPHERS } from '../operations/ciphers.ts';
 import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
 import { generateObjects, generateWrapped } from '../keys/key-generation.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
-import { unwrapSealed } from '../keys/sealed-blob.ts';
+import { unwrapBlob } from '../keys/sealed-blob.ts';
 import { loadedMac, loadedPrivate, loadedPublic, unwrappedPrivate } from '../keys/templates.ts';
 import { type Capabilities, type KeyKind, keyKindOf, type Mechanics } from './capabilities.ts';
 import { type Lack, lackOf } from './lack.ts';
@@ -165,9 +165,9 @@ function withKey<T>(
   try {
     const attributes = unwrappedPrivate(loadedPrivate(identity, spec), publicKey, mechanics);
     const parts = {
-      private: kept(unwrapSealed(context, blob, attributes)),
+      private: kept(unwrapBlob(context, blob, attributes)),
       ...(macBlob !== undefined && {
-        mac: kept(unwrapSealed(context, macBlob, calls.toAttributes(loadedMac(identity)))),
+        mac: kept(unwrapBlob(context, macBlob, calls.toAttributes(loadedMac(identity)))),
       }),
       ...(publicKey !== undefined && {
         publicKey,

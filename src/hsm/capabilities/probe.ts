@@ -4,7 +4,7 @@ import * as calls from '../module/calls.ts';
 import type { ModuleSession } from '../module/calls.ts';
 import { AES_ECB, GENERIC_SECRET, HMAC_SHA256 } from '../operations/mechanisms.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
-import { type SealingContext, unwrapSealed, wrapForSealing } from '../keys/sealed-blob.ts';
+import { type SealingContext, unwrapBlob, wrapForSealing } from '../keys/sealed-blob.ts';
 import { generatedMac, generatedPrivate, loadedMac, loadedPrivate } from '../keys/templates.ts';
 import type { Capabilities, SealingWrap } from './capabilities.ts';
 import { tryGcmIv } from './gcm-trials.ts';
@@ -94,10 +94,15 @@ function tryMechanics(
       gcmIv === 'ours',
     );
     const sealLack = trySeal(session, rootKeys);
-    const all = [...lacks, ...sealing.lacks, ...(sealLack === undefined ? [] : [sealLack])];
+    const sealLacks = sealing.lacks;
+    const all = [
+      ...lacks,
+      ...Object.values(sealLacks),
+      ...(sealLack === undefined ? [] : [sealLack]),
+    ];
     if (sealing.wrap === undefined || sealLack !== undefined)
       return { lacks: all, mechanics: undefined };
-    const capabilities = { module, keyWrapPadded, sealing: sealing.wrap };
+    const capabilities = { module, keyWrapPadded, sealing: sealing.wrap, sealLacks };
     return {
       lacks: all,
       mechanics: {
@@ -120,13 +125,13 @@ function trySeal(session: ModuleSession, { seal }: RootKeys): Lack | undefined {
   });
 }
 
-/** The first way in which an AES key can be wrapped and opened again. */
+/** The ways in which an AES key can be wrapped and opened again: the first that works is taken. */
 function trySealing(
   context: { readonly session: ModuleSession; readonly rootKeys: RootKeys } & {
-    readonly capabilities: Omit<SealingContext['capabilities'], 'sealing'>;
+    readonly capabilities: Omit<SealingContext['capabilities'], 'sealing' | 'sealLacks'>;
   },
   hasGcm: boolean,
-): { readonly wrap: SealingWrap | undefined; readonly lacks: readonly Lack[] } {
+): { readonly wrap: SealingWrap | undefined; readonly lacks: Capabilities['sealLacks'] } {
   const { keyWrapPadded } = context.capabilities;
   const ways: readonly (readonly [string, SealingWrap])[] = [
     ...(keyWrapPadded === undefined
@@ -135,16 +140,24 @@ function trySealing(
     ...(hasGcm ? [['CKM_AES_GCM by C_WrapKey', { kind: 'gcm' }] as const] : []),
     ['CKM_AES_CBC_PAD by C_WrapKey', { kind: 'cbc-pad' }],
   ];
-  const lacks: Lack[] = [];
+  const lacks: Partial<Record<SealingWrap['kind'], Lack>> = {};
+  if (keyWrapPadded === undefined) lacks.kwp = NO_NUMBER;
+  if (!hasGcm) lacks.gcm = GCM_OF_ITS_OWN;
+  let wrap: SealingWrap | undefined;
   for (const [name, sealing] of ways) {
-    const lack = lackOf(name, () =>
-      opensAgain({ ...context, capabilities: { ...context.capabilities, sealing } }),
-    );
-    if (lack === undefined) return { wrap: sealing, lacks };
-    lacks.push(lack);
+    const capabilities = { ...context.capabilities, sealing, sealLacks: {} };
+    const lack = lackOf(name, () => opensAgain({ ...context, capabilities }));
+    if (lack !== undefined) lacks[sealing.kind] = lack;
+    else wrap ??= sealing;
   }
-  return { wrap: undefined, lacks };
+  return { wrap, lacks };
 }
+
+const NO_NUMBER: Lack = { mechanism: 'RFC 5649', answer: 'under no number that is known' };
+const GCM_OF_ITS_OWN: Lack = {
+  mechanism: 'CKM_AES_GCM by C_WrapKey',
+  answer: 'the IV is not the one that is given',
+};
 
 const AES_256 = { keyType: 'oct-HSM', bits: 256 } as const;
 
@@ -155,7 +168,7 @@ function opensAgain(context: SealingContext): boolean {
   const key = calls.generateKey(session, KeyGenMechanism.AES, generatedPrivate(identity, AES_256));
   return calls.withObject(session, key, () => {
     const attributes = calls.toAttributes(loadedPrivate(identity, AES_256));
-    const again = unwrapSealed(context, wrapForSealing(context, key), attributes);
+    const again = unwrapBlob(context, wrapForSealing(context, key), attributes);
     const block = Buffer.alloc(16, 7);
     return calls.withObject(session, again, () => {
       const [one, other] = [key, again].map((each) =>
@@ -176,7 +189,7 @@ function keepsMacKeys(context: SealingContext): boolean {
       const key = calls.generateKey(session, GENERIC_SECRET, generatedMac(identity));
       return calls.withObject(session, key, () => {
         const attributes = calls.toAttributes(loadedMac(identity));
-        const again = unwrapSealed(context, wrapForSealing(context, key), attributes);
+        const again = unwrapBlob(context, wrapForSealing(context, key), attributes);
         return calls.withObject(session, again, () => {
           const mac = calls.sign(session, HMAC_SHA256, key, data, 32);
           return calls.verify(session, HMAC_SHA256, again, data, mac);

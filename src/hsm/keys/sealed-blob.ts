@@ -1,5 +1,7 @@
 import graphene from 'graphene-pk11';
-import { OperatorError } from '../../core/operator-error.ts';
+import { ServiceError } from '../../core/errors.ts';
+import type { BlobHead } from '../../core/keys/blob-head.ts';
+import { answerIn } from '../capabilities/lack.ts';
 import type { Capabilities, SealingWrap } from '../capabilities/capabilities.ts';
 import {
   type Attributes,
@@ -9,6 +11,8 @@ import {
   unwrapKey,
   wrapKey,
 } from '../module/calls.ts';
+import { faultOf } from '../module/errors.ts';
+import { returnValue, type ReturnValue } from '../module/return-values.ts';
 import { gcmMechanism } from '../operations/mechanisms.ts';
 import type { RootKeys } from './root-keys.ts';
 
@@ -20,7 +24,7 @@ import type { RootKeys } from './root-keys.ts';
 export interface SealingContext {
   readonly session: ModuleSession;
   readonly rootKeys: RootKeys;
-  readonly capabilities: Pick<Capabilities, 'module' | 'sealing' | 'keyWrapPadded'>;
+  readonly capabilities: Pick<Capabilities, 'module' | 'sealing' | 'sealLacks' | 'keyWrapPadded'>;
 }
 
 const SEMIBLOCK = 8;
@@ -45,24 +49,90 @@ export function wrapForSealing(context: SealingContext, key: Handle): Buffer {
 
 /**
  * The seal has been verified before.
- * @throws OperatorError where the module can't do what the key was wrapped by
+ * @throws ServiceError BadParameter where the module lacks what the key was wrapped by
  */
 export function unwrapSealed(
   context: SealingContext,
   blob: Buffer,
   attributes: Attributes,
 ): Handle {
+  const { sealLacks } = context.capabilities;
+  const kind = kindOf(headOf(blob));
+  try {
+    return unwrapBlob(context, blob, attributes);
+  } catch (error) {
+    const name = returnValue(error);
+    if (name === undefined) throw error;
+    const lack = kind === undefined ? undefined : sealLacks[kind];
+    // What was wrapped by another root key is no lack, nor is a session that is gone.
+    const isLack = UNSUPPORTED.has(name) || (lack !== undefined && faultOf(error) !== 'handle');
+    if (!isLack) throw error;
+    throw cannotOpen(context, kind, answerIn(error));
+  }
+}
+
+/** As the module answers it: for trials. @throws Error of the binding */
+export function unwrapBlob(context: SealingContext, blob: Buffer, attributes: Attributes): Handle {
   const { session, rootKeys, capabilities } = context;
-  if (blob.length % SEMIBLOCK === 0) {
-    const { keyWrapPadded, module } = capabilities;
+  const kind = kindOf(headOf(blob));
+  if (kind === undefined) throw cannotOpen(context, kind, 'of a later version of this service');
+  if (kind === 'kwp') {
+    const { keyWrapPadded } = capabilities;
     if (keyWrapPadded === undefined)
-      throw new OperatorError(
-        `The key was wrapped by RFC 5649, which the PKCS#11 module ${module} lacks.`,
-      );
+      throw cannotOpen(context, kind, 'under no number that is known');
     return unwrapKey(session, keyWrapPadded.mechanism, rootKeys.wrap, blob, attributes);
   }
-  const { kind, iv, wrapped } = parse(blob);
+  const { iv, wrapped } = parse(blob, kind);
   return unwrapKey(session, mechanismOf(kind, iv), rootKeys.wrap, wrapped, attributes);
+}
+
+/** What no retry helps against, of a wrapped key whose seal is right. */
+const UNSUPPORTED: ReadonlySet<ReturnValue | 'other'> = new Set([
+  'CKR_FUNCTION_NOT_SUPPORTED',
+  'CKR_KEY_FUNCTION_NOT_PERMITTED',
+  'CKR_MECHANISM_INVALID',
+  'CKR_MECHANISM_PARAM_INVALID',
+  'CKR_TEMPLATE_INCOMPLETE',
+  'CKR_TEMPLATE_INCONSISTENT',
+]);
+
+const NAMES: Readonly<Record<SealingWrap['kind'], string>> = {
+  kwp: 'RFC 5649 (AES key wrap with padding)',
+  gcm: 'CKM_AES_GCM',
+  'cbc-pad': 'CKM_AES_CBC_PAD',
+};
+
+/** Without the module's own answer as its cause: neither a fresh session nor a fresh connection would help. */
+function cannotOpen(
+  { capabilities: { module } }: SealingContext,
+  kind: SealingWrap['kind'] | undefined,
+  answer: string,
+): ServiceError {
+  const way = kind === undefined ? 'a way that is not known' : NAMES[kind];
+  return new ServiceError(
+    'BadParameter',
+    `The key can not be used: it was wrapped by ${way}, by which the HSM of this pool, ${module}, opens no such key (${answer}).`,
+  );
+}
+
+/** Why keys whose blobs begin so can't be opened; undefined where they can. */
+export function whyNotOpened(
+  head: BlobHead,
+  { module, sealLacks }: Pick<Capabilities, 'module' | 'sealLacks'>,
+): string | undefined {
+  const kind = kindOf(head);
+  if (kind === undefined) return 'in a way that a later version of this service has';
+  const lack = sealLacks[kind];
+  return lack && `by ${NAMES[kind]}, by which ${module} opens none (${lack.answer})`;
+}
+
+function headOf(blob: Buffer): BlobHead {
+  return { isMultipleOf8: blob.length % SEMIBLOCK === 0, firstByte: blob[0] ?? 0 };
+}
+
+function kindOf({ isMultipleOf8, firstByte }: BlobHead): SealingWrap['kind'] | undefined {
+  if (isMultipleOf8) return 'kwp';
+  return (Object.keys(KIND) as Headed[]).find((name) => KIND[name] === firstByte);
 }
 
 /** Bytes of the key in a blob, rounded up to 8 (RFC 5649 adds 8); undefined where it was wrapped otherwise. */
@@ -70,17 +140,10 @@ export function keyBytesIn(blob: Buffer): number | undefined {
   return blob.length % SEMIBLOCK === 0 ? blob.length - SEMIBLOCK : undefined;
 }
 
-function parse(blob: Buffer): {
-  readonly kind: Headed;
-  readonly iv: Buffer;
-  readonly wrapped: Buffer;
-} {
-  const [first, filling = 0] = blob;
-  const kind = (Object.keys(KIND) as Headed[]).find((name) => KIND[name] === first);
-  if (kind === undefined)
-    throw new OperatorError('The key was wrapped by a later version of this service.');
+function parse(blob: Buffer, kind: Headed): { readonly iv: Buffer; readonly wrapped: Buffer } {
+  const [, filling = 0] = blob;
   const end = 2 + IV_BYTES[kind];
-  return { kind, iv: blob.subarray(2, end), wrapped: blob.subarray(end, blob.length - filling) };
+  return { iv: blob.subarray(2, end), wrapped: blob.subarray(end, blob.length - filling) };
 }
 
 function mechanismOf(kind: Headed, iv: Buffer) {
