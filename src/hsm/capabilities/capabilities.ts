@@ -75,7 +75,7 @@ export interface Capabilities {
 }
 
 /** By the kinds of keys with which they fail: some modules take no short keys, say. */
-export type AlgorithmLacks = Readonly<
+type AlgorithmLacks = Readonly<
   Partial<Record<Algorithm, Readonly<Partial<Record<KeyKind, Lack>>>>>
 >;
 
