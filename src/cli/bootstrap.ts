@@ -1,15 +1,21 @@
 import { writeFile } from 'node:fs/promises';
 import { bootstrap } from '../compose/bootstrap.ts';
 import { required } from '../config/config.ts';
+import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { readPin } from '../config/setting-files.ts';
 import { createLog } from '../observability/log.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
 
-/** `strongroom bootstrap` @param credentialsFile must not be there yet */
+/**
+ * `strongroom bootstrap`
+ * @param credentialsFile must not be there yet
+ * @param keeping of the pool's keys; as the settings have it where absent
+ */
 export async function bootstrapPool(
   { readSettings, print }: CliContext,
   credentialsFile: string,
+  keeping?: KeyKeeping,
 ): Promise<void> {
   const { config, secrets } = readSettings();
   const pkcs11 = required(config.pkcs11, 'PKCS11_MODULE');
@@ -21,6 +27,7 @@ export async function bootstrapPool(
       pool: config.pool,
       databaseUrl,
       pkcs11: { ...pkcs11, pin: await readPin(secrets) },
+      keeping: keeping ?? config.keeping,
       softDeleteDays: config.softDeleteDays,
       purgeProtection: config.purgeProtection,
       administrator: 'administrator',

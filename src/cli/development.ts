@@ -83,6 +83,7 @@ export async function prepareDevelopment(
         pool: config.pool,
         databaseUrl,
         pkcs11,
+        keeping: config.keeping,
         softDeleteDays: config.softDeleteDays,
         purgeProtection: config.purgeProtection,
         administrator: known === undefined ? 'developer' : 'none',

@@ -1,5 +1,6 @@
 import process from 'node:process';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { KEY_KEEPINGS, type KeyKeeping } from '../core/keys/key-keeping.ts';
 import { addAuditCommands } from './audit/commands.ts';
 import { type CliContext, createCliContext, type Run } from './cli-context.ts';
 // Types alone, in a way that leaves no import behind: the command's modules are loaded when it runs.
@@ -73,11 +74,18 @@ export function createProgram(context: CliContext, run: Run): Command {
       '--credentials <file>',
       "Write the administrator's credentials to this new file (mode 0600).",
     )
+    .addOption(
+      new Option(
+        '--keys <where>',
+        "Where the pool's keys are: wrapped in the database, or objects of the HSM, for HSMs that wrap no private keys. " +
+          'Fixed when the pool is made; STRONGROOM_KEYS or sealed where absent.',
+      ).choices([...KEY_KEEPINGS]),
+    )
     .addHelpText('after', EXIT_STATUS)
-    .action((options: { credentials: string }) =>
+    .action((options: { credentials: string; keys?: KeyKeeping }) =>
       run(async () => {
         const { bootstrapPool } = await import('./bootstrap.ts');
-        await bootstrapPool(context, options.credentials);
+        await bootstrapPool(context, options.credentials, options.keys);
       }),
     );
 
@@ -87,13 +95,17 @@ export function createProgram(context: CliContext, run: Run): Command {
     .description(
       'Examine what the settings name, as the service uses it: what the HSM can do, its root keys, the database, the ' +
         'certificate, names, ports and limits. With --module it examines one PKCS#11 module alone, before anything is ' +
-        'installed. It changes nothing, and leaves no object in the token.',
+        'installed. Without --mend it changes nothing, and leaves no object in the token.',
     )
     .option('--module <file>', 'Examine this PKCS#11 library alone.')
     .option('--token-label <label>', 'The token in it; the only one where absent.')
     .option('--pin-file <file>', "A file that holds the token's user PIN.")
     .option('--library-parameters <text>', 'As PKCS11_LIBRARY_PARAMETERS.')
     .option('--key-wrap-mechanism <number>', 'As PKCS11_KEY_WRAP_MECHANISM.', parseMechanism)
+    .option(
+      '--mend',
+      'Destroy the objects in the HSM that no key of the pool needs, where its keys are resident.',
+    )
     .option('--json', 'Print the findings as JSON.')
     .addHelpText(
       'after',

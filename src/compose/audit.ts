@@ -16,7 +16,7 @@ import { openSignedLog, type SignedLog } from './signed-log.ts';
 
 /** The audit log: how it is written, signed, read and verified. */
 export function composeAudit(base: Base, requestsUnderWay: () => number) {
-  const { log, clock, pool, auditDb, chains, metrics, context, hsm } = base;
+  const { log, clock, pool, auditDb, chains, metrics, context, hsm, keeper } = base;
   const writer = watchWriter(
     metrics.meterAuditWriter(
       createAuditWriter({ db: auditDb, poolId: pool.id, chain: chains.auditLog }),
@@ -38,7 +38,7 @@ export function composeAudit(base: Base, requestsUnderWay: () => number) {
       log.error({ err: error }, 'the refusals of strangers could not be counted in the audit log');
     },
   });
-  const signedLog = openSignedLog(context, pool, hsm, clock);
+  const signedLog = openSignedLog(context, pool, hsm, clock, keeper);
   const signing = startSigning(base, signedLog);
   const closing = new AbortController();
   return {

@@ -5,8 +5,10 @@ import { effectiveActions } from '../core/access/action-pattern.ts';
 import { byOperator } from '../core/access/escalation-rules.ts';
 import type { AuditRecord } from '../core/audit/record.ts';
 import { AuditDraft } from '../core/audit/draft.ts';
+import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { systemClock } from '../core/clock.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../core/access/role.ts';
+import { OperatorError } from '../core/operator-error.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { StoreContext } from '../store/database.ts';
 import {
@@ -22,14 +24,17 @@ import { createSigningKeyStore } from '../store/directory/token-signing-key-stor
 import { openDirectory } from './directory.ts';
 import { openHsm, openRootKeys, requireSigningKeys } from './hsm.ts';
 import { LIMITS } from './limits.ts';
+import { openObjectKeeper } from './objects.ts';
 import type { ServiceSettings } from './service/settings.ts';
-import { openSignedLog } from './signed-log.ts';
+import { openSignedLog, type SignedLog } from './signed-log.ts';
 import { commandContext, openConnections } from './store.ts';
 import { openTokenSigningKeys } from './token-signing-keys.ts';
 
 export interface BootstrapSettings extends Omit<ServiceSettings, 'limits'> {
   readonly softDeleteDays: number;
   readonly purgeProtection: boolean;
+  /** Of a pool that is made; one that is there must have its keys so already. */
+  readonly keeping?: KeyKeeping | undefined;
   /**
    * Whether to make an administrator: `none`; `administrator`, who holds Managed HSM Administrator; `developer`, who holds
    * Crypto Officer and Crypto User besides.
@@ -62,13 +67,16 @@ export async function bootstrap(
 ): Promise<BootstrapAdministrator | undefined> {
   const db = openConnections(settings, log, LIMITS.commandConnections);
   let hsm: Pkcs11Hsm | undefined;
-  const opened = () => (hsm ??= openHsm(settings, log));
+  let keeping: KeyKeeping = settings.keeping ?? 'sealed';
+  const opened = () => (hsm ??= openHsm(settings, keeping, log));
   try {
     return await withPoolLock(db, settings.pool, async () => {
       const found = await findPool(db, settings.pool);
       if (found === undefined) await requireSigningKeys(opened());
+      else keeping = requireKeeping(found, settings.keeping);
       const pool = found ?? (await makePool(opened(), settings));
       const context = commandContext(db, pool);
+      const keeper = () => openObjectKeeper(context, pool, opened(), settings, log);
       if (found === undefined)
         await createPool(context, pool, newChange('PoolCreate', { after: describe(pool) }));
       if (settings.purgeProtection && !pool.purgeProtection)
@@ -84,7 +92,9 @@ export async function bootstrap(
       );
       if ((await createSigningKeyStore(context).listSigningKeys()).length === 0) {
         await openRootKeys(opened(), pool);
-        await openTokenSigningKeys(context, opened()).ensure(newChange('SigningKeyCreate'));
+        const options = { keeper: keeper() };
+        const signingKeys = openTokenSigningKeys(context, opened(), options);
+        await signingKeys.ensure(newChange('SigningKeyCreate'));
       }
       const administrator =
         settings.administrator === 'none'
@@ -92,7 +102,7 @@ export async function bootstrap(
           : await makeAdministrator(context, ROLES[settings.administrator]);
       if (context.chain.grown() > 0) {
         await openRootKeys(opened(), pool);
-        await signAuditLog(context, opened(), pool);
+        await signAuditLog(context, openSignedLog(context, pool, opened(), systemClock, keeper()));
       }
       return administrator;
     });
@@ -109,13 +119,28 @@ function newChange(operation: string, change?: AuditRecord['change']): AuditDraf
   return draft;
 }
 
-function describe({ name, tenantId, softDeleteDays, purgeProtection, rootGeneration }: Pool) {
-  return { name, tenantId, softDeleteDays, purgeProtection, rootGeneration };
+function describe({
+  name,
+  tenantId,
+  softDeleteDays,
+  purgeProtection,
+  rootGeneration,
+  keeping,
+}: Pool) {
+  return { name, tenantId, softDeleteDays, purgeProtection, rootGeneration, keeping };
+}
+
+/** @throws OperatorError where the pool keeps its keys otherwise than is wanted */
+function requireKeeping({ name, keeping }: Pool, wanted: KeyKeeping | undefined): KeyKeeping {
+  if (wanted !== undefined && wanted !== keeping)
+    throw new OperatorError(
+      `The keys of the pool "${name}" (STRONGROOM_POOL) are ${keeping}, which was fixed when it was made: they can't become ${wanted} (--keys, STRONGROOM_KEYS).`,
+    );
+  return keeping;
 }
 
 /** Makes the key that signs the audit log, too: no request waits for it then. */
-async function signAuditLog(context: StoreContext, hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
-  const log = openSignedLog(context, pool, hsm);
+async function signAuditLog(context: StoreContext, log: SignedLog): Promise<void> {
   await log.certifiedKeys.signer('audit');
   context.chain.end();
   await log.checkpoints([context.chain]).sign();
@@ -133,6 +158,7 @@ async function makePool(hsm: Pkcs11Hsm, settings: BootstrapSettings): Promise<Po
     purgeProtection: settings.purgeProtection,
     rootGeneration: ROOT_GENERATION,
     rootCheck: await hsm.rootCheck(id),
+    keeping: hsm.keeping,
   };
 }
 

@@ -11,6 +11,7 @@ import { composeDirectory } from './directory.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
 import { composeIdentity } from './identity.ts';
 import { composeKeys } from './keys.ts';
+import { openObjectKeeper } from './objects.ts';
 import { startMaintenance, watchClock } from './service/maintenance.ts';
 import { composeOperations } from './operations.ts';
 import { readProcessState } from './service/process-state.ts';
@@ -34,16 +35,19 @@ export async function compose(
 ): Promise<Service> {
   const { clock = systemClock, onHang, isStartOver, auditLog } = overrides;
   const store = await openServiceStore(settings, log, clock);
-  const module = openHsm(settings, log, onHang, true);
+  const module = openHsm(settings, store.pool.keeping, log, onHang, true);
   await openRootKeys(module, store.pool);
   logUnopenedKeys(store.context, module, log);
   const metrics = createMetrics(() =>
-    readProcessState({ module, store, audit, access, storeClock }),
+    readProcessState({ module, store, audit, access, keeper, storeClock }),
   );
   const { tracesUrl } = settings;
   const tracing = tracesUrl === undefined ? NO_TRACING : await openTracing(tracesUrl);
   const hsm = metrics.meterHsm(module, tracing);
-  const base: Base = { ...store, settings, log, clock, hsm, metrics };
+  const keeper = openObjectKeeper(store.context, store.pool, hsm, settings, log);
+  const objects = await keeper?.look();
+  log.info({ ...objects }, `the keys of the pool are ${store.pool.keeping}`);
+  const base: Base = { ...store, settings, log, clock, hsm, keeper, metrics };
 
   const requests = watchRequests(metrics, log);
   const audit = composeAudit(base, requests.underWay);
@@ -69,7 +73,7 @@ export async function compose(
     ...requests.app,
     ...(auditLog !== undefined && { auditLog }),
     release: composeRelease(base, keys, audit.certifiedKeys),
-    hsm,
+    hsm: keys.hsm,
     readiness,
     tracing,
     clock,

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
@@ -12,12 +13,14 @@ export function openHsm(
     sessions,
     loadedKeys = LIMITS.loadedKeys,
   }: Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys'>,
+  keeping: KeyKeeping,
   log: Logger,
   onHang: (operation: string) => void = () => undefined,
   usesThreads = false,
 ): Pkcs11Hsm {
   return openPkcs11Hsm({
     ...pkcs11,
+    keeping,
     ...(sessions !== undefined && { sessions }),
     leaseWaitMs: LIMITS.leaseWaitMs,
     reconnectWaitMs: LIMITS.reconnectWaitMs,
@@ -34,12 +37,12 @@ export function openHsm(
 }
 
 /** Before anything is made of a pool that could not sign its own tokens. @throws OperatorError */
-export async function requireSigningKeys(hsm: Pick<Pkcs11Hsm, 'offer'>): Promise<void> {
+export async function requireSigningKeys(hsm: Pick<Pkcs11Hsm, 'offer' | 'keeping'>): Promise<void> {
   const { module, keys } = await hsm.offer();
   const kind = keys.find((one) => one.keyType === 'RSA-HSM' && one.bits === 2048);
   if (kind?.lack !== undefined)
     throw new OperatorError(
-      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${module} can't: it fails at ${kind.lack}. \`strongroom doctor\` says what else it lacks.`,
+      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${module} can't: it fails at ${kind.lack}. ${hsm.keeping === 'sealed' ? '\`strongroom bootstrap --keys resident\` makes a pool whose keys stay in the HSM; ' : ''}\`strongroom doctor\` says what else it lacks.`,
     );
 }
 

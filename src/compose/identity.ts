@@ -35,13 +35,14 @@ export function composeIdentity(
   directory: Directory,
   { auditLog, refusals }: { readonly auditLog: AuditLog; readonly refusals: Refusals },
 ) {
-  const { settings, log, clock, pool, context, feed, hsm } = base;
+  const { settings, log, clock, pool, context, feed, hsm, keeper } = base;
   const { domain, issuers = [] } = settings;
   const isAudience = createAudienceCheck(domain);
   const isTenant = createTenantCheck(pool.tenantId);
   const signingKeys = openTokenSigningKeys(context, hsm, {
     clock,
     rotateAfterDays: settings.signingKeyDays,
+    keeper,
     feed,
     onBroken: (keyId) => {
       log.error({ keyId }, 'the seal of a signing key of the directory does not verify: not used');

@@ -27,5 +27,7 @@ export const LIMITS = {
   checkpointEveryMs: 1_000,
   usageRounds: 20,
   readinessMs: 1_000,
+  /** Reads all objects of the token. */
+  objectsEveryMs: 5 * 60_000,
   partitionsEveryMs: 6 * 3_600_000,
 };

@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
 import type { ServiceSettings } from './service/settings.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
+import { systemClock } from '../core/clock.ts';
+import { openObjectKeeper } from './objects.ts';
 import { openSignedLog, type SignedLog } from './signed-log.ts';
 import { openStore, type OpenStore } from './store.ts';
 
@@ -19,14 +21,16 @@ export async function openPool(
 ): Promise<OpenPool> {
   const store = await openStore(settings, log);
   const { context, pool } = store;
-  const hsm = openHsm({ pkcs11: settings.pkcs11, sessions: SESSIONS }, log);
+  const hsm = openHsm({ pkcs11: settings.pkcs11, sessions: SESSIONS }, pool.keeping, log);
   const close = async () => {
     await hsm.close();
     await store.close();
   };
   try {
     await openRootKeys(hsm, pool);
-    return { context, pool, signedLog: openSignedLog(context, pool, hsm), close };
+    const keeper = openObjectKeeper(context, pool, hsm, settings, log);
+    const signedLog = openSignedLog(context, pool, hsm, systemClock, keeper);
+    return { context, pool, signedLog, close };
   } catch (error) {
     await close();
     throw error;

@@ -1,10 +1,24 @@
 import type { Logger } from 'pino';
 import { type Finding, fault, findings, ok, warning } from '../core/diagnosis/finding.ts';
+import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { openDatabase } from '../store/database.ts';
 import { findPool } from '../store/pool/pool-store.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
 import { findUnopenedKeys } from './unopened-keys.ts';
 import type { ServiceSettings } from './service/settings.ts';
+
+/** How the pool keeps its keys; undefined where the database, or the pool in it, isn't there. */
+export async function findKeeping(url: string, pool: string): Promise<KeyKeeping | undefined> {
+  const db = openDatabase({ url, connections: 1, onIdleError: () => undefined });
+  try {
+    return (await findPool(db, pool))?.keeping;
+  } catch {
+    // What is wrong with it is said where the database is examined.
+    return undefined;
+  } finally {
+    await db.destroy();
+  }
+}
 
 /** Whether the token holds the root keys of the pool that the database knows. */
 export function examineRootKeys(
@@ -23,7 +37,7 @@ export function examineRootKeys(
             `The database has no pool "${settings.pool}" (STRONGROOM_POOL) yet: \`strongroom bootstrap\` makes it.`,
           ),
         ];
-      const hsm = openHsm({ pkcs11, sessions: 2 }, log);
+      const hsm = openHsm({ pkcs11, sessions: 2 }, pool.keeping, log);
       let unopened: readonly string[];
       try {
         await openRootKeys(hsm, pool);
@@ -36,9 +50,9 @@ export function examineRootKeys(
       return [
         ok(
           'root keys',
-          `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}.`,
+          `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}, whose keys are ${pool.keeping}.`,
         ),
-        ...(unopened.length === 0
+        ...(unopened.length === 0 && pool.keeping === 'sealed'
           ? [ok('sealed keys', 'All are wrapped in ways that the module opens.')]
           : unopened.map((sentence) => warning('sealed keys', sentence))),
       ];

@@ -14,10 +14,13 @@ import {
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { Hsm } from '../core/keys/hsm.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
+import type { ObjectKeeper } from '../core/keys/objects/object-keeper.ts';
+import { keepObjectsOfCertifiedKeys, recordGenerated } from '../core/keys/objects/recorded-keys.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
 import { createCertifiedKeyStore } from '../store/pool/certified-key-store.ts';
 import { createAuditLogReader, createCheckpointStore } from '../store/audit/checkpoint-store.ts';
 import type { StoreContext } from '../store/database.ts';
+import { kept } from './objects.ts';
 import { createStateReader } from '../store/witness/state-reader.ts';
 
 /** A pool's audit log as it is signed and verified: by the service, by commands, and by a pool's bootstrap. */
@@ -31,15 +34,18 @@ export interface SignedLog {
   ): CheckpointService;
 }
 
+/** @param keeper of a resident pool */
 export function openSignedLog(
   context: StoreContext,
   pool: { readonly id: string; readonly name: string },
-  hsm: Hsm & Pick<KeyRelease, 'requireIntact'>,
+  module: Hsm & Pick<KeyRelease, 'requireIntact'>,
   clock: Clock = systemClock,
+  keeper?: ObjectKeeper,
 ): SignedLog {
+  const hsm = kept(module, keeper, recordGenerated);
   const certifiedKeys = createCertifiedKeys({
     hsm,
-    store: createCertifiedKeyStore(context),
+    store: kept(createCertifiedKeyStore(context), keeper, keepObjectsOfCertifiedKeys),
     certificates: createCertificates(),
     pool: { id: pool.id, name: pool.name },
     newVersionId,

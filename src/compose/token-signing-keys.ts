@@ -5,8 +5,11 @@ import {
   type TokenSigningKeysParts,
 } from '../core/directory/token-signing-keys.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
+import type { ObjectKeeper } from '../core/keys/objects/object-keeper.ts';
+import { keepObjectsOfSigningKeys, recordGenerated } from '../core/keys/objects/recorded-keys.ts';
 import type { StoreContext } from '../store/database.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
+import { kept } from './objects.ts';
 
 const SIGNING_KEY_DAYS = 30;
 
@@ -16,6 +19,8 @@ interface SigningKeyOptions {
   /** By which a service hears of new keys; a command asks once and ends. */
   readonly feed?: TokenSigningKeysParts['feed'];
   readonly onBroken?: TokenSigningKeysParts['onBroken'];
+  /** Of a resident pool. */
+  readonly keeper?: ObjectKeeper | undefined;
 }
 
 /** The keys that sign the directory's tokens. */
@@ -24,10 +29,10 @@ export function openTokenSigningKeys(
   hsm: TokenSigningKeysParts['hsm'],
   options: SigningKeyOptions = {},
 ): TokenSigningKeys {
-  const { rotateAfterDays = SIGNING_KEY_DAYS } = options;
+  const { rotateAfterDays = SIGNING_KEY_DAYS, keeper } = options;
   return createTokenSigningKeys({
-    hsm,
-    store: createSigningKeyStore(context),
+    hsm: kept(hsm, keeper, recordGenerated),
+    store: kept(createSigningKeyStore(context), keeper, keepObjectsOfSigningKeys),
     poolId: context.poolId,
     newVersionId,
     rotateAfterDays,

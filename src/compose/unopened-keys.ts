@@ -8,8 +8,10 @@ type Context = Pick<StoreContext, 'db' | 'poolId'>;
 /** Keys that were wrapped in ways that the module was not seen to open, each in a sentence for the operator. */
 export async function findUnopenedKeys(
   context: Context,
-  hsm: Pick<Pkcs11Hsm, 'whyNotOpened'>,
+  hsm: Pick<Pkcs11Hsm, 'keeping' | 'whyNotOpened'>,
 ): Promise<readonly string[]> {
+  // What is an object of the HSM was never wrapped.
+  if (hsm.keeping === 'resident') return [];
   const counts = await countBlobHeads(context);
   return counts.flatMap(({ keys, ...head }) => {
     const why = hsm.whyNotOpened(head);
@@ -24,7 +26,7 @@ export async function findUnopenedKeys(
 /** Beside what the start does: requests don't wait for it. */
 export function logUnopenedKeys(
   context: Context,
-  hsm: Pick<Pkcs11Hsm, 'whyNotOpened'>,
+  hsm: Pick<Pkcs11Hsm, 'keeping' | 'whyNotOpened'>,
   log: Logger,
 ): void {
   findUnopenedKeys(context, hsm).then(

@@ -69,6 +69,7 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
     workerMemoryLimit,
     ...(env.STRONGROOM_SESSIONS !== undefined && { sessions: env.STRONGROOM_SESSIONS }),
     loadedKeys: env.STRONGROOM_LOADED_KEYS ?? loadedKeysFor(workerMemoryLimit),
+    ...(env.STRONGROOM_KEYS !== undefined && { keeping: env.STRONGROOM_KEYS }),
     softDeleteDays: env.STRONGROOM_SOFT_DELETE_DAYS,
     purgeProtection: env.STRONGROOM_PURGE_PROTECTION,
     ...(env.STRONGROOM_TLS_CERT_FILE !== undefined &&
@@ -86,6 +87,7 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
           ...withoutUndefined({
             libraryParameters: env.PKCS11_LIBRARY_PARAMETERS,
             keyWrapMechanism: env.PKCS11_KEY_WRAP_MECHANISM,
+            objectLimit: env.PKCS11_OBJECT_LIMIT,
           }),
         },
       }),

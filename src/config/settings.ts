@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { KEY_KEEPINGS } from '../core/keys/key-keeping.ts';
 import { isIssuerUrl } from '../core/directory/issuer-url.ts';
 import { isLoopback, parseAddress } from './address.ts';
 
@@ -126,6 +127,11 @@ export const SETTINGS = {
       default: 'found by trying',
       meaning: 'number under which the library has AES key wrap with padding (RFC 5649)',
     }),
+  PKCS11_OBJECT_LIMIT: count(1, 10_000_000).optional().meta({
+    default: 'none: the HSM itself refuses',
+    meaning:
+      'objects for which the HSM has room, whosever they are: a pool whose keys are resident warns from nine tenths of it on, and makes no key beyond it',
+  }),
   STRONGROOM_SESSIONS: count(1, 1024).optional().meta({
     default: '8; with a fast HSM as many as cores, 2 to 8',
     meaning:
@@ -146,6 +152,11 @@ export const SETTINGS = {
       meaning:
         'resident memory of a worker process; one that has grown past it is replaced without losing a request',
     }),
+  STRONGROOM_KEYS: z.enum(KEY_KEEPINGS).optional().meta({
+    default: 'sealed',
+    meaning:
+      '`sealed`: keys are wrapped by the HSM and stored in PostgreSQL; `resident`: each is an object of the HSM, for HSMs that wrap no private keys. Fixed when the pool is made',
+  }),
   STRONGROOM_SOFT_DELETE_DAYS: count(7, 90)
     .default(90)
     .meta({ meaning: '7 to 90, fixed when the pool is made' }),

@@ -40,6 +40,7 @@ export type ErrorCode =
   | 'UnsupportedMediaType'
   | 'Conflict'
   | 'NotImplemented'
+  | 'HsmFull'
   | 'HsmBusy'
   | 'HsmUnavailable'
   | 'StoreUnavailable'

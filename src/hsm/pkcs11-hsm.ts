@@ -2,9 +2,11 @@ import type { Hsm, HsmFeatures, KeyImporter, RootSecrets } from '../core/keys/hs
 import type { KeyRelease } from '../core/release/key-release.ts';
 import type { BlobHead } from '../core/keys/blob-head.ts';
 import type { KeyInspector } from '../core/release/key-inspection.ts';
+import type { HsmObjects } from '../core/keys/objects/ports.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import { offerOf } from './capabilities/offer.ts';
 import { KeyCalls } from './key-calls.ts';
+import { createObjectCalls } from './keys/keeping/object-calls.ts';
 import { createKeyExits } from './keys/key-exits.ts';
 import { KeyGenerator } from './keys/key-generator.ts';
 import { publicHalfMatches } from './keys/key-inspection.ts';
@@ -33,7 +35,15 @@ export interface Pkcs11Options extends ConnectionOptions {
 }
 
 export interface Pkcs11Hsm
-  extends Hsm, HsmFeatures, KeyImporter, KeyRelease, KeyInspector, RootSecrets, SecureWrapper {
+  extends
+    Hsm,
+    HsmFeatures,
+    HsmObjects,
+    KeyImporter,
+    KeyRelease,
+    KeyInspector,
+    RootSecrets,
+    SecureWrapper {
   /** Manufacturer and library. */
   readonly description: string;
   /** False where the token has none for this pool. They are looked for once, here. */
@@ -61,6 +71,7 @@ const GENERATOR_IDLE_MS = 60_000;
 
 /** Opens the module and logs in. @throws Error with a sentence for the operator */
 export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
+  const { keeping = 'sealed' } = options;
   let roots: Roots | undefined;
   const first = openPatiently(() => openConnection(options, roots));
   const { facts } = first.token;
@@ -109,6 +120,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   }
 
   return {
+    keeping,
     description: facts.description,
     ...createKeyExits(calls),
     encrypt: calls.encrypt.bind(calls),
@@ -116,11 +128,11 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     sign: calls.sign.bind(calls),
     verify: calls.verify.bind(calls),
     random: calls.random.bind(calls),
-    generateKey: (identity, spec, by) => keys.generateKey(identity, spec, by),
+    generateKey: keys.generateKey.bind(keys),
     reseal: (key, identity) => keys.reseal(key, identity),
-    importKey: (identity, key) => keys.importKey(identity, key),
-    importTransferred: (identity, exchangeKey, wrapped, expected) =>
-      keys.importTransferred(identity, exchangeKey, wrapped, expected),
+    importKey: keys.importKey.bind(keys),
+    importTransferred: keys.importTransferred.bind(keys),
+    ...createObjectCalls(calls, () => roots),
 
     get hasMlDsa() {
       return capabilities.mlDsa;
@@ -129,10 +141,10 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     offer: () => calls.attempt((on) => Promise.resolve(offerOf(on.capabilities)), true),
 
     openRootKeys(poolId, rootGeneration) {
-      roots = { poolId, generation: rootGeneration };
+      roots = { poolId, generation: rootGeneration, keeping };
       const on = connected();
       on.rootKeys = withoutOpenSslErrors(() =>
-        findRootKeys(on.token.loginSession, poolId, rootGeneration),
+        findRootKeys(on.token.loginSession, poolId, rootGeneration, keeping),
       );
       return on.rootKeys !== undefined;
     },
@@ -140,9 +152,9 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     createRootKeys(poolId, rootGeneration) {
       const on = connected();
       on.rootKeys = withoutOpenSslErrors(() =>
-        createRootKeys(on.token.loginSession, poolId, rootGeneration),
+        createRootKeys(on.token.loginSession, poolId, rootGeneration, keeping),
       );
-      roots = { poolId, generation: rootGeneration };
+      roots = { poolId, generation: rootGeneration, keeping };
     },
 
     backupKey: () =>

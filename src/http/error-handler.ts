@@ -62,6 +62,7 @@ const WIRE: Readonly<Record<ErrorCode, WireError>> = {
   UnsupportedMediaType: { status: 415, code: 'UnsupportedMediaType' },
   Conflict: { status: 409, code: 'Conflict' },
   NotImplemented: { status: 501, code: 'NotImplemented' },
+  HsmFull: { status: 403, code: 'Forbidden', innerCode: 'HsmFull' },
   HsmBusy: { status: 503, code: 'HsmBusy', retryAfter: 1 },
   HsmUnavailable: { status: 503, code: 'HsmUnavailable', retryAfter: 5 },
   StoreUnavailable: { status: 503, code: 'StoreUnavailable', retryAfter: 5 },

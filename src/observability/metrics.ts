@@ -28,6 +28,8 @@ export interface ProcessState {
     readonly idle: number;
     readonly waiting: number;
   };
+  /** Of a resident pool. */
+  readonly objects?: { readonly used: number; readonly limit: number | undefined } | undefined;
   readonly isFeedCoherent: boolean;
   /** Between this process's clock and the database's, when last compared. */
   readonly clockDifferenceSeconds: number;
@@ -224,16 +226,32 @@ export function createMetrics(readState: () => ProcessState): Metrics {
 }
 
 function addGauges(registers: Registry[], readState: () => ProcessState): void {
-  new Gauge({
-    name: 'strongroom_clock_difference_seconds',
-    help: "The largest difference between a process's clock and the database's.",
-    // Of processes it is the worst one's, not their sum.
-    aggregator: 'max',
-    registers,
-    collect() {
-      this.set(readState().clockDifferenceSeconds);
-    },
-  });
+  /** Of processes it is the largest one's, not their sum. */
+  const largest = (name: string, help: string, read: (state: ProcessState) => number) =>
+    new Gauge({
+      name: `strongroom_${name}`,
+      help,
+      aggregator: 'max',
+      registers,
+      collect() {
+        this.set(read(readState()));
+      },
+    });
+  largest(
+    'clock_difference_seconds',
+    "The largest difference between a process's clock and the database's.",
+    ({ clockDifferenceSeconds }) => clockDifferenceSeconds,
+  );
+  largest(
+    'hsm_objects',
+    "Token objects in the HSM, whosever they are; 0 where the pool's keys are sealed.",
+    ({ objects }) => objects?.used ?? 0,
+  );
+  largest(
+    'hsm_object_limit',
+    'Token objects for which the HSM has room (PKCS11_OBJECT_LIMIT); 0 where it is not known.',
+    ({ objects }) => objects?.limit ?? 0,
+  );
   const gauge = (name: string, help: string, read: (state: ProcessState) => number) =>
     new Gauge({
       name: `strongroom_${name}`,

@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, Selectable } from 'kysely';
 import type { FieldColumns } from '../core/audit/record-fields.ts';
+import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import type { CertifiedKeyPurpose } from '../core/pool/certified-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
@@ -17,6 +18,7 @@ interface PoolTable {
   purge_protection: boolean;
   root_generation: number;
   root_check: Buffer;
+  key_keeping: KeyKeeping | null;
 }
 
 interface KeyTable {
@@ -55,6 +57,17 @@ interface KeyVersionTable {
   blob: Buffer;
   mac_blob: Buffer | null;
   seal: Buffer;
+}
+
+interface HsmObjectIntentTable {
+  pool_id: string;
+  object_id: string;
+  version: string;
+  key_name: string;
+  state: 'creating' | 'destroying';
+  since: Generated<Date>;
+  process: string;
+  claimed_until: Generated<Date>;
 }
 
 interface SigningKeyTable {
@@ -302,6 +315,7 @@ export interface Tables {
   pool: PoolTable;
   key: KeyTable;
   key_version: KeyVersionTable;
+  hsm_object_intent: HsmObjectIntentTable;
   signing_key: SigningKeyTable;
   rotation_policy: RotationPolicyTable;
   setting: SettingTable;

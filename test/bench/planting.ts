@@ -96,7 +96,11 @@ answer({
   /** Service principals that may use keys, and a token of each as the token endpoint would give it. */
   async principals(count: number) {
     const { db, pool } = await poolOf(place.serviceUrl);
-    const hsm = openHsm({ pkcs11: place.token }, pino({ level: 'error' }, pino.destination(2)));
+    const hsm = openHsm(
+      { pkcs11: place.token },
+      pool.keeping,
+      pino({ level: 'error' }, pino.destination(2)),
+    );
     await openRootKeys(hsm, pool);
     const signingKeys = openTokenSigningKeys(processOf(db, pool), hsm, {
       onBroken: (keyId) => {

@@ -50,6 +50,9 @@ export type RawName =
   | 'create RSA-2048'
   | 'random';
 
+/** As sealed keys are made. */
+const MADE = { token: false, extractable: true };
+
 /**
  * The calls of PKCS#11 that each operation consists of, on session objects as the service has them, each with all that the
  * service does around it in the HSM, and nothing else: no event loop, no queue, no encoding.
@@ -61,14 +64,14 @@ export function openRawOperations(session: Session): Readonly<Record<RawName, ()
     name: MechanismEnum.AES_GCM,
     params: new AesGcm240Params(nonce, Buffer.alloc(0), 128),
   });
-  const aes = session.generateKey(KeyGenMechanism.AES, generatedPrivate(IDENTITY, AES));
-  const root = session.generateKey(KeyGenMechanism.AES, generatedPrivate(IDENTITY, AES));
-  const seal = session.generateKey(GENERIC_SECRET, generatedMac(IDENTITY));
+  const aes = session.generateKey(KeyGenMechanism.AES, generatedPrivate(IDENTITY, AES, MADE));
+  const root = session.generateKey(KeyGenMechanism.AES, generatedPrivate(IDENTITY, AES, MADE));
+  const seal = session.generateKey(GENERIC_SECRET, generatedMac(IDENTITY, MADE));
   const generate = (spec: KeySpec) =>
     session.generateKeyPair(
       spec === RSA ? KeyGenMechanism.RSA : KeyGenMechanism.EC,
       generatedPublic(IDENTITY, spec, { saysPublic: true }),
-      generatedPrivate(IDENTITY, spec),
+      generatedPrivate(IDENTITY, spec, MADE),
     );
   const [rsa, ec] = [generate(RSA), generate(EC)];
 

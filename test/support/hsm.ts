@@ -6,6 +6,7 @@ import {
   parseKeyVersionId,
 } from '../../src/core/keys/key.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm, type Pkcs11Options } from '../../src/hsm/pkcs11-hsm.ts';
+import { KEEPING } from './keeping.ts';
 import { testToken } from './softhsm.ts';
 
 /** The HSM layer on this worker's token, with root keys of its own. */
@@ -15,6 +16,7 @@ export function openTestHsm(overrides: Partial<Pkcs11Options> = {}): {
 } {
   const hsm = openPkcs11Hsm({
     ...testToken(),
+    keeping: KEEPING,
     leaseWaitMs: 5_000,
     reconnectWaitMs: 2_000,
     waitingLimit: 1_000,

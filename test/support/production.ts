@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { prepareDevelopmentCertificate } from '../../src/setup/trust/development-ca.ts';
 import { type Caller, createCaller, fetchToken } from './client.ts';
 import { fromGlobalSetup } from './environment.ts';
+import { KEEPING_SETTINGS } from './keeping.ts';
 import { buildModuleShim, hasCompiler } from './module-shim.ts';
 import { onceARun } from './once-a-run.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
@@ -155,6 +156,7 @@ async function settingsIn(
     STRONGROOM_TLS_CERT_FILE: await file('cert.pem', certificate),
     STRONGROOM_TLS_KEY_FILE: await file('key.pem', privateKey),
     STRONGROOM_DOMAIN: DOMAIN,
+    ...KEEPING_SETTINGS,
   };
   return { settings, caFile };
 }

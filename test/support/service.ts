@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { removeCluster } from './cluster.ts';
+import { KEEPING_SETTINGS } from './keeping.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 /** Loaded into each of its processes. */
@@ -74,6 +75,7 @@ export async function startService(
       STRONGROOM_WORKERS: '2',
       STRONGROOM_METRICS_LISTEN: '',
       STRONGROOM_IDENTITY_LISTEN: '',
+      ...KEEPING_SETTINGS,
       ...environment,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -72,6 +72,7 @@ export async function makePool(db: Db, overrides: Partial<Pool> = {}): Promise<P
     purgeProtection: false,
     rootGeneration: 1,
     rootCheck: randomBytes(32),
+    keeping: 'sealed',
     ...overrides,
   };
   await insertPool(db, pool);

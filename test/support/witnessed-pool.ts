@@ -71,6 +71,7 @@ export async function openWitnessedPool({
     purgeProtection: false,
     rootGeneration: 1,
     rootCheck: randomBytes(32),
+    keeping: 'sealed' as const,
   };
   const context = processOf(db, pool);
   const ofPool = (statement: string) => statement.replaceAll('$pool', `'${pool.id}'`);

@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises';
-import { examineRootKeys } from '../../compose/root-key-diagnosis.ts';
+import { examineObjects } from '../../compose/object-diagnosis.ts';
+import { examineRootKeys, findKeeping } from '../../compose/root-key-diagnosis.ts';
 import type { ServiceSettings } from '../../compose/service/settings.ts';
 import { examineCertificate } from '../../config/certificate-diagnosis.ts';
 import { type Config, isProduction, type Secrets } from '../../config/config.ts';
@@ -22,6 +23,7 @@ export interface DoctorOptions {
   readonly libraryParameters?: string;
   readonly keyWrapMechanism?: number;
   readonly json?: true;
+  readonly mend?: true;
 }
 
 /**
@@ -32,7 +34,7 @@ export async function doctor(context: CliContext, options: DoctorOptions): Promi
   const { module } = options;
   const { sections, diagnosis } =
     module === undefined
-      ? await examineDeployment(context)
+      ? await examineDeployment(context, options.mend === true)
       : await examineOne({ ...options, module });
   if (options.json === true)
     context.print(
@@ -77,36 +79,41 @@ async function examineOne({
   return { sections: [{ title: 'HSM', findings: found }], diagnosis };
 }
 
-async function examineDeployment(context: CliContext): Promise<Examined> {
+async function examineDeployment(context: CliContext, mends: boolean): Promise<Examined> {
   const { config, secrets } = context.readSettings();
   const host = `${config.pool}.${config.domain}`;
   let diagnosis: ModuleDiagnosis | undefined;
   let pkcs11: ServiceSettings['pkcs11'] | undefined;
+  const databaseUrl = await databaseUrlOf(config, secrets);
   const module = await findings('module', async () => {
     pkcs11 = await examinedModule(config, secrets, context);
     if (pkcs11 === undefined)
       return [ok('module', 'SoftHSM2 is made in the data folder by the first start.')];
-    diagnosis = examineModule(pkcs11);
+    const known =
+      databaseUrl === undefined ? undefined : await findKeeping(databaseUrl, config.pool);
+    diagnosis = examineModule({ ...pkcs11, keeping: known ?? config.keeping });
     return diagnosis.findings;
   });
-  let databaseUrl: string | undefined;
-  const database = await findings('connection', async () => {
-    databaseUrl = await databaseUrlOf(config, secrets);
-    return databaseUrl === undefined
+  const database = await findings('connection', () =>
+    databaseUrl === undefined
       ? [ok('connection', "PostgreSQL is the data folder's own, and runs while the service does.")]
-      : examineDatabase(databaseUrl);
-  });
+      : examineDatabase(databaseUrl),
+  );
   const isOpen =
     diagnosis?.capabilities !== undefined &&
     !database.some(({ severity, subject }) => severity === 'fault' && subject === 'connection');
+  const settings =
+    isOpen && databaseUrl !== undefined && pkcs11 !== undefined
+      ? { databaseUrl, pool: config.pool, pkcs11 }
+      : undefined;
   const sections: Section[] = [
     { title: 'HSM', findings: module },
     { title: 'Database', findings: database },
     {
       title: 'Root keys',
       findings:
-        isOpen && databaseUrl !== undefined && pkcs11 !== undefined
-          ? await examineRootKeys({ databaseUrl, pool: config.pool, pkcs11 }, createLog('silent'))
+        settings !== undefined
+          ? await examineRootKeys(settings, createLog('silent'))
           : [
               ok(
                 'root keys',
@@ -114,11 +121,21 @@ async function examineDeployment(context: CliContext): Promise<Examined> {
               ),
             ],
     },
+    ...(settings === undefined ? [] : await objectSection(settings, mends)),
     { title: 'Certificate', findings: await examineTls(config, host) },
     { title: 'Names', findings: await examineNames(host) },
     { title: 'Machine', findings: await examineMachine(config) },
   ];
   return { sections, diagnosis };
+}
+
+/** Of a resident pool; no section of a sealed one. */
+async function objectSection(
+  settings: Parameters<typeof examineObjects>[0],
+  mends: boolean,
+): Promise<readonly Section[]> {
+  const found = await examineObjects(settings, createLog('silent'), mends);
+  return found.length === 0 ? [] : [{ title: 'Objects', findings: found }];
 }
 
 async function examinedModule(

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../../core/clock.ts';
+import type { ObjectKeeper } from '../../core/keys/objects/object-keeper.ts';
 import type { Pkcs11Hsm } from '../../hsm/pkcs11-hsm.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { ServiceSettings } from './settings.ts';
@@ -12,5 +13,7 @@ export interface Base extends Omit<ServiceStore, 'close'> {
   readonly clock: Clock;
   /** Measured and traced. */
   readonly hsm: Pkcs11Hsm;
+  /** Of a resident pool. */
+  readonly keeper: ObjectKeeper | undefined;
   readonly metrics: Metrics;
 }

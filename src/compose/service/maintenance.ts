@@ -40,9 +40,13 @@ export function startMaintenance(base: Base, parts: MaintenanceParts): () => Pro
     },
   });
   const keepAuditLog = createAuditLogUpkeep(base, parts);
+  const keepObjects = createObjectUpkeep(base);
   return repeat(
     async () => {
       await maintenance.runOnce();
+      await keepObjects().catch((error: unknown) => {
+        log.error({ err: error }, "the upkeep of the HSM's objects failed: it is tried again");
+      });
       await keepAuditLog().catch((error: unknown) => {
         log.error({ err: error }, 'the upkeep of the audit log failed: it is tried again');
       });
@@ -53,6 +57,19 @@ export function startMaintenance(base: Base, parts: MaintenanceParts): () => Pro
       log.error({ err: error }, 'the upkeep of the pool failed: it is tried again');
     },
   );
+}
+
+/** Of a resident pool: destroys what crashes have left, and counts what there is. */
+function createObjectUpkeep({ log, keeper }: Base): () => Promise<void> {
+  let countedAt = performance.now();
+  return async () => {
+    if (keeper === undefined) return;
+    const objects = await keeper.mend();
+    if (objects > 0) log.warn({ objects }, 'objects that no key needs were destroyed in the HSM');
+    if (performance.now() - countedAt < LIMITS.objectsEveryMs) return;
+    countedAt = performance.now();
+    await keeper.look();
+  };
 }
 
 /** Compares this machine's clock with PostgreSQL's. */

@@ -1,3 +1,4 @@
+import type { ObjectKeeper } from '../../core/keys/objects/object-keeper.ts';
 import type { OpenAuditLog } from '../../audit/audit-log.ts';
 import type { ProcessState } from '../../observability/metrics.ts';
 import { connectionsOf } from '../../store/database.ts';
@@ -9,6 +10,7 @@ interface ObservedParts {
   readonly store: ServiceStore;
   readonly audit: { readonly auditLog: OpenAuditLog };
   readonly access: { readonly authorizer: { readonly status: ProcessState['decisions'] } };
+  readonly keeper: Pick<ObjectKeeper, 'lastUse'> | undefined;
   readonly storeClock: { readonly differenceSeconds: number };
 }
 
@@ -25,6 +27,7 @@ export function readProcessState(parts: ObservedParts): ProcessState {
     },
     decisions: access.authorizer.status,
     database: connectionsOf(store.context.db, store.auditDb),
+    objects: parts.keeper?.lastUse,
     isFeedCoherent: store.feed.isCoherent(),
     clockDifferenceSeconds: Math.abs(storeClock.differenceSeconds),
   };

@@ -8,6 +8,9 @@ import type {
   SigningAlgorithm,
 } from '../operations/algorithms.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from './key.ts';
+import type { KeyKeeping } from './key-keeping.ts';
+import type { ObjectUse } from './objects/ports.ts';
+import type { ObjectIds } from './objects/object-id.ts';
 import type { PlainKey } from './import/plain-key.ts';
 
 /** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
@@ -33,11 +36,17 @@ export interface CipherParameters {
  */
 export interface Hsm {
   /**
-   * Generates inside the HSM, wraps and seals. The only copy outside is the sealed one that is returned.
+   * Generates inside the HSM, and seals. Outside there is no copy but the wrapped one of a sealed key, which is returned.
    * @param by for whom, who then has his own line among those that wait; the service itself where absent
-   * @throws ServiceError Overloaded where too many are being made for him
+   * @param objects that a resident key is to be, which are on record
+   * @throws ServiceError Overloaded where too many are being made for him, HsmFull
    */
-  generateKey(identity: KeyIdentity, spec: KeySpec, by?: string): Promise<VerifiedMaterial>;
+  generateKey(
+    identity: KeyIdentity,
+    spec: KeySpec,
+    by?: string,
+    objects?: ObjectIds,
+  ): Promise<VerifiedMaterial>;
   /** The same material bound to another identity: the present seal is verified first. */
   reseal(key: KeyMaterial, identity: KeyIdentity): Promise<VerifiedMaterial>;
   /** Encrypt, and wrapkey: for RSA and AES-GCM, -CBC, -CBCPAD, -KW and CKM_AES_KEY_WRAP(_PAD). */
@@ -71,9 +80,10 @@ export interface Hsm {
 export interface KeyImporter {
   /**
    * Puts a key into the HSM, sees there that both halves belong together, wraps and seals it.
-   * @throws ServiceError BadParameter when the HSM does not take it
+   * @param objects that a resident key is to be, which are on record
+   * @throws ServiceError BadParameter when the HSM does not take it, HsmFull
    */
-  importKey(identity: KeyIdentity, key: PlainKey): Promise<VerifiedMaterial>;
+  importKey(identity: KeyIdentity, key: PlainKey, objects?: ObjectIds): Promise<VerifiedMaterial>;
   /**
    * Unwraps, inside the HSM, what was wrapped for `exchangeKey` with CKM_RSA_AES_KEY_WRAP (PKCS#11 v2.40 errata §2.1.18):
    * PKCS #8 for RSA and EC, the bare key for AES.
@@ -84,6 +94,7 @@ export interface KeyImporter {
     exchangeKey: KeyMaterial,
     wrapped: Uint8Array,
     expected: { readonly keyType: KeyType; readonly curve?: Curve },
+    objects?: ObjectIds,
   ): Promise<VerifiedMaterial>;
 }
 
@@ -95,6 +106,8 @@ export interface RootSecrets {
 
 /** What an HSM may have or not. */
 export interface HsmFeatures {
+  /** How this pool's keys are kept in it. */
+  readonly keeping: KeyKeeping;
   /** ML-DSA-44, ML-DSA-65 and ML-DSA-87 (FIPS 204). */
   readonly hasMlDsa: boolean;
   /** As it was found out when the HSM was opened last. @throws ServiceError HsmUnavailable while it is lost */
@@ -111,6 +124,8 @@ export interface HsmOffer {
     /** Of the keys that it fits and that can be kept: those with which it fails, where others do. */
     readonly except?: readonly (OfferedKind & { readonly lack: string })[];
   } & Offered)[];
+  /** Of a resident pool. */
+  readonly objects?: ObjectUse;
 }
 
 /** What a key is, as far as HSMs differ in it. */

@@ -104,7 +104,13 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
     attributes,
     releasePolicy,
   }: Pick<CreateKey, 'attributes' | 'releasePolicy'>): ReleasePolicy | undefined {
-    return releasePolicyOf(attributes?.exportable ?? false, releasePolicy, pool.releaseAuthorities);
+    const exportable = attributes?.exportable ?? false;
+    if (hsm.keeping === 'resident' && (exportable || releasePolicy !== undefined))
+      throw new ServiceError(
+        'BadParameter',
+        'A key of this pool cannot be exportable or have a release policy: its keys are objects of the HSM, and never leave it.',
+      );
+    return releasePolicyOf(exportable, releasePolicy, pool.releaseAuthorities);
   }
 
   /** What the seal covers and PATCH can change. */
@@ -117,6 +123,12 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
         ? identity.operations
         : parseKeyOperations(spec.keyType, request.operations);
     if (identity.exportable && operations.includes('import')) throw exportableExchangeKey();
+    const becomes = operations.includes('import') !== identity.operations.includes('import');
+    if (hsm.keeping === 'resident' && becomes)
+      throw new ServiceError(
+        'BadParameter',
+        'Property key_ops has an invalid value: whether a key of this pool is a key exchange key (import) is fixed when its object is made in the HSM.',
+      );
     const releasePolicy =
       request.releasePolicy &&
       changeReleasePolicy(identity.releasePolicy, request.releasePolicy, pool.releaseAuthorities);

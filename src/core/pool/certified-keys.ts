@@ -32,8 +32,8 @@ export interface CertifiedKeyStore {
     purpose: CertifiedKeyPurpose,
     version?: string,
   ): Promise<CertifiedKey | undefined>;
-  /** Adds a key; of a second root nothing is kept. */
-  insertCertifiedKey(key: CertifiedKey, change: AuditedChange): Promise<void>;
+  /** Adds a key; false for a second root, of which nothing is kept. */
+  insertCertifiedKey(key: CertifiedKey, change: AuditedChange): Promise<boolean>;
 }
 
 /** What becomes of a key's certificate; `sign` is RS256 (RFC 7518 §3.3) by its issuer, over bytes. */

@@ -2,9 +2,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AuditedChange } from '../audit/record.ts';
 import type { Recorder } from '../operations/crypto-service.ts';
 import { ServiceError } from '../errors.ts';
-import type { Hsm, RootSecrets } from '../keys/hsm.ts';
+import type { Hsm, HsmFeatures, RootSecrets } from '../keys/hsm.ts';
 import type { KeyRelease } from '../release/key-release.ts';
 import type { KeyName, KeyVersion, VerifiedKey } from '../keys/key.ts';
+import { requireSealed } from '../keys/key-keeping.ts';
 import { nearestDate } from '../keys/key-date.ts';
 import { keyNotFound } from '../keys/key-service.ts';
 import { changeAttributes } from '../keys/new-version.ts';
@@ -12,7 +13,10 @@ import type { BlobProtector, KeyArchive, WholeKey } from './ports.ts';
 import { verifyKey } from '../keys/verified-keys.ts';
 
 export interface BackupServiceParts {
-  readonly hsm: Pick<Hsm, 'reseal'> & Pick<KeyRelease, 'requireIntact'> & RootSecrets;
+  readonly hsm: Pick<Hsm, 'reseal'> &
+    Pick<HsmFeatures, 'keeping'> &
+    Pick<KeyRelease, 'requireIntact'> &
+    RootSecrets;
   readonly archive: KeyArchive;
   readonly protector: BlobProtector;
   readonly poolId: string;
@@ -27,9 +31,10 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
   return {
     /**
      * A compact JWE (RFC 7516) in base64url; what is in it is wrapped by the root keys besides.
-     * @throws ServiceError KeyNotFound, KeyIntegrityViolation, Overloaded
+     * @throws ServiceError KeyNotFound, KeyIntegrityViolation, Overloaded, KeyOperationForbidden in a resident pool
      */
     async backup(name: KeyName, note: Recorder): Promise<string> {
+      requireSealed(hsm, 'backup');
       const key = await archive.readKey(name);
       if (key === undefined) throw keyNotFound(name);
       note({ keyName: key.name });
@@ -47,9 +52,10 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
     /**
      * Puts a key back under its name, with the same versions.
      * @throws ServiceError MalformedBackupBlob for a blob of another security domain, or one that was altered;
-     * KeyExists, KeyIsDeleted, Overloaded
+     * KeyExists, KeyIsDeleted, Overloaded, KeyOperationForbidden in a resident pool
      */
     async restore(blob: Uint8Array, change: AuditedChange): Promise<VerifiedKey> {
+      requireSealed(hsm, 'restore');
       const contents = await protector.open(await hsm.backupKey(), blob);
       if (contents?.format !== FORMAT) throw malformed();
       const { key } = contents;

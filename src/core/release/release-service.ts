@@ -1,6 +1,8 @@
 import type { Admission, AttestedEnvironment } from './admission.ts';
 import { ServiceError } from '../errors.ts';
 import { type KeyRelease, RELEASE_WRAPS, type ReleaseWrap } from './key-release.ts';
+import type { HsmFeatures } from '../keys/hsm.ts';
+import { requireSealed } from '../keys/key-keeping.ts';
 import type { VerifiedKey } from '../keys/key.ts';
 import type { KeyReference, Recorder } from '../operations/crypto-service.ts';
 import { keyNotFound } from '../keys/key-service.ts';
@@ -21,7 +23,7 @@ export interface Release {
 }
 
 export interface ReleaseServiceParts {
-  readonly hsm: KeyRelease;
+  readonly hsm: KeyRelease & Pick<HsmFeatures, 'keeping'>;
   readonly keys: Pick<KeyReader<VerifiedKey>, 'findKey'>;
   readonly admit: Admission;
 }
@@ -40,6 +42,7 @@ export function createReleaseService({ hsm, keys, admit }: ReleaseServiceParts) 
       request: ReleaseRequest,
       note: Recorder,
     ): Promise<Release> {
+      requireSealed(hsm, 'release');
       const wrap = parseWrap(request.wrap);
       note({ keyName: reference.name, algorithm: wrap });
       const key = await keys.findKey(reference.name, reference.version);

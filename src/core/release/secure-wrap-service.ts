@@ -6,6 +6,8 @@ import {
   type Recorder,
   requireUsable,
 } from '../operations/crypto-service.ts';
+import type { HsmFeatures } from '../keys/hsm.ts';
+import { requireSealed } from '../keys/key-keeping.ts';
 import type { KeyMaterial, VerifiedKey } from '../keys/key.ts';
 import { keyNotFound } from '../keys/key-service.ts';
 import type { Clock } from '../clock.ts';
@@ -22,7 +24,7 @@ export interface SecureUnwrapRequest {
 }
 
 export interface SecureWrapServiceParts {
-  readonly hsm: SecureWrapper;
+  readonly hsm: SecureWrapper & Pick<HsmFeatures, 'keeping'>;
   readonly keys: Pick<KeyReader<VerifiedKey>, 'findKey'>;
   readonly admit: Admission;
   readonly clock: Clock;
@@ -42,6 +44,7 @@ export function createSecureWrapService({ hsm, keys, admit, clock }: SecureWrapS
     algorithmName: string,
     note: Recorder,
   ): Promise<{ key: VerifiedKey; algorithm: SecureWrapAlgorithm }> {
+    requireSealed(hsm, operation);
     note({ keyName: reference.name, algorithm: algorithmName });
     const key = await keys.findKey(reference.name, reference.version);
     if (key === undefined) throw keyNotFound(reference.name, reference.version);

@@ -1,5 +1,6 @@
 import type { IAlgorithm } from 'graphene-pk11';
 import type { Algorithm } from '../../core/operations/algorithms.ts';
+import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import type { OfferedKind } from '../../core/keys/hsm.ts';
 import type { Lack } from './lack.ts';
 
@@ -39,7 +40,10 @@ export interface Capabilities {
   readonly module: string;
   /** Undefined where the module has RFC 5649 under no number that is known. */
   readonly keyWrapPadded: KeyWrapPadded | undefined;
-  readonly sealing: SealingWrap;
+  /** How the pool keeps its keys, for which all this was tried. */
+  readonly keeping: KeyKeeping;
+  /** Undefined where keys aren't wrapped to be kept. */
+  readonly sealing: SealingWrap | undefined;
   /** Ways of wrapping keys that don't come back, and why: a key that another module has wrapped so can't be opened here. */
   readonly sealLacks: Readonly<Partial<Record<SealingWrap['kind'], Lack>>>;
   /**

@@ -11,10 +11,10 @@ import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
 import { type CipherContext, CIPHERS } from '../operations/ciphers.ts';
 import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
-import { generateObjects, generateWrapped } from '../keys/key-generation.ts';
+import { generateKept, generateObjects } from '../keys/key-generation.ts';
+import { keepingForTrials } from '../keys/keeping/keepings.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
-import { unwrapBlob } from '../keys/sealed-blob.ts';
-import { loadedMac, loadedPrivate, loadedPublic, unwrappedPrivate } from '../keys/templates.ts';
+import { loadedMac, loadedPrivate, loadedPublic, publicPoint } from '../keys/templates.ts';
 import { type Capabilities, type KeyKind, keyKindOf, type Mechanics } from './capabilities.ts';
 import { type Lack, lackOf } from './lack.ts';
 import { type Paddings, tryRsaPaddings, UNTRIED } from './rsa-trials.ts';
@@ -127,7 +127,8 @@ function whereOf({ session, mechanics }: Trials, spec: KeySpec, lack: Lack): Lac
       calls.destroyObject(session, handle);
     return true;
   });
-  return made ?? { ...lack, mechanism: `wrapping and opening what ${lack.mechanism} makes` };
+  const kept = mechanics.keeping === 'sealed' ? 'wrapping and opening' : 'finding again';
+  return made ?? { ...lack, mechanism: `${kept} what ${lack.mechanism} makes` };
 }
 
 interface Parts {
@@ -156,18 +157,19 @@ function withKey<T>(
 ) {
   const context = { session, rootKeys, capabilities: mechanics };
   const identity = identityFor(spec);
-  const { blob, macBlob, publicKey } = generateWrapped(context, identity, spec);
+  const keeping = keepingForTrials(mechanics.keeping);
+  const { blob, macBlob, publicKey } = generateKept(context, identity, spec, undefined, keeping);
   const handles: Handle[] = [];
   const kept = (handle: Handle) => {
     handles.push(handle);
     return handle;
   };
   try {
-    const attributes = unwrappedPrivate(loadedPrivate(identity, spec), publicKey, mechanics);
+    const point = publicPoint(publicKey, mechanics);
     const parts = {
-      private: kept(unwrapBlob(context, blob, attributes)),
+      private: kept(keeping.load(context, blob, loadedPrivate(identity, spec), point)),
       ...(macBlob !== undefined && {
-        mac: kept(unwrapBlob(context, macBlob, calls.toAttributes(loadedMac(identity)))),
+        mac: kept(keeping.load(context, macBlob, loadedMac(identity))),
       }),
       ...(publicKey !== undefined && {
         publicKey,

@@ -1,8 +1,10 @@
 import graphene from 'graphene-pk11';
+import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import * as calls from '../module/calls.ts';
 import type { ModuleSession } from '../module/calls.ts';
 import { AES_ECB, GENERIC_SECRET, HMAC_SHA256 } from '../operations/mechanisms.ts';
+import { keepingForTrials } from '../keys/keeping/keepings.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
 import { type SealingContext, unwrapBlob, wrapForSealing } from '../keys/sealed-blob.ts';
 import { generatedMac, generatedPrivate, loadedMac, loadedPrivate } from '../keys/templates.ts';
@@ -17,6 +19,8 @@ import { tryMlDsa } from './ml-dsa-trial.ts';
 const { KeyGenMechanism, KeyType } = graphene;
 
 export interface ProbeOptions {
+  /** How keys are to be kept; sealed where absent. */
+  readonly keeping?: KeyKeeping | undefined;
   /** Manufacturer, library and version, for sentences. */
   readonly module: string;
   /** The number under which the module has RFC 5649, where the operator says it. */
@@ -27,72 +31,81 @@ export interface ProbeOptions {
  * Finds out what a module can do, by doing it with keys that are made for it; none stays. Takes some 0.2 s with SoftHSM.
  * @throws OperatorError where the module can't keep any key, with all that it lacks
  */
-export function probeCapabilities(
-  session: ModuleSession,
-  { module, keyWrapMechanism }: ProbeOptions,
-): Capabilities {
-  return withRootKeys(session, module, (rootKeys) => {
-    const { lacks, mechanics } = tryMechanics(session, rootKeys, { module, keyWrapMechanism });
+export function probeCapabilities(session: ModuleSession, options: ProbeOptions): Capabilities {
+  return withRootKeys(session, options, (rootKeys) => {
+    const { lacks, mechanics } = tryMechanics(session, rootKeys, options);
     const tried = mechanics && tryKeys({ session, rootKeys, mechanics });
     const kinds = Object.values(tried?.keyLacks ?? {}).filter((lack) => lack !== undefined);
     if (mechanics === undefined || !tried?.isAnyKept)
-      throw cannotKeep(module, [...lacks, ...kinds]);
+      throw cannotKeep(options, [...lacks, ...kinds]);
     const { keyLacks, algorithmLacks, found } = tried;
     return { ...mechanics, ...found, keyLacks, algorithmLacks };
   });
 }
 
-function cannotKeep(module: string, lacks: readonly Lack[]): OperatorError {
+function cannotKeep(
+  { module, keeping = 'sealed' }: ProbeOptions,
+  lacks: readonly Lack[],
+): OperatorError {
   const list = [...new Set(lacks.map(describeLack))].join('; ');
   return new OperatorError(
-    `PKCS11_MODULE: ${module} can't keep keys, since they can't be wrapped to be stored outside it: ${list}.`,
+    keeping === 'sealed'
+      ? `PKCS11_MODULE: ${module} can't keep keys, since they can't be wrapped to be stored outside it: ${list}. \`strongroom bootstrap --keys resident\` makes a pool whose keys stay in the HSM.`
+      : `PKCS11_MODULE: ${module} can't keep keys: ${list}.`,
   );
 }
 
 /** Runs `use` with root keys as a pool has them, but as session objects. @throws OperatorError where it can't make them */
 function withRootKeys<T>(
   session: ModuleSession,
-  module: string,
+  options: ProbeOptions,
   use: (rootKeys: RootKeys) => T,
 ): T {
   const common = { token: false, private: true, sensitive: true, extractable: false, valueLen: 32 };
   const made: RootKeys[] = [];
-  const lack = lackOf('CKM_AES_KEY_GEN and CKM_GENERIC_SECRET_KEY_GEN', () => {
-    const wrap = calls.generateKey(session, KeyGenMechanism.AES, {
-      ...common,
-      keyType: KeyType.AES,
-      wrap: true,
-      unwrap: true,
-    });
+  const wraps = options.keeping !== 'resident';
+  const names = `${wraps ? 'CKM_AES_KEY_GEN and ' : ''}CKM_GENERIC_SECRET_KEY_GEN`;
+  const lack = lackOf(names, () => {
+    const wrap = wraps
+      ? calls.generateKey(session, KeyGenMechanism.AES, {
+          ...common,
+          keyType: KeyType.AES,
+          wrap: true,
+          unwrap: true,
+        })
+      : undefined;
     const seal = calls.generateKey(session, GENERIC_SECRET, {
       ...common,
       keyType: KeyType.GENERIC_SECRET,
       sign: true,
       verify: true,
     });
-    made.push({ generation: 0, wrap, seal });
+    made.push({ generation: 0, seal, ...(wrap !== undefined && { wrap }) });
     return true;
   });
   const [rootKeys] = made;
-  if (rootKeys === undefined) throw cannotKeep(module, lack === undefined ? [] : [lack]);
-  return calls.withObject(session, rootKeys.wrap, () =>
-    calls.withObject(session, rootKeys.seal, () => use(rootKeys)),
-  );
+  if (rootKeys === undefined) throw cannotKeep(options, lack === undefined ? [] : [lack]);
+  const { wrap, seal } = rootKeys;
+  const run = () => calls.withObject(session, seal, () => use(rootKeys));
+  return wrap === undefined ? run() : calls.withObject(session, wrap, run);
 }
 
 /** How the module does what all operations need; no mechanics where it can't wrap or seal. */
 function tryMechanics(
   session: ModuleSession,
   rootKeys: RootKeys,
-  { module, keyWrapMechanism }: ProbeOptions,
+  { module, keyWrapMechanism, keeping = 'sealed' }: ProbeOptions,
 ): { readonly lacks: readonly Lack[]; readonly mechanics: FirstMechanics | undefined } {
   return withWrappingKey(session, (key) => {
     const { found: keyWrapPadded, lacks } = tryKeyWrapPadded(session, key, keyWrapMechanism);
     const gcmIv = tryGcmIv(session, key);
-    const sealing = trySealing(
-      { session, rootKeys, capabilities: { module, keyWrapPadded } },
-      gcmIv === 'ours',
-    );
+    const sealing =
+      keeping === 'resident'
+        ? { wrap: undefined, lacks: {} }
+        : trySealing(
+            { session, rootKeys, capabilities: { module, keyWrapPadded } },
+            gcmIv === 'ours',
+          );
     const sealLack = trySeal(session, rootKeys);
     const sealLacks = sealing.lacks;
     const all = [
@@ -100,9 +113,9 @@ function tryMechanics(
       ...Object.values(sealLacks),
       ...(sealLack === undefined ? [] : [sealLack]),
     ];
-    if (sealing.wrap === undefined || sealLack !== undefined)
+    if ((keeping === 'sealed' && sealing.wrap === undefined) || sealLack !== undefined)
       return { lacks: all, mechanics: undefined };
-    const capabilities = { module, keyWrapPadded, sealing: sealing.wrap, sealLacks };
+    const capabilities = { module, keeping, keyWrapPadded, sealing: sealing.wrap, sealLacks };
     return {
       lacks: all,
       mechanics: {
@@ -161,11 +174,14 @@ const GCM_OF_ITS_OWN: Lack = {
 
 const AES_256 = { keyType: 'oct-HSM', bits: 256 } as const;
 
+const TO_WRAP = { token: false, extractable: true };
+
 /** Whether a key that is wrapped and opened again is the same key. */
 function opensAgain(context: SealingContext): boolean {
   const { session } = context;
   const identity = identityFor(AES_256);
-  const key = calls.generateKey(session, KeyGenMechanism.AES, generatedPrivate(identity, AES_256));
+  const template = generatedPrivate(identity, AES_256, TO_WRAP);
+  const key = calls.generateKey(session, KeyGenMechanism.AES, template);
   return calls.withObject(session, key, () => {
     const attributes = calls.toAttributes(loadedPrivate(identity, AES_256));
     const again = unwrapBlob(context, wrapForSealing(context, key), attributes);
@@ -180,21 +196,26 @@ function opensAgain(context: SealingContext): boolean {
 }
 
 /** Some modules make HMACs with secrets, and wrap none. */
-function keepsMacKeys(context: SealingContext): boolean {
+function keepsMacKeys(
+  context: SealingContext & { readonly capabilities: { readonly keeping: KeyKeeping } },
+): boolean {
   const { session } = context;
   const identity = identityFor(AES_256);
   const data = Buffer.from('trial');
+  const keeping = keepingForTrials(context.capabilities.keeping);
+  const making = keeping.making(identity, undefined);
   return (
     lackOf('CKM_GENERIC_SECRET_KEY_GEN', () => {
-      const key = calls.generateKey(session, GENERIC_SECRET, generatedMac(identity));
-      return calls.withObject(session, key, () => {
-        const attributes = calls.toAttributes(loadedMac(identity));
-        const again = unwrapBlob(context, wrapForSealing(context, key), attributes);
-        return calls.withObject(session, again, () => {
-          const mac = calls.sign(session, HMAC_SHA256, key, data, 32);
-          return calls.verify(session, HMAC_SHA256, again, data, mac);
-        });
-      });
+      const template = generatedMac(identity, making.attributes('mac'));
+      const key = calls.generateKey(session, GENERIC_SECRET, template);
+      const { blob, mac } = making.withNew(session, key, () => ({
+        mac: calls.sign(session, HMAC_SHA256, key, data, 32),
+        blob: making.stored(context, key, 'mac'),
+      }));
+      const again = keeping.load(context, blob, loadedMac(identity));
+      return calls.withObject(session, again, () =>
+        calls.verify(session, HMAC_SHA256, again, data, mac),
+      );
     }) === undefined
   );
 }

@@ -1,8 +1,10 @@
 import { type Finding, fault, ok, warning } from '../../core/diagnosis/finding.ts';
+import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { ALGORITHMS, type Algorithm } from '../../core/operations/algorithms.ts';
 import { type Capabilities, type KeyKind, keyKindOf } from '../capabilities/capabilities.ts';
 import { describeLack, type Lack } from '../capabilities/lack.ts';
 import { kindsFor } from '../capabilities/offer.ts';
+import { countTokenObjects } from '../keys/keeping/pool-objects.ts';
 import { probeCapabilities } from '../capabilities/probe.ts';
 import { openPatiently } from '../module/patience.ts';
 import { tokenLabelOf } from '../module/slots.ts';
@@ -20,14 +22,16 @@ export interface ModuleDiagnosis {
 export interface ExaminedModule extends Omit<TokenOptions, 'tokenLabel'> {
   /** The only token that the module has, where absent. */
   readonly tokenLabel?: string | undefined;
+  /** How keys are to be kept; found out where absent. */
+  readonly keeping?: KeyKeeping | undefined;
+  /** Of objects, as the operator says. */
+  readonly objectLimit?: number | undefined;
 }
 
 /** A process has its login session, two for calls on the event loop and two for each of a few threads. */
 const COMFORTABLE_SESSIONS = 24;
 /** Each pool has one of its own, so that it can't be made without. */
 const SIGNS_TOKENS = 'RSA-HSM 2048';
-/** Beyond this many, the objects aren't counted. */
-const COUNTED = 10_000;
 
 /**
  * Opens the module as the service does, tries all that the service asks of it and times it. Everything that it makes is
@@ -39,14 +43,23 @@ export function examineModule(examined: ExaminedModule): ModuleDiagnosis {
     const tokenLabel = examined.tokenLabel ?? openPatiently(() => tokenLabelOf(examined));
     const options = { ...examined, tokenLabel };
     token = openPatiently(() => openToken(options));
+    const { loginSession, facts } = token;
     const opened = describeToken(token, options);
     try {
-      const capabilities = probeCapabilities(token.loginSession, {
-        module: token.facts.description,
-        keyWrapMechanism: options.keyWrapMechanism,
-      });
-      const callTimes = measureCalls(token.loginSession, capabilities);
-      const findings = [...opened, ...describeCapabilities(capabilities), describeTimes(callTimes)];
+      const { capabilities, finding } = tryKeeping(options.keeping, (keeping) =>
+        probeCapabilities(loginSession, {
+          module: facts.description,
+          keyWrapMechanism: options.keyWrapMechanism,
+          keeping,
+        }),
+      );
+      const callTimes = measureCalls(loginSession, capabilities);
+      const findings = [
+        ...opened,
+        finding,
+        ...describeCapabilities(capabilities),
+        describeTimes(callTimes),
+      ];
       return { findings, capabilities, callTimes };
     } catch (error) {
       return { findings: [...opened, fault('keys', sentenceOf(error))] };
@@ -62,7 +75,42 @@ function sentenceOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function describeToken(token: Token, options: TokenOptions): Finding[] {
+/** How keys can be kept in the module: sealed where it can, which is the default. @throws Error where neither works */
+function tryKeeping(
+  wanted: KeyKeeping | undefined,
+  probe: (keeping: KeyKeeping) => Capabilities,
+): { readonly capabilities: Capabilities; readonly finding: Finding } {
+  if (wanted === 'resident')
+    return {
+      capabilities: probe('resident'),
+      finding: ok('keys', 'They stay in the HSM, each an object of its own.'),
+    };
+  let sealed: Capabilities | undefined;
+  let why: unknown;
+  try {
+    sealed = probe('sealed');
+  } catch (error) {
+    why = error;
+  }
+  const lack = sealed?.keyLacks[SIGNS_TOKENS];
+  if (sealed !== undefined && (wanted === 'sealed' || lack === undefined))
+    return {
+      capabilities: sealed,
+      finding: ok('keys', 'It wraps them, so that they are stored outside it, sealed.'),
+    };
+  if (wanted === 'sealed') throw why;
+  const capabilities = probe('resident');
+  const reason = lack === undefined ? sentenceOf(why) : `It fails at ${describeLack(lack)}.`;
+  return {
+    capabilities,
+    finding: warning(
+      'keys',
+      `They can't be stored outside it, but can stay in it: \`strongroom bootstrap --keys resident\`. ${reason}`,
+    ),
+  };
+}
+
+function describeToken(token: Token, options: TokenOptions & ExaminedModule): Finding[] {
   const { facts, loginSession } = token;
   const { module } = facts;
   const { model, serialNumber, firmwareVersion } = module.token;
@@ -76,7 +124,7 @@ function describeToken(token: Token, options: TokenOptions): Finding[] {
             `The token has ${limit} sessions at most: processes and threads have to share them (STRONGROOM_WORKERS, STRONGROOM_SESSIONS).`,
           )
         : ok('sessions', `The token has ${limit} sessions at most.`);
-  const objects = Math.min(COUNTED, loginSession.find({}).length);
+  const objects = countTokenObjects(loginSession);
   return [
     ok(
       'module',
@@ -97,12 +145,33 @@ function describeToken(token: Token, options: TokenOptions): Finding[] {
         ]
       : []),
     sessions,
-    ok(
-      'objects',
-      `${objects}${objects === COUNTED ? ' or more' : ''} objects are in the token that this user sees.`,
-    ),
+    describeObjects(objects, options.objectLimit),
+    ...describeMemory(token),
   ];
 }
+
+/** From here on it is time to make room. */
+const NEARLY_FULL = 0.9;
+
+function describeObjects(objects: number, limit: number | undefined): Finding {
+  if (limit === undefined)
+    return ok('objects', `${objects} objects are in the token that this user sees.`);
+  const sentence = `${objects} of ${limit} objects (PKCS11_OBJECT_LIMIT) are in the token.`;
+  return objects < NEARLY_FULL * limit
+    ? ok('objects', sentence)
+    : warning('objects', `${sentence} At the limit no key can be made in it.`);
+}
+
+/** What the token says of its memory; most say nothing. */
+function describeMemory({ slot }: Token): Finding[] {
+  const { freePrivateMemory: free, totalPrivateMemory: total } = slot.getToken();
+  if (!(total > 0 && total < NO_LIMIT && free <= total)) return [];
+  const sentence = `${free} of ${total} bytes of the token's memory for keys are free.`;
+  return [free > (1 - NEARLY_FULL) * total ? ok('memory', sentence) : warning('memory', sentence)];
+}
+
+/** CK_UNAVAILABLE_INFORMATION, as far as numbers of this size can tell. */
+const NO_LIMIT = 0xffff_ffff;
 
 function describeCapabilities(capabilities: Capabilities): Finding[] {
   const { keyWrapPadded, sealing, dataKeyWrap, gcmIv, keepsMacKeys } = capabilities;
@@ -111,7 +180,7 @@ function describeCapabilities(capabilities: Capabilities): Finding[] {
     keyWrapPadded === undefined
       ? warning(
           'RFC 5649',
-          `It has AES key wrap with padding under no number that is known (PKCS11_KEY_WRAP_MECHANISM names another): keys are wrapped by ${sealing.kind === 'gcm' ? 'AES-GCM' : 'AES-CBC with padding'} to be kept, BYOK transfers and releases of keys are refused.`,
+          `It has AES key wrap with padding under no number that is known (PKCS11_KEY_WRAP_MECHANISM names another): ${describeSealing(sealing)}BYOK transfers and releases of keys are refused.`,
         )
       : ok(
           'RFC 5649',
@@ -129,7 +198,7 @@ function describeCapabilities(capabilities: Capabilities): Finding[] {
       : [
           warning(
             'HMAC keys',
-            'It wraps no secrets for HMACs: HS256, HS384 and HS512 are refused, and AES keys are made without them.',
+            'It keeps no secrets for HMACs: HS256, HS384 and HS512 are refused, and AES keys are made without them.',
           ),
         ]),
     ...lacksOf(
@@ -147,6 +216,11 @@ function describeCapabilities(capabilities: Capabilities): Finding[] {
       ? ok('ML-DSA', 'It makes ML-DSA keys that sign.')
       : ok('ML-DSA', 'It makes no ML-DSA keys (FIPS 204); such keys are refused.'),
   ];
+}
+
+function describeSealing(sealing: Capabilities['sealing']): string {
+  if (sealing === undefined) return '';
+  return `keys are wrapped by ${sealing.kind === 'gcm' ? 'AES-GCM' : 'AES-CBC with padding'} to be kept, `;
 }
 
 function describeGcm(gcmIv: Capabilities['gcmIv']): Finding {

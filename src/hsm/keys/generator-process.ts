@@ -1,7 +1,8 @@
 import process from 'node:process';
 import { serializeError } from '../module/serialization.ts';
 import type { FromGenerator, ToGenerator } from './generator-protocol.ts';
-import { generateWrapped, type GenerationContext } from './key-generation.ts';
+import { generateKept, type GenerationContext } from './key-generation.ts';
+import { destroyPoolObjects } from './keeping/pool-objects.ts';
 import { findRootKeys } from './root-keys.ts';
 import { openPatiently } from '../module/patience.ts';
 import { openToken } from '../module/token.ts';
@@ -15,7 +16,7 @@ let context: Pick<GenerationContext, 'session' | 'rootKeys'> | undefined;
 
 function open({ open: options, roots }: Extract<ToGenerator, { readonly open: unknown }>): void {
   const token = openPatiently(() => openToken(options));
-  const rootKeys = findRootKeys(token.loginSession, roots.poolId, roots.generation);
+  const rootKeys = findRootKeys(token.loginSession, roots.poolId, roots.generation, roots.keeping);
   if (rootKeys === undefined) throw new Error('the token has no root keys of this pool');
   context = { session: token.loginSession, rootKeys };
 }
@@ -27,8 +28,10 @@ function perform(message: ToGenerator): FromGenerator {
       return 'open';
     }
     if (context === undefined) throw new Error('the token is not open');
-    const { identity, spec, capabilities } = message;
-    return { made: generateWrapped({ ...context, capabilities }, identity, spec) };
+    const { identity, spec, capabilities, objects, isRepeated } = message;
+    if (isRepeated && objects !== undefined)
+      destroyPoolObjects(context.session, identity.pool, [objects.private, objects.mac]);
+    return { made: generateKept({ ...context, capabilities }, identity, spec, objects) };
   } catch (error) {
     return { failed: serializeError(error) };
   }

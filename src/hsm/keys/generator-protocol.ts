@@ -1,5 +1,6 @@
 import type { Mechanics } from '../capabilities/capabilities.ts';
 import type { KeyIdentity, KeySpec } from '../../core/keys/key.ts';
+import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
 import type { SerializedError } from '../module/serialization.ts';
 import type { GeneratedKey } from './key-generation.ts';
 import type { Roots } from '../module/open-module.ts';
@@ -12,8 +13,11 @@ export type ToGenerator =
       readonly identity: KeyIdentity;
       readonly spec: KeySpec;
       readonly capabilities: Mechanics;
+      readonly objects: ObjectIds | undefined;
+      /** Another process has been told before, and has ended over it. */
+      readonly isRepeated: boolean;
     };
 
-/** What it answers, once each. Keys come wrapped by a root key: none is ever on this channel in the clear. */
+/** What it answers, once each. Keys come as the pool keeps them: none is ever on this channel in the clear. */
 export type FromGenerator =
   'open' | { readonly made: GeneratedKey } | { readonly failed: SerializedError };

@@ -1,24 +1,28 @@
-import graphene from 'graphene-pk11';
+import graphene, { type ITemplate } from 'graphene-pk11';
 import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import { GENERIC_SECRET } from '../operations/mechanisms.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
 import { CURVE } from '../../core/operations/algorithms.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
-import { type SealingContext, wrapForSealing } from './sealed-blob.ts';
+import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
+import { keepingOf } from './keeping/keepings.ts';
+import type { KeyKeeping, KeyMaking } from './keeping/key-keeping.ts';
+import type { SealingContext } from './sealed-blob.ts';
 import { generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
 
 const { KeyGenMechanism } = graphene;
 
 export interface GeneratedKey {
   readonly publicKey?: PublicKey;
+  /** As the pool keeps it: wrapped, or the object's id. */
   readonly blob: Buffer;
   readonly macBlob?: Buffer;
 }
 
 export interface GenerationContext extends SealingContext {
   readonly capabilities: SealingContext['capabilities'] &
-    Pick<Capabilities, 'keepsMacKeys' | 'saysPublic' | 'wantsPoint'>;
+    Pick<Capabilities, 'keeping' | 'keepsMacKeys' | 'saysPublic' | 'wantsPoint'>;
 }
 
 interface PairContext {
@@ -26,19 +30,30 @@ interface PairContext {
   readonly capabilities: Pick<Capabilities, 'saysPublic'>;
 }
 
-/** Generates inside the HSM, wraps, and destroys: extractable keys exist from one call to the next, and no longer. */
-export function generateWrapped(
+/**
+ * Generates inside the HSM, as the pool keeps its keys.
+ * @param objects that a resident key is to be
+ */
+export function generateKept(
   context: GenerationContext,
   identity: KeyIdentity,
   spec: KeySpec,
+  objects: ObjectIds | undefined,
+  keeping: KeyKeeping = keepingOf(context.capabilities.keeping),
 ): GeneratedKey {
-  if (spec.keyType === 'oct-HSM') return generateSecret(context, identity, spec);
+  const making = keeping.making(identity, objects);
+  if (spec.keyType === 'oct-HSM') return generateSecret(context, identity, spec, making);
   const { session } = context;
-  const { publicKey, privateKey } = generatePair(context, identity, spec);
-  return calls.withObject(session, privateKey, () =>
+  const { publicKey, privateKey } = generatePair(
+    context,
+    identity,
+    spec,
+    making.attributes('private'),
+  );
+  return making.withNew(session, privateKey, () =>
     calls.withObject(session, publicKey, () => ({
       publicKey: readPublicKey(session, publicKey, spec),
-      blob: wrapForSealing(context, privateKey),
+      blob: making.stored(context, privateKey, 'private'),
     })),
   );
 }
@@ -47,16 +62,17 @@ function generatePair(
   { session, capabilities }: PairContext,
   identity: KeyIdentity,
   spec: KeySpec,
+  made: ITemplate,
 ) {
   return calls.generateKeyPair(
     session,
     spec.keyType === 'RSA-HSM' ? KeyGenMechanism.RSA : KeyGenMechanism.EC,
     generatedPublic(identity, spec, capabilities),
-    generatedPrivate(identity, spec),
+    generatedPrivate(identity, spec, made),
   );
 }
 
-/** The objects of a new key, as they are before it is wrapped. */
+/** The objects of a new key that is kept nowhere. */
 export function generateObjects(
   context: PairContext,
   identity: KeyIdentity,
@@ -64,11 +80,15 @@ export function generateObjects(
 ): readonly Handle[] {
   const { session } = context;
   if (spec.keyType !== 'oct-HSM') {
-    const pair = generatePair(context, identity, spec);
+    const pair = generatePair(context, identity, spec, NOT_KEPT);
     return [pair.privateKey, pair.publicKey];
   }
-  return [calls.generateKey(session, KeyGenMechanism.AES, generatedPrivate(identity, spec))];
+  return [
+    calls.generateKey(session, KeyGenMechanism.AES, generatedPrivate(identity, spec, NOT_KEPT)),
+  ];
 }
+
+const NOT_KEPT: ITemplate = { token: false, extractable: false };
 
 /**
  * An AES key, and beside it a secret of its own for HS256, HS384 and HS512. Modules don't let an AES key make an HMAC, and
@@ -78,16 +98,19 @@ function generateSecret(
   context: GenerationContext,
   identity: KeyIdentity,
   spec: KeySpec,
+  making: KeyMaking,
 ): GeneratedKey {
   const { session } = context;
-  const key = calls.generateKey(session, KeyGenMechanism.AES, generatedPrivate(identity, spec));
-  return calls.withObject(session, key, () => {
-    const blob = wrapForSealing(context, key);
+  const template = generatedPrivate(identity, spec, making.attributes('private'));
+  const key = calls.generateKey(session, KeyGenMechanism.AES, template);
+  return making.withNew(session, key, () => {
+    const blob = making.stored(context, key, 'private');
     if (!context.capabilities.keepsMacKeys) return { blob };
-    const mac = calls.generateKey(session, GENERIC_SECRET, generatedMac(identity));
-    return calls.withObject(session, mac, () => ({
+    const secret = generatedMac(identity, making.attributes('mac'));
+    const mac = calls.generateKey(session, GENERIC_SECRET, secret);
+    return making.withNew(session, mac, () => ({
       blob,
-      macBlob: wrapForSealing(context, mac),
+      macBlob: making.stored(context, mac, 'mac'),
     }));
   });
 }

@@ -4,6 +4,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { PinRefusedError } from '../../core/operator-error.ts';
 import type { Mechanics } from '../capabilities/capabilities.ts';
 import type { KeyIdentity, KeySpec } from '../../core/keys/key.ts';
+import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
 import { deserializeError } from '../module/serialization.ts';
 import { faultOf } from '../module/errors.ts';
 import type { FromGenerator, ToGenerator } from './generator-protocol.ts';
@@ -39,12 +40,13 @@ export class KeyGenerator {
     this.#options = options;
   }
 
-  /** Has no effect but its result, and so is tried again where the process was at fault. */
+  /** Is tried again where the process was at fault. @param objects that a resident key is to be */
   async generate(
     roots: Roots,
     identity: KeyIdentity,
     spec: KeySpec,
     capabilities: Mechanics,
+    objects: ObjectIds | undefined,
   ): Promise<GeneratedKey> {
     if (this.#refusal !== undefined) throw this.#refusal;
     clearTimeout(this.#idle);
@@ -52,7 +54,10 @@ export class KeyGenerator {
       for (let tries = 1; ; tries += 1)
         try {
           const child = await this.#opened(roots);
-          const answer = await this.#ask(child, { identity, spec, capabilities });
+          const isRepeated = tries > 1;
+          const answer = await this.#ask(child, {
+            ...{ identity, spec, capabilities, objects, isRepeated },
+          });
           if (typeof answer === 'object' && 'made' in answer) return answer.made;
           throw new Error('the process that makes keys said something else');
         } catch (error) {

@@ -3,6 +3,7 @@ import { AES_SIZES, type Curve, RSA_SIZES } from '../../core/operations/algorith
 import { ServiceError } from '../../core/errors.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import { parseImportedKey } from '../../core/keys/import/key-import.ts';
+import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
 import { parsePublicExponent } from '../../core/keys/key-spec.ts';
 import { type PlainKey, wipe } from '../../core/keys/import/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
@@ -16,7 +17,8 @@ import {
   withoutLeadingZeros,
 } from './key-generation.ts';
 import { AES_ECB, rsaOaep, SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
-import { keyBytesIn, wrapForSealing } from './sealed-blob.ts';
+import { keepingOf } from './keeping/keepings.ts';
+import { keyBytesIn } from './sealed-blob.ts';
 import { readPkcs8 } from './pkcs8.ts';
 import {
   curveOf,
@@ -27,6 +29,8 @@ import {
   transferredPrivate,
   unwrappedPrivate,
   transferKey,
+  TRIED,
+  triedPrivate,
 } from './templates.ts';
 
 const OAEP_SHA1 = rsaOaep('sha1');
@@ -36,33 +40,46 @@ export interface ImportedKey extends GeneratedKey {
   readonly spec: KeySpec;
 }
 
-/** A key in the clear becomes an object in the HSM, is tried there, wrapped and destroyed. */
+/**
+ * A key in the clear becomes an object in the HSM, is tried there, and kept as the pool keeps its keys.
+ * @param objects that a resident key is to be
+ */
 export function importPlain(
   context: GenerationContext,
   identity: KeyIdentity,
   key: PlainKey,
+  objects: ObjectIds | undefined,
 ): ImportedKey {
   const { session } = context;
   const spec = specOf(key);
-  const object = refusing(() => create(session, importedPrivate(identity, spec, key)));
-  return calls.withObject(session, object, () => {
-    if (key.keyType === 'oct-HSM') {
-      const blob = wrapForSealing(context, object);
+  const making = keepingOf(context.capabilities.keeping).making(identity, objects);
+  const make = (made: ITemplate) =>
+    refusing(() => create(session, importedPrivate(identity, spec, key, made)));
+  if (key.keyType === 'oct-HSM') {
+    const object = make(making.attributes('private'));
+    return making.withNew(session, object, () => {
+      const blob = making.stored(context, object, 'private');
       if (!context.capabilities.keepsMacKeys) return { spec, blob };
       // HMAC pads its key with zeros to the hash's block (RFC 2104 §2): padded here, it is the same HMAC key.
-      const mac = create(session, importedMac(identity, key.k));
-      return calls.withObject(session, mac, () => ({
+      const mac = create(session, importedMac(identity, making.attributes('mac'), key.k));
+      return making.withNew(session, mac, () => ({
         spec,
         blob,
-        macBlob: wrapForSealing(context, mac),
+        macBlob: making.stored(context, mac, 'mac'),
       }));
-    }
-    const publicKey: PublicKey =
-      key.keyType === 'RSA-HSM'
-        ? { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) }
-        : { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
-    requirePair(context, object, spec, publicKey);
-    return { spec, publicKey, blob: wrapForSealing(context, object) };
+    });
+  }
+  const publicKey: PublicKey =
+    key.keyType === 'RSA-HSM'
+      ? { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) }
+      : { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
+  const tried = refusing(() =>
+    create(session, { ...importedPrivate(identity, spec, key, making.trial), ...TRIED }),
+  );
+  return calls.withObject(session, tried, () => {
+    requirePair(context, tried, spec, publicKey);
+    const blob = making.storedAfterTrial(context, tried, () => make(making.attributes('private')));
+    return { spec, publicKey, blob };
   });
 }
 
@@ -88,6 +105,7 @@ export async function importTransferred(
   modulusBytes: number,
   wrapped: Buffer,
   expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
+  objects: ObjectIds | undefined,
 ): Promise<ImportedKey> {
   const { session } = context;
   const { keepsMacKeys, wantsPoint } = context.capabilities;
@@ -102,21 +120,37 @@ export async function importTransferred(
     calls.toAttributes(transferKey()),
   );
   const opened: Handle[] = [aes];
+  const target = wrapped.subarray(modulusBytes);
   const open = (template: ITemplate, publicKey?: PublicKey): Handle => {
     const attributes = unwrappedPrivate(template, publicKey, context.capabilities);
-    const key = unwrap(keyWrapPadded, aes, wrapped.subarray(modulusBytes), attributes);
+    return unwrap(keyWrapPadded, aes, target, attributes);
+  };
+  const openForTrial = (template: ITemplate, publicKey?: PublicKey): Handle => {
+    const key = open(template, publicKey);
     opened.push(key);
     return key;
   };
-  const template = transferredPrivate(identity, expected.keyType);
+  const making = keepingOf(context.capabilities.keeping).making(identity, objects);
+  const make = (publicKey?: PublicKey) =>
+    open(transferredPrivate(identity, expected.keyType, making.attributes('private')), publicKey);
   try {
-    const object = open(template, expected.keyType === 'EC-HSM' ? UNKNOWN_POINT : undefined);
     if (expected.keyType === 'oct-HSM') {
-      const blob = wrapForSealing(context, object);
-      const spec = requireExpected(aesSpec(session, object, blob), undefined);
-      if (!keepsMacKeys) return { spec, blob };
-      return { spec, blob, macBlob: wrapForSealing(context, open(importedMac(identity))) };
+      const object = make();
+      return making.withNew(session, object, () => {
+        const spec = requireExpected(aesSpec(session, object, keyBytesIn(target)), undefined);
+        const blob = making.stored(context, object, 'private');
+        if (!keepsMacKeys) return { spec, blob };
+        const mac = open(importedMac(identity, making.attributes('mac')));
+        return making.withNew(session, mac, () => ({
+          spec,
+          blob,
+          macBlob: making.stored(context, mac, 'mac'),
+        }));
+      });
     }
+    const template = triedPrivate(identity, expected.keyType, making.trial);
+    const unknown = expected.keyType === 'EC-HSM' ? UNKNOWN_POINT : undefined;
+    const object = openForTrial(template, unknown);
     const spec = requireExpected(pairSpec(session, object, expected.keyType), expected.curve);
     const publicKey: PublicKey =
       spec.keyType === 'RSA-HSM'
@@ -130,10 +164,12 @@ export async function importTransferred(
           );
     requirePair(context, object, spec, publicKey);
     if (context.isSoftware)
-      await requireConsistent(calls.readValue(session, open(dataKey())), spec, publicKey);
+      await requireConsistent(calls.readValue(session, openForTrial(dataKey())), spec, publicKey);
     // What is said of the point goes into the wrapped key: now it is known.
-    const sealed = wantsPoint && spec.keyType === 'EC-HSM' ? open(template, publicKey) : object;
-    return { spec, publicKey, blob: wrapForSealing(context, sealed) };
+    const isPointKnown = !wantsPoint || spec.keyType !== 'EC-HSM';
+    const tried = isPointKnown ? object : openForTrial(template, publicKey);
+    const blob = making.storedAfterTrial(context, tried, () => make(publicKey));
+    return { spec, publicKey, blob };
   } finally {
     for (const key of opened) calls.destroyObject(session, key);
   }
@@ -201,8 +237,11 @@ function pairSpec(
  * SoftHSM 2.6.1 doesn't say how long a key is that it has unwrapped (CKA_VALUE_LEN), but its wrapped form does, to 8 bytes
  * (RFC 5649 adds 8); and a key of a length that AES doesn't have can't encrypt.
  */
-function aesSpec(session: ModuleSession, key: Handle, blob: Buffer): KeySpec | undefined {
-  const bytes = keyBytesIn(blob) ?? calls.readAttributes(session, key, { valueLen: null }).valueLen;
+function aesSpec(
+  session: ModuleSession,
+  key: Handle,
+  bytes: number | undefined,
+): KeySpec | undefined {
   const bits = AES_SIZES.find((size) => size / 8 === bytes);
   if (bits === undefined) return undefined;
   try {

@@ -1,5 +1,6 @@
 import type { Hsm, KeyImporter } from '../../core/keys/hsm.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from '../../core/keys/key.ts';
+import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
 import { packBytes } from '../../core/keys/packed-bytes.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import { requireKeyKind, requireKeyType } from '../capabilities/refusals.ts';
@@ -25,7 +26,7 @@ export interface KeyMakerOptions {
   readonly roots: () => Roots | undefined;
 }
 
-/** Makes sealed keys: generated, imported, or bound to another identity. */
+/** Makes keys as the pool keeps them: generated, imported, or bound to another identity. */
 export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporter {
   readonly #options: KeyMakerOptions;
   readonly #queue = new GenerationQueue(GENERATION_LIMITS);
@@ -34,18 +35,28 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
     this.#options = options;
   }
 
-  async generateKey(identity: KeyIdentity, spec: KeySpec, by?: string): Promise<VerifiedMaterial> {
+  async generateKey(
+    identity: KeyIdentity,
+    spec: KeySpec,
+    by?: string,
+    objects?: ObjectIds,
+  ): Promise<VerifiedMaterial> {
     requireKeyKind(this.#options.capabilities(), spec);
-    const generated = await this.#generate(identity, spec, by);
+    const generated = await this.#generate(identity, spec, by, objects);
     return this.#sealNew(identity, { spec, ...generated });
   }
 
   async importKey(
-    ...[identity, key]: Parameters<KeyImporter['importKey']>
+    ...[identity, key, objects]: Parameters<KeyImporter['importKey']>
   ): Promise<VerifiedMaterial> {
     requireKeyKind(this.#options.capabilities(), specOf(key));
     const imported = await this.#options.calls.attempt(
-      (on) => on.dispatcher.run('importPlain', [requireRootKeys(on), identity, key], identity.name),
+      (on) =>
+        on.dispatcher.run(
+          'importPlain',
+          [requireRootKeys(on), identity, key, objects],
+          identity.name,
+        ),
       false,
       undefined,
       identity.name,
@@ -54,14 +65,16 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
   }
 
   async importTransferred(
-    ...[identity, exchangeKey, wrapped, expected]: Parameters<KeyImporter['importTransferred']>
+    ...[identity, exchangeKey, wrapped, expected, objects]: Parameters<
+      KeyImporter['importTransferred']
+    >
   ): Promise<VerifiedMaterial> {
     requireKeyType(this.#options.capabilities(), expected.keyType);
     const modulusBytes = modulusBytesOf(exchangeKey);
     const imported = await this.#options.calls.withKey(exchangeKey, 'private', (on, key) =>
       on.dispatcher.run(
         'importTransferred',
-        [requireRootKeys(on), identity, key, modulusBytes, wrapped, expected],
+        [requireRootKeys(on), identity, key, modulusBytes, wrapped, expected, objects],
         exchangeKey.identity.name,
       ),
     );
@@ -79,11 +92,16 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
     return this.#seal({ ...key, identity }, { blob, ...(macBlob !== undefined && { macBlob }) });
   }
 
-  #generate(identity: KeyIdentity, spec: KeySpec, by: string | undefined): Promise<GeneratedKey> {
+  #generate(
+    identity: KeyIdentity,
+    spec: KeySpec,
+    by: string | undefined,
+    objects: ObjectIds | undefined,
+  ): Promise<GeneratedKey> {
     const { calls, live, generator } = this.#options;
     const here = () =>
       calls.attempt(
-        (on) => on.dispatcher.run('generate', [requireRootKeys(on), identity, spec], by),
+        (on) => on.dispatcher.run('generate', [requireRootKeys(on), identity, spec, objects], by),
         false,
         undefined,
         by,
@@ -97,9 +115,10 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
           requireRootKeys(on);
           const roots = this.#options.roots();
           if (roots === undefined) throw new TypeError('root keys have a pool');
-          return generator.generate(roots, identity, spec, on.capabilities);
+          return generator.generate(roots, identity, spec, on.capabilities, objects);
         },
-        true,
+        // Of a resident key nobody knows whether its object is there already.
+        objects === undefined,
         undefined,
         by,
       ),

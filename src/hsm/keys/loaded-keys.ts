@@ -8,7 +8,8 @@ export interface KeyLoader {
   /** @throws ServiceError KeyIntegrityViolation */
   verifySeal(material: KeyMaterial): Promise<void>;
   load(material: KeyMaterial, part: KeyPart): Promise<Handle>;
-  destroy(key: Handle): void;
+  /** The handle isn't used any more. */
+  giveUp(key: Handle, part: KeyPart): void;
 }
 
 /** The halves of a key version in the HSM; `mac` is the companion secret of an AES key. */
@@ -25,8 +26,8 @@ interface Entry {
 }
 
 /**
- * The key versions that are in the HSM as session objects now: a bounded number of objects, the versions not used of late
- * giving way, none destroyed while in use. A seal is verified once for each record object: records are immutable, so the
+ * The key versions whose handles are at hand now, in a sealed pool as session objects: a bounded number of objects, the
+ * versions not used of late giving way, none while in use. A seal is verified once for each record object: records are immutable, so the
  * same object needs no second look, and another one for the same version does.
  */
 export class LoadedKeys {
@@ -42,7 +43,7 @@ export class LoadedKeys {
       weigh: ({ handles }) => Math.max(1, Object.keys(handles).length),
       dispose: (entry) => {
         entry.isEvicted = true;
-        if (entry.uses === 0) this.#destroy(entry);
+        if (entry.uses === 0) this.#giveUp(entry);
       },
     });
   }
@@ -67,7 +68,7 @@ export class LoadedKeys {
       throw error;
     } finally {
       entry.uses -= 1;
-      if (entry.uses === 0 && entry.isEvicted) this.#destroy(entry);
+      if (entry.uses === 0 && entry.isEvicted) this.#giveUp(entry);
     }
   }
 
@@ -133,15 +134,16 @@ export class LoadedKeys {
     });
   }
 
-  #destroy(entry: Entry): void {
-    const handles = Object.values(entry.handles);
+  #giveUp(entry: Entry): void {
+    const handles = Object.entries(entry.handles);
     entry.handles = {};
-    const destroy = (key: Handle) => {
-      this.#loader.destroy(key);
-    };
-    for (const handle of handles)
-      if (handle instanceof Promise) handle.then(destroy, () => undefined);
-      else destroy(unpackBytes(handle));
+    for (const [name, handle] of handles) {
+      const giveUp = (key: Handle) => {
+        this.#loader.giveUp(key, name as KeyPart);
+      };
+      if (handle instanceof Promise) handle.then(giveUp, () => undefined);
+      else giveUp(unpackBytes(handle));
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import graphene, { type ITemplate, type MechanismType, type Session } from 'graphene-pk11';
+import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { answerIn } from '../capabilities/lack.ts';
 import { GENERIC_SECRET } from '../operations/mechanisms.ts';
@@ -6,11 +7,11 @@ import { destroyObject, generateKey, type Handle, readAttributes } from '../modu
 
 const { KeyGenMechanism, KeyType, ObjectClass } = graphene;
 
-/** The two keys that never leave the HSM: everything else is kept outside, wrapped and sealed by them. */
+/** The keys that never leave the HSM, by which everything else is wrapped and sealed. */
 export interface RootKeys {
   readonly generation: number;
-  /** AES-256; wraps and unwraps, nothing else. */
-  readonly wrap: Handle;
+  /** AES-256; wraps and unwraps, nothing else. A resident pool has none, since nothing is wrapped there. */
+  readonly wrap?: Handle;
   /** HMAC-SHA256; signs and verifies, nothing else. */
   readonly seal: Handle;
 }
@@ -57,21 +58,38 @@ function template(part: Part, poolId: string, generation: number): ITemplate {
     : { ...common, keyType: KeyType.GENERIC_SECRET, ...NOTHING, sign: true, verify: true };
 }
 
+/** @throws TypeError in a resident pool, where nothing is wrapped */
+export function requireRootWrap({ wrap }: RootKeys): Handle {
+  if (wrap === undefined) throw new TypeError('a resident pool wraps no keys');
+  return wrap;
+}
+
 /**
- * Finds both root keys; undefined where neither is there. Done once at start: searching reads every object.
- * @throws Error when one is missing or there twice, or when either could leave the HSM
+ * Finds the root keys; undefined where there are none. Done once at start: searching reads every object.
+ * @throws Error when one is missing or there twice, or when one could leave the HSM
  */
 export function findRootKeys(
   session: Session,
   poolId: string,
   generation: number,
+  keeping: KeyKeeping = 'sealed',
 ): RootKeys | undefined {
+  if (keeping === 'resident') {
+    const seal = findOne(session, search('root-seal', poolId, generation));
+    return seal && requireBound(session, { generation, seal });
+  }
   const wrap = findOne(session, search('root-wrap', poolId, generation));
   const seal = findOne(session, search('root-seal', poolId, generation));
   if (wrap === undefined && seal === undefined) return undefined;
   if (wrap === undefined || seal === undefined)
     throw new Error('The token holds one of the two root keys of this pool, and not the other.');
-  for (const key of [wrap, seal]) {
+  return requireBound(session, { generation, wrap, seal });
+}
+
+/** @throws Error when one could leave the HSM */
+function requireBound(session: Session, keys: RootKeys): RootKeys {
+  for (const key of [keys.wrap, keys.seal]) {
+    if (key === undefined) continue;
     const { sensitive, extractable } = readAttributes(session, key, {
       sensitive: null,
       extractable: null,
@@ -79,17 +97,23 @@ export function findRootKeys(
     if (sensitive !== true || extractable !== false)
       throw new Error('A root key of this pool could leave the HSM: it is not used.');
   }
-  return { generation, wrap, seal };
+  return keys;
 }
 
 /**
- * Makes both root keys as token objects, in the HSM; where the second can't be made, the first is destroyed. The caller has
+ * Makes the root keys as token objects, in the HSM; where the second can't be made, the first is destroyed. The caller has
  * seen that they aren't there.
  * @throws OperatorError where the token doesn't take them
  */
-export function createRootKeys(session: Session, poolId: string, generation: number): RootKeys {
+export function createRootKeys(
+  session: Session,
+  poolId: string,
+  generation: number,
+  keeping: KeyKeeping = 'sealed',
+): RootKeys {
   const make = (part: Part) =>
     making(part, () => generateKey(session, MADE_BY[part], template(part, poolId, generation)));
+  if (keeping === 'resident') return { generation, seal: make('root-seal') };
   const wrap = make('root-wrap');
   try {
     return { generation, wrap, seal: make('root-seal') };

@@ -14,7 +14,7 @@ import {
 import { faultOf } from '../module/errors.ts';
 import { returnValue, type ReturnValue } from '../module/return-values.ts';
 import { gcmMechanism } from '../operations/mechanisms.ts';
-import type { RootKeys } from './root-keys.ts';
+import { requireRootWrap, type RootKeys } from './root-keys.ts';
 
 /**
  * A key as it is kept outside the HSM: wrapped by `root-wrap`, and in a form that says how, so that a pool can move to
@@ -28,6 +28,7 @@ export interface SealingContext {
 }
 
 const SEMIBLOCK = 8;
+/** 3 is what stands for a resident key: core/keys/objects/object-id.ts. */
 const KIND = { 'cbc-pad': 1, gcm: 2 } as const;
 const IV_BYTES = { 'cbc-pad': 16, gcm: 12 } as const;
 
@@ -37,10 +38,12 @@ type Headed = Exclude<SealingWrap['kind'], 'kwp'>;
 export function wrapForSealing(context: SealingContext, key: Handle): Buffer {
   const { session, rootKeys, capabilities } = context;
   const { sealing } = capabilities;
-  if (sealing.kind === 'kwp') return wrapKey(session, sealing.mechanism, rootKeys.wrap, key);
+  if (sealing === undefined) throw new TypeError('a resident pool wraps no keys');
+  if (sealing.kind === 'kwp')
+    return wrapKey(session, sealing.mechanism, requireRootWrap(rootKeys), key);
   const { kind } = sealing;
   const iv = randomBytes(session, IV_BYTES[kind]);
-  const wrapped = wrapKey(session, mechanismOf(kind, iv), rootKeys.wrap, key);
+  const wrapped = wrapKey(session, mechanismOf(kind, iv), requireRootWrap(rootKeys), key);
   // Zeros at the end; how many stands in the second byte.
   const bare = 2 + iv.length + wrapped.length;
   const filling = (SEMIBLOCK + 1 - (bare % SEMIBLOCK)) % SEMIBLOCK;
@@ -80,10 +83,10 @@ export function unwrapBlob(context: SealingContext, blob: Buffer, attributes: At
     const { keyWrapPadded } = capabilities;
     if (keyWrapPadded === undefined)
       throw cannotOpen(context, kind, 'under no number that is known');
-    return unwrapKey(session, keyWrapPadded.mechanism, rootKeys.wrap, blob, attributes);
+    return unwrapKey(session, keyWrapPadded.mechanism, requireRootWrap(rootKeys), blob, attributes);
   }
   const { iv, wrapped } = parse(blob, kind);
-  return unwrapKey(session, mechanismOf(kind, iv), rootKeys.wrap, wrapped, attributes);
+  return unwrapKey(session, mechanismOf(kind, iv), requireRootWrap(rootKeys), wrapped, attributes);
 }
 
 /** What no retry helps against, of a wrapped key whose seal is right. */
@@ -135,7 +138,7 @@ function kindOf({ isMultipleOf8, firstByte }: BlobHead): SealingWrap['kind'] | u
   return (Object.keys(KIND) as Headed[]).find((name) => KIND[name] === firstByte);
 }
 
-/** Bytes of the key in a blob, rounded up to 8 (RFC 5649 adds 8); undefined where it was wrapped otherwise. */
+/** Bytes of a key that RFC 5649 has wrapped, rounded up to 8 (it adds 8); undefined for what it didn't wrap. */
 export function keyBytesIn(blob: Buffer): number | undefined {
   return blob.length % SEMIBLOCK === 0 ? blob.length - SEMIBLOCK : undefined;
 }

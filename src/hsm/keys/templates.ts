@@ -17,9 +17,14 @@ function named(identity: KeyIdentity): ITemplate {
   };
 }
 
-/** A session object that is private and sensitive; extractable only between its generation and its wrapping. */
+/** A session object that is private and sensitive. */
 function secret(identity: KeyIdentity, extractable: boolean): ITemplate {
   return { ...named(identity), token: false, private: true, sensitive: true, extractable };
+}
+
+/** A new key's object. @param made where it is and whether it may leave, as the pool keeps its keys */
+function madeSecret(identity: KeyIdentity, made: ITemplate): ITemplate {
+  return { ...secret(identity, false), ...made };
 }
 
 const SECRET_KEY = { class: ObjectClass.SECRET_KEY };
@@ -54,24 +59,27 @@ const MAC_USAGE: ITemplate = {
   verify: true,
 };
 
-export function generatedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
+export function generatedPrivate(identity: KeyIdentity, spec: KeySpec, made: ITemplate): ITemplate {
   const size = spec.keyType === 'oct-HSM' ? { valueLen: spec.bits / 8 } : {};
-  return { ...usage(spec.keyType, identity), ...size, ...secret(identity, true) };
+  return { ...usage(spec.keyType, identity), ...size, ...madeSecret(identity, made) };
 }
 
-export function generatedMac(identity: KeyIdentity): ITemplate {
-  return { ...MAC_USAGE, valueLen: MAC_KEY_BYTES, ...secret(identity, true) };
+export function generatedMac(identity: KeyIdentity, made: ITemplate): ITemplate {
+  return { ...MAC_USAGE, valueLen: MAC_KEY_BYTES, ...madeSecret(identity, made) };
 }
 
-/** A key from outside as a session object, from its numbers. */
-export function importedPrivate(identity: KeyIdentity, spec: KeySpec, key: PlainKey): ITemplate {
-  const common = { ...usage(spec.keyType, identity), ...secret(identity, true) };
+/** A key from outside, from its numbers. */
+export function importedPrivate(
+  identity: KeyIdentity,
+  spec: KeySpec,
+  key: PlainKey,
+  made: ITemplate,
+): ITemplate {
+  const common = { ...usage(spec.keyType, identity), ...madeSecret(identity, made) };
   switch (key.keyType) {
     case 'RSA-HSM':
       return {
         ...common,
-        // The halves are tried on each other before it is taken.
-        sign: true,
         modulus: Buffer.from(key.n),
         publicExponent: Buffer.from(key.e),
         privateExponent: Buffer.from(key.d),
@@ -88,11 +96,18 @@ export function importedPrivate(identity: KeyIdentity, spec: KeySpec, key: Plain
   }
 }
 
+/** The halves of a key from outside are tried on each other before it is taken. */
+export const TRIED: ITemplate = { sign: true };
+
 /** The secret of HS256, HS384 and HS512 of an imported AES key: that key. Without a value: for C_UnwrapKey. */
-export function importedMac(identity: KeyIdentity, value?: Uint8Array): ITemplate {
+export function importedMac(identity: KeyIdentity, made: ITemplate, value?: Uint8Array): ITemplate {
   const padded = Buffer.alloc(MAC_KEY_BYTES);
   padded.set(value ?? []);
-  return { ...MAC_USAGE, ...secret(identity, true), ...(value !== undefined && { value: padded }) };
+  return {
+    ...MAC_USAGE,
+    ...madeSecret(identity, made),
+    ...(value !== undefined && { value: padded }),
+  };
 }
 
 /** The AES key between the two steps of CKM_RSA_AES_KEY_WRAP. */
@@ -111,12 +126,20 @@ export function transferKey(): ITemplate {
   };
 }
 
-/** A key that comes out of a transfer blob; it is tried, and an EC key's public half derived, before it is wrapped. */
-export function transferredPrivate(identity: KeyIdentity, keyType: KeyType): ITemplate {
+/** A key that comes out of a transfer blob. */
+export function transferredPrivate(
+  identity: KeyIdentity,
+  keyType: KeyType,
+  made: ITemplate,
+): ITemplate {
+  return { ...usage(keyType, identity), ...madeSecret(identity, made) };
+}
+
+/** The same while it is tried; an EC key's public half is derived from it. */
+export function triedPrivate(identity: KeyIdentity, keyType: KeyType, made: ITemplate): ITemplate {
   return {
-    ...usage(keyType, identity),
-    ...secret(identity, true),
-    ...(keyType !== 'oct-HSM' && { sign: true }),
+    ...transferredPrivate(identity, keyType, made),
+    ...TRIED,
     ...(keyType === 'EC-HSM' && { derive: true }),
   };
 }
@@ -165,11 +188,18 @@ const NSS_PUBLIC_POINT = 0xd5a0_db00;
 export function unwrappedPrivate(
   template: ITemplate,
   publicKey: PublicKey | undefined,
+  capabilities: Pick<Capabilities, 'wantsPoint'>,
+): Attributes {
+  return [...toAttributes(template), ...publicPoint(publicKey, capabilities)];
+}
+
+/** What such a template says besides of an EC key, where the module wants it. */
+export function publicPoint(
+  publicKey: PublicKey | undefined,
   { wantsPoint }: Pick<Capabilities, 'wantsPoint'>,
 ): Attributes {
-  const attributes = toAttributes(template);
-  if (!wantsPoint || publicKey?.keyType !== 'EC-HSM') return attributes;
-  return [...attributes, { type: NSS_PUBLIC_POINT, value: uncompressed(publicKey) }];
+  if (!wantsPoint || publicKey?.keyType !== 'EC-HSM') return [];
+  return [{ type: NSS_PUBLIC_POINT, value: uncompressed(publicKey) }];
 }
 
 /** Extractable: of a key that may be released, while it is wrapped for that. Good for nothing else. */

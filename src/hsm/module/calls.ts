@@ -190,6 +190,29 @@ function asPkcs11Error(error: unknown): unknown {
   return name === undefined ? error : pkcs11Error(name, Number(code));
 }
 
+/** Handles that the module gives in one call. */
+const FOUND_AT_ONCE = 100;
+
+/** The objects that a session sees with all of these attributes, at most so many. */
+export function findObjects(
+  { handle, lib }: ModuleSession,
+  template: ITemplate,
+  most: number,
+): readonly Handle[] {
+  lib.C_FindObjectsInit(handle, toAttributes(template));
+  const found: Handle[] = [];
+  try {
+    while (found.length < most) {
+      const more = lib.C_FindObjects(handle, Math.min(FOUND_AT_ONCE, most - found.length));
+      if (more.length === 0) break;
+      found.push(...more);
+    }
+  } finally {
+    lib.C_FindObjectsFinal(handle);
+  }
+  return found;
+}
+
 export function destroyObject({ handle, lib }: ModuleSession, object: Handle): void {
   lib.C_DestroyObject(handle, object);
 }

@@ -10,6 +10,7 @@ import { returnValue } from './return-values.ts';
 import { type KeyPart, LoadedKeys } from '../keys/loaded-keys.ts';
 import {
   closeModuleInThread,
+  type ModuleOptions,
   type OpenedModule,
   openModule,
   openModuleInThread,
@@ -18,12 +19,12 @@ import {
 import { withoutOpenSslErrors } from './openssl-errors.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
 import { sealedBytes } from '../keys/seal.ts';
+import { keepingOf } from '../keys/keeping/keepings.ts';
 import { openSessions, type SessionOptions } from './sessions.ts';
 import { TokenProbe } from './token-probe.ts';
 import type { Token } from './token.ts';
-import type { TokenOptions } from './token-options.ts';
 
-export interface ConnectionOptions extends TokenOptions, SessionOptions {
+export interface ConnectionOptions extends ModuleOptions, SessionOptions {
   /** Key versions loaded at most. */
   readonly loadedKeys: number;
 }
@@ -70,6 +71,7 @@ function connect(options: ConnectionOptions, opened: OpenedModule): Connection {
   const isSlow = opened.isSlow && options.usesThreads === true;
   const sessions = openSessions(options, { ...opened, isSlow });
   const { dispatcher } = sessions;
+  const { destroysLoaded } = keepingOf(options.keeping ?? 'sealed');
   const probe = new TokenProbe(() => isWell(connection));
   const connection: Connection = {
     token,
@@ -82,8 +84,9 @@ function connect(options: ConnectionOptions, opened: OpenedModule): Connection {
         verifySeal: (material) => verifySeal(connection, material),
         load: (material, part) => loadKey(connection, material, part),
         // A key that can't be destroyed has gone with its session or its library.
-        destroy: (key) => {
-          dispatcher.run('destroy', [key]).catch(() => undefined);
+        giveUp: (key, part) => {
+          if (part === 'public' || destroysLoaded)
+            dispatcher.run('destroy', [key]).catch(() => undefined);
         },
       },
       options.loadedKeys,

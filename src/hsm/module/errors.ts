@@ -34,6 +34,7 @@ const FAULTS: Partial<Readonly<Record<ReturnValue, Fault>>> = {
   CKR_DOMAIN_PARAMS_INVALID: 'input',
   CKR_CURVE_NOT_SUPPORTED: 'input',
   CKR_SESSION_COUNT: 'input',
+  CKR_DEVICE_MEMORY: 'input',
   CKR_SESSION_CLOSED: 'handle',
   CKR_SESSION_HANDLE_INVALID: 'handle',
   CKR_OBJECT_HANDLE_INVALID: 'handle',
@@ -60,6 +61,10 @@ const UNSUPPORTED = [
 
 const SAID: Partial<Readonly<Record<ReturnValue | 'other', readonly [ErrorCode, string]>>> = {
   CKR_SESSION_COUNT: ['HsmBusy', 'The HSM has no session free.'],
+  CKR_DEVICE_MEMORY: [
+    'HsmFull',
+    'The HSM has no room for more objects: purge deleted keys, or give the HSM more room.',
+  ],
   CKR_MECHANISM_INVALID: UNSUPPORTED,
   CKR_MECHANISM_PARAM_INVALID: UNSUPPORTED,
   CKR_KEY_SIZE_RANGE: UNSUPPORTED,

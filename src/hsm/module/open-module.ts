@@ -1,5 +1,6 @@
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import { probeCapabilities } from '../capabilities/probe.ts';
+import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { isSlow } from './latency.ts';
 import { findRootKeys, type RootKeys } from '../keys/root-keys.ts';
 import { deserialize, deserializeError, type SerializedError } from './serialization.ts';
@@ -17,6 +18,14 @@ import { type TokenOptions, tokenOptionsOf } from './token-options.ts';
 export interface Roots {
   readonly poolId: string;
   readonly generation: number;
+  /** Of the pool's keys; sealed where absent. */
+  readonly keeping?: KeyKeeping;
+}
+
+/** A token, and how keys are kept in it. */
+export interface ModuleOptions extends TokenOptions {
+  /** Sealed where absent. */
+  readonly keeping?: KeyKeeping;
 }
 
 /** What opening the module has come to. */
@@ -29,7 +38,7 @@ export interface OpenedModule {
 }
 
 /** Opens the module, logs in and tries what it can; the thread waits. @throws Error with a sentence for the operator */
-export function openModule(options: TokenOptions, roots: Roots | undefined): OpenedModule {
+export function openModule(options: ModuleOptions, roots: Roots | undefined): OpenedModule {
   const token = openToken(options);
   const { loginSession } = token;
   try {
@@ -38,8 +47,9 @@ export function openModule(options: TokenOptions, roots: Roots | undefined): Ope
       capabilities: probeCapabilities(loginSession, {
         module: token.facts.description,
         keyWrapMechanism: options.keyWrapMechanism,
+        keeping: options.keeping,
       }),
-      rootKeys: roots && findRootKeys(loginSession, roots.poolId, roots.generation),
+      rootKeys: roots && findRootKeys(loginSession, roots.poolId, roots.generation, roots.keeping),
       isSlow: isSlow(loginSession),
     };
   } catch (error) {
@@ -49,7 +59,7 @@ export function openModule(options: TokenOptions, roots: Roots | undefined): Ope
 }
 
 export type ModuleTask =
-  | { readonly do: 'open'; readonly options: TokenOptions; readonly roots?: Roots }
+  | { readonly do: 'open'; readonly options: ModuleOptions; readonly roots?: Roots }
   | { readonly do: 'close'; readonly token: SerializedToken };
 
 export type SerializedModule = Omit<OpenedModule, 'token'> & { readonly token: SerializedToken };
@@ -67,12 +77,19 @@ export interface Patience {
 
 /** As openModule, in a thread of its own: for a module that is known to be slow, while requests are served. */
 export async function openModuleInThread(
-  options: TokenOptions,
+  options: ModuleOptions,
   roots: Roots | undefined,
   patience: Patience,
 ): Promise<OpenedModule> {
   const answer = await ask(
-    { do: 'open', options: tokenOptionsOf(options), ...(roots !== undefined && { roots }) },
+    {
+      do: 'open',
+      options: {
+        ...tokenOptionsOf(options),
+        ...(options.keeping !== undefined && { keeping: options.keeping }),
+      },
+      ...(roots !== undefined && { roots }),
+    },
     patience,
   );
   if (!('opened' in answer)) throw new Error('the module was not opened');

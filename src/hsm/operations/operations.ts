@@ -4,22 +4,28 @@ import type { RecipientKey, ReleaseWrap } from '../../core/release/key-release.t
 import type { LoadedObject } from '../../core/release/key-inspection.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import type { PlainKey } from '../../core/keys/import/plain-key.ts';
+import type { ObjectId, ObjectIds } from '../../core/keys/objects/object-id.ts';
 import type { SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
 import { returnValue } from '../module/return-values.ts';
-import { type GeneratedKey, generateWrapped } from '../keys/key-generation.ts';
+import { type GeneratedKey, generateKept } from '../keys/key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from '../keys/key-import.ts';
 import { describeObject } from '../keys/key-inspection.ts';
 import { releaseKey } from '../keys/key-release.ts';
 import { HMAC_SHA256, SIGNATURE_LIMIT_BYTES, SIGNING } from './mechanisms.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
-import { unwrapSealed } from '../keys/sealed-blob.ts';
+import { keepingOf } from '../keys/keeping/keepings.ts';
+import {
+  countTokenObjects,
+  destroyPoolObjects,
+  listPoolObjects,
+} from '../keys/keeping/pool-objects.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
-import { loadedMac, loadedPrivate, loadedPublic, unwrappedPrivate } from '../keys/templates.ts';
+import { loadedMac, loadedPrivate, loadedPublic, publicPoint } from '../keys/templates.ts';
 
 /** Of HMAC-SHA256. */
 const MAC_BYTES = 32;
@@ -93,8 +99,9 @@ const OPERATIONS = {
     rootKeys: RootKeys,
     identity: KeyIdentity,
     spec: KeySpec,
+    objects?: ObjectIds,
   ): GeneratedKey {
-    return generateWrapped({ session, rootKeys, capabilities }, identity, spec);
+    return generateKept({ session, rootKeys, capabilities }, identity, spec, objects);
   },
 
   importPlain(
@@ -102,8 +109,9 @@ const OPERATIONS = {
     rootKeys: RootKeys,
     identity: KeyIdentity,
     key: PlainKey,
+    objects?: ObjectIds,
   ): ImportedKey {
-    return importPlain({ session, rootKeys, capabilities }, identity, key);
+    return importPlain({ session, rootKeys, capabilities }, identity, key, objects);
   },
 
   importTransferred(
@@ -114,7 +122,11 @@ const OPERATIONS = {
     modulusBytes: number,
     wrapped: Uint8Array,
     expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
+    objects?: ObjectIds,
   ): Promise<ImportedKey> {
+    // It may be tried again after a session was lost in the middle of it.
+    if (objects !== undefined)
+      destroyPoolObjects(session, identity.pool, [objects.private, objects.mac]);
     return importTransferred(
       { session, rootKeys, capabilities, isSoftware },
       identity,
@@ -122,6 +134,7 @@ const OPERATIONS = {
       modulusBytes,
       Buffer.from(wrapped),
       expected,
+      objects,
     );
   },
 
@@ -190,8 +203,9 @@ const OPERATIONS = {
     publicKey?: PublicKey,
   ): Handle {
     const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
-    const attributes = unwrappedPrivate(template, publicKey, capabilities);
-    return unwrapSealed({ session: keyOwner(), rootKeys, capabilities }, blob, attributes);
+    const point = publicPoint(publicKey, capabilities);
+    const context = { session: keyOwner(), rootKeys, capabilities };
+    return keepingOf(capabilities.keeping).load(context, blob, template, point);
   },
 
   loadPublic(
@@ -203,6 +217,22 @@ const OPERATIONS = {
       keyOwner(),
       calls.toAttributes(loadedPublic(spec, publicKey, capabilities)),
     );
+  },
+
+  destroyObjects(
+    { session }: OperationContext,
+    poolId: string,
+    objects: readonly ObjectId[],
+  ): readonly ObjectId[] {
+    return destroyPoolObjects(session, poolId, objects);
+  },
+
+  listObjects({ session }: OperationContext, poolId: string): readonly ObjectId[] {
+    return listPoolObjects(session, poolId);
+  },
+
+  countObjects({ session }: OperationContext): number {
+    return countTokenObjects(session);
   },
 
   destroy({ session }: OperationContext, key: Handle): void {
@@ -237,6 +267,7 @@ const DETAILS: { readonly [Name in OperationName]?: (...input: Input<Name>) => s
   generate: (_rootKeys, _identity, spec) => spec.keyType + sizeOf(spec),
   importPlain: (_rootKeys, _identity, { keyType }) => keyType,
   importTransferred: (...[, , , , , { keyType }]) => keyType,
+  destroyObjects: (_poolId, { length }) => String(length),
   wrapForRecipient: (_rootKeys, { spec }) => spec.keyType + sizeOf(spec),
   rewrapForRecipient: (_rootKeys, { spec }) => spec.keyType + sizeOf(spec),
   load: (_rootKeys, _identity, spec) => spec.keyType + sizeOf(spec),

@@ -19,6 +19,8 @@ export function addCapabilityRoutes(routes: Routes, hsm: HsmFeatures): void {
       const offer = await hsm.offer();
       return {
         module: offer.module,
+        keeping: hsm.keeping,
+        ...(offer.objects !== undefined && { objects: offer.objects }),
         keys: offer.keys.map(serializeKind),
         algorithms: offer.algorithms.map(({ name, lack, except }) => ({
           name,

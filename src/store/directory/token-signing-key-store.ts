@@ -2,6 +2,7 @@ import type { RsaSize } from '../../core/operations/algorithms.ts';
 import type { KeyMaterial, KeyName, KeyOperation, KeyVersionId } from '../../core/keys/key.ts';
 import { packBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
 import type { TokenSigningKey, TokenSigningKeyStore } from '../../core/directory/ports.ts';
+import { doomObjects, settleObjects } from '../keys/object-ledger.ts';
 import { changing, reading, type StoreContext, type Trx } from '../database.ts';
 import type { SigningKeyRow } from '../tables.ts';
 
@@ -48,11 +49,14 @@ export function createSigningKeyStore(context: StoreContext): TokenSigningKeySto
           .onConflict((conflict) => conflict.columns(['pool_id', 'after_version']).doNothing())
           .executeTakeFirstOrThrow();
         if (added !== 1n) return undefined;
-        await trx
+        await settleObjects(trx, material);
+        const removed = await trx
           .deleteFrom('signing_key')
           .where('pool_id', '=', poolId)
           .where('version', 'not in', [identity.version, after ?? ''])
+          .returning(['version', 'name', 'blob'])
           .execute();
+        await doomObjects(trx, poolId, removed);
         return true;
       };
       const changed = { topic: 'signing-key', id: material.identity.version } as const;

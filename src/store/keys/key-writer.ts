@@ -12,6 +12,7 @@ import { NameLocks } from './name-locks.ts';
 import { noteAlong } from '../directory/principal-references.ts';
 import { toAssignment } from '../access/held-policy.ts';
 import { versionsOf } from './key-reader.ts';
+import { doomObjectsOfKey, settleObjects } from './object-ledger.ts';
 import { reschedule } from './rotation-rows.ts';
 import type { Tables } from '../tables.ts';
 import { changeableOf, fromKeyVersion, toDeletedKey, toKeyVersion } from './key-rows.ts';
@@ -49,6 +50,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           if (onlyAfter !== undefined && (await newestVersion(trx, poolId, name)) !== onlyAfter)
             return undefined;
         }
+        await settleObjects(trx, version.material);
         await trx.insertInto('key_version').values(fromKeyVersion(version)).execute();
         // The only version of a new key is current already, and there can't be a rotation policy yet.
         if (isNew) return name;
@@ -229,6 +231,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           .execute();
         principals.push(...new Set(removed.map((row) => row.principal_id)));
         noteAlong(change, { roleAssignments: removed.map(toAssignment) });
+        await doomObjectsOfKey(trx, poolId, name);
         await sql`set constraints all deferred`.execute(trx);
         await trx
           .deleteFrom('key')

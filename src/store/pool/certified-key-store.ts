@@ -2,6 +2,7 @@ import type { RsaSize } from '../../core/operations/algorithms.ts';
 import type { KeyMaterial, KeyName, KeyVersionId } from '../../core/keys/key.ts';
 import { packBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
 import type { CertifiedKeyStore } from '../../core/pool/certified-keys.ts';
+import { settleObjects } from '../keys/object-ledger.ts';
 import { changing, reading, type StoreContext } from '../database.ts';
 import type { CertifiedKeyRow } from '../tables.ts';
 
@@ -23,7 +24,7 @@ export function createCertifiedKeyStore(context: StoreContext): CertifiedKeyStor
       }),
 
     insertCertifiedKey: async ({ purpose, material, certificate }, change) => {
-      await changing(
+      const isInserted = await changing(
         context,
         change,
         () => [],
@@ -48,9 +49,12 @@ export function createCertifiedKeyStore(context: StoreContext): CertifiedKeyStor
             })
             .onConflict((conflict) => conflict.doNothing())
             .executeTakeFirst();
-          return added.numInsertedOrUpdatedRows === 0n ? undefined : true;
+          if (added.numInsertedOrUpdatedRows === 0n) return undefined;
+          await settleObjects(trx, material);
+          return true;
         },
       );
+      return isInserted === true;
     },
   };
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Insertable, type Kysely, sql } from 'kysely';
 import type { AuditedChange } from '../../core/audit/record.ts';
+import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { changing, type StoreContext } from '../database.ts';
 import { fromPostgres } from '../errors.ts';
@@ -16,6 +17,7 @@ export interface Pool {
   readonly purgeProtection: boolean;
   readonly rootGeneration: number;
   readonly rootCheck: Uint8Array;
+  readonly keeping: KeyKeeping;
 }
 
 export async function findPool(db: Kysely<Tables>, name: string): Promise<Pool | undefined> {
@@ -112,6 +114,7 @@ function toPool(row: PoolRow): Pool {
     purgeProtection: row.purge_protection,
     rootGeneration: row.root_generation,
     rootCheck: row.root_check,
+    keeping: row.key_keeping ?? 'sealed',
   };
 }
 
@@ -124,5 +127,6 @@ function fromPool(pool: Pool): Insertable<Tables['pool']> {
     purge_protection: pool.purgeProtection,
     root_generation: pool.rootGeneration,
     root_check: Buffer.from(pool.rootCheck),
+    key_keeping: pool.keeping,
   };
 }

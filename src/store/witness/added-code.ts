@@ -13,7 +13,7 @@ const TRIGGERS = [
 ];
 /** What these functions do and how they are called, as SHA-256: the triggers are worth what they are. */
 const FUNCTIONS = {
-  keep_pool_promises: '8c06b10ad6274d4c5cca53343d24c68c826d39cc9adda682e80701a1ee24227a',
+  keep_pool_promises: 'f317377959096036bd97685a988fa7bb849420a94fa501a593dceef7befff853',
   witness: 'a26b80c3d5e48d34059fb5274aae0e6b520dbd8621db0bf8475957a860935f02',
   witness_note: '816b027c135a89aa0cff032bb1564c5a6b44f11544e4cfdf7436b7bf39dcd5f1',
   witness_state: 'c0b7092bffb88c482b8de05b2989e3899e7e36b30b45fb3d02d7ecbfdbda4e59',

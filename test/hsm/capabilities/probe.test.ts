@@ -47,7 +47,7 @@ function summary({ capabilities }: Told) {
     capabilities;
   return {
     kwp: keyWrapPadded && [Number(keyWrapPadded.mechanism.name), keyWrapPadded.keepsLength],
-    sealing: sealing.kind,
+    sealing: sealing?.kind,
     dataKeyWrap,
     gcmIv,
     keepsMacKeys,

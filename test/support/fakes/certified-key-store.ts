@@ -13,7 +13,7 @@ export function createStatementKeyStore(): CertifiedKeyStore & { keys: Certified
       const isSecondRoot =
         key.purpose === 'root' && store.keys.some(({ purpose }) => purpose === 'root');
       if (!isSecondRoot) store.keys.push(key);
-      return Promise.resolve();
+      return Promise.resolve(!isSecondRoot);
     },
   };
   return store;

@@ -1,0 +1,150 @@
+import { ServiceError } from '../../errors.ts';
+import type { KeyIdentity, KeyVersionId } from '../key.ts';
+import { newObjectId, type ObjectIds } from './object-id.ts';
+import type { HsmObjects, ObjectLedger, ObjectUse } from './ports.ts';
+
+export interface ObjectKeeperParts {
+  readonly hsm: HsmObjects;
+  readonly ledger: ObjectLedger;
+  /** Of token objects, whoever made them; unknown where absent. */
+  readonly limit?: number | undefined;
+  /** The HSM is nearly full; again only once it wasn't in between. */
+  readonly onNearlyFull: (use: ObjectUse) => void;
+  /** Something is left for the next mending. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** The slowest key waits a minute for its turn, and takes another one: who is at it for longer has died. */
+export const ABANDONED_AFTER_SECONDS = 600;
+const NEARLY_FULL = 0.9;
+
+export type ObjectKeeper = ReturnType<typeof createObjectKeeper>;
+
+/**
+ * Keeps a resident pool's objects and its rows together. An object is there exactly if a key's row or the ledger tells of
+ * it; what the ledger alone tells of is in the making, or is destroyed.
+ */
+export function createObjectKeeper(parts: ObjectKeeperParts) {
+  const { hsm, ledger, limit, onNearlyFull, onError } = parts;
+  /** Of other pools and programs, and the pool's own root key. */
+  let others = 0;
+  let used = 0;
+  let isNearlyFull = false;
+
+  function tell(now: number): ObjectUse {
+    used = now;
+    const was = isNearlyFull;
+    isNearlyFull = limit !== undefined && now >= NEARLY_FULL * limit;
+    if (isNearlyFull && !was) onNearlyFull({ used, limit });
+    return { used, limit };
+  }
+
+  /** @throws ServiceError HsmFull */
+  async function begin(
+    { private: first, mac }: ObjectIds,
+    identity: KeyIdentity,
+    hasMac: boolean,
+  ): Promise<void> {
+    await ledger.begin(hasMac ? [first, mac] : [first], identity);
+    if (limit === undefined) return;
+    const wanted = others + (await ledger.count());
+    tell(Math.min(wanted, limit));
+    if (wanted <= limit) return;
+    // Nothing has been made of it.
+    await ledger.strike([first, mac]);
+    throw new ServiceError(
+      'HsmFull',
+      `The HSM of this pool has room for ${limit} objects (PKCS11_OBJECT_LIMIT), and they are all taken: purge deleted keys, or give the HSM more room.`,
+    );
+  }
+
+  async function destroyDoomed(): Promise<number> {
+    let destroyed = 0;
+    for (;;) {
+      const doomed = await ledger.claimDoomed();
+      if (doomed.length === 0) return destroyed;
+      const found = new Set(await hsm.destroyObjects(doomed.map(({ id }) => id)));
+      // One that isn't there may yet appear, while whoever was told to make it lives.
+      const gone = doomed.filter(({ id, isOld }) => isOld || found.has(id));
+      await ledger.strike(gone.map(({ id }) => id));
+      destroyed += found.size;
+    }
+  }
+
+  /** What can't be done now is done by the next mending. */
+  async function discard(version: KeyVersionId): Promise<void> {
+    try {
+      await ledger.giveUp(version);
+      await destroyDoomed();
+    } catch (error) {
+      onError(error);
+    }
+  }
+
+  return {
+    /**
+     * Makes a key's objects, which are on record before. Where that fails, they are destroyed.
+     * @throws ServiceError HsmFull, and what `make` throws
+     */
+    async making<T>(
+      identity: KeyIdentity,
+      hasMac: boolean,
+      make: (objects: ObjectIds) => Promise<T>,
+    ): Promise<T> {
+      const objects = { private: newObjectId(), mac: newObjectId() };
+      await begin(objects, identity, hasMac);
+      try {
+        return await make(objects);
+      } catch (error) {
+        await discard(identity.version);
+        throw error;
+      }
+    },
+
+    /** Writes a key's row, whose transaction strikes its objects off the ledger. Where there comes none, they are destroyed. */
+    async writing<T>(
+      version: KeyVersionId,
+      write: () => Promise<T>,
+      isWritten: (result: T) => boolean,
+    ): Promise<T> {
+      try {
+        const result = await write();
+        if (!isWritten(result)) await discard(version);
+        return result;
+      } catch (error) {
+        // Where the row was written all the same, there is nothing on the ledger that could be given up.
+        await discard(version);
+        throw error;
+      }
+    },
+
+    /** Destroys what was left when a key's row was removed. */
+    async removed(): Promise<void> {
+      await destroyDoomed().catch(onError);
+    },
+
+    /** Destroys what a crash has left, once nobody can be at it any more. @returns how many objects */
+    async mend(): Promise<number> {
+      await ledger.giveUpOlderThan(ABANDONED_AFTER_SECONDS);
+      return destroyDoomed();
+    },
+
+    /** Counts the objects in the HSM, which reads all of them, and so learns how many are others'. */
+    async look(): Promise<ObjectUse> {
+      const own = await ledger.count();
+      const all = await hsm.countObjects();
+      others = Math.max(0, all - own);
+      return tell(own + others);
+    },
+
+    /** With those of others, as last seen. */
+    async use(): Promise<ObjectUse> {
+      return tell(others + (await ledger.count()));
+    },
+
+    /** As last counted. */
+    get lastUse(): ObjectUse {
+      return { used, limit };
+    },
+  };
+}
