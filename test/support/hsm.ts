@@ -5,6 +5,8 @@ import {
   parseKeyName,
   parseKeyVersionId,
 } from '../../src/core/keys/key.ts';
+import { newObjectId } from '../../src/core/keys/objects/object-id.ts';
+import { recordObjects } from '../../src/core/keys/objects/recorded-keys.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm, type Pkcs11Options } from '../../src/hsm/pkcs11-hsm.ts';
 import { KEEPING } from './keeping.ts';
 import { testToken } from './softhsm.ts';
@@ -29,7 +31,15 @@ export function openTestHsm(overrides: Partial<Pkcs11Options> = {}): {
   });
   const poolId = randomUUID();
   hsm.createRootKeys(poolId, 1);
-  return { hsm, poolId };
+  return { hsm: hsm.keeping === 'resident' ? unrecorded(hsm) : hsm, poolId };
+}
+
+/** Of a resident pool without a database: its objects are on no record. */
+function unrecorded(hsm: Pkcs11Hsm): Pkcs11Hsm {
+  return recordObjects(hsm, {
+    making: (_identity, _hasMac, make) => make({ private: newObjectId(), mac: newObjectId() }),
+    use: () => Promise.resolve({ used: 0, limit: undefined }),
+  });
 }
 
 export function testIdentity(

@@ -1,0 +1,147 @@
+import { describe, expect, test } from '@jest/globals';
+import { newVersionId } from '../../../../src/core/keys/new-version-id.ts';
+import { createObjectKeeper } from '../../../../src/core/keys/objects/object-keeper.ts';
+import type { ObjectIds } from '../../../../src/core/keys/objects/object-id.ts';
+import type { ObjectUse } from '../../../../src/core/keys/objects/ports.ts';
+import { FakeHsmObjects, FakeObjectLedger } from '../../../support/fakes/object-ledger.ts';
+import { testIdentity } from '../../../support/hsm.ts';
+
+function opened(limit?: number) {
+  const ledger = new FakeObjectLedger();
+  const hsm = new FakeHsmObjects();
+  const told: ObjectUse[] = [];
+  const errors: unknown[] = [];
+  const keeper = createObjectKeeper({
+    ...{ hsm, ledger, limit },
+    onNearlyFull: (use) => told.push(use),
+    onError: (error) => errors.push(error),
+  });
+  /** As the HSM makes one. */
+  const make = ({ private: id }: ObjectIds) => {
+    hsm.own.add(id);
+    return Promise.resolve(id);
+  };
+  /** As the service makes one, whole. */
+  const create = async () => {
+    const identity = testIdentity('pool', 'key');
+    await keeper.making(identity, false, make);
+    ledger.settle(identity.version);
+  };
+  return { ledger, hsm, told, errors, keeper, make, create };
+}
+
+const identity = testIdentity('pool', 'key');
+
+describe('an object', () => {
+  test('is on record before it is made, and so is the secret beside an AES key', async () => {
+    const { keeper, ledger } = opened();
+    for (const [hasMac, count] of [
+      [false, 1],
+      [true, 2],
+    ] as const) {
+      const before = ledger.intents.size;
+      await keeper.making(testIdentity('pool', 'key'), hasMac, () => {
+        expect(ledger.intents.size - before).toBe(count);
+        return Promise.resolve();
+      });
+    }
+  });
+
+  test('whose making fails half way is destroyed, and the failure is told', async () => {
+    const { keeper, hsm, ledger, make } = opened();
+    const failing = keeper.making(identity, false, async (objects) => {
+      await make(objects);
+      throw new Error('the session was lost');
+    });
+    await expect(failing).rejects.toThrow('the session was lost');
+    expect([hsm.own.size, ledger.intents.size]).toEqual([0, 0]);
+  });
+
+  test('that was not there yet when it was to be destroyed stays on record until it can come no more', async () => {
+    const { keeper, hsm, ledger, make } = opened();
+    const slow: ObjectIds[] = [];
+    const failing = keeper.making(identity, false, (objects) => {
+      slow.push(objects);
+      return Promise.reject(new Error('no answer in time'));
+    });
+    await expect(failing).rejects.toThrow('no answer in time');
+    for (const intent of ledger.intents.values()) intent.isClaimed = false;
+    for (const objects of slow) await make(objects);
+    expect(await keeper.mend()).toBe(1);
+    expect([hsm.own.size, ledger.intents.size]).toEqual([0, 0]);
+    for (const objects of slow)
+      await ledger.begin([objects.private], { ...identity, version: newVersionId() });
+    for (const intent of ledger.intents.values()) intent.isOld = true;
+    expect(await keeper.mend()).toBe(0);
+    expect(ledger.intents.size).toBe(0);
+  });
+
+  test.each([
+    ['is not written', (): Promise<boolean> => Promise.resolve(false)],
+    ['can not be written', (): Promise<boolean> => Promise.reject(new Error('no database'))],
+  ])('whose row %s is destroyed', async (_how, write) => {
+    const { keeper, hsm, ledger, make } = opened();
+    await keeper.making(identity, false, make);
+    await keeper.writing(identity.version, write, Boolean).catch(() => undefined);
+    expect([hsm.own.size, ledger.intents.size]).toEqual([0, 0]);
+  });
+
+  test('stays where its row was written and the word of it was lost', async () => {
+    const { keeper, hsm, ledger, make } = opened();
+    await keeper.making(identity, false, make);
+    const writing = keeper.writing(
+      identity.version,
+      () => {
+        ledger.settle(identity.version);
+        return Promise.reject(new Error('the connection was cut'));
+      },
+      Boolean,
+    );
+    await expect(writing).rejects.toThrow('the connection was cut');
+    expect([hsm.own.size, ledger.intents.size]).toEqual([1, 0]);
+  });
+
+  test('that the HSM does not destroy now is destroyed by the next mending', async () => {
+    const { keeper, hsm, ledger, errors, make } = opened();
+    await keeper.making(identity, false, make);
+    hsm.failure = new Error('the HSM is away');
+    await ledger.giveUp(identity.version);
+    await keeper.removed();
+    expect([hsm.own.size, errors]).toEqual([1, [hsm.failure]]);
+    hsm.failure = undefined;
+    for (const intent of ledger.intents.values()) intent.isClaimed = false;
+    expect(await keeper.mend()).toBe(1);
+    expect(ledger.intents.size).toBe(0);
+  });
+});
+
+describe('the limit of objects', () => {
+  test('is told of at nine tenths of it, once, and not exceeded: nothing is left half made', async () => {
+    const { keeper, hsm, ledger, told, create } = opened(20);
+    hsm.others = 10;
+    await keeper.look();
+    for (let count = 0; count < 7; count += 1) await create();
+    expect(told).toEqual([]);
+    for (let count = 0; count < 3; count += 1) await create();
+    expect(told).toEqual([{ used: 18, limit: 20 }]);
+    await expect(create()).rejects.toMatchObject({ code: 'HsmFull' });
+    expect([hsm.own.size, ledger.intents.size, await keeper.use()]).toEqual([
+      ...[10, 0],
+      { used: 20, limit: 20 },
+    ]);
+  });
+
+  test('counts both objects of an AES key', async () => {
+    const { keeper, hsm } = opened(1);
+    await expect(keeper.making(identity, true, () => Promise.resolve())).rejects.toMatchObject({
+      code: 'HsmFull',
+    });
+    expect(hsm.own.size).toBe(0);
+  });
+
+  test("is the HSM's own affair where it is not known", async () => {
+    const { create, told } = opened();
+    for (let count = 0; count < 30; count += 1) await create();
+    expect(told).toEqual([]);
+  });
+});
