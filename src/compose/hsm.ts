@@ -42,7 +42,7 @@ export async function requireSigningKeys(hsm: Pick<Pkcs11Hsm, 'offer' | 'keeping
   const kind = keys.find((one) => one.keyType === 'RSA-HSM' && one.bits === 2048);
   if (kind?.lack !== undefined)
     throw new OperatorError(
-      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${module} can't: it fails at ${kind.lack}. ${hsm.keeping === 'sealed' ? '\`strongroom bootstrap --keys resident\` makes a pool whose keys stay in the HSM; ' : ''}\`strongroom doctor\` says what else it lacks.`,
+      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${module} can't: it fails at ${kind.lack}. ${hsm.keeping === 'sealed' ? '`strongroom bootstrap --keys resident` makes a pool whose keys stay in the HSM; ' : ''}\`strongroom doctor\` says what else it lacks.`,
     );
 }
 
