@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { createAuthorityKeys } from '../../src/attestation/authority-keys.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 
 const AUTHORITY = 'https://attest.example';
 const METADATA = `${AUTHORITY}/.well-known/openid-configuration`;
@@ -123,7 +124,7 @@ describe('the keys of an authority', () => {
   });
 
   test('hold no shared secret and nothing private, whatever the authority sends', async () => {
-    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { privateKey, publicKey } = rsaKeyPair(2048);
     const { keys } = setUp({
       [CERTS]: {
         keys: [

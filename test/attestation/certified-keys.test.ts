@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomUUID, sign, X509Certificate } from 'node:crypto';
+import { randomUUID, sign, X509Certificate } from 'node:crypto';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { compactVerify, decodeProtectedHeader } from 'jose';
 import { createCertificates } from '../../src/attestation/certificates.ts';
@@ -6,6 +6,7 @@ import { newVersionId } from '../../src/core/keys/new-version-id.ts';
 import { createCertifiedKeys, type CertifiedKeys } from '../../src/core/pool/certified-keys.ts';
 import { createRsaHsm } from '../support/fakes/rsa-hsm.ts';
 import { createStatementKeyStore } from '../support/fakes/certified-key-store.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 
 const DAY_MS = 86_400_000;
 const POOL = { id: '5f7a0000-0000-4000-8000-000000000001', name: 'main' };
@@ -130,7 +131,7 @@ describe('a signer of statements', () => {
     const [root, release] = store.keys;
     if (root === undefined || release === undefined) throw new Error('no keys');
     const { publicKey } = release.material;
-    const { publicKey: otherKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { publicKey: otherKey, privateKey } = rsaKeyPair(2048);
     const { n = '', e = '' } = otherKey.export({ format: 'jwk' });
     const other = { n: Buffer.from(n, 'base64url'), e: Buffer.from(e, 'base64url') };
     const made = {

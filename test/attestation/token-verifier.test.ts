@@ -11,6 +11,7 @@ import {
   METADATA,
   startAttestationAuthority,
 } from '../support/attestation-authority.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 
 /** Against an authority over HTTPS, with the CA that it has. */
 let authority: AttestationAuthority;
@@ -86,7 +87,7 @@ describe('an attestation token', () => {
   });
 
   test('may bring its own key: that is not used', async () => {
-    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { publicKey, privateKey } = rsaKeyPair(2048);
     const forged = await new SignJWT({
       iss: authority.url,
       exp: Math.floor(Date.now() / 1000) + 60,
@@ -117,9 +118,7 @@ describe('an attestation token', () => {
   ])('by %s, which is not among the algorithms, is rejected', async (alg, kind) => {
     const own = await start();
     const { publicKey, privateKey } =
-      kind === 'rsa'
-        ? generateKeyPairSync('rsa', { modulusLength: 2048 })
-        : generateKeyPairSync('ec', { namedCurve: kind });
+      kind === 'rsa' ? rsaKeyPair(2048) : generateKeyPairSync('ec', { namedCurve: kind });
     own.answer('/certs', { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'k' }] });
     const token = await new SignJWT({ iss: own.url, exp: 4_000_000_000 })
       .setProtectedHeader({ alg, kid: 'k' })
@@ -130,9 +129,7 @@ describe('an attestation token', () => {
   test.each(['PS256', 'ES256'])('by %s is good', async (alg) => {
     const own = await start();
     const { publicKey, privateKey } =
-      alg === 'PS256'
-        ? generateKeyPairSync('rsa', { modulusLength: 2048 })
-        : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      alg === 'PS256' ? rsaKeyPair(2048) : generateKeyPairSync('ec', { namedCurve: 'P-256' });
     own.answer('/certs', { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'k' }] });
     const token = await new SignJWT({
       iss: own.url,
@@ -191,9 +188,10 @@ describe('an attestation token', () => {
 
 describe('the environment’s key', () => {
   const rsa = (modulusLength: number, publicExponent = 65_537) =>
-    generateKeyPairSync('rsa', { modulusLength, publicExponent }).publicKey.export({
-      format: 'jwk',
-    });
+    (publicExponent === 65_537
+      ? rsaKeyPair(modulusLength)
+      : generateKeyPairSync('rsa', { modulusLength, publicExponent })
+    ).publicKey.export({ format: 'jwk' });
 
   test('is the first RSA key that is for encryption', async () => {
     const keys = [

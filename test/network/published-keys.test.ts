@@ -1,10 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { readPublishedKeys } from '../../src/network/published-keys.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 
 const jwkOf = (type: 'rsa' | 'P-256' | 'secp256k1' | 'ed25519', bits = 2048) =>
   (type === 'rsa'
-    ? generateKeyPairSync('rsa', { modulusLength: bits })
+    ? rsaKeyPair(bits)
     : type === 'ed25519'
       ? generateKeyPairSync('ed25519')
       : generateKeyPairSync('ec', { namedCurve: type })

@@ -1,8 +1,9 @@
-import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { SignJWT } from 'jose';
 import { makeAuthority, makeServerIdentity } from '../../src/setup/trust/certificates.ts';
+import { rsaKeyPair } from './rsa-keys.ts';
 
 /** What stands in for a real attestation service: OpenID metadata and keys over HTTPS, by a private CA. */
 export interface AttestationAuthority {
@@ -34,7 +35,7 @@ export interface Environment {
 }
 
 export function makeEnvironment(modulusLength = 2048): Environment {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength });
+  const { publicKey, privateKey } = rsaKeyPair(modulusLength);
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'environment-key' };
   return { privateKey, runtime: { keys: [{ ...jwk, key_ops: ['encrypt'] }] } };
 }
@@ -65,7 +66,7 @@ export async function startAttestationAuthority(): Promise<AttestationAuthority>
   const url = `https://localhost:${(server.address() as AddressInfo).port}`;
 
   function rotate(): void {
-    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { publicKey, privateKey } = rsaKeyPair(2048);
     signing = { kid: randomUUID(), key: privateKey };
     published.push({ ...publicKey.export({ format: 'jwk' }), kid: signing.kid });
     answers.set('/certs', { status: 200, body: { keys: published } });

@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { isFullExtent } from './extent.ts';
 import type { KnownRoute } from './routes.ts';
+import { rsaKeyPair } from './rsa-keys.ts';
 
 /** A request as it goes onto the wire; `path` is percent-encoded, or deliberately not. */
 export interface HostileRequest {
@@ -102,9 +103,7 @@ const transferBlob = (ciphertext: string) =>
   ).toString('base64url');
 const jwkOf = (type: 'rsa' | 'ec') => {
   const { privateKey } =
-    type === 'rsa'
-      ? generateKeyPairSync('rsa', { modulusLength: 2048 })
-      : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    type === 'rsa' ? rsaKeyPair(2048) : generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return privateKey.export({ format: 'jwk' });
 };
 /** Sound bodies, by the end of a route's path: what the hostile ones are made from. */

@@ -8,6 +8,7 @@ import {
 } from 'node:crypto';
 import type { Curve } from '../../src/core/operations/algorithms.ts';
 import { type ImportedJwk, JWK_MEMBERS } from '../../src/core/keys/import/key-import.ts';
+import { rsaKeyPair } from './rsa-keys.ts';
 
 /** A key made outside any HSM, for import: as Node's key pair, and as the JWK that a client would send. */
 export interface OutsideKey {
@@ -24,7 +25,10 @@ const NAMED_CURVE: Readonly<Record<Curve, string>> = {
 };
 
 export function outsideRsa(bits: number, publicExponent = 65537): OutsideKey {
-  const pair = generateKeyPairSync('rsa', { modulusLength: bits, publicExponent });
+  const pair =
+    publicExponent === 65537
+      ? rsaKeyPair(bits)
+      : generateKeyPairSync('rsa', { modulusLength: bits, publicExponent });
   const jwk = pair.privateKey.export({ format: 'jwk' }) as Record<string, string>;
   return { ...pair, jwk: { ...jwk, kty: 'RSA-HSM' } };
 }

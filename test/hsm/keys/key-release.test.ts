@@ -3,7 +3,6 @@ import {
   createDecipheriv,
   createPrivateKey,
   createPublicKey,
-  generateKeyPairSync,
   type KeyObject,
   privateDecrypt,
   sign,
@@ -20,6 +19,7 @@ import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openToken, type Token } from '../../../src/hsm/module/token.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 import { testToken } from '../../support/softhsm.ts';
+import { rsaKeyPair } from '../../support/rsa-keys.ts';
 
 const POLICY = parseReleasePolicy({
   data: Buffer.from(
@@ -48,7 +48,7 @@ let onlooker: Token;
 beforeAll(() => {
   ({ hsm, poolId } = openTestHsm());
   onlooker = openToken(testToken());
-  const pair = generateKeyPairSync('rsa', { modulusLength: 3072 });
+  const pair = rsaKeyPair(3072);
   recipientKey = pair.privateKey;
   const { n = '', e = '' } = pair.publicKey.export({ format: 'jwk' });
   recipient = { n: Buffer.from(n, 'base64url'), e: Buffer.from(e, 'base64url') };

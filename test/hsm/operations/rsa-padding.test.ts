@@ -1,21 +1,16 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  constants,
-  generateKeyPairSync,
-  privateEncrypt,
-  publicEncrypt,
-  randomBytes,
-} from 'node:crypto';
+import { constants, privateEncrypt, publicEncrypt, randomBytes } from 'node:crypto';
 import {
   oaepDecode,
   oaepEncode,
   type OaepHash,
   pkcs1Decode,
 } from '../../../src/hsm/operations/rsa-padding.ts';
+import { rsaKeyPair } from '../../support/rsa-keys.ts';
 
 const K = 256;
-const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const { publicKey, privateKey } = rsaKeyPair(2048);
 const HASHES: readonly (readonly [OaepHash, number])[] = [
   ['sha1', 20],
   ['sha256', 32],

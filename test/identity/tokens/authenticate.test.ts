@@ -1,4 +1,4 @@
-import { createHmac, createPublicKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto';
+import { createHmac, createPublicKey, type JsonWebKey } from 'node:crypto';
 import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { base64url, exportJWK, SignJWT } from 'jose';
@@ -10,6 +10,7 @@ import {
   quickHasher,
   RESOURCE,
 } from '../../support/identity.ts';
+import { rsaKeyPair } from '../../support/rsa-keys.ts';
 
 const thumbprint = () => undefined;
 const POOL = { audience: 'pool', thumbprint } as const;
@@ -125,7 +126,7 @@ describe('a token signed by the directory is refused', () => {
     await expect(enter(await identity.forge({ claims }))).rejects.toMatchObject(refusal);
   });
 
-  const attacker = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const attacker = rsaKeyPair(2048);
   test.each<[string, Record<string, unknown>]>([
     ['jku', { jku: 'https://attacker.example/keys' }],
     ['x5u', { x5u: 'https://attacker.example/chain.pem' }],
@@ -147,7 +148,7 @@ describe('a token signed by the directory is refused', () => {
 });
 
 describe('a token that the directory did not sign is refused', () => {
-  const attacker = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const attacker = rsaKeyPair(2048);
 
   async function parts() {
     const [header = '', payload = '', signature = ''] = (await identity.issue()).split('.');

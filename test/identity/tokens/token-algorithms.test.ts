@@ -1,14 +1,14 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { expect, test } from '@jest/globals';
 import { exportJWK, SignJWT } from 'jose';
 import { createAuthenticator } from '../../../src/identity/tokens/authenticate.ts';
 import { FakeChangeFeed } from '../../support/fakes/change-feed.ts';
 import { FakeClock } from '../../support/fakes/clock.ts';
+import { rsaKeyPair } from '../../support/rsa-keys.ts';
 
 const TENANT = '5d4f7d6a-58a4-4f2e-8f0b-2f2d5b1c9e77';
 const PRINCIPAL = '11111111-1111-4111-8111-111111111111';
 const KEY_ID = 'a'.repeat(32);
-const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const { publicKey, privateKey } = rsaKeyPair(2048);
 
 /** A key set that, unlike ours, leaves open what its key is for: the authenticator's own list must hold alone. */
 async function authenticator(clock: FakeClock) {

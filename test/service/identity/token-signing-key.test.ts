@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { decodeJwt, decodeProtectedHeader, type JSONWebKeySet, SignJWT } from 'jose';
@@ -7,6 +7,7 @@ import { createCaller, fetchToken } from '../../support/client.ts';
 import { ownerUrl } from '../../support/cluster.ts';
 import { created } from '../../support/directory.ts';
 import { useService } from '../../support/use-service.ts';
+import { rsaKeyPair } from '../../support/rsa-keys.ts';
 
 /** The key that signs the directory's tokens, in a service of two processes. */
 
@@ -78,7 +79,7 @@ describe('the key that signs tokens', () => {
 
   test('cannot be planted in the database', async () => {
     const genuine = await signIn();
-    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { publicKey, privateKey } = rsaKeyPair(2048);
     const { n = '' } = publicKey.export({ format: 'jwk' });
     const planted = randomBytes(16).toString('hex');
     await database.query(

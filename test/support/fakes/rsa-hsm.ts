@@ -2,33 +2,17 @@ import {
   constants,
   createHash,
   createPublicKey,
-  generateKeyPair,
   type KeyObject,
   privateEncrypt,
   publicDecrypt,
   randomBytes,
 } from 'node:crypto';
-import { promisify } from 'node:util';
 import { ServiceError } from '../../../src/core/errors.ts';
 import type { Hsm } from '../../../src/core/keys/hsm.ts';
 import type { KeyRelease } from '../../../src/core/release/key-release.ts';
 import type { KeyIdentity, KeyMaterial, VerifiedMaterial } from '../../../src/core/keys/key.ts';
 import { packBytes, type PackedBytes } from '../../../src/core/keys/packed-bytes.ts';
-
-const generate = promisify(generateKeyPair);
-type KeyPair = ReturnType<typeof generate>;
-
-/**
- * By size, in the order in which an HSM makes its keys: no two keys of one are the same, but each HSM of a test file takes
- * those of the one before, since they take long to make.
- */
-const KEY_PAIRS = new Map<number, KeyPair[]>();
-
-function nthKeyPair(bits: number, index: number): KeyPair {
-  const known = KEY_PAIRS.get(bits) ?? [];
-  KEY_PAIRS.set(bits, known);
-  return (known[index] ??= generate('rsa', { modulusLength: bits }));
-}
+import { nthRsaKeyPair } from '../rsa-keys.ts';
 
 /** DigestInfo of SHA-256 before the digest itself (RFC 8017 §9.2, note 1). */
 const SHA256_PREFIX = Buffer.from('3031300d060960864801650304020105000420', 'hex');
@@ -49,7 +33,7 @@ export function createRsaHsm(): Hsm & Pick<KeyRelease, 'requireIntact'> {
     async generateKey(identity, spec) {
       if (spec.keyType !== 'RSA-HSM') return cannot();
       made += 1;
-      const { publicKey, privateKey } = await nthKeyPair(spec.bits, made);
+      const { publicKey, privateKey } = nthRsaKeyPair('hsm', spec.bits, made);
       const { n = '', e = '' } = publicKey.export({ format: 'jwk' });
       const blob = packBytes(randomBytes(32));
       inside.set(blob, privateKey);
