@@ -38,12 +38,18 @@ const EC: readonly (readonly [Curve, SigningAlgorithm, string])[] = [
 ];
 const KINDS: readonly (readonly [string, () => OutsideKey, SigningAlgorithm, string])[] = [
   ...[2048, 3072, 4096].map(
-    (bits) => [`RSA-${bits}`, () => outsideRsa(bits), 'PS256', 'sha256'] as const,
+    (bits) => [`RSA-${bits}`, once(() => outsideRsa(bits)), 'PS256', 'sha256'] as const,
   ),
   ...EC.map(
     ([curve, algorithm, hash]) => [curve, () => outsideEc(curve), algorithm, hash] as const,
   ),
 ];
+
+/** The larger ones take seconds to make. */
+function once<Thing>(make: () => Thing): () => Thing {
+  let made: Thing | undefined;
+  return () => (made ??= make());
+}
 
 /** What the imported key signs verifies with the public key that the outside has. */
 async function signsLike(

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { createHttpsServer } from '../../../src/http/server/server.ts';
 import { makeClientCertificate } from '../../support/client-certificates.ts';
 import { findCiphers, GROUPS, sayHello } from '../../support/tls-scanner.ts';
-import { useService } from '../../support/use-service.ts';
+import { useSharedService } from '../../support/use-service.ts';
 
 /** What a scanner sees: every version, and every number that a cipher suite can have, offered to the server. */
 
@@ -33,7 +33,7 @@ const GROUPS_TAKEN = [...CURVES, ...(major * 100 + minor >= 305 ? [4588] : [])];
 const SAFE = Object.values({ ...ECDSA, ...RSA });
 const EVERY = Array.from({ length: 4_096 }, (_, number) => number).concat(SAFE);
 
-const { service, atEnd } = useService({ STRONGROOM_WORKERS: '1' });
+const { service, atEnd } = useSharedService();
 /** The same listener with a certificate for RSA: whose key it is decides which suites are possible. */
 let rsa: ReturnType<typeof createHttpsServer>;
 const rsaPort = () => (rsa.address() as AddressInfo).port;
