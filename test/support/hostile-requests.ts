@@ -448,7 +448,7 @@ const WRONG: readonly unknown[] = [
 ];
 
 /** Of the wrong values, every member meets one in so many: which ones differs from member to member. */
-const STEP = isFullExtent ? 1 : 6;
+const STEP = isFullExtent ? 1 : 8;
 
 /** Every sound body of a route with each of its members missing, or wrong in one of these ways. */
 export function singleFaults(route: KnownRoute): readonly HostileRequest[] {

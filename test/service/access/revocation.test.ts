@@ -15,7 +15,9 @@ import { useService } from '../../support/use-service.ts';
  */
 
 const CALLERS = 6;
-const ROUNDS = isFullExtent ? 40 : 4;
+const ROUNDS = isFullExtent ? 40 : 3;
+/** Between two calls of a caller, of which there are twice six: the full extent asks without a pause. */
+const PAUSE_MS = isFullExtent ? 0 : 10;
 const KNOWN_AFTER_MS = 1_000;
 
 const { service, admin, atEnd } = useService({ STRONGROOM_WORKERS: '2' });
@@ -50,6 +52,7 @@ async function hammer(worker: Worker, isOver: () => boolean): Promise<void> {
     const isStillRevoked = revokedAt !== undefined && worker.revokedAt === revokedAt;
     if (status === 200 && isStillRevoked && began - revokedAt > KNOWN_AFTER_MS)
       worker.tooLate.push(began - revokedAt);
+    await delay(PAUSE_MS);
   }
 }
 

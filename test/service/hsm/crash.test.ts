@@ -19,6 +19,8 @@ afterAll(async () => {
   await removeDataFolder(folder);
 });
 
+const startOne = () => startService(folder, { STRONGROOM_WORKERS: '1' });
+
 async function signIn(running: RunningService) {
   const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = running.client;
   return createCaller(running, await fetchToken(running, { clientId, clientSecret }));
@@ -73,7 +75,7 @@ test('after kill -9 under load every acknowledged key works, and every answer ha
   const { created, answered } = await loadUntilKilled(service, ENOUGH);
   expect(created.length).toBeGreaterThanOrEqual(ENOUGH);
 
-  service = await startService(folder);
+  service = await startOne();
   const call = await signIn(service);
   const value = Buffer.alloc(32, 7).toString('base64url');
   for (const name of created) {
@@ -96,7 +98,7 @@ test('after kill -9 under load every acknowledged key works, and every answer ha
 }, 120_000);
 
 test('with Postgres killed under load nothing is answered without a record, and the service comes back by itself', async () => {
-  service ??= await startService(folder);
+  service ??= await startOne();
   const call = await signIn(service);
   await call('POST', '/keys/steady/create', { kty: 'oct' });
   const value = Buffer.alloc(32, 7).toString('base64url');
@@ -115,7 +117,7 @@ test('with Postgres killed under load nothing is answered without a record, and 
             !answer.text.includes('"value"');
           const kind = isProper ? '503 with Retry-After' : `${answer.status} ${answer.text}`;
           refused.set(kind, (refused.get(kind) ?? 0) + 1);
-          await delay(20);
+          await delay(100);
         }
       }
     }),
@@ -145,7 +147,7 @@ test('with Postgres killed under load nothing is answered without a record, and 
 }, 120_000);
 
 test('with the token away for a while under load, and back, every answer is whole and says what happened', async () => {
-  service ??= await startService(folder);
+  service ??= await startOne();
   const call = await signIn(service);
   const answers = new Map<string, number>();
   let created = 0;

@@ -16,7 +16,7 @@ import { freePort } from '../../support/free-port.ts';
 import { useService } from '../../support/use-service.ts';
 
 /** Requests a route; STRONGROOM_TEST_RUNS asks for another number. */
-const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? (isFullExtent ? 100 : 4));
+const RUNS = Number(process.env['STRONGROOM_TEST_RUNS'] ?? (isFullExtent ? 100 : 3));
 const ANSWER_LIMIT_MS = 20_000;
 /** A stream of events has no end: its head is answer enough. */
 const STREAM = 'text/event-stream';

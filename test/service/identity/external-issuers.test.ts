@@ -31,6 +31,8 @@ const run = promisify(execFile);
 const RESOURCE = 'https://strongroom.localhost';
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 const CALLERS = 6;
+/** Between two calls of a caller under load. */
+const PAUSE_MS = 10;
 const client = (id: string, claims: Readonly<Record<string, unknown>> = {}) => ({
   id,
   secret: `the secret of ${id}`,
@@ -457,6 +459,7 @@ describe('while many call', () => {
         while (!isOver()) {
           const { status } = await wrap(await next());
           statuses[status] = (statuses[status] ?? 0) + 1;
+          await delay(PAUSE_MS);
         }
       }),
     );

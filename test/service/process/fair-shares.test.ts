@@ -18,7 +18,7 @@ import { useService } from '../../support/use-service.ts';
 
 /** The attacks are smaller in `npm test` than in the soak, and so is what the service may have open. */
 const SCALE = isFullExtent ? 2 : 1;
-const OPEN_FILES = 512 * SCALE;
+const OPEN_FILES = isFullExtent ? 1_024 : 384;
 const PAUSE_MS = 20;
 /** Requests of the victim when the attack is over. */
 const AFTERWARDS = 10;
@@ -202,7 +202,7 @@ test('requests that say half of what they announce', async () => {
   const head = 'POST /keys/victims/wrapkey HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n';
   await expectVictimServed('halves of requests', () =>
     holding(
-      250 * SCALE,
+      125 * SCALE,
       () => {
         const socket = connectTls({
           port: service.port,

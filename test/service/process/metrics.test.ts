@@ -6,6 +6,12 @@ import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
 import { freePort } from '../../support/free-port.ts';
 import { rawRequest } from '../../support/raw-request.ts';
+import {
+  type Span,
+  startTraceCollector,
+  type TraceCollector,
+} from '../../support/trace-collector.ts';
+import { until } from '../../support/until.ts';
 import { useProduction } from '../../support/use-service.ts';
 
 const run = promisify(execFile);
@@ -16,15 +22,19 @@ const LOADED_KEYS = 16;
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
 let base: string;
-const { production, admin } = useProduction(async () => {
+let collector: TraceCollector;
+const { production, admin, atEnd } = useProduction(async () => {
+  collector = await startTraceCollector();
   const port = await freePort();
   base = `http://127.0.0.1:${String(port)}`;
   return {
     STRONGROOM_METRICS_LISTEN: `127.0.0.1:${String(port)}`,
     STRONGROOM_LOADED_KEYS: String(LOADED_KEYS),
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
   };
 });
 beforeAll(async () => {
+  atEnd(collector);
   await admin('POST', '/keys/secret-name/create', { kty: 'oct-HSM' });
   for (let call = 0; call < 20; call += 1)
     await admin('POST', '/keys/secret-name/wrapkey', { alg: 'A256KW', value: VALUE });
@@ -281,5 +291,47 @@ describe('the dashboard and the alert rules', () => {
       metrics: ['a_bucket'],
       labels: ['le', 'b'],
     });
+  });
+});
+
+describe('traces', () => {
+  const SECRET = Buffer.from('a data key of thirty-two bytes!!').toString('base64url');
+  const TRACE = '0af7651916cd43dd8448eb211c80319c';
+  const PARENT = 'b7ad6b7169203331';
+
+  test('follow a request step by step, under the span of its caller, and no span tells what was in it', async () => {
+    await admin('POST', '/keys/traced/create', { kty: 'oct-HSM' });
+    const body = { alg: 'A256KW', value: SECRET };
+    const answer = await admin('POST', '/keys/traced/wrapkey', body, {
+      traceparent: `00-${TRACE}-${PARENT}-01`,
+    });
+    expect(answer.status).toBe(200);
+    let mine: readonly Span[] = [];
+    await until(() => {
+      mine = collector.spansOf(TRACE);
+      return mine.some(({ name }) => name === 'KeyWrap');
+    });
+    const root = mine.find(({ name }) => name === 'KeyWrap');
+    expect(root?.parentSpanId).toBe(PARENT);
+    const steps = mine.filter(({ parentSpanId }) => parentSpanId === root?.spanId);
+    expect(new Set(steps.map(({ name }) => name))).toEqual(
+      new Set(['authenticate', 'authorise', 'read body', 'operation', 'audit']),
+    );
+    const operation = steps.find(({ name }) => name === 'operation');
+    const inside = mine.filter(({ parentSpanId }) => parentSpanId === operation?.spanId);
+    expect(inside.map(({ name }) => name)).toEqual(['hsm encrypt']);
+    expect(root?.attributes.map(({ key }) => key).sort()).toEqual([
+      'http.response.status_code',
+      'strongroom.request_id',
+    ]);
+    const { value } = answer.json<{ value: string }>();
+    for (const secret of [
+      SECRET,
+      value,
+      production.adminToken,
+      'traced',
+      production.adminPrincipalId,
+    ])
+      expect(collector.text()).not.toContain(secret);
   });
 });

@@ -28,10 +28,10 @@ afterEach(async () => {
   if (failed.length > 0) throw new AggregateError(failed);
 });
 
-async function startBehind(mode: PoolMode): Promise<ProductionService> {
+async function startBehind(mode: PoolMode, workers: number): Promise<ProductionService> {
   let pooler: PgBouncer | undefined;
   const production = await startProduction(
-    { STRONGROOM_WORKERS: '2' },
+    { STRONGROOM_WORKERS: String(workers) },
     {
       wayTo: async (url) => {
         pooler = await startPgBouncer(url, mode);
@@ -100,7 +100,7 @@ async function revokeAtWork(production: ProductionService) {
 
 describeWithPooler('behind PgBouncer in transaction mode', () => {
   test('the service says that it is not ready and why, believes no cache, and serves nobody who was revoked', async () => {
-    const production = await startBehind('transaction');
+    const production = await startBehind('transaction', 1);
     expect(production.service.output()).toMatch(
       /^Strongroom is not ready: https:.* changeFeed\. DATABASE_URL: .*pooler.*session mode\.$/m,
     );
@@ -122,7 +122,7 @@ describeWithPooler('behind PgBouncer in transaction mode', () => {
 
 describeWithPooler('behind PgBouncer in session mode', () => {
   test('the service is ready, and a revocation holds within a second', async () => {
-    const production = await startBehind('session');
+    const production = await startBehind('session', 2);
     expect(production.service.output()).toContain('Strongroom is ready: ');
     expect(await readyz(production)).toEqual([
       200,

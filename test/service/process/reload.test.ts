@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { initialiseToken, writeConfiguration } from '../../../src/setup/softhsm/token.ts';
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
 import { bootstrap, type PreparedProduction } from '../../support/production.ts';
@@ -19,6 +20,8 @@ const VALUE = Buffer.alloc(32, 7).toString('base64url');
 const CKU_USER = 1;
 const SESSION_FLAGS = 6;
 const LABEL = 'reloaded';
+/** Of each of eight callers: there is always a call under way, and time for the processes to be replaced. */
+const PAUSE_MS = 10;
 
 let folder: string;
 let pinFile: string;
@@ -89,6 +92,7 @@ async function callersDuring(work: () => Promise<void>): Promise<readonly number
     while (!state.isOver) {
       const { status } = await admin('POST', '/keys/used/wrapkey', { alg: 'A256KW', value: VALUE });
       seen.set(status, (seen.get(status) ?? 0) + 1);
+      await delay(PAUSE_MS);
     }
   });
   await work().finally(() => (state.isOver = true));
