@@ -59,13 +59,16 @@ const terminate = (state: string) =>
     return rowCount;
   });
 
+/** Resolves with the milliseconds after which it was last seen not to be so: this process may have stood still since. */
 async function until(isSo: () => boolean, limitMs: number): Promise<number> {
   const began = performance.now();
-  while (!isSo()) {
-    if (performance.now() - began > limitMs) throw new Error('it did not come about');
+  for (let lastMs = 0; ;) {
+    const askedMs = performance.now() - began;
+    if (isSo()) return lastMs;
+    if (askedMs > limitMs) throw new Error('it did not come about');
+    lastMs = askedMs;
     await delay(5);
   }
-  return performance.now() - began;
 }
 
 describe('a backend that dies', () => {

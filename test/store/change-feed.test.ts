@@ -37,13 +37,16 @@ beforeEach(async () => {
 });
 afterEach(() => feed.close());
 
+/** Resolves with the milliseconds after which it was last seen not to be so: this process may have stood still since. */
 async function until(isSo: () => boolean, limitMs = 5_000): Promise<number> {
   const began = performance.now();
-  while (!isSo()) {
-    if (performance.now() - began > limitMs) throw new Error('it did not come about');
+  for (let lastMs = 0; ;) {
+    const askedMs = performance.now() - began;
+    if (isSo()) return lastMs;
+    if (askedMs > limitMs) throw new Error('it did not come about');
+    lastMs = askedMs;
     await delay(5);
   }
-  return performance.now() - began;
 }
 
 /** What another process of the same pool does. */
