@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { createPrivateKey, privateDecrypt } from 'node:crypto';
+import { createPrivateKey, privateDecrypt, X509Certificate } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,7 +83,8 @@ describe('restore-blob', () => {
       const blob = await restoreBlob([keyAt(one), keyAt(other)]);
       expect(await openBlob(blob)).toEqual(entries);
       expect((await stat(blob)).mode & 0o777).toBe(0o600);
-      expect(printed.join('\n')).toContain(transferKey.certificate.thumbprint);
+      const { fingerprint256 } = new X509Certificate(transferKey.pem.certificate);
+      expect(printed).toContain(`SHA-256: ${fingerprint256}`);
     },
   );
 

@@ -26,7 +26,8 @@ export async function readCustodianKeys(
       path,
       privateKey: await readNamedFile(path, (pem) => readKey(path, pem, passphrases)),
     });
-  for (const left of passphrases)
+  const [left] = passphrases;
+  if (left !== undefined)
     throw new OperatorError(
       `${left}: There are more passphrase files than keys that are encrypted.`,
     );

@@ -3,6 +3,7 @@ import { formatRestoreBlob, parseDomain } from '../../backup/security-domain/dom
 import { createEnvelopes } from '../../backup/security-domain/envelopes.ts';
 import { readTransferKey } from '../../backup/security-domain/transfer-key.ts';
 import { eraseEntries } from '../../core/recovery/security-domain/domain-entries.ts';
+import type { RsaCertificate } from '../../core/recovery/security-domain/rsa-certificate.ts';
 import { sealRestoreBlob } from '../../core/recovery/security-domain/restore-blob.ts';
 import {
   openDomain,
@@ -46,9 +47,10 @@ export async function makeRestoreBlob(
     for (const { values } of shares) values.fill(0);
   }
   print(
-    `${options.out} is made for the transfer key ${transferKey.thumbprint} (SHA-256 of its certificate). It opens with ` +
-      'the private half of that key alone, which has to be the one that the pool to be restored has now.',
+    `${options.out} is made. It opens with the private half of one transfer key alone: compare this fingerprint of its ` +
+      `certificate with what the pool to be restored has now.`,
   );
+  print(`SHA-256: ${fingerprintOf(transferKey)}`);
 
   async function openShareOf(
     { path, privateKey }: CustodianKey,
@@ -62,4 +64,10 @@ export async function makeRestoreBlob(
       `${path}: It opens the same share as ${keys[same]?.path ?? ''}: each key has to be another custodian's.`,
     );
   }
+}
+
+/** As OpenSSL prints it (`openssl x509 -noout -fingerprint -sha256`). */
+function fingerprintOf({ thumbprint }: RsaCertificate): string {
+  const hex = Buffer.from(thumbprint, 'base64url').toString('hex').toUpperCase();
+  return hex.match(/../g)?.join(':') ?? '';
 }

@@ -12,6 +12,9 @@ export interface Share {
   readonly values: Uint16Array;
 }
 
+/** Azure's own limit; a share's number has seven bits. */
+export const MOST_SHARES = 126;
+
 export type RandomBytes = (length: number) => Uint8Array;
 
 /** Numbers 1 to `shares`. @param required 2 to `shares` */
@@ -37,9 +40,6 @@ export function splitSecret(
   coefficients.fill(0);
   return made;
 }
-
-/** As many as a share's number has room for, in seven bits, in what Azure's own clients make. */
-export const MOST_SHARES = 126;
 
 /**
  * The secret that the shares give; undefined where they don't belong together, as far as they can tell. Shares beyond
