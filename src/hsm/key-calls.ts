@@ -1,12 +1,12 @@
 import { ServiceError } from '../core/errors.ts';
-import type { Ciphertext, CipherParameters, Hsm } from '../core/keys/hsm.ts';
+import type { Ciphertext, CipherParameters, Hsm, SigningParameters } from '../core/keys/hsm.ts';
 import type { KeyMaterial } from '../core/keys/key.ts';
 import type {
   Algorithm,
   CipherAlgorithm,
   SigningAlgorithm,
 } from '../core/operations/algorithms.ts';
-import { requireAlgorithm } from './capabilities/refusals.ts';
+import { requireAlgorithm, requireExternalMu } from './capabilities/refusals.ts';
 import type { KeyPart } from './keys/loaded-keys.ts';
 import type { Handle } from './module/calls.ts';
 import type { Connection } from './module/connection.ts';
@@ -65,9 +65,16 @@ export class KeyCalls implements KeyUses {
     material: KeyMaterial,
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
+    parameters?: SigningParameters,
   ): Promise<Uint8Array> {
-    const use = (on: Connection, key: Handle) =>
-      on.dispatcher.run('sign', [key, material.spec, algorithm, digest], material.identity.name);
+    const use = (on: Connection, key: Handle) => {
+      if (parameters?.isMu === true) requireExternalMu(on.capabilities);
+      return on.dispatcher.run(
+        'sign',
+        [key, material.spec, algorithm, digest, parameters],
+        material.identity.name,
+      );
+    };
     return this.withKey(material, SIGNING[algorithm].key, use, algorithm);
   }
 
@@ -76,15 +83,18 @@ export class KeyCalls implements KeyUses {
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
     signature: Uint8Array,
+    parameters?: SigningParameters,
   ): Promise<boolean> {
     if (!signatureFits(material.spec, algorithm, signature)) return false;
     const part = SIGNING[algorithm].key === 'mac' ? 'mac' : 'public';
-    const use = (on: Connection, key: Handle) =>
-      on.dispatcher.run(
+    const use = (on: Connection, key: Handle) => {
+      if (parameters?.isMu === true) requireExternalMu(on.capabilities);
+      return on.dispatcher.run(
         'verify',
-        [key, material.spec, algorithm, digest, signature],
+        [key, material.spec, algorithm, digest, signature, parameters],
         material.identity.name,
       );
+    };
     try {
       return await this.withKey(material, part, use, algorithm);
     } catch (error) {

@@ -5,6 +5,7 @@ import type { KeyInspector } from '../core/release/key-inspection.ts';
 import type { HsmObjects } from '../core/keys/objects/ports.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import { offerOf } from './capabilities/offer.ts';
+import { makesMlDsa } from './capabilities/refusals.ts';
 import { KeyCalls } from './key-calls.ts';
 import { createObjectCalls } from './keys/keeping/object-calls.ts';
 import { createKeyExits } from './keys/key-exits.ts';
@@ -135,7 +136,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     ...createObjectCalls(calls, () => roots),
 
     get hasMlDsa() {
-      return capabilities.mlDsa;
+      return makesMlDsa(capabilities);
     },
 
     offer: () => calls.attempt((on) => Promise.resolve(offerOf(on.capabilities)), true),

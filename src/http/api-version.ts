@@ -8,6 +8,8 @@ type ApiFeature =
   | 'secureWrap'
   /** `secureWrapKey` and `secureUnwrapKey` among key_ops. */
   | 'secureWrapOperations'
+  /** Keys of the type AKP, `alg` and `pub` of them, `context` and `external_mu`; sign and verify without `alg`. */
+  | 'mlDsa'
   /** `applicationTrustedIssuer` must be named where a key is securely unwrapped. */
   | 'applicationTrustedIssuer';
 
@@ -42,7 +44,7 @@ const VERSIONS: readonly KnownVersion[] = [
   { name: '2026-01-01-preview', adds: ['symmetricKeySize', 'secureWrap'] },
   { name: '2026-03-01-preview' },
   { name: '2026-04-01' },
-  { name: '2026-05-01-preview', adds: ['secureWrapOperations'] },
+  { name: '2026-05-01-preview', adds: ['secureWrapOperations', 'mlDsa'] },
   { name: '2026-07-01-preview', adds: ['applicationTrustedIssuer'] },
 ];
 

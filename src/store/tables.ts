@@ -38,6 +38,7 @@ interface KeyVersionTable {
   key_type: string;
   bits: number | null;
   curve: string | null;
+  parameter_set: string | null;
   public_exponent: NullableSeconds;
   operations: string[];
   exportable: boolean;

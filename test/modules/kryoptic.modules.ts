@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { askVectors } from './ask-vectors.ts';
 import { initialiseNewToken } from './new-token.ts';
 import { expected, LIMIT_MS, type ModuleAtHand, tryModule } from './trial.ts';
 
@@ -17,6 +18,20 @@ if (missing !== undefined) console.warn(`skipped: ${missing}`);
     'does what the table says',
     async () => {
       expect(await tryModule('kryoptic', prepare)).toEqual(expected('kryoptic'));
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "gives Wycheproof's results for ML-DSA",
+    async () => {
+      const told = await askVectors(prepare);
+      console.info(told);
+      const wrong = Object.entries(told).flatMap(([file, { disagreements }]) =>
+        disagreements.map((one) => `${file}: ${one}`),
+      );
+      expect(wrong).toEqual([]);
+      expect(Object.keys(told)).toHaveLength(4);
     },
     LIMIT_MS,
   );

@@ -10,9 +10,20 @@ import {
   randomBytes,
   verify,
 } from 'node:crypto';
-import { CURVE, type Curve } from '../../src/core/operations/algorithms.ts';
+import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js';
+import {
+  CURVE,
+  type Curve,
+  PARAMETER_SETS,
+  type ParameterSet,
+} from '../../src/core/operations/algorithms.ts';
+import { muOf } from '../../src/hsm/capabilities/ml-dsa-trial.ts';
 import type { Answer, Caller } from '../support/client.ts';
 import { outsideEc, outsideRsa, wrapForTransfer } from '../support/plain-keys.ts';
+
+/** Node.js 20 has no ML-DSA. */
+const NOBLE = { 'ML-DSA-44': ml_dsa44, 'ML-DSA-65': ml_dsa65, 'ML-DSA-87': ml_dsa87 };
+const MESSAGE = Buffer.from('a message of any length');
 
 /** What a pool is asked to do, over REST, and whether the result holds outside it. Each has keys of its own. */
 export const OPERATIONS = {
@@ -124,6 +135,65 @@ export const OPERATIONS = {
     const path = `/keys/${name}`;
     const { value: wrapped } = await post(admin, `${path}/wrapkey`, { alg, value: text(value) });
     await opens(admin, `${path}/unwrapkey`, { alg, value: wrapped }, value);
+  },
+  'ML-DSA: made': async (admin) => {
+    for (const alg of PARAMETER_SETS) {
+      const { path, jwk } = await newMlDsaKey(admin, alg);
+      await signsMlDsa(admin, path, jwk);
+      const { value } = await post(admin, `${path}/sign`, { value: text(MESSAGE) });
+      await sent(admin('POST', `${path}/rotate`));
+      const rotated = await get(admin, path);
+      await signsMlDsa(admin, path, rotated);
+      if (rotated['pub'] === jwk['pub']) throw new Error('the rotated key is the same');
+      const old = `/keys/${(jwk['kid'] as string).split('/keys/')[1] ?? ''}`;
+      await verifies(admin, old, { digest: text(MESSAGE), value }, true);
+      await verifies(admin, path, { digest: text(MESSAGE), value }, false);
+    }
+  },
+  'ML-DSA: imported': async (admin) => {
+    for (const alg of PARAMETER_SETS) {
+      const seed = randomBytes(32);
+      const { publicKey } = NOBLE[alg].keygen(seed);
+      const key = { kty: 'AKP', alg, pub: text(publicKey), priv: text(seed) };
+      const path = await importKey(admin, key);
+      const jwk = await get(admin, path);
+      if (jwk['pub'] !== key.pub || jwk['alg'] !== alg) throw new Error('another key came out');
+      await signsMlDsa(admin, path, jwk);
+      const other = NOBLE[alg].keygen(randomBytes(32)).publicKey;
+      const mixed = { kty: 'AKP', alg, pub: text(other), priv: text(seed) };
+      const answer = await admin('PUT', `/keys/${newName()}`, { key: mixed });
+      if (answer.status !== 400) throw new Error('halves of two keys were taken');
+    }
+  },
+  'ML-DSA: external_mu': async (admin) => {
+    for (const alg of PARAMETER_SETS) {
+      const { path, jwk } = await newMlDsaKey(admin, alg);
+      const pub = bytes(jwk['pub'] as string);
+      const mu = muOf(pub, Buffer.from('here'), MESSAGE);
+      const { value } = await post(admin, `${path}/sign`, { external_mu: text(mu) });
+      if (!NOBLE[alg].verify(bytes(value), MESSAGE, pub, { context: Buffer.from('here') }))
+        throw new Error("a signature of mu doesn't hold outside");
+      await verifies(admin, path, { external_mu: text(mu), value }, true);
+      await verifies(admin, path, { external_mu: text(randomBytes(64)), value }, false);
+      await verifies(
+        admin,
+        path,
+        { digest: text(MESSAGE), context: text(Buffer.from('here')), value },
+        true,
+      );
+    }
+  },
+  'ML-DSA: backup and restore': async (admin) => {
+    const { path, jwk } = await newMlDsaKey(admin, 'ML-DSA-65');
+    const { value } = await post(admin, `${path}/sign`, { value: text(MESSAGE) });
+    const { value: blob } = await post(admin, `${path}/backup`, undefined);
+    await sent(admin('DELETE', path));
+    await sent(admin('DELETE', path.replace('/keys/', '/deletedkeys/')));
+    await post(admin, '/keys/restore', { value: blob });
+    const restored = await get(admin, path);
+    if (restored['pub'] !== jwk['pub']) throw new Error('another key was restored');
+    await signsMlDsa(admin, path, restored);
+    await verifies(admin, path, { digest: text(MESSAGE), value }, true);
   },
   'backup and restore': async (admin) => {
     const { path } = await octKey(admin);
@@ -250,6 +320,46 @@ async function transfer(admin: Caller, kty: string, key: Uint8Array): Promise<st
   };
   const keyHsm = Buffer.from(JSON.stringify(blob)).toString('base64url');
   return importKey(admin, { kty, key_hsm: keyHsm });
+}
+
+async function newMlDsaKey(admin: Caller, alg: ParameterSet) {
+  const path = `/keys/${newName()}`;
+  await post(admin, `${path}/create`, { kty: 'AKP', alg });
+  const jwk = await get(admin, path);
+  if (jwk.kty !== 'AKP-HSM' || jwk['alg'] !== alg) throw new Error('it is another key');
+  return { path, jwk };
+}
+
+/** With and without a context, with and without alg: what is signed here holds outside, and here there and nowhere else. */
+async function signsMlDsa(admin: Caller, path: string, jwk: JsonWebKey): Promise<void> {
+  const alg = jwk['alg'] as ParameterSet;
+  const pub = bytes(jwk['pub'] as string);
+  const contexts = [undefined, Buffer.from('here'), Buffer.alloc(255, 7)];
+  for (const message of [MESSAGE, Buffer.alloc(0), randomBytes(100_000)])
+    for (const context of contexts) {
+      const bound = context === undefined ? {} : { context: text(context) };
+      const signed = { alg, value: text(message), ...bound };
+      const { value } = await post(admin, `${path}/sign`, signed);
+      const options = context === undefined ? {} : { context };
+      if (!NOBLE[alg].verify(bytes(value), message, pub, options))
+        throw new Error(`a signature by ${alg} doesn't hold outside`);
+      const again = await post(admin, `${path}/sign`, { value: text(message), ...bound });
+      if (again.value === value) throw new Error(`${alg} signs without random numbers`);
+      await verifies(admin, path, { alg, digest: text(message), value, ...bound }, true);
+      const another = { ...bound, digest: text(Buffer.from('another')), value };
+      await verifies(admin, path, another, false);
+      const elsewhere = context === undefined ? { context: 'AAAA' } : {};
+      await verifies(admin, path, { digest: text(message), value, ...elsewhere }, false);
+      const cut = value.slice(0, -4);
+      await verifies(admin, path, { digest: text(message), value: cut, ...bound }, false);
+    }
+  const outside = text(randomBytes(256));
+  await isRefused(admin, `${path}/sign`, { value: 'AAAA', context: outside });
+}
+
+async function verifies(admin: Caller, path: string, body: object, expected: boolean) {
+  const answer = await post(admin, `${path}/verify`, body);
+  if ((answer.value as unknown) !== expected) throw new Error(`verify said ${answer.value}`);
 }
 
 async function ecKey(admin: Caller, crv: Curve, hash: string): Promise<void> {

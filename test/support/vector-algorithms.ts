@@ -36,6 +36,8 @@ const READERS: Readonly<Record<string, Reader>> = {
     verified(file, group).flatMap((algorithm) => [algorithm, 'RSNULL']),
   RsassaPssVerify: verified,
   EcdsaP1363Verify: verified,
+  MlDsaVerify: ({ algorithm }) => [algorithm],
+  MlDsaSign: ({ algorithm }) => [algorithm],
 };
 
 /** Which of our algorithms a group of Wycheproof's tests; none where the service has neither that one nor its parameters. */

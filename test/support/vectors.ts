@@ -16,6 +16,9 @@ export const CIPHER_SCHEMAS = [
 /** Project Wycheproof's own result for a test. */
 type Expected = 'valid' | 'invalid' | 'acceptable';
 
+/** Schemas of signatures by ML-DSA to verify, and of seeds with what their keys sign. */
+export const ML_DSA_SCHEMAS = ['mldsa_verify_schema.json', 'mldsa_sign_seed_schema.json'] as const;
+
 export interface VectorTest {
   readonly tcId: number;
   readonly result: Expected;

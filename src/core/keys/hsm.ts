@@ -1,12 +1,11 @@
 import type {
-  AesSize,
   Algorithm,
   CipherAlgorithm,
   Curve,
   KeyType,
-  RsaSize,
   SigningAlgorithm,
 } from '../operations/algorithms.ts';
+import type { KeyShape } from './key-shape.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from './key.ts';
 import type { KeyKeeping } from './key-keeping.ts';
 import type { ObjectUse } from './objects/ports.ts';
@@ -27,6 +26,14 @@ export interface CipherParameters {
   readonly iv?: Uint8Array;
   /** GCM only: additional authenticated data. */
   readonly aad?: Uint8Array;
+}
+
+/** What a signature by ML-DSA is made of besides; no other algorithm takes it. */
+export interface SigningParameters {
+  /** At most 255 bytes, which whoever verifies has to know (FIPS 204 §5.2, ctx). */
+  readonly context?: Uint8Array;
+  /** What is signed is μ, 64 bytes that the caller has made of public key, context and message (FIPS 204 §6.2). */
+  readonly isMu?: true;
 }
 
 /**
@@ -63,18 +70,30 @@ export interface Hsm {
     ciphertext: Ciphertext,
     parameters: CipherParameters,
   ): Promise<Uint8Array>;
-  /** Signs a digest (a whole message for HS256, HS384, HS512; at most k - 11 bytes for RSNULL). ECDSA gives r || s. */
-  sign(key: KeyMaterial, algorithm: SigningAlgorithm, digest: Uint8Array): Promise<Uint8Array>;
+  /**
+   * Signs a digest (a whole message for HS256, HS384, HS512 and ML-DSA; at most k - 11 bytes for RSNULL). ECDSA gives
+   * r || s, and ML-DSA another signature each time (hedged, FIPS 204 §3.4).
+   */
+  sign(
+    key: KeyMaterial,
+    algorithm: SigningAlgorithm,
+    digest: Uint8Array,
+    parameters?: SigningParameters,
+  ): Promise<Uint8Array>;
   /** False for every signature that is not right, whatever its length or form. */
   verify(
     key: KeyMaterial,
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
     signature: Uint8Array,
+    parameters?: SigningParameters,
   ): Promise<boolean>;
   /** Bytes from the HSM's own generator; `count` at least 1. */
   random(count: number): Promise<Uint8Array>;
 }
+
+/** PKCS #8 of ML-DSA doesn't tell the public half, and modules don't either. */
+export type TransferableType = Exclude<KeyType, 'AKP-HSM'>;
 
 /** The ways in for keys that were made elsewhere. Each ends as a sealed key, like one that was generated here. */
 export interface KeyImporter {
@@ -93,7 +112,7 @@ export interface KeyImporter {
     identity: KeyIdentity,
     exchangeKey: KeyMaterial,
     wrapped: Uint8Array,
-    expected: { readonly keyType: KeyType; readonly curve?: Curve },
+    expected: { readonly keyType: TransferableType; readonly curve?: Curve },
     objects?: ObjectIds,
   ): Promise<VerifiedMaterial>;
 }
@@ -108,7 +127,7 @@ export interface RootSecrets {
 export interface HsmFeatures {
   /** How this pool's keys are kept in it. */
   readonly keeping: KeyKeeping;
-  /** ML-DSA-44, ML-DSA-65 and ML-DSA-87 (FIPS 204). */
+  /** Whether it makes keys of ML-DSA (FIPS 204), be it of one parameter set. */
   readonly hasMlDsa: boolean;
   /** As it was found out when the HSM was opened last. @throws ServiceError HsmUnavailable while it is lost */
   offer(): Promise<HsmOffer>;
@@ -118,21 +137,17 @@ export interface HsmFeatures {
 export interface HsmOffer {
   /** Manufacturer, library and version. */
   readonly module: string;
-  readonly keys: readonly (OfferedKind & Offered)[];
+  readonly keys: readonly (KeyShape & Offered)[];
   readonly algorithms: readonly ({
     readonly name: Algorithm;
     /** Of the keys that it fits and that can be kept: those with which it fails, where others do. */
-    readonly except?: readonly (OfferedKind & { readonly lack: string })[];
+    readonly except?: readonly (KeyShape & { readonly lack: string })[];
   } & Offered)[];
   /** Of a resident pool. */
   readonly objects?: ObjectUse;
+  /** Signatures of μ by ML-DSA. */
+  readonly externalMu: Offered;
 }
-
-/** What a key is, as far as HSMs differ in it. */
-export type OfferedKind =
-  | { readonly keyType: 'RSA-HSM'; readonly bits: RsaSize }
-  | { readonly keyType: 'EC-HSM'; readonly curve: Curve }
-  | { readonly keyType: 'oct-HSM'; readonly bits: AesSize };
 
 interface Offered {
   /** The mechanism at which the HSM fails, and how; absent where it doesn't. */

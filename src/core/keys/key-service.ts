@@ -17,7 +17,7 @@ import {
   parseKeyOperations,
   parseKeySpec,
   parseKeyType,
-  requireBuilt,
+  requireMlDsa,
   type RequestedKey,
 } from './key-spec.ts';
 import {
@@ -142,7 +142,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
   return {
     /** Makes a key, or a new version of one. @throws ServiceError BadParameter, KeyIsDeleted */
     async create(name: KeyName, request: CreateKey, change: AuditedChange): Promise<VerifiedKey> {
-      requireBuilt(request, hsm);
+      requireMlDsa(request, hsm);
       const spec = parseKeySpec(request);
       return added(
         await addVersion(
@@ -174,7 +174,7 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
     ): Promise<VerifiedKey> {
       const { kty, alg } = request.key;
       // Of other keys a JWK may name any algorithm (RFC 7517 §4.4): it says nothing about what they are.
-      requireBuilt({ keyType: kty, algorithm: isMlDsa(alg) ? alg : undefined }, hsm);
+      requireMlDsa({ keyType: kty, algorithm: isMlDsa(alg) ? alg : undefined }, hsm);
       const keyType = parseKeyType(kty);
       const wanted = {
         origin: 'imported',
@@ -185,6 +185,11 @@ export function createKeyService({ hsm, keys, addVersion, pool, clock }: KeyServ
       } as const;
       if ('transferBlob' in request.key) {
         const { crv, transferBlob } = request.key;
+        if (keyType === 'AKP-HSM')
+          throw new ServiceError(
+            'BadParameter',
+            'Property key.key_hsm has an invalid value: AKP-HSM keys are imported by their seed (key.priv), not by a transfer blob.',
+          );
         const curve = parseCurve('key.crv', crv);
         const { exchangeKey, wrapped } = parseTransferBlob(transferBlob);
         await requireMayImportBy(exchangeKey.name);

@@ -4,6 +4,8 @@ import {
   type Curve,
   CURVES,
   type KeyType,
+  PARAMETER_SETS,
+  type ParameterSet,
   RSA_SIZES,
 } from '../operations/algorithms.ts';
 import { ServiceError } from '../errors.ts';
@@ -30,6 +32,8 @@ const KEY_TYPES: Readonly<Record<string, KeyType>> = {
   oct: 'oct-HSM',
   'oct-HSM': 'oct-HSM',
   AES: 'oct-HSM',
+  AKP: 'AKP-HSM',
+  'AKP-HSM': 'AKP-HSM',
 };
 
 const POSSIBLE: Readonly<Record<KeyType, readonly KeyOperation[]>> = {
@@ -58,36 +62,41 @@ const POSSIBLE: Readonly<Record<KeyType, readonly KeyOperation[]>> = {
     'export',
     'deriveKey',
   ],
+  'AKP-HSM': ['sign', 'verify', 'export'],
 };
 
 /** FIPS 186-5 §5.1: above 2^16. The upper end is what PKCS#11 modules and clients agree on. */
 const PUBLIC_EXPONENT = { least: 65_537, most: 0xffff_ffff };
 
+/** Whether a key type is ML-DSA's, by either of its names. */
+export function isAkp(keyType: string | undefined): boolean {
+  return keyType !== undefined && Object.hasOwn(KEY_TYPES, keyType)
+    ? KEY_TYPES[keyType] === 'AKP-HSM'
+    : false;
+}
+
+/** Why post-quantum keys can't be had of an HSM that makes none, as a clause. */
+export const NO_ML_DSA =
+  'AKP-HSM keys need ML-DSA (PKCS#11 3.2), which the HSM of this pool does not have';
+
 /**
- * Says of post-quantum keys why they can't be had, rather than that they are unknown: a request for one must not be taken
+ * Refuses post-quantum keys where the HSM makes none, and a request for one that names another type: it must not be taken
  * for a request for another.
  * @throws ServiceError BadParameter
  */
-export function requireBuilt(
+export function requireMlDsa(
   { keyType, algorithm }: Pick<RequestedKey, 'keyType' | 'algorithm'>,
-  features: Pick<HsmFeatures, 'hasMlDsa'>,
+  { hasMlDsa }: Pick<HsmFeatures, 'hasMlDsa'>,
 ): void {
-  const isAkp = keyType === 'AKP' || keyType === 'AKP-HSM';
-  if (!isAkp && algorithm === undefined) return;
-  const why = whyNoMlDsa(features);
-  throw new ServiceError(
-    'BadParameter',
-    isAkp
-      ? `Property kty has an invalid value: ${why}.`
-      : `Property alg has an invalid value: only AKP-HSM keys are made for one algorithm, and ${why}.`,
-  );
-}
-
-/** Why post-quantum keys can't be had, as the end of a sentence. */
-export function whyNoMlDsa({ hasMlDsa }: Pick<HsmFeatures, 'hasMlDsa'>): string {
-  return hasMlDsa
-    ? 'AKP-HSM keys (ML-DSA) are not available yet'
-    : 'AKP-HSM keys need ML-DSA (PKCS#11 3.2), which the HSM of this pool does not have';
+  if (isAkp(keyType)) {
+    if (hasMlDsa) return;
+    throw new ServiceError('BadParameter', `Property kty has an invalid value: ${NO_ML_DSA}.`);
+  }
+  if (algorithm !== undefined)
+    throw new ServiceError(
+      'BadParameter',
+      'Property alg has an invalid value: only AKP-HSM keys (ML-DSA) are made for one algorithm.',
+    );
 }
 
 /** @throws ServiceError BadParameter */
@@ -95,13 +104,13 @@ export function parseKeyType(name: string | undefined): KeyType {
   if (name === undefined)
     throw new ServiceError(
       'BadParameter',
-      'Property kty is missing: it must be RSA-HSM, EC-HSM or oct-HSM.',
+      'Property kty is missing: it must be RSA-HSM, EC-HSM, oct-HSM or AKP-HSM.',
     );
   const keyType = Object.hasOwn(KEY_TYPES, name) ? KEY_TYPES[name] : undefined;
   if (keyType === undefined)
     throw new ServiceError(
       'BadParameter',
-      'Property kty has an invalid value: it must be RSA-HSM, EC-HSM or oct-HSM.',
+      'Property kty has an invalid value: it must be RSA-HSM, EC-HSM, oct-HSM or AKP-HSM.',
     );
   return keyType;
 }
@@ -126,6 +135,8 @@ export function parseKeySpec(requested: RequestedKey): KeySpec {
     }
     case 'oct-HSM':
       return { keyType, bits: size('oct-HSM', requested.keySize ?? 256, AES_SIZES) };
+    case 'AKP-HSM':
+      return { keyType, parameterSet: parseParameterSet('alg', requested.algorithm) };
   }
 }
 
@@ -173,6 +184,20 @@ export function parseCurve(property: string, name: string | undefined): Curve | 
       `Property ${property} has an invalid value: it must be one of ${CURVES.join(', ')}.`,
     );
   return curve;
+}
+
+/**
+ * @param property by which the caller knows it
+ * @throws ServiceError BadParameter for one that ML-DSA doesn't have, and where none is named: it is no matter of chance
+ */
+export function parseParameterSet(property: string, name: string | undefined): ParameterSet {
+  const found = PARAMETER_SETS.find((known) => known === name);
+  if (found !== undefined) return found;
+  const what = name === undefined ? 'is missing' : 'has an invalid value';
+  throw new ServiceError(
+    'BadParameter',
+    `Property ${property} ${what}: for AKP-HSM it must be one of ${PARAMETER_SETS.join(', ')}.`,
+  );
 }
 
 function size<Bits extends number>(keyType: KeyType, bits: number, allowed: readonly Bits[]): Bits {

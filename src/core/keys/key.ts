@@ -1,4 +1,4 @@
-import type { AesSize, Curve, KeyType, RsaSize } from '../operations/algorithms.ts';
+import type { AesSize, Curve, KeyType, ParameterSet, RsaSize } from '../operations/algorithms.ts';
 import { ServiceError } from '../errors.ts';
 import type { PackedBytes } from './packed-bytes.ts';
 import type { ReleasePolicy } from '../release/release-policy.ts';
@@ -28,15 +28,31 @@ export type KeyOperation = (typeof KEY_OPERATIONS)[number];
 export type KeySpec =
   | { readonly keyType: 'RSA-HSM'; readonly bits: RsaSize; readonly publicExponent: number }
   | { readonly keyType: 'EC-HSM'; readonly curve: Curve }
-  | { readonly keyType: 'oct-HSM'; readonly bits: AesSize };
+  | { readonly keyType: 'oct-HSM'; readonly bits: AesSize }
+  | { readonly keyType: 'AKP-HSM'; readonly parameterSet: ParameterSet };
 
 /**
  * The public half, big-endian and unsigned: `n` and `e` without leading zero bytes, `x` and `y` padded to the width of the
- * curve (RFC 7518 §6.2.1.2).
+ * curve (RFC 7518 §6.2.1.2). `pub` of ML-DSA: as FIPS 204 §7.2 encodes it.
  */
 export type PublicKey =
   | { readonly keyType: 'RSA-HSM'; readonly n: Uint8Array; readonly e: Uint8Array }
-  | { readonly keyType: 'EC-HSM'; readonly x: Uint8Array; readonly y: Uint8Array };
+  | { readonly keyType: 'EC-HSM'; readonly x: Uint8Array; readonly y: Uint8Array }
+  | { readonly keyType: 'AKP-HSM'; readonly pub: Uint8Array };
+
+/** The members of a public key in the order in which they are kept and sealed. */
+export function publicMembers(
+  key: PublicKey,
+): readonly [first: Uint8Array, second: Uint8Array | undefined] {
+  switch (key.keyType) {
+    case 'RSA-HSM':
+      return [key.n, key.e];
+    case 'EC-HSM':
+      return [key.x, key.y];
+    case 'AKP-HSM':
+      return [key.pub, undefined];
+  }
+}
 
 /** What the seal binds a key's material to: a blob moved to another row, or a row altered, no longer verifies. */
 export interface KeyIdentity {
@@ -57,7 +73,7 @@ export type KeyOrigin = 'generated' | 'imported';
 interface SealedKey {
   /** Which generation of the root keys wrapped and sealed it. */
   readonly rootGeneration: number;
-  /** RFC 5649 (AES key wrap with padding) under `root-wrap`; PKCS #8 for RSA and EC, the bare key for AES. */
+  /** RFC 5649 (AES key wrap with padding) under `root-wrap`; PKCS #8 for RSA, EC and ML-DSA, the bare key for AES. */
   readonly blob: PackedBytes;
   /** For oct-HSM: the secret of HS256, HS384 and HS512, wrapped likewise: its type in the HSM is another. */
   readonly macBlob?: PackedBytes;
@@ -127,4 +143,5 @@ export const DEFAULT_OPERATIONS: Readonly<Record<KeyType, readonly KeyOperation[
   'RSA-HSM': ['wrapKey', 'decrypt', 'encrypt', 'unwrapKey', 'sign', 'verify'],
   'EC-HSM': ['sign', 'verify'],
   'oct-HSM': ['wrapKey', 'decrypt', 'encrypt', 'unwrapKey', 'sign', 'verify'],
+  'AKP-HSM': ['sign', 'verify'],
 };

@@ -1,7 +1,7 @@
 import type { SettingName } from '../pool/setting.ts';
 
 /** The key types that Managed HSM keeps, named as it returns them. */
-export type KeyType = 'RSA-HSM' | 'EC-HSM' | 'oct-HSM';
+export type KeyType = 'RSA-HSM' | 'EC-HSM' | 'oct-HSM' | 'AKP-HSM';
 
 interface CurveFacts<Algorithm extends string = string> {
   readonly bits: number;
@@ -47,6 +47,33 @@ export type RsaSize = (typeof RSA_SIZES)[number];
 export const AES_SIZES = [128, 192, 256] as const;
 export type AesSize = (typeof AES_SIZES)[number];
 
+interface ParameterSetFacts {
+  /** Of a public key (FIPS 204 §7.2, pkEncode), and of a signature (§7.2, sigEncode). */
+  readonly publicBytes: number;
+  readonly signatureBytes: number;
+  /** DER of its object identifier (RFC 9881 §2). */
+  readonly oid: Buffer;
+}
+
+const parameterSet = (
+  publicBytes: number,
+  signatureBytes: number,
+  oid: string,
+): ParameterSetFacts => ({ publicBytes, signatureBytes, oid: Buffer.from(oid, 'hex') });
+
+/** One line a parameter set of ML-DSA (FIPS 204 §4, table 2), by its name as a JWK's alg. Each is its keys' one algorithm. */
+export const ML_DSA = {
+  'ML-DSA-44': parameterSet(1312, 2420, '0609608648016503040311'),
+  'ML-DSA-65': parameterSet(1952, 3309, '0609608648016503040312'),
+  'ML-DSA-87': parameterSet(2592, 4627, '0609608648016503040313'),
+};
+export type ParameterSet = keyof typeof ML_DSA;
+export const PARAMETER_SETS = Object.keys(ML_DSA) as readonly ParameterSet[];
+/** Of the seed from which a key pair follows (FIPS 204 §5.1, ξ), of μ (§6.2), and the most of a context (§5.2). */
+export const ML_DSA_SEED_BYTES = 32;
+export const ML_DSA_MU_BYTES = 64;
+export const ML_DSA_CONTEXT_LIMIT_BYTES = 255;
+
 export type DigestBytes = 32 | 48 | 64;
 
 /**
@@ -55,11 +82,12 @@ export type DigestBytes = 32 | 48 | 64;
  * `digestBytes` is the length of the digest that sign and verify take; without it the value is taken as it is, but where
  * the padding needs `overheadBytes` of the modulus for itself.
  */
-interface AlgorithmFacts {
+export interface AlgorithmFacts {
   readonly keyType: KeyType;
   readonly uses: readonly ('cipher' | 'wrap' | 'sign')[];
   readonly bits?: AesSize;
   readonly curve?: Curve;
+  readonly parameterSet?: ParameterSet;
   readonly digestBytes?: DigestBytes;
   readonly overheadBytes?: number;
   readonly mode?: BlockMode;
@@ -83,11 +111,14 @@ const rsaSign = (digestBytes: DigestBytes) =>
   ({ keyType: 'RSA-HSM', uses: ['sign'], digestBytes }) as const;
 const ecdsa = (curve: Curve, digestBytes: DigestBytes) =>
   ({ keyType: 'EC-HSM', uses: ['sign'], curve, digestBytes }) as const;
+/** Signs messages of any length, which it hashes itself. */
+const mlDsa = (parameterSet: ParameterSet) =>
+  ({ keyType: 'AKP-HSM', uses: ['sign'], parameterSet }) as const;
 const aesCipher = (bits: AesSize, mode: BlockMode) =>
   ({ keyType: 'oct-HSM', uses: ['cipher'], bits, mode }) as const;
 const aesWrap = (bits: AesSize) => ({ keyType: 'oct-HSM', uses: ['wrap'], bits }) as const;
 
-/** Names as in Azure's JsonWebKeyEncryptionAlgorithm and JsonWebKeySignatureAlgorithm, up to api-version 2025-07-01. */
+/** Names as in Azure's JsonWebKeyEncryptionAlgorithm and JsonWebKeySignatureAlgorithm, and of ML-DSA as in a JWK's alg. */
 export const ALGORITHMS = {
   RSA1_5: { ...rsaCipher, allowedBy: 'AllowRsa15' },
   'RSA-OAEP': rsaCipher,
@@ -121,6 +152,9 @@ export const ALGORITHMS = {
   HS256: { keyType: 'oct-HSM', uses: ['sign'] },
   HS384: { keyType: 'oct-HSM', uses: ['sign'] },
   HS512: { keyType: 'oct-HSM', uses: ['sign'] },
+  'ML-DSA-44': mlDsa('ML-DSA-44'),
+  'ML-DSA-65': mlDsa('ML-DSA-65'),
+  'ML-DSA-87': mlDsa('ML-DSA-87'),
 } as const satisfies Record<string, AlgorithmFacts>;
 
 export type Algorithm = keyof typeof ALGORITHMS;
@@ -133,8 +167,10 @@ export type CipherAlgorithm = Serving<'cipher'> | Serving<'wrap'>;
 /** Algorithms of sign and verify. */
 export type SigningAlgorithm = Serving<'sign'>;
 
+export type FoundAlgorithm = AlgorithmFacts & { readonly name: Algorithm };
+
 /** The facts of a named algorithm, or undefined where there is none of that name. Names are case-sensitive, as Azure's are. */
-export function findAlgorithm(name: string): (AlgorithmFacts & { name: Algorithm }) | undefined {
+export function findAlgorithm(name: string): FoundAlgorithm | undefined {
   if (!Object.hasOwn(ALGORITHMS, name)) return undefined;
   const algorithm = name as Algorithm;
   return { name: algorithm, ...ALGORITHMS[algorithm] };

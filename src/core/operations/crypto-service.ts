@@ -1,12 +1,19 @@
-import { type CipherAlgorithm, findAlgorithm, type SigningAlgorithm } from './algorithms.ts';
+import {
+  type CipherAlgorithm,
+  findAlgorithm,
+  type FoundAlgorithm,
+  type SigningAlgorithm,
+} from './algorithms.ts';
 import type { AuditNotes } from '../audit/record.ts';
 import { ServiceError } from '../errors.ts';
 import type { EncryptionLimit } from './encryption-limit.ts';
 import type { Ciphertext, CipherParameters, Hsm } from '../keys/hsm.ts';
 import type { KeyMaterial, KeyName, KeyOperation, KeyVersion, KeyVersionId } from '../keys/key.ts';
 import { keyNotFound } from '../keys/key-service.ts';
+import { fitsKey, sizeOf } from '../keys/key-shape.ts';
 import type { Clock } from '../clock.ts';
 import type { KeyReader } from '../keys/ports.ts';
+import { type Signable, signableOf } from './signable.ts';
 import type { SettingService } from '../pool/setting-service.ts';
 
 /** A clock that runs a little behind its callers' must not refuse a key that they have just made valid "from now". */
@@ -44,14 +51,19 @@ export function createCryptoService(parts: CryptoServiceParts) {
   async function keyFor(
     reference: KeyReference,
     operation: KeyOperation,
-    algorithmName: string,
+    named: string | undefined,
     note: Recorder,
   ) {
-    note({ keyName: reference.name, algorithm: algorithmName });
+    note({ keyName: reference.name, ...(named !== undefined && { algorithm: named }) });
     const version = await keys.findKey(reference.name, reference.version);
     if (version === undefined) throw keyNotFound(reference.name, reference.version);
     const { identity } = version.material;
-    note({ keyName: identity.name, keyVersion: identity.version });
+    const algorithmName = named ?? onlyAlgorithmOf(version.material);
+    note({
+      keyName: identity.name,
+      keyVersion: identity.version,
+      ...(algorithmName !== undefined && { algorithm: algorithmName }),
+    });
     requireUsable(version, operation, clock.now().getTime() / 1000);
     const facts = fitting(version.material, operation, algorithmName);
     const { name, allowedBy } = facts;
@@ -96,36 +108,43 @@ export function createCryptoService(parts: CryptoServiceParts) {
     encipher,
     decipher,
 
-    /** `digest` is signed as it is: the service never hashes content (but for HS256, HS384, HS512, which MAC it). */
+    /**
+     * `value` is signed as it is: the service never hashes content (but for HS256, HS384, HS512, which MAC it, and ML-DSA).
+     * @param algorithmName may be left out where the key has only one (ML-DSA)
+     */
     async sign(
       reference: KeyReference,
-      algorithmName: string,
-      digest: Uint8Array,
+      algorithmName: string | undefined,
+      signable: Signable,
       note: Recorder,
     ): Promise<Done<Uint8Array>> {
       const { key, algorithm, facts } = await keyFor(reference, 'sign', algorithmName, note);
-      requireDigest(key, facts, digest);
-      const result = await hsm.sign(key, algorithm as SigningAlgorithm, digest);
+      const { bytes, parameters } = signableOf(key.spec, facts, signable, 'value');
+      const result = await hsm.sign(key, algorithm as SigningAlgorithm, bytes, parameters);
       return { key, algorithm, result };
     },
 
     /** A signature that isn't right is an answer, false, and no error. */
     async verify(
       reference: KeyReference,
-      algorithmName: string,
-      digest: Uint8Array,
+      algorithmName: string | undefined,
+      signable: Signable,
       signature: Uint8Array,
       note: Recorder,
     ): Promise<Done<boolean>> {
       const { key, algorithm, facts } = await keyFor(reference, 'verify', algorithmName, note);
-      requireDigest(key, facts, digest);
-      const result = await hsm.verify(key, algorithm as SigningAlgorithm, digest, signature);
+      const { bytes, parameters } = signableOf(key.spec, facts, signable, 'digest');
+      const result = await hsm.verify(
+        key,
+        algorithm as SigningAlgorithm,
+        bytes,
+        signature,
+        parameters,
+      );
       return { key, algorithm, result };
     },
   };
 }
-
-type FoundAlgorithm = NonNullable<ReturnType<typeof findAlgorithm>>;
 
 /** Operations that protect something new stop outside a key's dates; those that read what is protected go on. */
 const BOUND_BY_DATES: readonly KeyOperation[] = ['encrypt', 'wrapKey', 'secureWrapKey', 'sign'];
@@ -179,7 +198,21 @@ const USE: Readonly<Partial<Record<KeyOperation, 'cipher' | 'wrap' | 'sign'>>> =
 
 const USE_WORDS = { cipher: 'encryption', wrap: 'key wrap', sign: 'signing' } as const;
 
-function fitting(key: KeyMaterial, operation: KeyOperation, name: string): FoundAlgorithm {
+/** Keys of ML-DSA are made for one algorithm, so that a request need not name it. */
+function onlyAlgorithmOf({ spec }: KeyMaterial): string | undefined {
+  return spec.keyType === 'AKP-HSM' ? spec.parameterSet : undefined;
+}
+
+function fitting(
+  key: KeyMaterial,
+  operation: KeyOperation,
+  name: string | undefined,
+): FoundAlgorithm {
+  if (name === undefined)
+    throw new ServiceError(
+      'BadParameter',
+      'Property alg has an invalid value: it is missing; only ML-DSA keys (AKP-HSM) are used without it, or with external_mu.',
+    );
   const algorithm = findAlgorithm(name);
   const use = USE[operation];
   if (algorithm === undefined || use === undefined || !algorithm.uses.includes(use))
@@ -188,35 +221,14 @@ function fitting(key: KeyMaterial, operation: KeyOperation, name: string): Found
       `Property alg has an invalid value: it is no algorithm of operation ${operation}.`,
     );
   const { spec } = key;
-  const fits =
-    algorithm.keyType === spec.keyType &&
-    (algorithm.curve === undefined ||
-      (spec.keyType === 'EC-HSM' && spec.curve === algorithm.curve)) &&
-    (algorithm.bits === undefined || (spec.keyType === 'oct-HSM' && spec.bits === algorithm.bits));
-  if (!fits) {
-    const kind = spec.keyType === 'EC-HSM' ? spec.curve : `${spec.bits} bits`;
+  if (!fitsKey(algorithm, spec)) {
+    const kind = 'bits' in spec ? `${spec.bits} bits` : sizeOf(spec);
     throw new ServiceError(
       'BadParameter',
       `Key and ${USE_WORDS[use]} algorithm are incompatible: ${name} does not fit a key of type ${spec.keyType}, ${kind}.`,
     );
   }
   return algorithm;
-}
-
-function requireDigest({ spec }: KeyMaterial, facts: FoundAlgorithm, digest: Uint8Array): void {
-  const { name, digestBytes, overheadBytes } = facts;
-  if (digestBytes !== undefined && digest.length !== digestBytes)
-    throw new ServiceError(
-      'BadParameter',
-      `Invalid length of digest: ${digest.length} bytes. Algorithm ${name} takes ${digestBytes}.`,
-    );
-  if (overheadBytes === undefined || spec.keyType !== 'RSA-HSM') return;
-  const most = spec.bits / 8 - overheadBytes;
-  if (digest.length === 0 || digest.length > most)
-    throw new ServiceError(
-      'BadParameter',
-      `Invalid length of digest: ${digest.length} bytes. Algorithm ${name} takes 1 to ${most} with this key.`,
-    );
 }
 
 /** Which of iv, aad and tag an algorithm takes, and their lengths in bytes. */

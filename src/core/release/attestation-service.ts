@@ -1,9 +1,11 @@
 import { createHash, createPublicKey } from 'node:crypto';
-import { CURVE } from '../operations/algorithms.ts';
+import { CURVE, type ParameterSet } from '../operations/algorithms.ts';
 import type { KeyReference, Recorder } from '../operations/crypto-service.ts';
 import type { KeyInspector } from './key-inspection.ts';
 import type { KeyMaterial, VerifiedKey, VerifiedMaterial } from '../keys/key.ts';
 import { keyNotFound } from '../keys/key-service.ts';
+import { memberOf } from '../keys/key-shape.ts';
+import { mlDsaPublicKeyInfo } from '../keys/ml-dsa-encoding.ts';
 import type { Clock } from '../clock.ts';
 import type { KeyReader } from '../keys/ports.ts';
 import type { CertifiedKeys } from '../pool/certified-keys.ts';
@@ -62,7 +64,7 @@ export function createAttestationService(parts: AttestationServiceParts) {
           name: identity.name,
           version: identity.version,
           kty: spec.keyType,
-          ...(spec.keyType === 'EC-HSM' ? { crv: spec.curve } : { bits: spec.bits }),
+          ...memberOf(spec),
           ...(publicDigest !== undefined && { publicKeySha256: publicDigest }),
         },
         module,
@@ -104,6 +106,8 @@ export function createAttestationService(parts: AttestationServiceParts) {
 /** SHA-256 of the SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in base64url: `openssl pkey -pubin -outform DER | sha256sum`. */
 function publicKeyDigest({ publicKey, spec }: VerifiedMaterial): string | undefined {
   if (publicKey === undefined) return undefined;
+  if (publicKey.keyType === 'AKP-HSM')
+    return sha256(mlDsaPublicKeyInfo(parameterSetOf(spec), publicKey.pub));
   const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url');
   const jwk =
     publicKey.keyType === 'RSA-HSM'
@@ -112,6 +116,11 @@ function publicKeyDigest({ publicKey, spec }: VerifiedMaterial): string | undefi
   return sha256(
     createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'der', type: 'spki' }),
   );
+}
+
+function parameterSetOf(spec: KeyMaterial['spec']): ParameterSet {
+  if (spec.keyType !== 'AKP-HSM') throw new TypeError('an ML-DSA key of another type');
+  return spec.parameterSet;
 }
 
 function curveName(spec: KeyMaterial['spec']): string {

@@ -3,7 +3,7 @@ import type { KeyMaterial } from '../keys/key.ts';
 /** What the module says of a private or secret key that is loaded; undefined where it says nothing. */
 export interface LoadedObject {
   readonly class: 'private' | 'secret';
-  readonly keyType: 'RSA' | 'EC' | 'AES';
+  readonly keyType: 'RSA' | 'EC' | 'AES' | 'ML-DSA';
   /** CKA_TOKEN, CKA_PRIVATE and so on, in PKCS#11's words. */
   readonly token?: boolean;
   readonly private?: boolean;
@@ -12,7 +12,7 @@ export interface LoadedObject {
   readonly alwaysSensitive?: boolean;
   readonly neverExtractable?: boolean;
   readonly local?: boolean;
-  /** Bits of the modulus, of the curve's field or of the key. SoftHSM 2.6.1 doesn't know it of unwrapped AES keys. */
+  /** Bits of the modulus, of the curve's field or of the key; absent for ML-DSA. SoftHSM 2.6.1 doesn't know it of unwrapped AES keys. */
   readonly bits?: number;
 }
 

@@ -10,6 +10,7 @@ import type { HsmFeatures } from '../keys/hsm.ts';
 import { requireSealed } from '../keys/key-keeping.ts';
 import type { KeyMaterial, VerifiedKey } from '../keys/key.ts';
 import { keyNotFound } from '../keys/key-service.ts';
+import { fitsKey } from '../keys/key-shape.ts';
 import type { Clock } from '../clock.ts';
 import type { KeyReader } from '../keys/ports.ts';
 import { findSecureWrap, type SecureWrapAlgorithm, type SecureWrapper } from './secure-wrap.ts';
@@ -107,10 +108,7 @@ function fitting({ spec }: KeyMaterial, operation: string, name: string): Secure
       'BadParameter',
       `Property alg has an invalid value: it is no algorithm of operation ${operation}.`,
     );
-  const fits =
-    algorithm.keyType === spec.keyType &&
-    (algorithm.bits === undefined || (spec.keyType === 'oct-HSM' && spec.bits === algorithm.bits));
-  if (!fits)
+  if (!fitsKey(algorithm, spec))
     throw new ServiceError(
       'BadParameter',
       `Key and secure key wrap algorithm are incompatible: ${name} does not fit a key of type ${spec.keyType}.`,

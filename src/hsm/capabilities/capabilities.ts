@@ -1,7 +1,7 @@
 import type { IAlgorithm } from 'graphene-pk11';
 import type { Algorithm } from '../../core/operations/algorithms.ts';
 import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
-import type { OfferedKind } from '../../core/keys/hsm.ts';
+import { type KeyShape, sizeOf } from '../../core/keys/key-shape.ts';
 import type { Lack } from './lack.ts';
 
 /** Whether the module does a padding itself, or does the bare RSA operation while the padding is done around it. */
@@ -70,8 +70,10 @@ export interface Capabilities {
   readonly gcmIv: GcmIv | undefined;
   /** Whether the secret of HS256, HS384 and HS512 beside an AES key can be kept. */
   readonly keepsMacKeys: boolean;
-  /** ML-DSA (FIPS 204), by the mechanisms of PKCS#11 3.2: a key was made and has signed. */
-  readonly mlDsa: boolean;
+  /** Whether keys of ML-DSA are wrapped, or their seeds are: see keys/keeping/sealed-seeds.ts. */
+  readonly mlDsaKeys: 'whole' | 'seeds';
+  /** Why ML-DSA doesn't sign μ; undefined where it does. */
+  readonly externalMuLack: Lack | undefined;
   /** Kinds of keys that can't be kept, by keyKindOf, and why. */
   readonly keyLacks: Readonly<Partial<Record<KeyKind, Lack>>>;
   /** Algorithms that can't be used, and why. Those of kinds of keys that can't be kept aren't tried. */
@@ -84,11 +86,12 @@ type AlgorithmLacks = Readonly<
 >;
 
 /** What an operation has to know of the module; the rest says which operations there are. */
-export type Mechanics = Omit<Capabilities, 'keyLacks' | 'algorithmLacks'>;
+export type Mechanics = Omit<Capabilities, 'keyLacks' | 'algorithmLacks' | 'externalMuLack'>;
 
-/** A type with its size or curve. */
-export type KeyKind = `RSA-HSM ${number}` | `EC-HSM ${string}` | `oct-HSM ${number}`;
+/** A type with its size, curve or parameter set. */
+export type KeyKind =
+  `RSA-HSM ${number}` | `EC-HSM ${string}` | `oct-HSM ${number}` | `AKP-HSM ${string}`;
 
-export function keyKindOf(spec: OfferedKind): KeyKind {
-  return spec.keyType === 'EC-HSM' ? `EC-HSM ${spec.curve}` : `${spec.keyType} ${spec.bits}`;
+export function keyKindOf(spec: KeyShape): KeyKind {
+  return `${spec.keyType} ${sizeOf(spec)}` as KeyKind;
 }

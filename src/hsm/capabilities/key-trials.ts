@@ -4,22 +4,31 @@ import type {
   CipherAlgorithm,
   SigningAlgorithm,
 } from '../../core/operations/algorithms.ts';
-import { ALGORITHMS, AES_SIZES, CURVES, RSA_SIZES } from '../../core/operations/algorithms.ts';
-import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
-import { DEFAULT_OPERATIONS, parseKeyName, parseKeyVersionId } from '../../core/keys/key.ts';
+import {
+  ALGORITHMS,
+  AES_SIZES,
+  CURVES,
+  PARAMETER_SETS,
+  RSA_SIZES,
+} from '../../core/operations/algorithms.ts';
+import type { KeySpec, PublicKey } from '../../core/keys/key.ts';
+import { fitsKey } from '../../core/keys/key-shape.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
 import { type CipherContext, CIPHERS } from '../operations/ciphers.ts';
-import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
+import { SIGNING } from '../operations/mechanisms.ts';
+import { ML_DSA_KEY_PAIR_GEN_NAME } from '../operations/ml-dsa.ts';
 import { generateKept, generateObjects } from '../keys/key-generation.ts';
-import { keepingForTrials } from '../keys/keeping/keepings.ts';
+import { keepingForTrialsOf } from '../keys/keeping/keepings.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
 import { loadedMac, loadedPrivate, loadedPublic, publicPoint } from '../keys/templates.ts';
 import { type Capabilities, type KeyKind, keyKindOf, type Mechanics } from './capabilities.ts';
 import { type Lack, lackOf } from './lack.ts';
+import { signsMlDsa, tryExternalMu } from './ml-dsa-trial.ts';
 import { type Paddings, tryRsaPaddings, UNTRIED } from './rsa-trials.ts';
+import { identityFor } from './trial-identity.ts';
 
-type Lacks = Pick<Capabilities, 'keyLacks' | 'algorithmLacks'>;
+type Lacks = Pick<Capabilities, 'keyLacks' | 'algorithmLacks' | 'externalMuLack'>;
 
 interface Trials {
   readonly session: ModuleSession;
@@ -44,12 +53,14 @@ const TRIED: readonly KeySpec[] = [
   { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 },
   ...CURVES.map((curve) => ({ keyType: 'EC-HSM', curve }) as const),
   ...AES_SIZES.map((bits) => ({ keyType: 'oct-HSM', bits }) as const),
+  ...PARAMETER_SETS.map((parameterSet) => ({ keyType: 'AKP-HSM', parameterSet }) as const),
 ];
 
 const MADE_BY: Readonly<Record<KeySpec['keyType'], string>> = {
   'RSA-HSM': 'CKM_RSA_PKCS_KEY_PAIR_GEN',
   'EC-HSM': 'CKM_EC_KEY_PAIR_GEN',
   'oct-HSM': 'CKM_AES_KEY_GEN',
+  'AKP-HSM': ML_DSA_KEY_PAIR_GEN_NAME,
 };
 
 /** Makes a key of each kind as the service makes it, wraps it, opens it again, and uses it in each way that it can be used. */
@@ -57,6 +68,7 @@ export function tryKeys(trials: Trials): Tried {
   const keyLacks: Partial<Record<KeyKind, Lack>> = {};
   const algorithmLacks: Partial<Record<Algorithm, Partial<Record<KeyKind, Lack>>>> = {};
   let found: Found = { ...UNTRIED, wantsPoint: false };
+  let externalMuLack: Lack | undefined;
   for (const spec of TRIED) {
     let tried = tryKey(trials, spec, found);
     if (tried.lack !== undefined && spec.keyType === 'EC-HSM' && !found.wantsPoint) {
@@ -66,6 +78,7 @@ export function tryKeys(trials: Trials): Tried {
     ({ found } = tried);
     const kind = keyKindOf(spec);
     if (tried.lack !== undefined) keyLacks[kind] = whereOf(trials, spec, tried.lack);
+    if (spec.keyType === 'AKP-HSM') externalMuLack ??= keyLacks[kind] ?? tried.externalMu;
     for (const [name, lack] of Object.entries(tried.algorithms))
       (algorithmLacks[name as Algorithm] ??= {})[kind] = lack;
   }
@@ -78,7 +91,7 @@ export function tryKeys(trials: Trials): Tried {
       if (lackOfSmaller !== undefined) lacks[`RSA-HSM ${bits}`] = lackOfSmaller;
     }
   }
-  return { keyLacks, algorithmLacks, found, isAnyKept };
+  return { keyLacks, algorithmLacks, externalMuLack, found, isAnyKept };
 }
 
 /** By what was found out with other keys, and, where the key itself can be kept, what is found out with it. */
@@ -86,6 +99,7 @@ function tryKey(trials: Trials, spec: KeySpec, before: Found) {
   const { session } = trials;
   let found = before;
   let algorithms: ReturnType<typeof tryAlgorithms> = {};
+  let externalMu: Lack | undefined;
   const lack = lackOf(MADE_BY[spec.keyType], () => {
     const mechanics = { ...trials.mechanics, ...before };
     algorithms = withKey({ ...trials, mechanics }, spec, (parts) => {
@@ -93,11 +107,12 @@ function tryKey(trials: Trials, spec: KeySpec, before: Found) {
         const pair = { publicKey: parts.public, privateKey: parts.private };
         found = { ...before, ...tryRsaPaddings(session, pair) };
       }
+      externalMu = muLackOf(session, spec, parts);
       return tryAlgorithms({ session, spec, capabilities: { ...mechanics, ...found } }, parts);
     });
     return true;
   });
-  return { lack, algorithms, found };
+  return { lack, algorithms, externalMu, found };
 }
 
 /** To make one takes seconds, so the module's word is taken, where it is one that can be true. */
@@ -138,18 +153,6 @@ interface Parts {
   readonly publicKey?: PublicKey;
 }
 
-/** Of a key that is made for a trial. */
-export function identityFor(spec: KeySpec): KeyIdentity {
-  return {
-    pool: 'trial',
-    name: parseKeyName('trial'),
-    version: parseKeyVersionId('0'.repeat(32)),
-    operations: DEFAULT_OPERATIONS[spec.keyType],
-    exportable: false,
-    origin: 'generated',
-  };
-}
-
 function withKey<T>(
   { session, rootKeys, mechanics }: Trials & { readonly mechanics: Mechanics },
   spec: KeySpec,
@@ -157,7 +160,7 @@ function withKey<T>(
 ) {
   const context = { session, rootKeys, capabilities: mechanics };
   const identity = identityFor(spec);
-  const keeping = keepingForTrials(mechanics.keeping);
+  const keeping = keepingForTrialsOf(mechanics, spec);
   const { blob, macBlob, publicKey } = generateKept(context, identity, spec, undefined, keeping);
   const handles: Handle[] = [];
   const kept = (handle: Handle) => {
@@ -189,11 +192,7 @@ function tryAlgorithms(context: Omit<CipherContext, 'key'>, parts: Parts) {
   const lacks: Partial<Record<Algorithm, Lack>> = {};
   for (const [name, facts] of Object.entries(ALGORITHMS)) {
     const algorithm = name as Algorithm;
-    const fits =
-      facts.keyType === spec.keyType &&
-      (!('curve' in facts) || (spec.keyType === 'EC-HSM' && facts.curve === spec.curve)) &&
-      (!('bits' in facts) || (spec.keyType === 'oct-HSM' && facts.bits === spec.bits));
-    if (!fits) continue;
+    if (!fitsKey(facts, spec)) continue;
     const lack = lackOf(mechanismOf(algorithm), () =>
       isSigning(algorithm)
         ? signs(session, algorithm, parts)
@@ -202,6 +201,14 @@ function tryAlgorithms(context: Omit<CipherContext, 'key'>, parts: Parts) {
     if (lack !== undefined) lacks[algorithm] = lack;
   }
   return lacks;
+}
+
+function muLackOf(session: ModuleSession, spec: KeySpec, parts: Parts): Lack | undefined {
+  const { publicKey } = parts;
+  if (spec.keyType !== 'AKP-HSM' || publicKey?.keyType !== 'AKP-HSM') return undefined;
+  if (parts.public === undefined) return undefined;
+  const pair = { privateKey: parts.private, publicKey: parts.public };
+  return tryExternalMu(session, spec.parameterSet, pair, publicKey.pub);
 }
 
 function isSigning(algorithm: Algorithm): algorithm is SigningAlgorithm {
@@ -213,12 +220,14 @@ function signs(
   algorithm: SigningAlgorithm,
   parts: Parts,
 ): boolean | string {
-  const { mechanism, input, key } = SIGNING[algorithm];
+  const { mechanism, input, key, limitBytes } = SIGNING[algorithm];
   const facts = ALGORITHMS[algorithm];
   const digest = calls.randomBytes(session, 'digestBytes' in facts ? facts.digestBytes : 32);
   const [signer, verifier] = key === 'mac' ? [parts.mac, parts.mac] : [parts.private, parts.public];
   if (signer === undefined || verifier === undefined) return 'the secret of HMACs is not kept';
-  const signature = calls.sign(session, mechanism, signer, input(digest), SIGNATURE_LIMIT_BYTES);
+  if ('parameterSet' in facts)
+    return signsMlDsa(session, facts.parameterSet, { privateKey: signer, publicKey: verifier });
+  const signature = calls.sign(session, mechanism, signer, input(digest), limitBytes);
   return calls.verify(session, mechanism, verifier, input(digest), signature);
 }
 
@@ -242,5 +251,6 @@ function enciphers(
 function mechanismOf(algorithm: Algorithm): string {
   if (!isSigning(algorithm)) return CIPHERS[algorithm].mechanism;
   const { name } = SIGNING[algorithm].mechanism;
+  if (ALGORITHMS[algorithm].keyType === 'AKP-HSM') return 'CKM_ML_DSA';
   return `CKM_${graphene.MechanismEnum[Number(name)] ?? String(name)}`;
 }

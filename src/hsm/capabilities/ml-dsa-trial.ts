@@ -1,64 +1,134 @@
-import graphene from 'graphene-pk11';
+import { createHash } from 'node:crypto';
+import type { ParameterSet } from '../../core/operations/algorithms.ts';
+import type { SigningParameters } from '../../core/keys/hsm.ts';
+import { type SealingContext, unwrapBlob, wrapForSealing } from '../keys/sealed-blob.ts';
+import { generatedPrivate, generatedPublic, loadedPrivate } from '../keys/templates.ts';
+import * as calls from '../module/calls.ts';
+import type { Handle, ModuleSession } from '../module/calls.ts';
+import { returnValue } from '../module/return-values.ts';
+import { SIGNING } from '../operations/mechanisms.ts';
 import {
-  type Attributes,
-  destroyObject,
-  type ModuleSession,
-  sign,
-  toAttributes,
-  verify,
-} from '../module/calls.ts';
-import { lackOf } from './lack.ts';
+  ML_DSA_KEY_PAIR_GEN,
+  ML_DSA_KEY_PAIR_GEN_NAME,
+  mlDsaMechanism,
+} from '../operations/ml-dsa.ts';
+import type { Capabilities } from './capabilities.ts';
+import { type Lack, lackOf } from './lack.ts';
+import { identityFor } from './trial-identity.ts';
 
-const { ObjectClass } = graphene;
+const TO_WRAP = { token: false, extractable: true };
+const TRIED = { keyType: 'AKP-HSM', parameterSet: 'ML-DSA-65' } as const;
 
-/** PKCS#11 v3.2 §6.67, for which the binding has no names. */
-const CKM_ML_DSA_KEY_PAIR_GEN = 0x1c;
-const CKM_ML_DSA = 0x1d;
-const CKK_ML_DSA = 0x4a;
-const CKA_KEY_TYPE = 0x100;
-const CKA_PARAMETER_SET = 0x61d;
-const CKP_ML_DSA_65 = 2;
-/** FIPS 204, table 2. */
-const SIGNATURE_BYTES = 3309;
+/** Whether the module wraps a private key of ML-DSA, and opens it again. */
+export function wrapsMlDsa(
+  context: SealingContext & {
+    readonly capabilities: SealingContext['capabilities'] & Pick<Capabilities, 'saysPublic'>;
+  },
+): boolean {
+  const { session } = context;
+  const identity = identityFor(TRIED);
+  return (
+    lackOf(ML_DSA_KEY_PAIR_GEN_NAME, () => {
+      const pair = calls.generateKeyPair(
+        session,
+        ML_DSA_KEY_PAIR_GEN,
+        generatedPublic(identity, TRIED, context.capabilities),
+        generatedPrivate(identity, TRIED, TO_WRAP),
+      );
+      const made = [pair.privateKey, pair.publicKey];
+      try {
+        const attributes = calls.toAttributes(loadedPrivate(identity, TRIED));
+        made.push(unwrapBlob(context, wrapForSealing(context, pair.privateKey), attributes));
+        return true;
+      } finally {
+        for (const handle of made) calls.destroyObject(session, handle);
+      }
+    }) === undefined
+  );
+}
 
-/**
- * Whether the module makes an ML-DSA-65 key that signs. The list of mechanisms says so of modules that can't: their OpenSSL
- * may be newer than Node's, which takes the place of it.
- */
-export function tryMlDsa(session: ModuleSession): boolean {
-  const { handle, lib } = session;
-  const usage = { token: false, private: true };
-  const message = Buffer.from('trial');
-  const lack = lackOf('CKM_ML_DSA', () => {
-    const pair = lib.C_GenerateKeyPair(
-      handle,
-      { mechanism: CKM_ML_DSA_KEY_PAIR_GEN },
-      mlDsa({ ...usage, private: false, verify: true, class: ObjectClass.PUBLIC_KEY }),
-      mlDsa({ ...usage, sensitive: true, sign: true, class: ObjectClass.PRIVATE_KEY }),
+interface Pair {
+  readonly publicKey: Handle;
+  readonly privateKey: Handle;
+}
+
+const MESSAGE = Buffer.from('trial');
+const CONTEXT = Buffer.from('context');
+
+/** Whether a key signs, hedged (FIPS 204 §3.4), and whether what it signs in one context holds there and nowhere else. */
+export function signsMlDsa(
+  session: ModuleSession,
+  parameterSet: ParameterSet,
+  pair: Pair,
+): boolean | string {
+  const signed = (parameters: SigningParameters, data: Buffer = MESSAGE) =>
+    sign(session, parameterSet, pair, parameters, data);
+  const one = signed({});
+  if (one.equals(signed({}))) return 'it signs without random numbers';
+  const bound = signed({ context: CONTEXT });
+  const holds = (signature: Buffer, parameters: SigningParameters, data: Buffer = MESSAGE) =>
+    verifies(session, pair, parameters, data, signature);
+  const empty = Buffer.alloc(0);
+  return (
+    holds(one, {}) &&
+    holds(bound, { context: CONTEXT }) &&
+    !holds(bound, {}) &&
+    !holds(one, { context: CONTEXT }) &&
+    !holds(one, {}, CONTEXT) &&
+    holds(signed({}, empty), {}, empty)
+  );
+}
+
+/** Whether a signature of μ is one of the message, and a signature of the message one of μ. */
+export function tryExternalMu(
+  session: ModuleSession,
+  parameterSet: ParameterSet,
+  pair: Pair,
+  pub: Uint8Array,
+): Lack | undefined {
+  return lackOf('CKM_ML_DSA_EXTERNAL_MU', () => {
+    const mu = muOf(pub, CONTEXT, MESSAGE);
+    const [ofMu, ofMessage] = [{ isMu: true }, { context: CONTEXT }] as const;
+    return (
+      verifies(session, pair, ofMessage, MESSAGE, sign(session, parameterSet, pair, ofMu, mu)) &&
+      verifies(session, pair, ofMu, mu, sign(session, parameterSet, pair, ofMessage, MESSAGE))
     );
-    try {
-      const mechanism = { name: CKM_ML_DSA, params: null };
-      const signature = sign(session, mechanism, pair.privateKey, message, SIGNATURE_BYTES);
-      return verify(session, mechanism, pair.publicKey, message, signature);
-    } finally {
-      destroyObject(session, pair.publicKey);
-      destroyObject(session, pair.privateKey);
-    }
   });
-  return lack === undefined;
 }
 
-function mlDsa(template: Parameters<typeof toAttributes>[0]): Attributes {
-  return [
-    ...toAttributes(template),
-    { type: CKA_KEY_TYPE, value: ulong(CKK_ML_DSA) },
-    { type: CKA_PARAMETER_SET, value: ulong(CKP_ML_DSA_65) },
-  ];
+/** FIPS 204, algorithm 2 steps 5 to 10 and algorithm 7 step 6: of public key, context and message. */
+export function muOf(pub: Uint8Array, context: Uint8Array, message: Uint8Array): Buffer {
+  const shake = () => createHash('shake256', { outputLength: 64 });
+  return shake()
+    .update(shake().update(pub).digest())
+    .update(Buffer.of(0, context.length))
+    .update(context)
+    .update(message)
+    .digest();
 }
 
-/** CK_ULONG, as wide as a pointer, in the machine's order: all that Node runs on is little-endian here. */
-function ulong(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeUInt32LE(value);
-  return bytes;
+function sign(
+  session: ModuleSession,
+  parameterSet: ParameterSet,
+  { privateKey }: Pair,
+  parameters: SigningParameters,
+  data: Buffer,
+): Buffer {
+  const { limitBytes } = SIGNING[parameterSet];
+  return calls.sign(session, mlDsaMechanism(parameters), privateKey, data, limitBytes);
+}
+
+function verifies(
+  session: ModuleSession,
+  { publicKey }: Pair,
+  parameters: SigningParameters,
+  data: Buffer,
+  signature: Buffer,
+): boolean {
+  try {
+    return calls.verify(session, mlDsaMechanism(parameters), publicKey, data, signature);
+  } catch (error) {
+    if (returnValue(error) === 'CKR_SIGNATURE_INVALID') return false;
+    throw error;
+  }
 }

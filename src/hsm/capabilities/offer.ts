@@ -4,16 +4,19 @@ import {
   ALGORITHMS,
   CURVES,
   findAlgorithm,
+  PARAMETER_SETS,
   RSA_SIZES,
 } from '../../core/operations/algorithms.ts';
-import type { HsmOffer, OfferedKind } from '../../core/keys/hsm.ts';
+import type { HsmOffer } from '../../core/keys/hsm.ts';
+import { fitsKey, type KeyShape } from '../../core/keys/key-shape.ts';
 import { type Capabilities, keyKindOf } from './capabilities.ts';
 import { describeLack, type Lack } from './lack.ts';
 
-const KINDS: readonly OfferedKind[] = [
+const KINDS: readonly KeyShape[] = [
   ...RSA_SIZES.map((bits) => ({ keyType: 'RSA-HSM', bits }) as const),
   ...CURVES.map((curve) => ({ keyType: 'EC-HSM', curve }) as const),
   ...AES_SIZES.map((bits) => ({ keyType: 'oct-HSM', bits }) as const),
+  ...PARAMETER_SETS.map((parameterSet) => ({ keyType: 'AKP-HSM', parameterSet }) as const),
 ];
 
 /** What a module can do and what it lacks, in the words of the domain. */
@@ -26,6 +29,7 @@ export function offerOf(capabilities: Capabilities): HsmOffer {
       name,
       ...describeAlgorithm(capabilities, name),
     })),
+    externalMu: describe(capabilities.externalMuLack),
   };
 }
 
@@ -46,15 +50,9 @@ function describeAlgorithm(
 }
 
 /** The kinds of keys that an algorithm fits. */
-export function kindsFor(name: Algorithm): readonly OfferedKind[] {
+export function kindsFor(name: Algorithm): readonly KeyShape[] {
   const facts = findAlgorithm(name);
-  return KINDS.filter(
-    (kind) =>
-      kind.keyType === facts?.keyType &&
-      (kind.keyType === 'EC-HSM'
-        ? kind.curve === facts.curve
-        : facts.bits === undefined || kind.bits === facts.bits),
-  );
+  return KINDS.filter((kind) => facts !== undefined && fitsKey(facts, kind));
 }
 
 function describe(lack: Lack | undefined): { readonly lack?: string } {

@@ -10,11 +10,12 @@ import { type SealingContext, unwrapBlob, wrapForSealing } from '../keys/sealed-
 import { generatedMac, generatedPrivate, loadedMac, loadedPrivate } from '../keys/templates.ts';
 import type { Capabilities, SealingWrap } from './capabilities.ts';
 import { tryGcmIv } from './gcm-trials.ts';
-import { identityFor, tryKeys, type FirstMechanics } from './key-trials.ts';
+import { tryKeys, type FirstMechanics } from './key-trials.ts';
 import { tryDataKeyWrap, tryKeyWrapPadded, withWrappingKey } from './key-wrap-trials.ts';
 import { describeLack, type Lack, lackOf } from './lack.ts';
 import { trySaysPublic } from './rsa-trials.ts';
-import { tryMlDsa } from './ml-dsa-trial.ts';
+import { wrapsMlDsa } from './ml-dsa-trial.ts';
+import { identityFor } from './trial-identity.ts';
 
 const { KeyGenMechanism, KeyType } = graphene;
 
@@ -25,6 +26,8 @@ export interface ProbeOptions {
   readonly module: string;
   /** The number under which the module has RFC 5649, where the operator says it. */
   readonly keyWrapMechanism?: number | undefined;
+  /** Its keys are in this process's memory anyway. */
+  readonly isSoftware: boolean;
 }
 
 /**
@@ -38,8 +41,8 @@ export function probeCapabilities(session: ModuleSession, options: ProbeOptions)
     const kinds = Object.values(tried?.keyLacks ?? {}).filter((lack) => lack !== undefined);
     if (mechanics === undefined || !tried?.isAnyKept)
       throw cannotKeep(options, [...lacks, ...kinds]);
-    const { keyLacks, algorithmLacks, found } = tried;
-    return { ...mechanics, ...found, keyLacks, algorithmLacks };
+    const { keyLacks, algorithmLacks, externalMuLack, found } = tried;
+    return { ...mechanics, ...found, keyLacks, algorithmLacks, externalMuLack };
   });
 }
 
@@ -94,7 +97,7 @@ function withRootKeys<T>(
 function tryMechanics(
   session: ModuleSession,
   rootKeys: RootKeys,
-  { module, keyWrapMechanism, keeping = 'sealed' }: ProbeOptions,
+  { module, keyWrapMechanism, isSoftware, keeping = 'sealed' }: ProbeOptions,
 ): { readonly lacks: readonly Lack[]; readonly mechanics: FirstMechanics | undefined } {
   return withWrappingKey(session, (key) => {
     const { found: keyWrapPadded, lacks } = tryKeyWrapPadded(session, key, keyWrapMechanism);
@@ -115,16 +118,19 @@ function tryMechanics(
     ];
     if ((keeping === 'sealed' && sealing.wrap === undefined) || sealLack !== undefined)
       return { lacks: all, mechanics: undefined };
-    const capabilities = { module, keeping, keyWrapPadded, sealing: sealing.wrap, sealLacks };
+    const capabilities = {
+      ...{ module, keeping, keyWrapPadded, sealing: sealing.wrap, sealLacks },
+      saysPublic: trySaysPublic(session),
+    };
     return {
       lacks: all,
       mechanics: {
         ...capabilities,
         ...tryDataKeyWrap(session, key),
-        saysPublic: trySaysPublic(session),
         gcmIv,
         keepsMacKeys: keepsMacKeys({ session, rootKeys, capabilities }),
-        mlDsa: tryMlDsa(session),
+        mlDsaKeys:
+          isSoftware && !wrapsMlDsa({ session, rootKeys, capabilities }) ? 'seeds' : 'whole',
       },
     };
   });

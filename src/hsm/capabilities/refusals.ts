@@ -1,6 +1,7 @@
-import type { Algorithm, KeyType } from '../../core/operations/algorithms.ts';
+import { type Algorithm, type KeyType, PARAMETER_SETS } from '../../core/operations/algorithms.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { KeySpec } from '../../core/keys/key.ts';
+import { ML_DSA_KEY_PAIR_GEN_NAME } from '../operations/ml-dsa.ts';
 import { type Capabilities, type KeyKind, keyKindOf, type KeyWrapPadded } from './capabilities.ts';
 import { describeLack, type Lack } from './lack.ts';
 
@@ -38,7 +39,21 @@ const FIRST: Readonly<Record<KeyType, KeyKind>> = {
   'RSA-HSM': 'RSA-HSM 2048',
   'EC-HSM': 'EC-HSM P-256',
   'oct-HSM': 'oct-HSM 256',
+  'AKP-HSM': 'AKP-HSM ML-DSA-65',
 };
+
+/** Be it that the keys can't be kept: then requireKeyKind() says why. */
+export function makesMlDsa({ keyLacks }: Capabilities): boolean {
+  return PARAMETER_SETS.some(
+    (name) => keyLacks[`AKP-HSM ${name}`]?.mechanism !== ML_DSA_KEY_PAIR_GEN_NAME,
+  );
+}
+
+/** @throws ServiceError BadParameter */
+export function requireExternalMu(capabilities: Capabilities): void {
+  const lack = capabilities.externalMuLack;
+  if (lack !== undefined) throw lacking('A signature of external_mu', capabilities, lack);
+}
 
 /** @throws ServiceError BadParameter */
 export function requireKeyWrapPadded({

@@ -1,12 +1,13 @@
-import graphene, { type ITemplate } from 'graphene-pk11';
+import graphene, { type MechanismType } from 'graphene-pk11';
 import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import { GENERIC_SECRET } from '../operations/mechanisms.ts';
+import { ML_DSA_KEY_PAIR_GEN } from '../operations/ml-dsa.ts';
 import * as calls from '../module/calls.ts';
-import type { Handle, ModuleSession } from '../module/calls.ts';
+import type { Handle, ModuleSession, Template } from '../module/calls.ts';
 import { CURVE } from '../../core/operations/algorithms.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
-import { keepingOf } from './keeping/keepings.ts';
+import { type KeepingCapabilities, keepingFor } from './keeping/keepings.ts';
 import type { KeyKeeping, KeyMaking } from './keeping/key-keeping.ts';
 import type { SealingContext } from './sealed-blob.ts';
 import { generatedMac, generatedPrivate, generatedPublic } from './templates.ts';
@@ -22,7 +23,8 @@ export interface GeneratedKey {
 
 export interface GenerationContext extends SealingContext {
   readonly capabilities: SealingContext['capabilities'] &
-    Pick<Capabilities, 'keeping' | 'keepsMacKeys' | 'saysPublic' | 'wantsPoint'>;
+    KeepingCapabilities &
+    Pick<Capabilities, 'keepsMacKeys' | 'saysPublic' | 'wantsPoint'>;
 }
 
 interface PairContext {
@@ -39,7 +41,7 @@ export function generateKept(
   identity: KeyIdentity,
   spec: KeySpec,
   objects: ObjectIds | undefined,
-  keeping: KeyKeeping = keepingOf(context.capabilities.keeping),
+  keeping: KeyKeeping = keepingFor(context.capabilities, spec),
 ): GeneratedKey {
   const making = keeping.making(identity, objects);
   if (spec.keyType === 'oct-HSM') return generateSecret(context, identity, spec, making);
@@ -58,15 +60,23 @@ export function generateKept(
   );
 }
 
+type PairSpec = Exclude<KeySpec, { keyType: 'oct-HSM' }>;
+
+const PAIR_GENERATION: Readonly<Record<PairSpec['keyType'], MechanismType>> = {
+  'RSA-HSM': KeyGenMechanism.RSA,
+  'EC-HSM': KeyGenMechanism.EC,
+  'AKP-HSM': ML_DSA_KEY_PAIR_GEN,
+};
+
 function generatePair(
   { session, capabilities }: PairContext,
   identity: KeyIdentity,
-  spec: KeySpec,
-  made: ITemplate,
+  spec: PairSpec,
+  made: Template,
 ) {
   return calls.generateKeyPair(
     session,
-    spec.keyType === 'RSA-HSM' ? KeyGenMechanism.RSA : KeyGenMechanism.EC,
+    PAIR_GENERATION[spec.keyType],
     generatedPublic(identity, spec, capabilities),
     generatedPrivate(identity, spec, made),
   );
@@ -88,7 +98,7 @@ export function generateObjects(
   ];
 }
 
-const NOT_KEPT: ITemplate = { token: false, extractable: false };
+const NOT_KEPT: Template = { token: false, extractable: false };
 
 /**
  * An AES key, and beside it a secret of its own for HS256, HS384 and HS512. Modules don't let an AES key make an HMAC, and
@@ -115,14 +125,14 @@ function generateSecret(
   });
 }
 
-function readPublicKey(session: ModuleSession, key: Handle, spec: KeySpec): PublicKey {
+function readPublicKey(session: ModuleSession, key: Handle, spec: PairSpec): PublicKey {
   if (spec.keyType === 'RSA-HSM')
     return {
       keyType: 'RSA-HSM',
       n: withoutLeadingZeros(calls.readBytes(session, key, 'modulus')),
       e: withoutLeadingZeros(calls.readBytes(session, key, 'publicExponent')),
     };
-  if (spec.keyType !== 'EC-HSM') throw new TypeError('an AES key has no public half');
+  if (spec.keyType === 'AKP-HSM') return { keyType: 'AKP-HSM', pub: calls.readValue(session, key) };
   const { bytes } = CURVE[spec.curve];
   // 04 || x || y, in a DER OCTET STRING or bare (modules differ); coordinates keep their leading zeros.
   const point = calls.readBytes(session, key, 'pointEC').subarray(-(2 * bytes));

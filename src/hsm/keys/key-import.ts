@@ -1,23 +1,30 @@
-import type { IAlgorithm, ITemplate } from 'graphene-pk11';
-import { AES_SIZES, type Curve, RSA_SIZES } from '../../core/operations/algorithms.ts';
+import type { IAlgorithm } from 'graphene-pk11';
+import {
+  AES_SIZES,
+  type Curve,
+  RSA_SIZES,
+  type SigningAlgorithm,
+} from '../../core/operations/algorithms.ts';
 import { ServiceError } from '../../core/errors.ts';
+import type { TransferableType } from '../../core/keys/hsm.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import { parseImportedKey } from '../../core/keys/import/key-import.ts';
 import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
 import { parsePublicExponent } from '../../core/keys/key-spec.ts';
-import { type PlainKey, wipe } from '../../core/keys/import/plain-key.ts';
+import { type PlainKey, type PlainMlDsaKey, wipe } from '../../core/keys/import/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
 import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
 import * as calls from '../module/calls.ts';
-import type { Handle, ModuleSession } from '../module/calls.ts';
+import type { Handle, ModuleSession, Template } from '../module/calls.ts';
 import { faultOf } from '../module/errors.ts';
 import {
   type GeneratedKey,
   type GenerationContext,
   withoutLeadingZeros,
 } from './key-generation.ts';
-import { AES_ECB, rsaOaep, SIGNATURE_LIMIT_BYTES, SIGNING } from '../operations/mechanisms.ts';
-import { keepingOf } from './keeping/keepings.ts';
+import { AES_ECB, rsaOaep, SIGNING } from '../operations/mechanisms.ts';
+import { keepingFor, keepingOf } from './keeping/keepings.ts';
+import { wrapSeed } from './keeping/sealed-seeds.ts';
 import { keyBytesIn } from './sealed-blob.ts';
 import { readPkcs8 } from './pkcs8.ts';
 import {
@@ -25,6 +32,7 @@ import {
   dataKey,
   importedMac,
   importedPrivate,
+  loadedPrivate,
   loadedPublic,
   transferredPrivate,
   unwrappedPrivate,
@@ -52,8 +60,10 @@ export function importPlain(
 ): ImportedKey {
   const { session } = context;
   const spec = specOf(key);
-  const making = keepingOf(context.capabilities.keeping).making(identity, objects);
-  const make = (made: ITemplate) =>
+  if (key.keyType === 'AKP-HSM' && context.capabilities.keeping === 'sealed')
+    return importSeed(context, identity, key);
+  const making = keepingFor(context.capabilities, spec).making(identity, objects);
+  const make = (made: Template) =>
     refusing(() => create(session, importedPrivate(identity, spec, key, made)));
   if (key.keyType === 'oct-HSM') {
     const object = make(making.attributes('private'));
@@ -69,10 +79,7 @@ export function importPlain(
       }));
     });
   }
-  const publicKey: PublicKey =
-    key.keyType === 'RSA-HSM'
-      ? { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) }
-      : { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
+  const publicKey = publicHalfOf(key);
   const tried = refusing(() =>
     create(session, { ...importedPrivate(identity, spec, key, making.trial), ...TRIED }),
   );
@@ -83,7 +90,35 @@ export function importPlain(
   });
 }
 
-function create(session: ModuleSession, template: ITemplate): Handle {
+function publicHalfOf(key: Exclude<PlainKey, { keyType: 'oct-HSM' }>): PublicKey {
+  switch (key.keyType) {
+    case 'RSA-HSM':
+      return { keyType: 'RSA-HSM', n: Buffer.from(key.n), e: Buffer.from(key.e) };
+    case 'EC-HSM':
+      return { keyType: 'EC-HSM', x: Buffer.from(key.x), y: Buffer.from(key.y) };
+    case 'AKP-HSM':
+      return { keyType: 'AKP-HSM', pub: Buffer.from(key.pub) };
+  }
+}
+
+/** The HSM opens it as it will whenever the key is used, and tries the halves on each other. */
+function importSeed(
+  context: GenerationContext,
+  identity: KeyIdentity,
+  key: PlainMlDsaKey,
+): ImportedKey {
+  const spec = specOf(key);
+  const publicKey = publicHalfOf(key);
+  const blob = refusing(() => wrapSeed(context, key.parameterSet, key.seed));
+  const keeping = keepingFor(context.capabilities, spec);
+  const object = refusing(() => keeping.load(context, blob, loadedPrivate(identity, spec)));
+  return calls.withObject(context.session, object, () => {
+    requirePair(context, object, spec, publicKey);
+    return { spec, publicKey, blob };
+  });
+}
+
+function create(session: ModuleSession, template: Template): Handle {
   return calls.createObject(session, calls.toAttributes(template));
 }
 
@@ -104,7 +139,7 @@ export async function importTransferred(
   exchangeKey: Handle,
   modulusBytes: number,
   wrapped: Buffer,
-  expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
+  expected: { readonly keyType: TransferableType; readonly curve?: Curve },
   objects: ObjectIds | undefined,
 ): Promise<ImportedKey> {
   const { session } = context;
@@ -121,11 +156,11 @@ export async function importTransferred(
   );
   const opened: Handle[] = [aes];
   const target = wrapped.subarray(modulusBytes);
-  const open = (template: ITemplate, publicKey?: PublicKey): Handle => {
+  const open = (template: Template, publicKey?: PublicKey): Handle => {
     const attributes = unwrappedPrivate(template, publicKey, context.capabilities);
     return unwrap(keyWrapPadded, aes, target, attributes);
   };
-  const openForTrial = (template: ITemplate, publicKey?: PublicKey): Handle => {
+  const openForTrial = (template: Template, publicKey?: PublicKey): Handle => {
     const key = open(template, publicKey);
     opened.push(key);
     return key;
@@ -200,10 +235,12 @@ export function specOf(key: PlainKey): KeySpec {
       return { keyType: 'EC-HSM', curve: key.curve };
     case 'oct-HSM':
       return { keyType: 'oct-HSM', bits: key.bits };
+    case 'AKP-HSM':
+      return { keyType: 'AKP-HSM', parameterSet: key.parameterSet };
   }
 }
 
-type PairSpec = Exclude<KeySpec, { keyType: 'oct-HSM' }>;
+type PairSpec = Extract<KeySpec, { keyType: 'RSA-HSM' | 'EC-HSM' }>;
 
 /** What the HSM says of a key that it has unwrapped; undefined for sizes and curves that no key here has. */
 function pairSpec(
@@ -277,18 +314,24 @@ function isPair(
   spec: KeySpec,
   publicKey: PublicKey,
 ): boolean {
-  const { mechanism, input } = SIGNING[spec.keyType === 'RSA-HSM' ? 'RS256' : 'ES256'];
+  const { mechanism, input, limitBytes } = SIGNING[trialOf(spec)];
   const data = input(calls.randomBytes(session, 32));
   const half = create(session, loadedPublic(spec, publicKey, capabilities));
   return calls.withObject(session, half, () => {
     try {
-      const signature = calls.sign(session, mechanism, key, data, SIGNATURE_LIMIT_BYTES);
+      const signature = calls.sign(session, mechanism, key, data, limitBytes);
       return calls.verify(session, mechanism, half, data, signature);
     } catch (error) {
       if (faultOf(error) === 'input') return false;
       throw refusal(error);
     }
   });
+}
+
+/** ECDSA by whatever name takes 32 bytes on each curve. */
+function trialOf(spec: KeySpec): SigningAlgorithm {
+  if (spec.keyType === 'AKP-HSM') return spec.parameterSet;
+  return spec.keyType === 'RSA-HSM' ? 'RS256' : 'ES256';
 }
 
 function requirePair(

@@ -1,9 +1,10 @@
 import graphene, { type ITemplate, type Module, type Slot } from 'graphene-pk11';
-import { ALGORITHMS, CURVE } from '../../core/operations/algorithms.ts';
+import { CURVE, findAlgorithm, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
 import type { Hsm } from '../../core/keys/hsm.ts';
 import type { LoadedObject, ModuleFacts } from '../../core/release/key-inspection.ts';
-import type { KeyMaterial } from '../../core/keys/key.ts';
+import type { KeyMaterial, KeySpec } from '../../core/keys/key.ts';
 import { type Handle, type ModuleSession, readAttributes, readBytes } from '../module/calls.ts';
+import { ML_DSA_KEY_TYPE } from '../operations/ml-dsa.ts';
 import { curveOf } from './templates.ts';
 
 const { KeyType, ObjectClass } = graphene;
@@ -25,6 +26,7 @@ const KEY_TYPES: readonly (readonly [number, LoadedObject['keyType']])[] = [
   [KeyType.RSA, 'RSA'],
   [KeyType.EC, 'EC'],
   [KeyType.AES, 'AES'],
+  [ML_DSA_KEY_TYPE, 'ML-DSA'],
 ];
 
 /** Asks the module about a loaded private or secret key: nothing of the answer is taken from our own records. */
@@ -78,6 +80,8 @@ function bitsOf(session: ModuleSession, key: Handle, keyType: LoadedObject['keyT
     }
     case 'AES':
       return 8 * (readAttributes(session, key, { valueLen: null }).valueLen ?? 0);
+    case 'ML-DSA':
+      return 0;
   }
 }
 
@@ -86,9 +90,24 @@ export async function publicHalfMatches(
   hsm: Pick<Hsm, 'sign' | 'verify' | 'random'>,
   key: KeyMaterial,
 ): Promise<boolean> {
-  const algorithm = key.spec.keyType === 'EC-HSM' ? CURVE[key.spec.curve].algorithm : 'RS256';
-  const digest = await hsm.random(ALGORITHMS[algorithm].digestBytes);
+  const algorithm = signingAlgorithmOf(key.spec);
+  const digest = await hsm.random(findAlgorithm(algorithm)?.digestBytes ?? MESSAGE_BYTES);
   return hsm.verify(key, algorithm, digest, await hsm.sign(key, algorithm, digest));
+}
+
+/** For algorithms that take any. */
+const MESSAGE_BYTES = 32;
+
+function signingAlgorithmOf(spec: KeySpec): SigningAlgorithm {
+  switch (spec.keyType) {
+    case 'EC-HSM':
+      return CURVE[spec.curve].algorithm;
+    case 'AKP-HSM':
+      return spec.parameterSet;
+    case 'RSA-HSM':
+    case 'oct-HSM':
+      return 'RS256';
+  }
 }
 
 export function describeModule(module: Module, slot: Slot): ModuleFacts {

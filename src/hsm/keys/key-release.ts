@@ -1,4 +1,4 @@
-import graphene, { type ITemplate } from 'graphene-pk11';
+import graphene from 'graphene-pk11';
 import { ServiceError } from '../../core/errors.ts';
 import {
   type RecipientKey,
@@ -9,14 +9,16 @@ import type { KeyMaterial } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
 import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
 import * as calls from '../module/calls.ts';
-import type { Handle, ModuleSession } from '../module/calls.ts';
+import type { Handle, ModuleSession, Template } from '../module/calls.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import { wrapPaddedInBlocks } from '../operations/key-wrap-blocks.ts';
 import { rsaOaep } from '../operations/mechanisms.ts';
+import { keepsSeeds } from './keeping/keepings.ts';
 import { unwrapSealed } from './sealed-blob.ts';
 import type { RootKeys } from './root-keys.ts';
 import { oaepEncode, type OaepHash } from '../operations/rsa-padding.ts';
 import {
+  dataKey,
   recipientPublic,
   releasedPrivate,
   unwrappedDataKey,
@@ -49,7 +51,9 @@ export function releaseKey(
   wrap: ReleaseWrap,
 ): Buffer {
   const { identity, spec } = material;
-  return withLoaded(context, material, releasedPrivate(identity, spec), (target) =>
+  const isSecret = spec.keyType === 'AKP-HSM' && keepsSeeds(context.capabilities);
+  const template = isSecret ? dataKey() : releasedPrivate(identity, spec);
+  return withLoaded(context, material, template, (target) =>
     wrapForRecipient(context, target, recipient, wrap),
   );
 }
@@ -58,7 +62,7 @@ export function releaseKey(
 export function withLoaded<T>(
   context: ReleaseContext,
   { sealed, publicKey }: KeyMaterial,
-  template: ITemplate,
+  template: Template,
   use: (key: Handle) => T,
 ): T {
   const blob = unpackBytes(sealed.blob);
@@ -113,7 +117,7 @@ export function requireSoftware({ isSoftware }: ReleaseContext): void {
     throw new ServiceError('BadParameter', 'The HSM of this pool does not wrap keys in this way.');
 }
 
-function transportKey(sensitive: boolean): ITemplate {
+function transportKey(sensitive: boolean): Template {
   return {
     class: ObjectClass.SECRET_KEY,
     keyType: KeyType.AES,

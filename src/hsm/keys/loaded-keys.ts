@@ -1,4 +1,4 @@
-import type { KeyMaterial } from '../../core/keys/key.ts';
+import { type KeyMaterial, publicMembers } from '../../core/keys/key.ts';
 import { packBytes, type PackedBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
 import { SieveCache } from '../../core/caching/sieve-cache.ts';
 import type { Handle } from '../module/calls.ts';
@@ -161,8 +161,8 @@ function isSameBlob(a: KeyMaterial, b: KeyMaterial): boolean {
 
 function samePublic({ publicKey: a }: KeyMaterial, { publicKey: b }: KeyMaterial): boolean {
   if (a === undefined || b === undefined) return a === b;
-  if (a.keyType === 'RSA-HSM') return b.keyType === 'RSA-HSM' && same(a.n, b.n) && same(a.e, b.e);
-  return b.keyType === 'EC-HSM' && same(a.x, b.x) && same(a.y, b.y);
+  const [ofA, ofB] = [publicMembers(a), publicMembers(b)];
+  return a.keyType === b.keyType && same(ofA[0], ofB[0]) && same(ofA[1], ofB[1]);
 }
 
 function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {

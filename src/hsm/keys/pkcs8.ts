@@ -10,7 +10,15 @@ interface DerValue {
   readonly end: number;
 }
 
-const TAG = { integer: 0x02, octets: 0x04, oid: 0x06, sequence: 0x30, first: 0xa0, second: 0xa1 };
+const TAG = {
+  integer: 0x02,
+  octets: 0x04,
+  oid: 0x06,
+  sequence: 0x30,
+  seed: 0x80,
+  first: 0xa0,
+  second: 0xa1,
+};
 /** RFC 8017 §A.1.2, after the version. */
 const RSA_NUMBERS = ['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi'] as const;
 
@@ -22,7 +30,7 @@ const RSA_NUMBERS = ['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi'] as const;
  */
 export function readPkcs8(
   bytes: Buffer,
-  spec: Exclude<KeySpec, { keyType: 'oct-HSM' }>,
+  spec: Extract<KeySpec, { keyType: 'RSA-HSM' | 'EC-HSM' }>,
   publicKey: PublicKey,
 ): ImportedJwk {
   const [, , octets] = childrenOf(valueAt(bytes, 0, TAG.sequence).content);
@@ -47,6 +55,22 @@ export function readPkcs8(
     crv: spec.curve,
     members: { x, y, d: expected(d, TAG.octets).content },
   };
+}
+
+/**
+ * A key of ML-DSA in a PKCS #8 (RFC 9881 §6), as attributes of PKCS#11: its seed where it is there, else the whole key.
+ * They are pieces of the bytes that are given.
+ * @throws ServiceError BadParameter for what is no such key
+ */
+export function readMlDsaPkcs8(
+  bytes: Buffer,
+): { readonly seed: Buffer } | { readonly value: Buffer } {
+  const [, , octets] = childrenOf(valueAt(bytes, 0, TAG.sequence).content);
+  const key = valueAt(expected(octets, TAG.octets).content, 0);
+  if (key.tag === TAG.seed) return { seed: key.content };
+  if (key.tag === TAG.octets) return { value: key.content };
+  const [seed] = childrenOf(expected(key, TAG.sequence).content);
+  return { seed: expected(seed, TAG.octets).content };
 }
 
 /** Whether a DER BIT STRING holds a point, in either of its forms (SEC 1 §2.3.3). */

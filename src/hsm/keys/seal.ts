@@ -1,4 +1,10 @@
-import type { KeyIdentity, KeyMaterial, PublicKey } from '../../core/keys/key.ts';
+import {
+  type KeyIdentity,
+  type KeyMaterial,
+  type PublicKey,
+  publicMembers,
+} from '../../core/keys/key.ts';
+import { sizeOf } from '../../core/keys/key-shape.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
 
 const VERSION = 'strongroom key seal 1';
@@ -20,7 +26,7 @@ export function sealedBytes(
     identity.name.toLowerCase(),
     identity.version,
     spec.keyType,
-    spec.keyType === 'EC-HSM' ? spec.curve : String(spec.bits),
+    sizeOf(spec),
     spec.keyType === 'RSA-HSM' ? String(spec.publicExponent) : '',
     [...identity.operations].sort().join(','),
     identity.exportable ? 'exportable' : 'not exportable',
@@ -65,7 +71,8 @@ export const CURSOR_KEY_PART = encodeFields(['strongroom cursor key 1', '1', '25
 
 function publicFields(key: PublicKey | undefined): (string | Uint8Array)[] {
   if (key === undefined) return ['', ''];
-  return key.keyType === 'RSA-HSM' ? [key.n, key.e] : [key.x, key.y];
+  const [first, second] = publicMembers(key);
+  return [first, second ?? ''];
 }
 
 /** Each field after its length, 32 bits big-endian. One piece: a buffer for each field took longer than the HMAC. */

@@ -1,8 +1,9 @@
-import graphene, { type ITemplate } from 'graphene-pk11';
+import graphene from 'graphene-pk11';
 import { CURVE, type Curve, CURVES, type KeyType } from '../../core/operations/algorithms.ts';
 import type { KeyIdentity, KeySpec, PublicKey } from '../../core/keys/key.ts';
 import type { PlainKey } from '../../core/keys/import/plain-key.ts';
-import { type Attributes, toAttributes, VALUE } from '../module/calls.ts';
+import { type Attributes, type Template, toAttributes, VALUE } from '../module/calls.ts';
+import { ML_DSA_KEY_TYPE, PARAMETER_SET_NUMBER } from '../operations/ml-dsa.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
 
 const { KeyType: KeyTypes, ObjectClass } = graphene;
@@ -10,7 +11,7 @@ const { KeyType: KeyTypes, ObjectClass } = graphene;
 /** The secret of HS256, HS384 and HS512 beside an AES key; at least as long as SHA-512's digest, as SoftHSM demands. */
 const MAC_KEY_BYTES = 64;
 
-function named(identity: KeyIdentity): ITemplate {
+function named(identity: KeyIdentity): Template {
   return {
     label: `${identity.name}/${identity.version}`,
     id: Buffer.from(identity.version, 'hex'),
@@ -18,12 +19,12 @@ function named(identity: KeyIdentity): ITemplate {
 }
 
 /** A session object that is private and sensitive. */
-function secret(identity: KeyIdentity, extractable: boolean): ITemplate {
+function secret(identity: KeyIdentity, extractable: boolean): Template {
   return { ...named(identity), token: false, private: true, sensitive: true, extractable };
 }
 
 /** A new key's object. @param made where it is and whether it may leave, as the pool keeps its keys */
-function madeSecret(identity: KeyIdentity, made: ITemplate): ITemplate {
+function madeSecret(identity: KeyIdentity, made: Template): Template {
   return { ...secret(identity, false), ...made };
 }
 
@@ -31,7 +32,7 @@ const SECRET_KEY = { class: ObjectClass.SECRET_KEY };
 const PRIVATE_KEY = { class: ObjectClass.PRIVATE_KEY };
 
 /** What a private or secret key is allowed in the HSM: what its type can do, and no more. */
-function usage(keyType: KeyType, { operations }: KeyIdentity): ITemplate {
+function usage(keyType: KeyType, { operations }: KeyIdentity): Template {
   switch (keyType) {
     case 'RSA-HSM':
       // A key exchange key unwraps other keys inside the HSM: what it opens must not come out by way of a decryption.
@@ -40,6 +41,8 @@ function usage(keyType: KeyType, { operations }: KeyIdentity): ITemplate {
       return { ...PRIVATE_KEY, keyType: KeyTypes.RSA, decrypt: true, sign: true };
     case 'EC-HSM':
       return { ...PRIVATE_KEY, keyType: KeyTypes.EC, sign: true };
+    case 'AKP-HSM':
+      return { ...PRIVATE_KEY, keyType: ML_DSA_KEY_TYPE, sign: true };
     case 'oct-HSM':
       return {
         ...SECRET_KEY,
@@ -52,19 +55,19 @@ function usage(keyType: KeyType, { operations }: KeyIdentity): ITemplate {
   }
 }
 
-const MAC_USAGE: ITemplate = {
+const MAC_USAGE: Template = {
   ...SECRET_KEY,
   keyType: KeyTypes.GENERIC_SECRET,
   sign: true,
   verify: true,
 };
 
-export function generatedPrivate(identity: KeyIdentity, spec: KeySpec, made: ITemplate): ITemplate {
+export function generatedPrivate(identity: KeyIdentity, spec: KeySpec, made: Template): Template {
   const size = spec.keyType === 'oct-HSM' ? { valueLen: spec.bits / 8 } : {};
   return { ...usage(spec.keyType, identity), ...size, ...madeSecret(identity, made) };
 }
 
-export function generatedMac(identity: KeyIdentity, made: ITemplate): ITemplate {
+export function generatedMac(identity: KeyIdentity, made: Template): Template {
   return { ...MAC_USAGE, valueLen: MAC_KEY_BYTES, ...madeSecret(identity, made) };
 }
 
@@ -73,8 +76,8 @@ export function importedPrivate(
   identity: KeyIdentity,
   spec: KeySpec,
   key: PlainKey,
-  made: ITemplate,
-): ITemplate {
+  made: Template,
+): Template {
   const common = { ...usage(spec.keyType, identity), ...madeSecret(identity, made) };
   switch (key.keyType) {
     case 'RSA-HSM':
@@ -93,14 +96,20 @@ export function importedPrivate(
       return { ...common, paramsEC: CURVE[key.curve].oid, value: Buffer.from(key.d) };
     case 'oct-HSM':
       return { ...common, value: Buffer.from(key.k) };
+    case 'AKP-HSM':
+      return {
+        ...common,
+        parameterSet: PARAMETER_SET_NUMBER[key.parameterSet],
+        seed: Buffer.from(key.seed),
+      };
   }
 }
 
 /** The halves of a key from outside are tried on each other before it is taken. */
-export const TRIED: ITemplate = { sign: true };
+export const TRIED: Template = { sign: true };
 
 /** The secret of HS256, HS384 and HS512 of an imported AES key: that key. Without a value: for C_UnwrapKey. */
-export function importedMac(identity: KeyIdentity, made: ITemplate, value?: Uint8Array): ITemplate {
+export function importedMac(identity: KeyIdentity, made: Template, value?: Uint8Array): Template {
   const padded = Buffer.alloc(MAC_KEY_BYTES);
   padded.set(value ?? []);
   return {
@@ -111,7 +120,7 @@ export function importedMac(identity: KeyIdentity, made: ITemplate, value?: Uint
 }
 
 /** The AES key between the two steps of CKM_RSA_AES_KEY_WRAP. */
-export function transferKey(): ITemplate {
+export function transferKey(): Template {
   return {
     ...SECRET_KEY,
     keyType: KeyTypes.AES,
@@ -130,13 +139,13 @@ export function transferKey(): ITemplate {
 export function transferredPrivate(
   identity: KeyIdentity,
   keyType: KeyType,
-  made: ITemplate,
-): ITemplate {
+  made: Template,
+): Template {
   return { ...usage(keyType, identity), ...madeSecret(identity, made) };
 }
 
 /** The same while it is tried; an EC key's public half is derived from it. */
-export function triedPrivate(identity: KeyIdentity, keyType: KeyType, made: ITemplate): ITemplate {
+export function triedPrivate(identity: KeyIdentity, keyType: KeyType, made: Template): Template {
   return {
     ...transferredPrivate(identity, keyType, made),
     ...TRIED,
@@ -145,7 +154,7 @@ export function triedPrivate(identity: KeyIdentity, keyType: KeyType, made: ITem
 }
 
 /** A coordinate of a public key, which is no secret. */
-export function derivedCoordinate(bytes: number): ITemplate {
+export function derivedCoordinate(bytes: number): Template {
   return { ...dataKey(), valueLen: bytes };
 }
 
@@ -155,7 +164,7 @@ export function curveOf(parameters: Buffer): Curve | undefined {
 }
 
 /** Of public keys. Some modules refuse CKA_PRIVATE false, for public keys too. */
-function open({ saysPublic }: Pick<Capabilities, 'saysPublic'>): ITemplate {
+function open({ saysPublic }: Pick<Capabilities, 'saysPublic'>): Template {
   return { token: false, ...(saysPublic && { private: false }) };
 }
 
@@ -163,10 +172,16 @@ export function generatedPublic(
   identity: KeyIdentity,
   spec: KeySpec,
   capabilities: Pick<Capabilities, 'saysPublic'>,
-): ITemplate {
+): Template {
   const common = { ...named(identity), ...open(capabilities), verify: true };
   if (spec.keyType === 'EC-HSM')
     return { ...common, keyType: KeyTypes.EC, paramsECDSA: CURVE[spec.curve].oid };
+  if (spec.keyType === 'AKP-HSM')
+    return {
+      ...common,
+      keyType: ML_DSA_KEY_TYPE,
+      parameterSet: PARAMETER_SET_NUMBER[spec.parameterSet],
+    };
   if (spec.keyType === 'oct-HSM') throw new TypeError('an AES key has no public half');
   return {
     ...common,
@@ -177,7 +192,7 @@ export function generatedPublic(
   };
 }
 
-export function loadedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
+export function loadedPrivate(identity: KeyIdentity, spec: KeySpec): Template {
   return { ...usage(spec.keyType, identity), ...secret(identity, false) };
 }
 
@@ -186,7 +201,7 @@ const NSS_PUBLIC_POINT = 0xd5a0_db00;
 
 /** A private key's template as C_UnwrapKey takes it. */
 export function unwrappedPrivate(
-  template: ITemplate,
+  template: Template,
   publicKey: PublicKey | undefined,
   capabilities: Pick<Capabilities, 'wantsPoint'>,
 ): Attributes {
@@ -203,15 +218,15 @@ export function publicPoint(
 }
 
 /** Extractable: of a key that may be released, while it is wrapped for that. Good for nothing else. */
-export function releasedPrivate(identity: KeyIdentity, spec: KeySpec): ITemplate {
+export function releasedPrivate(identity: KeyIdentity, spec: KeySpec): Template {
   const nothing = Object.entries(usage(spec.keyType, identity)).map(([name, value]) => [
     name,
     value === true ? false : (value as unknown),
   ]);
-  return { ...(Object.fromEntries(nothing) as ITemplate), ...secret(identity, true) };
+  return { ...(Object.fromEntries(nothing) as Template), ...secret(identity, true) };
 }
 
-export function loadedMac(identity: KeyIdentity): ITemplate {
+export function loadedMac(identity: KeyIdentity): Template {
   return { ...MAC_USAGE, ...secret(identity, false) };
 }
 
@@ -220,7 +235,7 @@ export function loadedPublic(
   spec: KeySpec,
   publicKey: PublicKey,
   capabilities: Pick<Capabilities, 'saysPublic'>,
-): ITemplate {
+): Template {
   const common = { class: ObjectClass.PUBLIC_KEY, ...open(capabilities), verify: true };
   if (publicKey.keyType === 'RSA-HSM')
     return {
@@ -230,7 +245,15 @@ export function loadedPublic(
       modulus: Buffer.from(publicKey.n),
       publicExponent: Buffer.from(publicKey.e),
     };
-  if (spec.keyType !== 'EC-HSM') throw new TypeError('the public half is of another type');
+  if (publicKey.keyType === 'AKP-HSM' && spec.keyType === 'AKP-HSM')
+    return {
+      ...common,
+      keyType: ML_DSA_KEY_TYPE,
+      parameterSet: PARAMETER_SET_NUMBER[spec.parameterSet],
+      value: Buffer.from(publicKey.pub),
+    };
+  if (spec.keyType !== 'EC-HSM' || publicKey.keyType !== 'EC-HSM')
+    throw new TypeError('the public half is of another type');
   return {
     ...common,
     keyType: KeyTypes.EC,
@@ -243,7 +266,7 @@ export function loadedPublic(
 export function recipientPublic(
   { n, e }: { readonly n: Uint8Array; readonly e: Uint8Array },
   capabilities: Pick<Capabilities, 'saysPublic'>,
-): ITemplate {
+): Template {
   return {
     class: ObjectClass.PUBLIC_KEY,
     keyType: KeyTypes.RSA,
@@ -256,7 +279,7 @@ export function recipientPublic(
 }
 
 /** A caller's data key on its way through C_WrapKey or C_UnwrapKey; it belongs to the caller, so it comes out again. */
-export function dataKey(value?: Uint8Array): ITemplate {
+export function dataKey(value?: Uint8Array): Template {
   return {
     ...SECRET_KEY,
     keyType: KeyTypes.GENERIC_SECRET,

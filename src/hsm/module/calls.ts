@@ -1,7 +1,7 @@
 import graphene, { type ITemplate, type MechanismType, type Session } from 'graphene-pk11';
 import { pkcs11Error } from './return-values.ts';
 
-const { Mechanism, ObjectClass, Template } = graphene;
+const { Mechanism, ObjectClass, Template: Templates } = graphene;
 
 /**
  * The calls of PKCS#11, each as the binding has it: synchronous, on a session, with objects by their handles. Handles hold
@@ -22,12 +22,26 @@ export interface ModuleSession {
 /** A template as the binding takes it. */
 export type Attributes = Parameters<Binding['C_CreateObject']>[1];
 
+/** A template by the binding's names of attributes, with those of PKCS#11 3.2 that it doesn't know. */
+export interface Template extends ITemplate {
+  /** CKP_ML_DSA_44 and so on. */
+  readonly parameterSet?: number | null;
+  /** Of an ML-DSA private key: what it follows from. */
+  readonly seed?: Buffer | null;
+}
+
+graphene.registerAttribute('parameterSet', 0x61d, 'number');
+graphene.registerAttribute('seed', 0x637, 'buffer');
+
 /** CKA_VALUE. */
 export const VALUE = 0x11;
 
-export function toAttributes(template: ITemplate): Attributes {
-  return Template.toPkcs11(template);
+export function toAttributes(template: Template): Attributes {
+  return Templates.toPkcs11(template);
 }
+
+/** A message without bytes, at an address: some modules refuse a null one, others C_SignFinal without an update. */
+const NOTHING = Buffer.alloc(1).subarray(0, 0);
 
 export function randomBytes({ handle, lib }: ModuleSession, count: number): Buffer {
   const bytes = Buffer.allocUnsafe(count);
@@ -100,8 +114,7 @@ export function sign(
   size: number,
 ): Buffer {
   lib.C_SignInit(handle, Mechanism.create(algorithm), key);
-  const output = Buffer.allocUnsafe(size);
-  return data.length === 0 ? lib.C_SignFinal(handle, output) : lib.C_Sign(handle, data, output);
+  return lib.C_Sign(handle, data.length === 0 ? NOTHING : data, Buffer.allocUnsafe(size));
 }
 
 /** `onBegun`, where there is one, is called between the two calls. */
@@ -115,15 +128,13 @@ export function verify(
 ): boolean {
   lib.C_VerifyInit(handle, Mechanism.create(algorithm), key);
   onBegun?.();
-  return data.length === 0
-    ? lib.C_VerifyFinal(handle, signature)
-    : lib.C_Verify(handle, data, signature);
+  return lib.C_Verify(handle, data.length === 0 ? NOTHING : data, signature);
 }
 
 export function generateKey(
   { handle, lib }: ModuleSession,
   algorithm: MechanismType,
-  template: ITemplate,
+  template: Template,
 ): Handle {
   const attributes = toAttributes({ ...template, class: ObjectClass.SECRET_KEY });
   return lib.C_GenerateKey(handle, Mechanism.create(algorithm), attributes);
@@ -132,8 +143,8 @@ export function generateKey(
 export function generateKeyPair(
   { handle, lib }: ModuleSession,
   algorithm: MechanismType,
-  publicTemplate: ITemplate,
-  privateTemplate: ITemplate,
+  publicTemplate: Template,
+  privateTemplate: Template,
 ): { readonly publicKey: Handle; readonly privateKey: Handle } {
   return lib.C_GenerateKeyPair(
     handle,
@@ -143,7 +154,7 @@ export function generateKeyPair(
   );
 }
 
-/** A wrapped RSA-4096 key has some 2.4 KB. */
+/** A wrapped RSA-4096 key has some 2.4 KB, one of ML-DSA-87 some 5 KB. */
 const WRAPPED_LIMIT_BYTES = 8192;
 
 export function wrapKey(
@@ -234,13 +245,13 @@ export function withObject<T>(
 export function readAttributes(
   { handle, lib }: ModuleSession,
   object: Handle,
-  template: ITemplate,
-): ITemplate {
-  return Template.fromPkcs11(lib.C_GetAttributeValue(handle, object, toAttributes(template)));
+  template: Template,
+): Template {
+  return Templates.fromPkcs11(lib.C_GetAttributeValue(handle, object, toAttributes(template)));
 }
 
 /** One attribute of an object, as bytes. @throws Error when the module gives something else */
-export function readBytes(session: ModuleSession, object: Handle, name: keyof ITemplate): Buffer {
+export function readBytes(session: ModuleSession, object: Handle, name: keyof Template): Buffer {
   const value: unknown = readAttributes(session, object, { [name]: null })[name];
   if (!Buffer.isBuffer(value)) throw new Error(`the module gave no bytes for ${name}`);
   return value;

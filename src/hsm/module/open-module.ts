@@ -48,6 +48,7 @@ export function openModule(options: ModuleOptions, roots: Roots | undefined): Op
         module: token.facts.description,
         keyWrapMechanism: options.keyWrapMechanism,
         keeping: options.keeping,
+        isSoftware: token.facts.isSoftware,
       }),
       rootKeys: roots && findRootKeys(loginSession, roots.poolId, roots.generation, roots.keeping),
       isSlow: isSlow(loginSession),

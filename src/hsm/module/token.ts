@@ -12,7 +12,7 @@ interface TokenFacts {
   readonly sessionLimit: number | undefined;
   /** Whether calls may come from several threads at once; else one thread of the process calls the module. */
   readonly isThreadSafe: boolean;
-  /** SoftHSM: its keys are in this process's memory, whatever their attributes say. */
+  /** Its keys are in this process's memory, whatever their attributes say. */
   readonly isSoftware: boolean;
   readonly module: ModuleFacts;
   /** Manufacturer and library, for the log. */
@@ -36,6 +36,8 @@ export interface Token {
 const { SERIAL_SESSION, RW_SESSION } = graphene.SessionFlag;
 /** A set of flags: the binding's type knows single ones only. */
 const READ_WRITE = (SERIAL_SESSION | RW_SESSION) as SessionFlag;
+/** By the manufacturers that they name: SoftHSM2, and kryoptic. */
+const SOFTWARE: ReadonlySet<string> = new Set(['SoftHSM', 'Kryoptic']);
 /** CK_UNAVAILABLE_INFORMATION and CK_EFFECTIVELY_INFINITE, as far as numbers of this size can tell. */
 const NO_LIMIT = 0xffff_ffff;
 
@@ -52,7 +54,7 @@ export function openToken(options: TokenOptions): Token {
     return tokenOf(module, slot, session, {
       sessionLimit: maxSessionCount > 0 && maxSessionCount < NO_LIMIT ? maxSessionCount : undefined,
       isThreadSafe,
-      isSoftware: module.manufacturerID.trim() === 'SoftHSM',
+      isSoftware: SOFTWARE.has(module.manufacturerID.trim()),
       module: describeModule(module, slot),
       description: `${module.manufacturerID.trim()}, ${module.libraryDescription.trim()} ${major}.${minor}`,
     });

@@ -1,5 +1,11 @@
 import graphene, { type IAlgorithm } from 'graphene-pk11';
-import type { SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import {
+  ML_DSA,
+  type ParameterSet,
+  type SigningAlgorithm,
+} from '../../core/operations/algorithms.ts';
+import type { SigningParameters } from '../../core/keys/hsm.ts';
+import { mlDsaMechanism } from './ml-dsa.ts';
 import type { OaepHash } from './rsa-padding.ts';
 
 const { AesGcm240Params, EcdhParams, EcKdf, MechanismEnum, RsaMgf, RsaOaepParams, RsaPssParams } =
@@ -49,13 +55,17 @@ const PSS: Readonly<Record<Hash, { hash: number; mgf: number; saltBytes: number 
 };
 
 /** RSA-4096's. */
-export const SIGNATURE_LIMIT_BYTES = 512;
+const SIGNATURE_LIMIT_BYTES = 512;
 
 /** How an algorithm is done in PKCS#11: which key of a version signs, with what mechanism, over what bytes. */
 export interface SigningMechanism {
   readonly mechanism: IAlgorithm;
+  /** Where it takes any. */
+  readonly withParameters?: (parameters: SigningParameters) => IAlgorithm;
   readonly key: 'private' | 'mac';
   readonly input: (digest: Uint8Array) => Buffer;
+  /** At least as much as a signature takes. */
+  readonly limitBytes: number;
 }
 
 const bare = (digest: Uint8Array) => Buffer.from(digest);
@@ -65,6 +75,7 @@ function rsaPkcs1(hash?: Hash): SigningMechanism {
     mechanism: { name: MechanismEnum.RSA_PKCS, params: null },
     key: 'private',
     input: hash === undefined ? bare : (digest) => Buffer.concat([DIGEST_INFO[hash], digest]),
+    limitBytes: SIGNATURE_LIMIT_BYTES,
   };
 }
 
@@ -78,6 +89,7 @@ function rsaPss(hash: Hash): SigningMechanism {
     },
     key: 'private',
     input: bare,
+    limitBytes: SIGNATURE_LIMIT_BYTES,
   };
 }
 
@@ -86,6 +98,7 @@ const ECDSA: SigningMechanism = {
   mechanism: { name: MechanismEnum.ECDSA, params: null },
   key: 'private',
   input: bare,
+  limitBytes: SIGNATURE_LIMIT_BYTES,
 };
 
 function hmac(mechanism: number): SigningMechanism {
@@ -93,6 +106,17 @@ function hmac(mechanism: number): SigningMechanism {
     mechanism: { name: mechanism, params: null },
     key: 'mac',
     input: bare,
+    limitBytes: SIGNATURE_LIMIT_BYTES,
+  };
+}
+
+function mlDsa(parameterSet: ParameterSet): SigningMechanism {
+  return {
+    mechanism: mlDsaMechanism(),
+    withParameters: mlDsaMechanism,
+    key: 'private',
+    input: bare,
+    limitBytes: ML_DSA[parameterSet].signatureBytes,
   };
 }
 
@@ -112,7 +136,19 @@ export const SIGNING: Readonly<Record<SigningAlgorithm, SigningMechanism>> = {
   HS256: hmac(MechanismEnum.SHA256_HMAC),
   HS384: hmac(MechanismEnum.SHA384_HMAC),
   HS512: hmac(MechanismEnum.SHA512_HMAC),
+  'ML-DSA-44': mlDsa('ML-DSA-44'),
+  'ML-DSA-65': mlDsa('ML-DSA-65'),
+  'ML-DSA-87': mlDsa('ML-DSA-87'),
 };
+
+export function signingMechanism(
+  { mechanism, withParameters }: SigningMechanism,
+  parameters: SigningParameters | undefined,
+): IAlgorithm {
+  return parameters === undefined || withParameters === undefined
+    ? mechanism
+    : withParameters(parameters);
+}
 
 const OAEP: Readonly<Record<OaepHash, readonly [number, number]>> = {
   sha1: [MechanismEnum.SHA1, RsaMgf.MGF1_SHA1],

@@ -1,8 +1,14 @@
 import type { CipherAlgorithm, Curve, SigningAlgorithm } from '../../core/operations/algorithms.ts';
-import type { Ciphertext, CipherParameters } from '../../core/keys/hsm.ts';
+import type {
+  Ciphertext,
+  CipherParameters,
+  SigningParameters,
+  TransferableType,
+} from '../../core/keys/hsm.ts';
 import type { RecipientKey, ReleaseWrap } from '../../core/release/key-release.ts';
 import type { LoadedObject } from '../../core/release/key-inspection.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, PublicKey } from '../../core/keys/key.ts';
+import { sizeOf } from '../../core/keys/key-shape.ts';
 import type { PlainKey } from '../../core/keys/import/plain-key.ts';
 import type { ObjectId, ObjectIds } from '../../core/keys/objects/object-id.ts';
 import type { SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
@@ -15,9 +21,9 @@ import { type GeneratedKey, generateKept } from '../keys/key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from '../keys/key-import.ts';
 import { describeObject } from '../keys/key-inspection.ts';
 import { releaseKey } from '../keys/key-release.ts';
-import { HMAC_SHA256, SIGNATURE_LIMIT_BYTES, SIGNING } from './mechanisms.ts';
+import { HMAC_SHA256, SIGNING, signingMechanism } from './mechanisms.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
-import { keepingOf } from '../keys/keeping/keepings.ts';
+import { keepingFor, keepingOf } from '../keys/keeping/keepings.ts';
 import {
   countTokenObjects,
   destroyPoolObjects,
@@ -74,9 +80,11 @@ const OPERATIONS = {
     _spec: KeySpec,
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
+    parameters?: SigningParameters,
   ): Buffer {
-    const { mechanism, input } = SIGNING[algorithm];
-    return calls.sign(session, mechanism, key, input(digest), SIGNATURE_LIMIT_BYTES);
+    const { input, limitBytes } = SIGNING[algorithm];
+    const mechanism = signingMechanism(SIGNING[algorithm], parameters);
+    return calls.sign(session, mechanism, key, input(digest), limitBytes);
   },
 
   verify(
@@ -86,8 +94,9 @@ const OPERATIONS = {
     algorithm: SigningAlgorithm,
     digest: Uint8Array,
     signature: Uint8Array,
+    parameters?: SigningParameters,
   ): boolean {
-    return verifySignature(session, key, algorithm, digest, signature);
+    return verifySignature(session, key, algorithm, digest, signature, parameters);
   },
 
   random({ session }: OperationContext, count: number): Buffer {
@@ -121,7 +130,7 @@ const OPERATIONS = {
     exchangeKey: Handle,
     modulusBytes: number,
     wrapped: Uint8Array,
-    expected: { readonly keyType: KeySpec['keyType']; readonly curve?: Curve },
+    expected: { readonly keyType: TransferableType; readonly curve?: Curve },
     objects?: ObjectIds,
   ): Promise<ImportedKey> {
     // It may be tried again after a session was lost in the middle of it.
@@ -202,10 +211,12 @@ const OPERATIONS = {
     blob: Buffer,
     publicKey?: PublicKey,
   ): Handle {
-    const template = part === 'private' ? loadedPrivate(identity, spec) : loadedMac(identity);
-    const point = publicPoint(publicKey, capabilities);
     const context = { session: keyOwner(), rootKeys, capabilities };
-    return keepingOf(capabilities.keeping).load(context, blob, template, point);
+    if (part === 'mac')
+      return keepingOf(capabilities.keeping).load(context, blob, loadedMac(identity));
+    const point = publicPoint(publicKey, capabilities);
+    const template = loadedPrivate(identity, spec);
+    return keepingFor(capabilities, spec).load(context, blob, template, point);
   },
 
   loadPublic(
@@ -260,22 +271,19 @@ export function runOperation<Name extends OperationName>(
 
 /** What decides how long an operation takes, besides its name. */
 const DETAILS: { readonly [Name in OperationName]?: (...input: Input<Name>) => string } = {
-  encrypt: (_key, spec, algorithm, { length }) => algorithm + sizeOf(spec) + extentOf(length),
-  decrypt: (_key, spec, algorithm, { value }) => algorithm + sizeOf(spec) + extentOf(value.length),
-  sign: (_key, spec, algorithm) => algorithm + sizeOf(spec),
-  verify: (_key, spec, algorithm) => algorithm + sizeOf(spec),
-  generate: (_rootKeys, _identity, spec) => spec.keyType + sizeOf(spec),
+  encrypt: (_key, spec, algorithm, { length }) => `${algorithm} ${sizeOf(spec)}${extentOf(length)}`,
+  decrypt: (_key, spec, algorithm, { value }) =>
+    `${algorithm} ${sizeOf(spec)}${extentOf(value.length)}`,
+  sign: (_key, spec, algorithm) => `${algorithm} ${sizeOf(spec)}`,
+  verify: (_key, spec, algorithm) => `${algorithm} ${sizeOf(spec)}`,
+  generate: (_rootKeys, _identity, spec) => `${spec.keyType} ${sizeOf(spec)}`,
   importPlain: (_rootKeys, _identity, { keyType }) => keyType,
   importTransferred: (...[, , , , , { keyType }]) => keyType,
   destroyObjects: (_poolId, { length }) => String(length),
-  wrapForRecipient: (_rootKeys, { spec }) => spec.keyType + sizeOf(spec),
-  rewrapForRecipient: (_rootKeys, { spec }) => spec.keyType + sizeOf(spec),
-  load: (_rootKeys, _identity, spec) => spec.keyType + sizeOf(spec),
+  wrapForRecipient: (_rootKeys, { spec }) => `${spec.keyType} ${sizeOf(spec)}`,
+  rewrapForRecipient: (_rootKeys, { spec }) => `${spec.keyType} ${sizeOf(spec)}`,
+  load: (_rootKeys, _identity, spec) => `${spec.keyType} ${sizeOf(spec)}`,
 };
-
-function sizeOf(spec: KeySpec): string {
-  return ` ${spec.keyType === 'EC-HSM' ? spec.curve : spec.bits}`;
-}
 
 /** What callers wrap and encrypt is a key mostly, which takes the same time whatever its length. */
 const FEW_BYTES = 256;

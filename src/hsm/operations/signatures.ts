@@ -1,8 +1,9 @@
-import { CURVE, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import { CURVE, ML_DSA, type SigningAlgorithm } from '../../core/operations/algorithms.ts';
+import type { SigningParameters } from '../../core/keys/hsm.ts';
 import type { KeySpec } from '../../core/keys/key.ts';
 import { type Handle, type ModuleSession, verify } from '../module/calls.ts';
 import { decryptionFailed, faultOf } from '../module/errors.ts';
-import { SIGNING } from './mechanisms.ts';
+import { SIGNING, signingMechanism } from './mechanisms.ts';
 
 const MAC_BYTES: Readonly<Partial<Record<SigningAlgorithm, number>>> = {
   HS256: 32,
@@ -23,6 +24,8 @@ export function signatureFits(
       return signature.length === 2 * CURVE[spec.curve].bytes;
     case 'oct-HSM':
       return signature.length === MAC_BYTES[algorithm];
+    case 'AKP-HSM':
+      return signature.length === ML_DSA[spec.parameterSet].signatureBytes;
   }
 }
 
@@ -37,8 +40,10 @@ export function verifySignature(
   algorithm: SigningAlgorithm,
   digest: Uint8Array,
   signature: Uint8Array,
+  parameters: SigningParameters | undefined,
 ): boolean {
-  const { mechanism, input } = SIGNING[algorithm];
+  const mechanism = signingMechanism(SIGNING[algorithm], parameters);
+  const { input } = SIGNING[algorithm];
   const progress = { hasBegun: false };
   try {
     return verify(session, mechanism, key, input(digest), Buffer.from(signature), () => {

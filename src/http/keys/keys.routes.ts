@@ -2,6 +2,7 @@ import { action } from '../../core/access/actions.ts';
 import type { BackupService } from '../../core/recovery/backup-service.ts';
 import type { KeyName } from '../../core/keys/key.ts';
 import type { KeyService } from '../../core/keys/key-service.ts';
+import { isAkp } from '../../core/keys/key-spec.ts';
 import { keyScope } from '../../core/access/role.ts';
 import { requireFeature } from '../api-version.ts';
 import { requireAllowed } from '../route.ts';
@@ -52,6 +53,7 @@ export function addKeyRoutes(
     body: CreateKeyRequest,
     handler: async ({ params, body, context }) => {
       requireKnownOperations(body, context);
+      requireKnownType(body.keyType, context);
       return serializeKey(await keys.create(params.name, body, context.audit), formatOf(context));
     },
   });
@@ -68,6 +70,7 @@ export function addKeyRoutes(
     body: ImportKeyRequest,
     handler: async ({ params, body, context }) => {
       requireKnownOperations(body, context);
+      requireKnownType(body.key.kty, context);
       const requireMayImportBy = (exchangeKey: KeyName) =>
         requireAllowed(routes.services.authorizer, context, IMPORT, keyScope(exchangeKey));
       return serializeKey(
@@ -257,6 +260,11 @@ export function addKeyRoutes(
       return serializeKey(await keys.recover(params.name, context.audit), formatOf(context));
     },
   });
+}
+
+/** @throws ServiceError BadParameter for a type of a newer version than the request's */
+function requireKnownType(keyType: string | undefined, context: RequestContext): void {
+  if (isAkp(keyType)) requireFeature(apiVersionOf(context), 'mlDsa', 'An AKP-HSM key (ML-DSA)');
 }
 
 /** @throws ServiceError BadParameter for operations of a newer version than the request's */

@@ -252,12 +252,14 @@ function serializeTags({ tags }: KeyVersion) {
 export function serializeJsonWebKey(material: VerifiedMaterial, origin: string) {
   const { publicKey, spec, identity } = material;
   return {
+    ...(spec.keyType === 'AKP-HSM' && { alg: spec.parameterSet }),
     ...(spec.keyType === 'EC-HSM' && { crv: spec.curve }),
     ...(publicKey?.keyType === 'RSA-HSM' && { e: toBase64url(publicKey.e) }),
     key_ops: identity.operations,
     kid: keyId(origin, material),
     kty: spec.keyType,
     ...(publicKey?.keyType === 'RSA-HSM' && { n: toBase64url(publicKey.n) }),
+    ...(publicKey?.keyType === 'AKP-HSM' && { pub: toBase64url(publicKey.pub) }),
     ...(publicKey?.keyType === 'EC-HSM' && {
       x: toBase64url(publicKey.x),
       y: toBase64url(publicKey.y),

@@ -1,7 +1,11 @@
+import type { z } from 'zod';
 import { action } from '../../core/access/actions.ts';
+import { ServiceError } from '../../core/errors.ts';
+import { findAlgorithm } from '../../core/operations/algorithms.ts';
 import type { CryptoService } from '../../core/operations/crypto-service.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import { recorder } from '../context.ts';
+import { requireFeature } from '../api-version.ts';
+import { apiVersionOf, recorder, type RequestContext } from '../context.ts';
 import { keyNameOf, keyScopeOf, keyVersionOf } from '../keys/key-params.ts';
 import { route } from '../route.ts';
 import type { Routes } from '../routes.ts';
@@ -76,7 +80,10 @@ export function addCryptoRoutes(routes: Routes, crypto: CryptoService): void {
     keyMaterial: 'none',
     body: SignRequest,
     handler: async ({ params, body, context }) => {
-      const done = await crypto.sign(params, body.alg, body.value, recorder(context));
+      const { alg, value, context: bound, external_mu: externalMu } = body;
+      requireKnownMembers(body, context);
+      const signable = { value, context: bound, externalMu };
+      const done = await crypto.sign(params, alg, signable, recorder(context));
       return serializeBytes(done, context);
     },
   });
@@ -88,9 +95,29 @@ export function addCryptoRoutes(routes: Routes, crypto: CryptoService): void {
     keyMaterial: 'none',
     body: VerifyRequest,
     handler: async ({ params, body, context }) => {
-      const { alg, digest, value } = body;
-      const done = await crypto.verify(params, alg, digest, value, recorder(context));
+      const { alg, digest, value, context: bound, external_mu: externalMu } = body;
+      requireKnownMembers(body, context);
+      const signable = { value: digest, context: bound, externalMu };
+      const done = await crypto.verify(params, alg, signable, value, recorder(context));
       return { ...serializeDone(done, context), value: done.result };
     },
   });
+}
+
+/**
+ * What came with ML-DSA. A version that doesn't know a member must not have it passed over: a signature would be one of
+ * something else.
+ * @throws ServiceError BadParameter
+ */
+function requireKnownMembers(
+  { alg, context, external_mu }: z.infer<typeof SignRequest> | z.infer<typeof VerifyRequest>,
+  request: RequestContext,
+): void {
+  const version = apiVersionOf(request);
+  if (external_mu !== undefined) requireFeature(version, 'mlDsa', 'external_mu');
+  if (context !== undefined) requireFeature(version, 'mlDsa', 'context');
+  if (alg === undefined && !version.has('mlDsa'))
+    throw new ServiceError('BadParameter', 'Property alg has an invalid value: it is missing.');
+  if (alg !== undefined && findAlgorithm(alg)?.keyType === 'AKP-HSM')
+    requireFeature(version, 'mlDsa', alg);
 }

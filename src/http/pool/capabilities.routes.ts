@@ -1,6 +1,6 @@
 import { action } from '../../core/access/actions.ts';
 import type { HsmFeatures, HsmOffer } from '../../core/keys/hsm.ts';
-import { whyNoMlDsa } from '../../core/keys/key-spec.ts';
+import { NO_ML_DSA } from '../../core/keys/key-spec.ts';
 import { route } from '../route.ts';
 import type { Routes } from '../routes.ts';
 
@@ -27,7 +27,7 @@ export function addCapabilityRoutes(routes: Routes, hsm: HsmFeatures): void {
           ...availability(lack),
           ...(except !== undefined && { except: except.map(serializeKind) }),
         })),
-        mlDsa: { available: false, reason: `${whyNoMlDsa(hsm)}.` },
+        mlDsa: serializeMlDsa(offer, hsm),
       };
     },
   });
@@ -35,9 +35,24 @@ export function addCapabilityRoutes(routes: Routes, hsm: HsmFeatures): void {
 
 function serializeKind(kind: HsmOffer['keys'][number]) {
   const { keyType: kty, lack } = kind;
-  return kind.keyType === 'EC-HSM'
-    ? { kty, crv: kind.curve, ...availability(lack) }
-    : { kty, key_size: kind.bits, ...availability(lack) };
+  switch (kind.keyType) {
+    case 'EC-HSM':
+      return { kty, crv: kind.curve, ...availability(lack) };
+    case 'AKP-HSM':
+      return { kty, alg: kind.parameterSet, ...availability(lack) };
+    case 'RSA-HSM':
+    case 'oct-HSM':
+      return { kty, key_size: kind.bits, ...availability(lack) };
+  }
+}
+
+/** Whether there can be such keys at all, and what they are asked for beyond a signature of a message. */
+function serializeMlDsa({ keys, externalMu }: HsmOffer, { hasMlDsa }: HsmFeatures) {
+  if (!hasMlDsa) return { available: false, reason: `${NO_ML_DSA}.` };
+  const lacks = keys.filter(({ keyType }) => keyType === 'AKP-HSM').map(({ lack }) => lack);
+  return lacks.includes(undefined)
+    ? { available: true, external_mu: availability(externalMu.lack) }
+    : availability(lacks[0]);
 }
 
 function availability(lack: string | undefined) {

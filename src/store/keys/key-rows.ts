@@ -1,14 +1,15 @@
 import type { Insertable, Updateable } from 'kysely';
-import type { AesSize, Curve, RsaSize } from '../../core/operations/algorithms.ts';
-import type {
-  DeletedKey,
-  KeyMaterial,
-  KeyName,
-  KeyOperation,
-  KeySpec,
-  KeyVersion,
-  KeyVersionId,
-  PublicKey,
+import type { AesSize, Curve, ParameterSet, RsaSize } from '../../core/operations/algorithms.ts';
+import {
+  type DeletedKey,
+  type KeyMaterial,
+  type KeyName,
+  type KeyOperation,
+  type KeySpec,
+  type KeyVersion,
+  type KeyVersionId,
+  type PublicKey,
+  publicMembers,
 } from '../../core/keys/key.ts';
 import { nearestDate } from '../../core/keys/key-date.ts';
 import { packBytes, unpackBytes } from '../../core/keys/packed-bytes.ts';
@@ -106,13 +107,17 @@ function toSpec(row: KeyVersionRow): KeySpec {
       };
     case 'EC-HSM':
       return { keyType: 'EC-HSM', curve: row.curve as Curve };
+    case 'AKP-HSM':
+      return { keyType: 'AKP-HSM', parameterSet: row.parameter_set as ParameterSet };
     default:
       return { keyType: 'oct-HSM', bits: row.bits as AesSize };
   }
 }
 
 function toPublicKey(row: KeyVersionRow): PublicKey | undefined {
-  if (row.public_1 === null || row.public_2 === null) return undefined;
+  if (row.public_1 === null) return undefined;
+  if (row.key_type === 'AKP-HSM') return { keyType: 'AKP-HSM', pub: own(row.public_1) };
+  if (row.public_2 === null) return undefined;
   return row.key_type === 'RSA-HSM'
     ? { keyType: 'RSA-HSM', n: own(row.public_1), e: own(row.public_2) }
     : { keyType: 'EC-HSM', x: own(row.public_1), y: own(row.public_2) };
@@ -123,9 +128,9 @@ function own(bytes: Buffer): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** The two numbers of a public key, in the order of their columns; none of a key that has no public half. */
+/** What a public key consists of, in the order of its columns; none of a key that has no public half. */
 export function halvesOf(key: PublicKey | undefined): readonly (Uint8Array | undefined)[] {
-  return key?.keyType === 'RSA-HSM' ? [key.n, key.e] : [key?.x, key?.y];
+  return key === undefined ? [] : publicMembers(key);
 }
 
 export function fromKeyVersion(version: KeyVersion): Insertable<Tables['key_version']> {
@@ -136,8 +141,9 @@ export function fromKeyVersion(version: KeyVersion): Insertable<Tables['key_vers
     name_key: identity.name.toLowerCase(),
     version: identity.version,
     key_type: spec.keyType,
-    bits: spec.keyType === 'EC-HSM' ? null : spec.bits,
+    bits: 'bits' in spec ? spec.bits : null,
     curve: spec.keyType === 'EC-HSM' ? spec.curve : null,
+    parameter_set: spec.keyType === 'AKP-HSM' ? spec.parameterSet : null,
     public_exponent: spec.keyType === 'RSA-HSM' ? spec.publicExponent : null,
     exportable: identity.exportable,
     origin: identity.origin,

@@ -9,7 +9,7 @@ try {
   const module = facts.description;
   const count = () => loginSession.find({}).length;
   const before = count();
-  const capabilities = probeCapabilities(loginSession, { module });
+  const capabilities = probeCapabilities(loginSession, { module, isSoftware: facts.isSoftware });
   const left = count() - before;
   token.close();
   process.stdout.write(JSON.stringify({ capabilities, left }));

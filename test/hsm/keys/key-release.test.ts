@@ -89,7 +89,8 @@ function spkiOf({ publicKey, spec }: KeyMaterial): KeyObject {
       format: 'jwk',
       key: { kty: 'RSA', n: text(publicKey.n), e: text(publicKey.e) },
     });
-  if (publicKey === undefined || spec.keyType !== 'EC-HSM') throw new Error('no public half');
+  if (publicKey?.keyType !== 'EC-HSM' || spec.keyType !== 'EC-HSM')
+    throw new Error('no public half');
   const crv = spec.curve === 'P-256K' ? 'secp256k1' : spec.curve;
   return createPublicKey({
     format: 'jwk',

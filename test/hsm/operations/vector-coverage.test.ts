@@ -4,9 +4,14 @@ import { describe, expect, test } from '@jest/globals';
 import { ALGORITHMS, CURVE, CURVES } from '../../../src/core/operations/algorithms.ts';
 import { algorithmsOf } from '../../support/vector-algorithms.ts';
 import { SIGNATURE_SCHEMAS } from '../../support/signature-vectors.ts';
-import { CIPHER_SCHEMAS, readVectors } from '../../support/vectors.ts';
+import { CIPHER_SCHEMAS, ML_DSA_SCHEMAS, readVectors } from '../../support/vectors.ts';
 
-const FILES = readVectors([...SIGNATURE_SCHEMAS, ...CIPHER_SCHEMAS, 'mac_test_schema_v1.json']);
+const FILES = readVectors([
+  ...SIGNATURE_SCHEMAS,
+  ...CIPHER_SCHEMAS,
+  ...ML_DSA_SCHEMAS,
+  'mac_test_schema_v1.json',
+]);
 const covered = new Set(
   FILES.flatMap((file) =>
     file.testGroups.flatMap((group) =>

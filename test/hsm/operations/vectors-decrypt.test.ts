@@ -99,7 +99,10 @@ describe("Wycheproof's ciphertexts, decrypted by the HSM", () => {
   let native: Capabilities;
   beforeAll(() => {
     token = openToken(testToken());
-    native = probeCapabilities(token.loginSession, { module: token.facts.description });
+    native = probeCapabilities(token.loginSession, {
+      module: token.facts.description,
+      isSoftware: true,
+    });
   });
   afterAll(() => {
     token.close();

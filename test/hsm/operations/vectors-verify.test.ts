@@ -105,7 +105,7 @@ describe("Wycheproof's signatures, verified by the HSM", () => {
           const digest = createHash(vector.hash).update(hex(one['msg'])).digest();
           const reference = { name: material.identity.name, version: '' as KeyVersionId };
           const verify = (algorithm: string, value: Buffer) =>
-            service.verify(reference, algorithm, value, hex(one['sig']), () => undefined);
+            service.verify(reference, algorithm, { value }, hex(one['sig']), () => undefined);
           tally.add(one, (await verify(vector.algorithm, digest)).result);
           const info = algorithmsOf(file, group).includes('RSNULL') && DIGEST_INFO[vector.hash];
           if (typeof info !== 'string') continue;

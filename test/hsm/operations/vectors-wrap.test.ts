@@ -16,7 +16,10 @@ let token: Token;
 let native: Capabilities;
 beforeAll(() => {
   token = openToken(testToken());
-  native = probeCapabilities(token.loginSession, { module: token.facts.description });
+  native = probeCapabilities(token.loginSession, {
+    module: token.facts.description,
+    isSoftware: true,
+  });
 });
 afterAll(() => {
   token.close();

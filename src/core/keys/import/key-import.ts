@@ -1,19 +1,40 @@
 import { checkPrime, createECDH } from 'node:crypto';
 import { promisify } from 'node:util';
-import { AES_SIZES, CURVE, CURVES, RSA_SIZES } from '../../operations/algorithms.ts';
+import {
+  AES_SIZES,
+  CURVE,
+  CURVES,
+  ML_DSA,
+  ML_DSA_SEED_BYTES,
+  RSA_SIZES,
+} from '../../operations/algorithms.ts';
 import { ServiceError } from '../../errors.ts';
-import { parseCurve, parseKeyType, parsePublicExponent } from '../key-spec.ts';
-import type { PlainAesKey, PlainEcKey, PlainKey, PlainRsaKey } from './plain-key.ts';
+import { parseCurve, parseKeyType, parseParameterSet, parsePublicExponent } from '../key-spec.ts';
+import type { PlainAesKey, PlainEcKey, PlainKey, PlainMlDsaKey, PlainRsaKey } from './plain-key.ts';
 
 /** A JSON Web Key with its private members (RFC 7517, RFC 7518 §6), already decoded from base64url. */
 export interface ImportedJwk {
   readonly kty: string;
   readonly crv?: string | undefined;
-  /** AKP keys have it, and JWKs of others may say for what they were used. */
+  /** AKP keys must have it, and JWKs of others may say for what they were used. */
   readonly alg?: string | undefined;
   readonly members: Readonly<Partial<Record<JwkMember, Uint8Array>>>;
 }
-export const JWK_MEMBERS = ['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi', 'x', 'y', 'k'] as const;
+export const JWK_MEMBERS = [
+  'n',
+  'e',
+  'd',
+  'p',
+  'q',
+  'dp',
+  'dq',
+  'qi',
+  'x',
+  'y',
+  'k',
+  'pub',
+  'priv',
+] as const;
 type JwkMember = (typeof JWK_MEMBERS)[number];
 
 const isPrime = promisify<bigint, boolean>(checkPrime);
@@ -31,6 +52,8 @@ export async function parseImportedKey(jwk: ImportedJwk): Promise<PlainKey> {
       return parseEc(jwk);
     case 'oct-HSM':
       return parseAes(jwk);
+    case 'AKP-HSM':
+      return parseMlDsa(jwk);
   }
 }
 
@@ -96,6 +119,18 @@ function parseAes(jwk: ImportedJwk): PlainAesKey {
   const bits = AES_SIZES.find((size) => size === k.length * 8);
   if (bits === undefined) throw wrong('key.k', `the key must have ${AES_SIZES.join(', ')} bits`);
   return { keyType: 'oct-HSM', bits, k };
+}
+
+/** `priv` of an AKP key is its seed. Whether `pub` follows from it, the HSM finds out. */
+function parseMlDsa(jwk: ImportedJwk): PlainMlDsaKey {
+  const parameterSet = parseParameterSet('key.alg', jwk.alg);
+  const [pub, seed] = [member(jwk, 'pub'), member(jwk, 'priv')];
+  const { publicBytes } = ML_DSA[parameterSet];
+  if (pub.length !== publicBytes)
+    throw wrong('key.pub', `a public key of ${parameterSet} has ${publicBytes} bytes`);
+  if (seed.length !== ML_DSA_SEED_BYTES)
+    throw wrong('key.priv', `it must be the seed of the key, ${ML_DSA_SEED_BYTES} bytes`);
+  return { keyType: 'AKP-HSM', parameterSet, pub, seed };
 }
 
 function member({ members }: ImportedJwk, name: JwkMember): Uint8Array {

@@ -1,7 +1,6 @@
-import type { ITemplate } from 'graphene-pk11';
 import type { KeyIdentity } from '../../../core/keys/key.ts';
 import type { ObjectIds } from '../../../core/keys/objects/object-id.ts';
-import type { Attributes, Handle, ModuleSession } from '../../module/calls.ts';
+import type { Attributes, Handle, ModuleSession, Template } from '../../module/calls.ts';
 import type { SealingContext } from '../sealed-blob.ts';
 
 /** What an object is for: `mac` is the companion secret of an AES key. */
@@ -19,7 +18,7 @@ export interface KeyKeeping {
    * @param template that it has where it becomes an object now
    * @param more of that template, which it has no names for
    */
-  load(context: SealingContext, blob: Buffer, template: ITemplate, more?: Attributes): Handle;
+  load(context: SealingContext, blob: Buffer, template: Template, more?: Attributes): Handle;
   /** Whether what `load` gives exists for that alone, and is destroyed when it isn't used any more. */
   readonly destroysLoaded: boolean;
 }
@@ -27,9 +26,9 @@ export interface KeyKeeping {
 /** One key that is being made. */
 export interface KeyMaking {
   /** What says in a template where the object is, and whether it may leave. */
-  attributes(part: ObjectPart): ITemplate;
+  attributes(part: ObjectPart): Template;
   /** The same of an object that an imported key is tried as, which may do more than the key will. */
-  readonly trial: ITemplate;
+  readonly trial: Template;
   /** Runs `use` with an object that has been made. It is destroyed where it isn't what is kept, or `use` throws. */
   withNew<T>(session: ModuleSession, object: Handle, use: () => T): T;
   /** What the pool stores of the object. */
