@@ -75,7 +75,9 @@ function uses(keys: readonly string[], prefix: string, post: Post): readonly Gar
         ? 'rsa'
         : facts.keyType === 'EC-HSM'
           ? `ec-${facts.curve}`
-          : `oct-${String(bits)}`;
+          : facts.keyType === 'AKP-HSM'
+            ? facts.parameterSet
+            : `oct-${String(bits)}`;
     if (!keys.includes(key)) return [];
     const path = `/keys/${prefix}-${key}`;
     return facts.uses.flatMap((use) => {
