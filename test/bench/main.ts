@@ -5,6 +5,7 @@ import { measureMixed } from './mixed.ts';
 import { OPERATIONS } from './operations.ts';
 import { FULL, measureOperations, openParts, QUICK } from './single-operations.ts';
 import { type Cleanup, createCleanup } from './cleanup.ts';
+import { measureThreads, type ThreadFigures } from './threads.ts';
 import {
   costRowOf,
   growthRowOf,
@@ -14,7 +15,11 @@ import {
   printTable,
   ratio,
   rowOf,
+  threadRowOf,
 } from './tables.ts';
+
+/** What a call takes besides: of an HSM in the same rack, and of one further away. */
+const CALLS_US = [2_000, 5_000];
 
 /** `npm run bench`: how near the service is to what the machine could do. */
 
@@ -22,6 +27,7 @@ interface Options {
   readonly quick?: boolean;
   readonly mixed?: boolean;
   readonly growth?: boolean;
+  readonly threads?: boolean;
   readonly json?: string;
   readonly only?: string;
   readonly instances: number;
@@ -45,6 +51,7 @@ const program = new Command('npm run bench --')
     '--growth',
     'a pool with many keys, assignments, principals and records against a small one; half an hour',
   )
+  .option('--threads', 'a slow HSM behind threads, against as many threads that call it alone')
   .option('--json <file>', 'write the figures there')
   .option(
     '--only <text>',
@@ -64,8 +71,20 @@ const say = (line: string) => process.stderr.write(`${line}\n`);
 /** What is printed and written, by mode. */
 async function run(cleanup: Cleanup, options: Options): Promise<object> {
   const { quick = false, mixed = false, growth = false, only = '', instances, profile } = options;
-  if ([quick, mixed, growth].filter(Boolean).length > 1)
-    throw new Error('--quick, --mixed and --growth exclude each other.');
+  const { threads = false } = options;
+  if ([quick, mixed, growth, threads].filter(Boolean).length > 1)
+    throw new Error('--quick, --mixed, --growth and --threads exclude each other.');
+  if (threads) {
+    const figures: ThreadFigures[] = [];
+    for (const callUs of CALLS_US) {
+      const own = createCleanup();
+      cleanup.add(() => own.run());
+      figures.push(await measureThreads(own, callUs));
+      await own.run();
+    }
+    printTable(figures.map(threadRowOf));
+    return { operations: [], threads: figures };
+  }
   if (growth) {
     const grown = await measureGrowth(cleanup, say, { only, instances });
     printTable(grown.growth.map(growthRowOf));

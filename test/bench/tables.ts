@@ -3,6 +3,7 @@ import type { CostRow } from './growth-costs.ts';
 import type { GrowthRow } from './growth.ts';
 import type { MixedFigures } from './mixed.ts';
 import type { SingleFigures } from './single-operations.ts';
+import type { ThreadFigures } from './threads.ts';
 import { processCount } from './process-count.ts';
 
 /** What people read. */
@@ -59,6 +60,16 @@ export function rowOf(figures: SingleFigures): Row {
     p99Ms: figures.p99Ms.toFixed(1),
     'bare p50, p99': `${figures.bareP50Ms.toFixed(1)}, ${figures.bareP99Ms.toFixed(1)}`,
     'Managed HSM/s': comparison(figures),
+  };
+}
+
+export function threadRowOf({ callUs, service, alone, ...figures }: ThreadFigures): Row {
+  return {
+    'ms a call': (callUs / 1000).toFixed(0),
+    'service/s': whole(service),
+    'alone/s': whole(alone),
+    ratio: ratio(figures.ratio),
+    'least-most': spread(figures.ratioSpread),
   };
 }
 

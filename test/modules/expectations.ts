@@ -5,7 +5,7 @@ import type { OperationName } from './operations.ts';
  * which any may end, where it is a matter of chance.
  */
 export type Expectation =
-  | { readonly refused: string }
+  | { readonly refused: string; readonly resident?: Expectation }
   | {
       readonly except: Readonly<Partial<Record<OperationName, string>>>;
       readonly orElse?: string;
@@ -22,6 +22,9 @@ const NO_ML_DSA = {
 } as const;
 /** But ML-DSA, which SoftHSM 2.6.1 doesn't have. */
 const ALL_WORK = { except: NO_ML_DSA };
+const NO_TRANSFERS = { 'RSA: transferred': LACKS, 'EC: transferred': LACKS } as const;
+/** Of keys that are in the HSM there is no backup. */
+const STAYS = { 'backup and restore': '403 Forbidden' };
 const CANT_KEEP_KEYS = "can't keep keys, since they can't be wrapped to be stored outside it";
 /** Bootstrap makes an RSA key for the pool's own tokens. */
 const NO_RSA_KEYS = {
@@ -37,15 +40,24 @@ export const EXPECTED = {
   // What is decrypted in vain looks like a wrong ciphertext.
   flaky: { except: NO_ML_DSA, orElse: '400 BadParameter' },
   'kwp-only': ALL_WORK,
-  'luna-fips': NO_RSA_KEYS,
-  'luna-fips-16': NO_RSA_KEYS,
-  'no-kwp': ALL_WORK,
+  'luna-fips': { ...NO_RSA_KEYS, resident: { except: { ...STAYS, ...NO_ML_DSA } } },
+  'luna-fips-16': {
+    ...NO_RSA_KEYS,
+    resident: { except: { ...STAYS, ...NO_ML_DSA, 'oct: A256GCM': LACKS } },
+  },
+  // Transfers are RFC 5649.
+  'no-kwp': { except: { ...NO_TRANSFERS, ...NO_ML_DSA } },
   'no-locking': ALL_WORK,
   nss: ALL_WORK,
   'pkcs7-pad': ALL_WORK,
-  'read-only-unwrap': ALL_WORK,
+  // What is transferred has to come out once more, to be sealed.
+  'read-only-unwrap': { except: { ...NO_TRANSFERS, ...NO_ML_DSA } },
   slow: ALL_WORK,
-  yubihsm: { refused: CANT_KEEP_KEYS },
+  softhsm: ALL_WORK,
+  yubihsm: {
+    refused: CANT_KEEP_KEYS,
+    resident: { except: { ...STAYS, ...NO_ML_DSA, ...NO_TRANSFERS, 'oct: A256GCM': LACKS } },
+  },
   // 1.5.4
   kryoptic: { except: { 'EC: P-256K': LACKS, ...NO_MU } },
   // Each C_GetFunctionList of p11-kit's proxy gives a module of its own, so one thread calls it.
@@ -54,7 +66,11 @@ export const EXPECTED = {
   'softhsm-ml-dsa': { except: NO_MU },
   // 3.87
   softokn: { except: { 'EC: P-256K': LACKS, ...NO_ML_DSA } },
-  'tpm2-pkcs11': { refused: CANT_KEEP_KEYS },
+  // It makes no HMAC keys, by which seals are made.
+  'tpm2-pkcs11': {
+    refused: CANT_KEEP_KEYS,
+    resident: { refused: "can't keep keys: CKM_GENERIC_SECRET_KEY_GEN" },
+  },
 } satisfies Record<string, Expectation>;
 
 export type ModuleName = keyof typeof EXPECTED;

@@ -2,16 +2,25 @@ import { describe, expect, test } from '@jest/globals';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeToken } from '../support/softhsm.ts';
 import { askVectors } from './ask-vectors.ts';
 import { initialiseNewToken } from './new-token.ts';
 import { expected, LIMIT_MS, type ModuleAtHand, tryModule } from './trial.ts';
 
-/** A SoftHSM with ML-DSA, where SOFTHSM_MODULE names it: test/modules/README.md says how it is built. */
+/** SoftHSM2 as the machine has it, and one with ML-DSA, where SOFTHSM_MODULE names it: test/modules/README.md says how it is built. */
 const PIN = 'the tests own this token';
 const library = process.env['SOFTHSM_MODULE'];
 const missing = library === undefined ? 'SOFTHSM_MODULE names no library' : undefined;
 
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
+
+test(
+  'softhsm does what the table says',
+  async () => {
+    expect(await tryModule('softhsm', () => makeToken())).toEqual(expected('softhsm'));
+  },
+  LIMIT_MS,
+);
 
 (missing === undefined ? describe : describe.skip)('SoftHSM with ML-DSA', () => {
   test(

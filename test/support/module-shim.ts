@@ -97,10 +97,15 @@ export async function buildModuleShim({
 /** Into the folder of the run; once a run. */
 async function compile(): Promise<string> {
   const module = join(fromGlobalSetup('STRONGROOM_TEST_FOLDER'), 'module-shim.so');
+  await compileShim(module);
+  return module;
+}
+
+/** @param module where it is put */
+export async function compileShim(module: string): Promise<void> {
   const names = await readdir(SOURCES);
   const sources = names.filter((name) => name.endsWith('.c')).map((name) => join(SOURCES, name));
   const libraries = ['-ldl', '-lpthread'];
   const profiles = `-DPROFILES="${PROFILES}"`;
   await run('cc', [...FLAGS, profiles, '-o', module, ...sources, ...libraries]);
-  return module;
 }

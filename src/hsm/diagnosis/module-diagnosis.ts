@@ -167,7 +167,9 @@ function describeObjects(objects: number, limit: number | undefined): Finding {
 
 /** What the token says of its memory; most say nothing. */
 function describeMemory({ slot }: Token): Finding[] {
-  const { freePrivateMemory: free, totalPrivateMemory: total } = slot.getToken();
+  const { freePrivateMemory, totalPrivateMemory } = slot.getToken();
+  // The binding gives what is too large for a number, such as "not known", as a BigInt.
+  const [free, total] = [Number(freePrivateMemory), Number(totalPrivateMemory)];
   if (!(total > 0 && total < NO_LIMIT && free <= total)) return [];
   const sentence = `${free} of ${total} bytes of the token's memory for keys are free.`;
   return [free > (1 - NEARLY_FULL) * total ? ok('memory', sentence) : warning('memory', sentence)];

@@ -1,6 +1,7 @@
 import { createECDH, ECDH } from 'node:crypto';
 import { CURVE, type Curve } from '../../core/operations/algorithms.ts';
 import type { PublicKey } from '../../core/keys/key.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
 import { ecdh } from '../operations/mechanisms.ts';
 import {
   deriveKey,
@@ -21,10 +22,11 @@ export function deriveEcPublicKey(
   session: ModuleSession,
   key: Handle,
   curve: Curve,
+  capabilities: Pick<Capabilities, 'saysPublic'>,
   isRight: (candidate: PublicKey) => boolean,
 ): PublicKey {
   const { bytes } = CURVE[curve];
-  const coordinate = derivedCoordinate(bytes);
+  const coordinate = derivedCoordinate(bytes, capabilities);
   const shared = deriveKey(session, ecdh(basePoint(curve)), key, coordinate);
   const x = withObject(session, shared, () => readValue(session, shared));
   for (const sign of [2, 3]) {

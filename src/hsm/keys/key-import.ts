@@ -194,8 +194,10 @@ export async function importTransferred(
             n: withoutLeadingZeros(calls.readBytes(session, object, 'modulus')),
             e: withoutLeadingZeros(calls.readBytes(session, object, 'publicExponent')),
           }
-        : deriveEcPublicKey(session, object, spec.curve, (candidate) =>
-            isPair(context, object, spec, candidate),
+        : refusing(() =>
+            deriveEcPublicKey(session, object, spec.curve, context.capabilities, (candidate) =>
+              isPair(context, object, spec, candidate),
+            ),
           );
     requirePair(context, object, spec, publicKey);
     if (context.isSoftware)

@@ -154,8 +154,13 @@ export function triedPrivate(identity: KeyIdentity, keyType: KeyType, made: Temp
 }
 
 /** A coordinate of a public key, which is no secret. */
-export function derivedCoordinate(bytes: number): Template {
-  return { ...dataKey(), valueLen: bytes };
+export function derivedCoordinate(
+  bytes: number,
+  capabilities: Pick<Capabilities, 'saysPublic'>,
+): Template {
+  const coordinate = { ...dataKey(), valueLen: bytes };
+  if (!capabilities.saysPublic) delete coordinate.private;
+  return coordinate;
 }
 
 /** The curve of CKA_EC_PARAMS; undefined for one that keys here don't have. */

@@ -21,11 +21,18 @@ export function isSlow(session: ModuleSession): boolean {
     encrypt: true,
   });
   return withObject(session, key, () => {
-    const rounds = Array.from({ length: ROUNDS }, () => {
-      const began = performance.now();
-      encrypt(session, AES_ECB, key, randomBytes(session, 16), 16);
-      return performance.now() - began;
-    });
-    return Math.min(...rounds) > SLOW_LIMIT_MS;
+    let quickestMs = Number.POSITIVE_INFINITY;
+    let failure: unknown;
+    for (let round = 0; round < ROUNDS; round += 1)
+      try {
+        const began = performance.now();
+        encrypt(session, AES_ECB, key, randomBytes(session, 16), 16);
+        quickestMs = Math.min(quickestMs, performance.now() - began);
+      } catch (error) {
+        // One that fails says nothing of the others.
+        failure = error;
+      }
+    if (quickestMs === Number.POSITIVE_INFINITY) throw failure;
+    return quickestMs > SLOW_LIMIT_MS;
   });
 }
