@@ -169,7 +169,9 @@ function describeObjects(objects: number, limit: number | undefined): Finding {
 function describeMemory({ slot }: Token): Finding[] {
   const { freePrivateMemory, totalPrivateMemory } = slot.getToken();
   // The binding gives what is too large for a number, such as "not known", as a BigInt.
-  const [free, total] = [Number(freePrivateMemory), Number(totalPrivateMemory)];
+  const [free = 0, total = 0] = [freePrivateMemory, totalPrivateMemory].map(
+    (bytes: number | bigint) => Number(bytes),
+  );
   if (!(total > 0 && total < NO_LIMIT && free <= total)) return [];
   const sentence = `${free} of ${total} bytes of the token's memory for keys are free.`;
   return [free > (1 - NEARLY_FULL) * total ? ok('memory', sentence) : warning('memory', sentence)];

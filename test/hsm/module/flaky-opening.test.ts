@@ -35,7 +35,9 @@ const faults = (seed: number) => [
         });
         const { keys, algorithms } = await hsm.offer();
         const lacking = [...keys, ...algorithms].filter(({ lack, except }) => lack ?? except);
-        assert.deepEqual(lacking, []);
+        // SoftHSM 2.6.1 has no ML-DSA.
+        const isMlDsa = ({ lack = '' }) => lack.startsWith('CKM_ML_DSA');
+        assert.deepEqual(lacking.filter((one) => !isMlDsa(one)), []);
         await hsm.close();
       `).then(killAndWait),
       ).resolves.toBeUndefined();
