@@ -70,7 +70,8 @@ function findingsOf(examined: ModuleRecord['examined']) {
 }
 
 function lacksOf({ keyLacks, algorithmLacks, keepsMacKeys }: Capabilities): string {
-  const kinds = Object.keys(keyLacks);
+  // ML-DSA has a column of its own.
+  const kinds = Object.keys(keyLacks).filter((kind) => !kind.startsWith('AKP'));
   const isAll = (type: string, count: number) =>
     kinds.filter((kind) => kind.startsWith(type)).length === count;
   const whole = [
@@ -82,7 +83,9 @@ function lacksOf({ keyLacks, algorithmLacks, keepsMacKeys }: Capabilities): stri
     ...kinds
       .filter((kind) => !whole.includes('RSA keys') || !kind.startsWith('RSA'))
       .filter((kind) => !whole.includes('EC keys') || !kind.startsWith('EC')),
-    ...Object.keys(algorithmLacks).filter((name) => keepsMacKeys || !name.startsWith('HS')),
+    ...Object.keys(algorithmLacks).filter(
+      (name) => !name.startsWith('ML-DSA') && (keepsMacKeys || !name.startsWith('HS')),
+    ),
   ].map((name) => name.replace(/^(?:EC|RSA|oct)-HSM /, ''));
   return [...whole, ...single].join(', ');
 }
