@@ -165,7 +165,12 @@ describe('what sign makes, verify accepts, and for another digest refuses', () =
   );
 });
 
+/** SoftHSM 2.6.1 has no ML-DSA: test/modules tries it with modules that have. */
+const EXPECTED = Object.entries(ALGORITHMS).flatMap(([name, { keyType }]) =>
+  keyType === 'AKP-HSM' ? [] : [name],
+);
+
 test('every algorithm has been tried with every key that it takes', () => {
   const tried = new Set([...pairs('cipher'), ...pairs('wrap'), ...pairs('sign')].map(([a]) => a));
-  expect([...tried].sort()).toEqual(Object.keys(ALGORITHMS).sort());
+  expect([...tried].sort()).toEqual(EXPECTED.sort());
 });
