@@ -6,6 +6,7 @@ import { ownerUrl } from '../../support/cluster.ts';
 import { outsideEc, outsideRsa, wrapForTransfer } from '../../support/plain-keys.ts';
 import { startProduction } from '../../support/production.ts';
 import { useService } from '../../support/use-service.ts';
+import { whereSealed } from '../../support/where-sealed.ts';
 
 /** A key's way through the REST API, beyond making and using it: import, backup, rotation, settings. */
 
@@ -167,7 +168,7 @@ describe('import', () => {
   });
 });
 
-describe('backup and restore', () => {
+whereSealed.describe('backup and restore', () => {
   const gone = async (name: string) => {
     expect((await call('DELETE', `/keys/${name}`)).status).toBe(200);
     expect((await call('DELETE', `/deletedkeys/${name}`)).status).toBe(204);
@@ -448,44 +449,50 @@ describe('settings', () => {
 });
 
 describe('AES-GCM encryptions of a key version', () => {
-  test('end at 2^32, also after the key was purged and restored; decryption goes on', async () => {
-    const { key } = await made('counted', { kty: 'oct-HSM' });
-    const version = key['kid']?.split('/').at(-1) ?? '';
-    const encrypt = () => call('POST', '/keys/counted/encrypt', { alg: 'A256GCM', value: 'AAEC' });
-    const first = await encrypt();
-    const database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
-    await database.connect();
-    const { rows } = await database.query<{ reserved: string }>(
-      'select reserved from gcm_use where version = $1',
-      [version],
-    );
-    expect(Number(rows[0]?.reserved)).toBe(64);
-    await database.query('update gcm_use set reserved = 4294967286 where version = $1', [version]);
-    const statuses: number[] = [];
-    // What the two processes have set aside already, and the last ten.
-    for (let tries = 0; tries < 2 * 64 + 10; tries += 1) statuses.push((await encrypt()).status);
-    expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(10);
-    const refused = await encrypt();
-    expect([refused.status, refused.json<Problem>().error.innererror?.code]).toEqual([
-      403,
-      'EncryptionLimitReached',
-    ]);
-    const backup = (await call('POST', '/keys/counted/backup')).json<{ value: string }>().value;
-    await call('DELETE', '/keys/counted');
-    await call('DELETE', '/deletedkeys/counted');
-    await database.query('update gcm_use set reserved = 0 where version = $1', [version]);
-    await database.end();
-    expect((await call('POST', '/keys/restore', { value: backup })).status).toBe(200);
-    expect((await encrypt()).status).toBe(403);
-    const { iv, tag, value } = first.json<Record<string, string>>();
-    const decrypted = await call('POST', '/keys/counted/decrypt', {
-      alg: 'A256GCM',
-      iv,
-      tag,
-      value,
-    });
-    expect(decrypted.json<{ value: string }>().value).toBe('AAEC');
-  });
+  whereSealed.test(
+    'end at 2^32, also after the key was purged and restored; decryption goes on',
+    async () => {
+      const { key } = await made('counted', { kty: 'oct-HSM' });
+      const version = key['kid']?.split('/').at(-1) ?? '';
+      const encrypt = () =>
+        call('POST', '/keys/counted/encrypt', { alg: 'A256GCM', value: 'AAEC' });
+      const first = await encrypt();
+      const database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
+      await database.connect();
+      const { rows } = await database.query<{ reserved: string }>(
+        'select reserved from gcm_use where version = $1',
+        [version],
+      );
+      expect(Number(rows[0]?.reserved)).toBe(64);
+      await database.query('update gcm_use set reserved = 4294967286 where version = $1', [
+        version,
+      ]);
+      const statuses: number[] = [];
+      // What the two processes have set aside already, and the last ten.
+      for (let tries = 0; tries < 2 * 64 + 10; tries += 1) statuses.push((await encrypt()).status);
+      expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(10);
+      const refused = await encrypt();
+      expect([refused.status, refused.json<Problem>().error.innererror?.code]).toEqual([
+        403,
+        'EncryptionLimitReached',
+      ]);
+      const backup = (await call('POST', '/keys/counted/backup')).json<{ value: string }>().value;
+      await call('DELETE', '/keys/counted');
+      await call('DELETE', '/deletedkeys/counted');
+      await database.query('update gcm_use set reserved = 0 where version = $1', [version]);
+      await database.end();
+      expect((await call('POST', '/keys/restore', { value: backup })).status).toBe(200);
+      expect((await encrypt()).status).toBe(403);
+      const { iv, tag, value } = first.json<Record<string, string>>();
+      const decrypted = await call('POST', '/keys/counted/decrypt', {
+        alg: 'A256GCM',
+        iv,
+        tag,
+        value,
+      });
+      expect(decrypted.json<{ value: string }>().value).toBe('AAEC');
+    },
+  );
 });
 
 describe('what is due by itself, in a service of two processes', () => {
@@ -571,7 +578,7 @@ test.each([1e15, -1e15])(
   },
 );
 
-describe('a record whose public half somebody has altered in the database', () => {
+whereSealed.describe('a record whose public half somebody has altered in the database', () => {
   let database: pg.Client;
   beforeAll(async () => {
     database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
@@ -664,7 +671,7 @@ describe('a record whose public half somebody has altered in the database', () =
 });
 
 describe('a key’s name', () => {
-  test('is spelled as its creator wrote it, however it is asked for', async () => {
+  whereSealed.test('is spelled as its creator wrote it, however it is asked for', async () => {
     const value = Buffer.alloc(32, 7).toString('base64url');
     await made('CaseTwo', { kty: 'oct' });
     const answers = [

@@ -71,11 +71,18 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
     }
   }
 
-  /** What can't be done now is done by the next mending. */
-  async function discard(version: KeyVersionId): Promise<void> {
+  /**
+   * What can't be done now is done by the next mending.
+   * @param objects that there are now or never will be; where absent, the HSM may still be at them
+   */
+  async function discard(version: KeyVersionId, objects?: ObjectIds): Promise<void> {
     try {
       await ledger.giveUp(version);
-      await destroyDoomed();
+      if (objects !== undefined) {
+        const all = [objects.private, objects.mac];
+        await hsm.destroyObjects(all);
+        await ledger.strike(all);
+      } else await destroyDoomed();
     } catch (error) {
       onError(error);
     }
@@ -96,7 +103,7 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
       try {
         return await make(objects);
       } catch (error) {
-        await discard(identity.version);
+        await discard(identity.version, isAnswer(error) ? objects : undefined);
         throw error;
       }
     },
@@ -147,4 +154,9 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
       return { used, limit };
     },
   };
+}
+
+/** Whether the HSM has come to an end with what it was asked; else it didn't answer in time, or was lost over it. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof ServiceError && error.code !== 'HsmUnavailable';
 }

@@ -1,0 +1,241 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import type { Answer } from '../../support/client.ts';
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
+import { outsideEc } from '../../support/plain-keys.ts';
+import { type ProductionService, startNewPool } from '../../support/production.ts';
+import { makeToken } from '../../support/softhsm.ts';
+import { until } from '../../support/until.ts';
+
+/** A pool whose keys are objects of the HSM, on a module that wraps no keys at all and has little room. */
+const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
+const LIMIT = 24;
+const canBuild = await hasCompiler();
+if (!canBuild) console.warn('skipped: no C compiler (cc)');
+
+interface Use {
+  readonly used: number;
+  readonly limit: number;
+}
+
+(canBuild ? describe : describe.skip)('a resident pool', () => {
+  let shim: ModuleShim;
+  let token: Awaited<ReturnType<typeof makeToken>>;
+  let pool: ProductionService;
+  let owner: pg.Client;
+
+  beforeAll(async () => {
+    token = await makeToken();
+    shim = await buildModuleShim({ profile: 'yubihsm' });
+    pool = await startNewPool({
+      ...token.environment,
+      ...shim.environment,
+      STRONGROOM_KEYS: 'resident',
+      // One serves on while the other is replaced.
+      STRONGROOM_WORKERS: '2',
+      PKCS11_OBJECT_LIMIT: String(LIMIT),
+    });
+    owner = new pg.Client({ connectionString: pool.database.ownerUrl });
+    await owner.connect();
+  }, 120_000);
+  afterAll(async () => {
+    await owner.end();
+    await pool.stop();
+    await shim.remove();
+    await token.remove();
+  });
+
+  const create = (name: string, body: object = { kty: 'EC-HSM' }) =>
+    pool.admin('POST', `/keys/${name}/create`, body);
+  async function purge(name: string): Promise<void> {
+    await pool.admin('DELETE', `/keys/${name}`);
+    expect((await pool.admin('DELETE', `/deletedkeys/${name}`)).status).toBe(204);
+  }
+  async function use(): Promise<Use> {
+    return (await pool.admin('GET', '/capabilities')).json<{ objects: Use }>().objects;
+  }
+  async function signs(name: string): Promise<number> {
+    const body = { alg: 'ES256', value: Buffer.alloc(32, 7).toString('base64url') };
+    return (await pool.admin('POST', `/keys/${name}/sign`, body)).status;
+  }
+  /** A request that a process takes along that dies is never answered. */
+  function untilStatus(path: string, status: number): Promise<void> {
+    return until(async () => {
+      const answer = pool.admin('GET', path);
+      const limit = delay(2_000, undefined, { ref: false });
+      return (await Promise.race([answer, limit]))?.status === status;
+    });
+  }
+  async function intents(): Promise<readonly string[]> {
+    const { rows } = await owner.query<{ state: string }>('select state from hsm_object_intent');
+    return rows.map(({ state }) => state);
+  }
+  /** What the doctor says of the pool's objects. */
+  function doctor(...options: readonly string[]): Promise<readonly string[]> {
+    const words = [MAIN, 'doctor', '--json', ...options];
+    return new Promise((resolve) => {
+      execFile(process.execPath, words, { env: pool.settings }, (_error, stdout) => {
+        const { sections } = JSON.parse(stdout) as {
+          sections: { title: string; findings: { severity: string; subject: string }[] }[];
+        };
+        const found = sections.find(({ title }) => title === 'Objects')?.findings ?? [];
+        resolve(found.map(({ severity, subject }) => `${severity} ${subject}`));
+      });
+    });
+  }
+  const codes = ({ status, text }: Answer) => [
+    status,
+    (JSON.parse(text) as { error: { innererror?: { code: string } } }).error.innererror?.code,
+  ];
+
+  test('says what it is, and how many objects there are', async () => {
+    const answer = await pool.admin('GET', '/capabilities');
+    expect(answer.json()).toMatchObject({
+      keeping: 'resident',
+      objects: { used: expect.any(Number), limit: LIMIT },
+    });
+  });
+
+  test.each([
+    ['EC-HSM', 1, 'ES256', {}],
+    ['RSA-HSM', 1, 'RS256', { key_size: 2048 }],
+    // The secret of its HMACs is an object of its own.
+    ['oct-HSM', 2, 'HS256', { key_size: 256 }],
+  ])('a key of the type %s takes %i objects a version, until it is purged', async (...row) => {
+    const [kty, objects, alg, more] = row;
+    const name = `life-${kty}`;
+    const before = (await use()).used;
+    expect((await create(name, { kty, ...more })).status).toBe(200);
+    expect((await create(name, { kty, ...more })).status).toBe(200);
+    const body = { alg, value: Buffer.alloc(32, 7).toString('base64url') };
+    const signed = await pool.admin('POST', `/keys/${name}/sign`, body);
+    expect(signed.status).toBe(200);
+    await pool.admin('DELETE', `/keys/${name}`);
+    expect((await use()).used - before).toBe(2 * objects);
+    await pool.admin('POST', `/deletedkeys/${name}/recover`);
+    const { value } = signed.json<{ value: string }>();
+    const verified = await pool.admin('POST', `/keys/${name}/verify`, {
+      ...{ alg, digest: body.value, value },
+    });
+    expect(verified.json()).toMatchObject({ value: true });
+    await purge(name);
+    expect([(await use()).used - before, await intents()]).toEqual([0, []]);
+  });
+
+  test('takes in a key from outside, and never lets one out', async () => {
+    const path = '/keys/imported';
+    expect((await pool.admin('PUT', path, { key: outsideEc('P-256').jwk })).status).toBe(200);
+    expect(await signs('imported')).toBe(200);
+    expect(codes(await pool.admin('POST', `${path}/backup`))).toEqual([
+      ...[403, 'KeyOperationForbidden'],
+    ]);
+    const blob = { value: Buffer.alloc(100).toString('base64url') };
+    expect(codes(await pool.admin('POST', '/keys/restore', blob))).toEqual([
+      ...[403, 'KeyOperationForbidden'],
+    ]);
+    const exportable = { kty: 'EC-HSM', attributes: { exportable: true } };
+    const policy = { release_policy: { data: Buffer.from('{}').toString('base64url') } };
+    expect((await create('exportable', { ...exportable, ...policy })).status).toBe(400);
+    expect((await pool.admin('PATCH', path, { key_ops: ['import'] })).status).toBe(400);
+    await purge('imported');
+  });
+
+  test('makes no key beyond the limit, warns before it, and leaves nothing half made', async () => {
+    const { used } = await use();
+    for (let made = used; made < LIMIT; made += 1)
+      expect((await create(`fill-${made}`)).status).toBe(200);
+    expect(pool.service.output()).toContain('the HSM is nearly full');
+    expect(codes(await create('too-many'))).toEqual([403, 'HsmFull']);
+    expect([await use(), await intents()]).toEqual([{ used: LIMIT, limit: LIMIT }, []]);
+    for (let made = used; made < LIMIT; made += 1) await purge(`fill-${made}`);
+    expect((await use()).used).toBe(used);
+  });
+
+  test('an HSM that is full before is believed, and nothing is left half made', async () => {
+    const { used } = await use();
+    await shim.setLines([`limit objects ${used}`]);
+    expect(codes(await create('no-room', { kty: 'oct-HSM' }))).toEqual([403, 'HsmFull']);
+    // The first of its two objects finds room.
+    await shim.setLines([`limit objects ${used + 1}`]);
+    expect(codes(await create('half-room', { kty: 'oct-HSM' }))).toEqual([403, 'HsmFull']);
+    await shim.setLines([]);
+    expect([(await use()).used, (await intents()).filter((one) => one === 'creating')]).toEqual([
+      ...[used, []],
+    ]);
+    expect(await doctor('--mend')).toEqual(['ok objects', 'ok mending']);
+  });
+
+  const DIES = {
+    'before its object is made': 'crash GenerateKeyPair if template token=true',
+    'after its object is made': 'crash GetAttributeValue',
+  };
+  test.each(Object.entries(DIES))(
+    'what a process leaves that dies over a new key, %s, is on record and destroyed',
+    async (_when, line) => {
+      const { used } = await use();
+      await shim.setLines([line]);
+      await create('unfinished').catch(() => undefined);
+      await shim.setLines([]);
+      await untilStatus('/keys/unfinished', 404);
+      expect(await intents()).toEqual(['creating']);
+      await owner.query("update hsm_object_intent set since = now() - interval '2 hours'");
+      expect(await doctor()).toEqual(['ok objects', 'warning abandoned objects']);
+      expect(await doctor('--mend')).toContain('ok mending');
+      expect([await intents(), await doctor(), (await use()).used]).toEqual([
+        ...[[], ['ok objects'], used],
+      ]);
+    },
+  );
+
+  test('a purge that dies before the objects are destroyed is finished later', async () => {
+    const { used } = await use();
+    await create('purged');
+    await pool.admin('DELETE', '/keys/purged');
+    await shim.setLines(['crash DestroyObject']);
+    await pool.admin('DELETE', '/deletedkeys/purged').catch(() => undefined);
+    await shim.setLines([]);
+    await untilStatus('/deletedkeys/purged', 404);
+    expect(await intents()).toEqual(['destroying']);
+    // Whoever had taken it has died.
+    await owner.query("update hsm_object_intent set claimed_until = '-infinity'");
+    await until(async () => (await intents()).length === 0);
+    expect([await doctor(), (await use()).used]).toEqual([['ok objects'], used]);
+  });
+
+  test('an object that a row tells of is not destroyed, whatever the ledger says', async () => {
+    await create('kept');
+    await owner.query(`insert into hsm_object_intent (pool_id, object_id, version, key_name, state, process)
+      select pool_id, encode(substr(blob, 2), 'hex'), version, 'kept', 'destroying', 'forged'
+      from key_version where name_key = 'kept'`);
+    expect(await doctor('--mend')).toContain('ok mending');
+    expect([await intents(), await signs('kept')]).toEqual([['destroying'], 200]);
+    await owner.query('delete from hsm_object_intent');
+    await purge('kept');
+  });
+
+  test('an object of which nobody knows is found, and destroyed where that is asked for', async () => {
+    await create('lost');
+    // As a database is that was put back as of before the key.
+    await owner.query(
+      "set session_replication_role = replica; delete from key_version where name_key = 'lost'",
+    );
+    await owner.query(
+      "delete from key where name_key = 'lost'; set session_replication_role = origin",
+    );
+    expect(await doctor()).toEqual(['ok objects', 'warning stray objects']);
+    expect(await doctor('--mend')).toContain('ok mending');
+    expect(await doctor()).toEqual(['ok objects']);
+  });
+
+  test('is signed in to and used again after the HSM was lost', async () => {
+    await create('again');
+    await shim.setAnswers({ '*': 0x30 });
+    expect(await signs('again')).toBe(503);
+    await shim.setAnswers({});
+    await until(async () => (await signs('again')) === 200);
+    await purge('again');
+  });
+});
