@@ -6,6 +6,9 @@ const given = process.env['STRONGROOM_TEST_KEYS'];
 
 export const KEEPING = given === 'resident' ? 'resident' : 'sealed';
 
+/** What takes a key out of the HSM, or unwraps it with other rights, isn't tried where keys are resident. */
+export const isSealed = KEEPING === 'sealed';
+
 /** For a service that makes a pool. */
 export const KEEPING_SETTINGS: Readonly<Record<string, string>> =
   KEEPING === 'resident' ? { STRONGROOM_KEYS: KEEPING } : {};

@@ -24,11 +24,7 @@ import { releaseKey } from '../keys/key-release.ts';
 import { HMAC_SHA256, SIGNING, signingMechanism } from './mechanisms.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
 import { keepingFor, keepingOf } from '../keys/keeping/keepings.ts';
-import {
-  countTokenObjects,
-  destroyPoolObjects,
-  listPoolObjects,
-} from '../keys/keeping/pool-objects.ts';
+import { countObjects, destroyPoolObjects, listPoolObjects } from '../keys/keeping/pool-objects.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
 import { loadedMac, loadedPrivate, loadedPublic, publicPoint } from '../keys/templates.ts';
@@ -242,8 +238,8 @@ const OPERATIONS = {
     return listPoolObjects(session, poolId);
   },
 
-  countObjects({ session }: OperationContext): number {
-    return countTokenObjects(session);
+  countObjects({ session }: OperationContext, poolId: string): ReturnType<typeof countObjects> {
+    return countObjects(session, poolId);
   },
 
   destroy({ session }: OperationContext, key: Handle): void {

@@ -6,7 +6,7 @@ import { ownerUrl } from '../../support/cluster.ts';
 import { outsideEc, outsideRsa, wrapForTransfer } from '../../support/plain-keys.ts';
 import { startProduction } from '../../support/production.ts';
 import { useService } from '../../support/use-service.ts';
-import { whereSealed } from '../../support/where-sealed.ts';
+import { isSealed } from '../../support/keeping.ts';
 
 /** A key's way through the REST API, beyond making and using it: import, backup, rotation, settings. */
 
@@ -168,7 +168,7 @@ describe('import', () => {
   });
 });
 
-whereSealed.describe('backup and restore', () => {
+(isSealed ? describe : describe.skip)('backup and restore', () => {
   const gone = async (name: string) => {
     expect((await call('DELETE', `/keys/${name}`)).status).toBe(200);
     expect((await call('DELETE', `/deletedkeys/${name}`)).status).toBe(204);
@@ -449,7 +449,7 @@ describe('settings', () => {
 });
 
 describe('AES-GCM encryptions of a key version', () => {
-  whereSealed.test(
+  (isSealed ? test : test.skip)(
     'end at 2^32, also after the key was purged and restored; decryption goes on',
     async () => {
       const { key } = await made('counted', { kty: 'oct-HSM' });
@@ -578,138 +578,147 @@ test.each([1e15, -1e15])(
   },
 );
 
-whereSealed.describe('a record whose public half somebody has altered in the database', () => {
-  let database: pg.Client;
-  beforeAll(async () => {
-    database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
-    await database.connect();
-  });
-  afterAll(async () => {
-    await database.end();
-  });
+(isSealed ? describe : describe.skip)(
+  'a record whose public half somebody has altered in the database',
+  () => {
+    let database: pg.Client;
+    beforeAll(async () => {
+      database = new pg.Client({ connectionString: await ownerUrl(service.dataFolder) });
+      await database.connect();
+    });
+    afterAll(async () => {
+      await database.end();
+    });
 
-  /** Puts another number in the place of a public one, and gives back what puts it right again. */
-  async function alter(
-    name: string,
-    column: 'public_1' | 'public_2',
-  ): Promise<() => Promise<void>> {
-    const where = 'where name_key = $1';
-    const { rows } = await database.query<Record<string, Buffer>>(
-      `select ${column} from key_version ${where}`,
-      [name],
-    );
-    const right = rows[0]?.[column] ?? Buffer.alloc(0);
-    const wrong = Buffer.from(right);
-    wrong.writeUInt8(wrong.readUInt8(wrong.length - 1) ^ 2, wrong.length - 1);
-    const put = async (value: Buffer) => {
-      await database.query(`update key_version set ${column} = $2 ${where}`, [name, value]);
-      // What the feed says of a change, so that no process goes by what it remembers.
-      await database.query(
-        `select pg_notify('strongroom_change', json_build_object('poolId', id, 'topic', 'key', 'id', $1::text)::text) from pool`,
+    /** Puts another number in the place of a public one, and gives back what puts it right again. */
+    async function alter(
+      name: string,
+      column: 'public_1' | 'public_2',
+    ): Promise<() => Promise<void>> {
+      const where = 'where name_key = $1';
+      const { rows } = await database.query<Record<string, Buffer>>(
+        `select ${column} from key_version ${where}`,
         [name],
       );
-    };
-    await put(wrong);
-    return () => put(right);
-  }
+      const right = rows[0]?.[column] ?? Buffer.alloc(0);
+      const wrong = Buffer.from(right);
+      wrong.writeUInt8(wrong.readUInt8(wrong.length - 1) ^ 2, wrong.length - 1);
+      const put = async (value: Buffer) => {
+        await database.query(`update key_version set ${column} = $2 ${where}`, [name, value]);
+        // What the feed says of a change, so that no process goes by what it remembers.
+        await database.query(
+          `select pg_notify('strongroom_change', json_build_object('poolId', id, 'topic', 'key', 'id', $1::text)::text) from pool`,
+          [name],
+        );
+      };
+      await put(wrong);
+      return () => put(right);
+    }
 
-  const refused = [500, 'KeyIntegrityViolation'];
-  async function outcome(method: string, path: string, body?: unknown) {
-    const answer = await call(method, path, body);
-    return [answer.status, answer.json<Partial<Problem>>().error?.code];
-  }
+    const refused = [500, 'KeyIntegrityViolation'];
+    async function outcome(method: string, path: string, body?: unknown) {
+      const answer = await call(method, path, body);
+      return [answer.status, answer.json<Partial<Problem>>().error?.code];
+    }
 
-  test.each([
-    ['RSA-HSM', 'public_1'],
-    ['RSA-HSM', 'public_2'],
-    ['EC-HSM', 'public_1'],
-    ['EC-HSM', 'public_2'],
-  ] as const)(
-    'of %s (%s) is in no answer and no backup, and nothing is done',
-    async (kty, column) => {
-      const name = `altered-${kty}-${column}`.toLowerCase().replace('_', '-');
-      const { key } = await made(name, { kty });
-      const version = (key['kid'] ?? '').split('/').at(-1) ?? '';
-      const before = await call('GET', `/keys/${name}`);
-      const repair = await alter(name, column);
-      const algorithm = kty === 'EC-HSM' ? 'ES256' : 'RS256';
-      const digest = Buffer.alloc(32, 1).toString('base64url');
-      await until(async () => (await call('GET', `/keys/${name}`)).status !== 200);
-      for (const [method, path, body] of [
-        ['GET', `/keys/${name}`],
-        ['GET', `/keys/${name}/${version}`],
-        ['GET', `/keys/${name}/attestation`],
-        ['PATCH', `/keys/${name}`, { tags: { a: 'b' } }],
-        ['PATCH', `/keys/${name}/${version}`, { attributes: { enabled: false } }],
-        ['PATCH', `/keys/${name}`, { key_ops: ['sign'] }],
-        ['POST', `/keys/${name}/backup`],
-        ['POST', `/keys/${name}/rotate`],
-        ['POST', `/keys/${name}/sign`, { alg: algorithm, value: digest }],
-        ['POST', `/keys/${name}/verify`, { alg: algorithm, digest, value: digest }],
-        ['DELETE', `/keys/${name}`],
-      ] as const)
-        expect([path, ...(await outcome(method, path, body))]).toEqual([path, ...refused]);
-      // Lists show no half of a key.
-      const versions = await call('GET', `/keys/${name}/versions`);
-      expect([versions.status, versions.json<{ value: object[] }>().value]).toEqual([
-        200,
-        [expect.not.objectContaining({ key: expect.anything() as unknown })],
-      ]);
-      await repair();
-      await until(async () => (await call('GET', `/keys/${name}`)).status === 200);
-      expect((await call('GET', `/keys/${name}`)).json()).toEqual(before.json());
+    test.each([
+      ['RSA-HSM', 'public_1'],
+      ['RSA-HSM', 'public_2'],
+      ['EC-HSM', 'public_1'],
+      ['EC-HSM', 'public_2'],
+    ] as const)(
+      'of %s (%s) is in no answer and no backup, and nothing is done',
+      async (kty, column) => {
+        const name = `altered-${kty}-${column}`.toLowerCase().replace('_', '-');
+        const { key } = await made(name, { kty });
+        const version = (key['kid'] ?? '').split('/').at(-1) ?? '';
+        const before = await call('GET', `/keys/${name}`);
+        const repair = await alter(name, column);
+        const algorithm = kty === 'EC-HSM' ? 'ES256' : 'RS256';
+        const digest = Buffer.alloc(32, 1).toString('base64url');
+        await until(async () => (await call('GET', `/keys/${name}`)).status !== 200);
+        for (const [method, path, body] of [
+          ['GET', `/keys/${name}`],
+          ['GET', `/keys/${name}/${version}`],
+          ['GET', `/keys/${name}/attestation`],
+          ['PATCH', `/keys/${name}`, { tags: { a: 'b' } }],
+          ['PATCH', `/keys/${name}/${version}`, { attributes: { enabled: false } }],
+          ['PATCH', `/keys/${name}`, { key_ops: ['sign'] }],
+          ['POST', `/keys/${name}/backup`],
+          ['POST', `/keys/${name}/rotate`],
+          ['POST', `/keys/${name}/sign`, { alg: algorithm, value: digest }],
+          ['POST', `/keys/${name}/verify`, { alg: algorithm, digest, value: digest }],
+          ['DELETE', `/keys/${name}`],
+        ] as const)
+          expect([path, ...(await outcome(method, path, body))]).toEqual([path, ...refused]);
+        // Lists show no half of a key.
+        const versions = await call('GET', `/keys/${name}/versions`);
+        expect([versions.status, versions.json<{ value: object[] }>().value]).toEqual([
+          200,
+          [expect.not.objectContaining({ key: expect.anything() as unknown })],
+        ]);
+        await repair();
+        await until(async () => (await call('GET', `/keys/${name}`)).status === 200);
+        expect((await call('GET', `/keys/${name}`)).json()).toEqual(before.json());
 
-      expect((await call('DELETE', `/keys/${name}`)).status).toBe(200);
-      const repairDeleted = await alter(name, column);
-      expect(await outcome('GET', `/deletedkeys/${name}`)).toEqual(refused);
-      expect(await outcome('POST', `/deletedkeys/${name}/recover`)).toEqual(refused);
-      await repairDeleted();
-      const recovered = await call('POST', `/deletedkeys/${name}/recover`);
-      expect(recovered.json<Bundle>().key).toEqual(before.json<Bundle>().key);
-    },
-  );
-});
+        expect((await call('DELETE', `/keys/${name}`)).status).toBe(200);
+        const repairDeleted = await alter(name, column);
+        expect(await outcome('GET', `/deletedkeys/${name}`)).toEqual(refused);
+        expect(await outcome('POST', `/deletedkeys/${name}/recover`)).toEqual(refused);
+        await repairDeleted();
+        const recovered = await call('POST', `/deletedkeys/${name}/recover`);
+        expect(recovered.json<Bundle>().key).toEqual(before.json<Bundle>().key);
+      },
+    );
+  },
+);
 
 describe('a key’s name', () => {
-  whereSealed.test('is spelled as its creator wrote it, however it is asked for', async () => {
-    const value = Buffer.alloc(32, 7).toString('base64url');
-    await made('CaseTwo', { kty: 'oct' });
-    const answers = [
-      await call('POST', '/keys/casetwo/create', { kty: 'oct' }),
-      await call('PUT', '/keys/CASETWO', { key: { kty: 'oct', k: value } }),
-      await call('POST', '/keys/caseTWO/rotate'),
-      await call('GET', '/keys/casetwo'),
-      await call('GET', '/keys/casetwo/versions?maxresults=1'),
-      await call('PATCH', '/keys/casetwo', { tags: { a: 'b' } }),
-      await call('POST', '/keys/casetwo/wrapkey', { alg: 'A256KW', value }),
-      await call('GET', '/keys/casetwo/rotationpolicy'),
-      await call('PUT', '/keys/casetwo/rotationpolicy', {
-        lifetimeActions: [{ trigger: { timeAfterCreate: 'P90D' }, action: { type: 'Rotate' } }],
-      }),
-      await call('GET', '/keys/casetwo/attestation'),
-    ];
-    const backup = (await call('POST', '/keys/casetwo/backup')).json<object>();
-    answers.push(await call('POST', '/keys/restore', backup));
-    answers.push(await call('DELETE', '/keys/CASETWO'), await call('GET', '/deletedkeys/casetwo'));
-    answers.push(await call('POST', '/keys/casetwo/create', { kty: 'oct' }));
-    answers.push(await call('POST', '/deletedkeys/casetwo/recover'));
-    await call('DELETE', '/keys/casetwo');
-    await call('DELETE', '/deletedkeys/casetwo');
-    answers.push(await call('POST', '/keys/restore', backup));
-    expect(answers.map(({ status }) => status)).toEqual([
-      ...Array.from({ length: 10 }, () => 200),
-      409,
-      ...[200, 200, 409, 200, 200],
-    ]);
-    for (const { text } of answers) {
-      expect(text).toMatch(/CaseTwo/);
-      expect(text).not.toMatch(/casetwo|CASETWO|caseTWO/);
-    }
-    const events = await call('GET', '/audit/events?keyName=casetwo&maxresults=100');
-    const named = events
-      .json<{ value: { keyName: string; outcome: string }[] }>()
-      .value.filter(({ outcome }) => outcome === 'success')
-      .map(({ keyName }) => keyName);
-    expect(new Set(named)).toEqual(new Set(['CaseTwo']));
-  });
+  (isSealed ? test : test.skip)(
+    'is spelled as its creator wrote it, however it is asked for',
+    async () => {
+      const value = Buffer.alloc(32, 7).toString('base64url');
+      await made('CaseTwo', { kty: 'oct' });
+      const answers = [
+        await call('POST', '/keys/casetwo/create', { kty: 'oct' }),
+        await call('PUT', '/keys/CASETWO', { key: { kty: 'oct', k: value } }),
+        await call('POST', '/keys/caseTWO/rotate'),
+        await call('GET', '/keys/casetwo'),
+        await call('GET', '/keys/casetwo/versions?maxresults=1'),
+        await call('PATCH', '/keys/casetwo', { tags: { a: 'b' } }),
+        await call('POST', '/keys/casetwo/wrapkey', { alg: 'A256KW', value }),
+        await call('GET', '/keys/casetwo/rotationpolicy'),
+        await call('PUT', '/keys/casetwo/rotationpolicy', {
+          lifetimeActions: [{ trigger: { timeAfterCreate: 'P90D' }, action: { type: 'Rotate' } }],
+        }),
+        await call('GET', '/keys/casetwo/attestation'),
+      ];
+      const backup = (await call('POST', '/keys/casetwo/backup')).json<object>();
+      answers.push(await call('POST', '/keys/restore', backup));
+      answers.push(
+        await call('DELETE', '/keys/CASETWO'),
+        await call('GET', '/deletedkeys/casetwo'),
+      );
+      answers.push(await call('POST', '/keys/casetwo/create', { kty: 'oct' }));
+      answers.push(await call('POST', '/deletedkeys/casetwo/recover'));
+      await call('DELETE', '/keys/casetwo');
+      await call('DELETE', '/deletedkeys/casetwo');
+      answers.push(await call('POST', '/keys/restore', backup));
+      expect(answers.map(({ status }) => status)).toEqual([
+        ...Array.from({ length: 10 }, () => 200),
+        409,
+        ...[200, 200, 409, 200, 200],
+      ]);
+      for (const { text } of answers) {
+        expect(text).toMatch(/CaseTwo/);
+        expect(text).not.toMatch(/casetwo|CASETWO|caseTWO/);
+      }
+      const events = await call('GET', '/audit/events?keyName=casetwo&maxresults=100');
+      const named = events
+        .json<{ value: { keyName: string; outcome: string }[] }>()
+        .value.filter(({ outcome }) => outcome === 'success')
+        .map(({ keyName }) => keyName);
+      expect(new Set(named)).toEqual(new Set(['CaseTwo']));
+    },
+  );
 });

@@ -71,8 +71,8 @@ export class FakeHsmObjects implements HsmObjects {
     return Promise.resolve(objects.filter((id) => this.own.delete(id)));
   }
 
-  countObjects(): Promise<number> {
-    return Promise.resolve(this.own.size + this.others);
+  countObjects(): Promise<{ all: number; own: number }> {
+    return Promise.resolve({ all: this.own.size + this.others, own: this.own.size });
   }
 
   listObjects(): Promise<readonly ObjectId[]> {

@@ -138,10 +138,9 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
 
     /** Counts the objects in the HSM, which reads all of them, and so learns how many are others'. */
     async look(): Promise<ObjectUse> {
-      const own = await ledger.count();
-      const all = await hsm.countObjects();
-      others = Math.max(0, all - own);
-      return tell(own + others);
+      const { all, own } = await hsm.countObjects();
+      others = all - own;
+      return tell(others + (await ledger.count()));
     },
 
     /** With those of others, as last seen. */

@@ -31,8 +31,8 @@ export interface ObjectLedger {
 export interface HsmObjects {
   /** @returns those of them that were there */
   destroyObjects(objects: readonly ObjectId[]): Promise<readonly ObjectId[]>;
-  /** Token objects, of this pool and of all else. */
-  countObjects(): Promise<number>;
+  /** Token objects: all that this login sees, and this pool's among them. */
+  countObjects(): Promise<{ readonly all: number; readonly own: number }>;
   /** Those of this pool. */
   listObjects(): Promise<readonly ObjectId[]>;
 }

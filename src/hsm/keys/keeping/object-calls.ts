@@ -14,6 +14,6 @@ export function createObjectCalls(calls: KeyCalls, roots: () => Roots | undefine
     destroyObjects: (objects) =>
       calls.attempt((on) => on.dispatcher.run('destroyObjects', [poolId(), objects]), true),
     listObjects: () => calls.attempt((on) => on.dispatcher.run('listObjects', [poolId()]), true),
-    countObjects: () => calls.attempt((on) => on.dispatcher.run('countObjects', []), true),
+    countObjects: () => calls.attempt((on) => on.dispatcher.run('countObjects', [poolId()]), true),
   };
 }

@@ -48,6 +48,16 @@ export function listPoolObjects(session: ModuleSession, poolId: string): readonl
   return [...new Set(ids)];
 }
 
+/** All, and a pool's own among them. */
+export function countObjects(
+  session: ModuleSession,
+  poolId: string,
+): { readonly all: number; readonly own: number } {
+  const template = { token: true, label: objectLabel(poolId) };
+  const own = findObjects(session, template, MOST_OBJECTS).length;
+  return { own, all: Math.max(own, countTokenObjects(session)) };
+}
+
 /** Token objects, whosever they are. */
 export function countTokenObjects(session: ModuleSession): number {
   return findObjects(session, { token: true }, MOST_OBJECTS).length;

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
+import { createAuditChain } from '../../../src/core/audit/chain.ts';
+import { systemClock } from '../../../src/core/clock.ts';
+import type { KeyMaterial } from '../../../src/core/keys/key.ts';
+import { newObjectId, toReference } from '../../../src/core/keys/objects/object-id.ts';
+import { packBytes } from '../../../src/core/keys/packed-bytes.ts';
+import type { StoreContext } from '../../../src/store/database.ts';
+import {
+  createObjectLedger,
+  doomObjects,
+  settleObjects,
+} from '../../../src/store/keys/object-ledger.ts';
+import { testIdentity } from '../../support/hsm.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
+import { makePool, openConnections } from '../../support/store.ts';
+
+let database: TestDatabase;
+let context: StoreContext;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  const db = openConnections(database.serviceUrl);
+  const pool = await makePool(db);
+  const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
+  context = { db, poolId: pool.id, chain, publish: () => undefined };
+});
+afterAll(async () => {
+  await context.db.destroy();
+  await database.drop();
+});
+
+/** A resident key that has been made, and is on record. */
+async function begun() {
+  const ledger = createObjectLedger(context, 'this process');
+  const identity = testIdentity(context.poolId, 'key');
+  const id = newObjectId();
+  await ledger.begin([id], identity);
+  const blob = toReference(id);
+  const sealed = { rootGeneration: 1, blob: packBytes(blob), seal: packBytes(Buffer.alloc(32)) };
+  const material: KeyMaterial = { identity, spec: { keyType: 'EC-HSM', curve: 'P-256' }, sealed };
+  const settle = () => context.db.transaction().execute((trx) => settleObjects(trx, material));
+  return { ledger, identity, id, blob, settle };
+}
+
+describe('an object that is to be made', () => {
+  test('is struck off when its row is written, and is no more to be given up', async () => {
+    const { ledger, identity, settle } = await begun();
+    const before = await ledger.count();
+    await settle();
+    await ledger.giveUp(identity.version);
+    expect([await ledger.count(), await ledger.claimDoomed()]).toEqual([before - 1, []]);
+  });
+
+  test('gets no row once it has been given up: it is being destroyed', async () => {
+    const { ledger, identity, id, settle } = await begun();
+    await ledger.giveUp(identity.version);
+    await expect(settle()).rejects.toMatchObject({ code: 'HsmUnavailable' });
+    expect(await ledger.claimDoomed()).toEqual([{ id, isOld: false }]);
+    await ledger.strike([id]);
+  });
+
+  test('is given up when it is too old, and not before', async () => {
+    const { ledger, id } = await begun();
+    expect(await ledger.giveUpOlderThan(600)).toBe(0);
+    await sql`update hsm_object_intent set since = now() - interval '2 hours'`.execute(context.db);
+    expect(await ledger.giveUpOlderThan(600)).toBe(1);
+    expect(await ledger.claimDoomed()).toEqual([{ id, isOld: true }]);
+    await ledger.strike([id]);
+  });
+});
+
+describe('an object that is to be destroyed', () => {
+  test('is given to one of those who ask', async () => {
+    const { ledger, identity, id, blob, settle } = await begun();
+    await settle();
+    await context.db
+      .transaction()
+      .execute((trx) =>
+        doomObjects(trx, context.poolId, [{ version: identity.version, name: 'key', blob }]),
+      );
+    const claimed = await Promise.all([1, 2, 3, 4].map(() => ledger.claimDoomed()));
+    expect(claimed.flat()).toEqual([{ id, isOld: false }]);
+    await ledger.strike([id]);
+    expect(await ledger.count()).toBe(0);
+  });
+
+  test('is none of a sealed key', async () => {
+    const { ledger, identity } = await begun();
+    const before = await ledger.count();
+    const wrapped = { version: identity.version, name: 'key', blob: Buffer.alloc(40, 3) };
+    await context.db.transaction().execute((trx) => doomObjects(trx, context.poolId, [wrapped]));
+    expect(await ledger.count()).toBe(before);
+  });
+});
