@@ -23,9 +23,9 @@ export async function protectContents(key: Uint8Array, contents: BackupContents)
   return base64url(await jwe.setProtectedHeader(HEADER).encrypt(key));
 }
 
-/** Undefined for what wasn't made with this key, or was altered since, be it in one bit that stands for nothing. */
+/** Undefined for what was made with none of these keys, or was altered since, be it in one bit that stands for nothing. */
 export async function openContents(
-  key: Uint8Array,
+  keys: readonly Uint8Array[],
   blob: Uint8Array,
 ): Promise<BackupContents | undefined> {
   const text = trimEnd(Buffer.from(blob).toString('latin1'), '=');
@@ -35,6 +35,14 @@ export async function openContents(
   if (!jwe.startsWith(BEGINNING)) return undefined;
   const rest = jwe.slice(BEGINNING.length);
   if (!PARTS.test(rest) || !rest.split('.').every(isCanonical)) return undefined;
+  for (const key of keys) {
+    const contents = await decryptContents(key, jwe);
+    if (contents !== undefined) return contents;
+  }
+  return undefined;
+}
+
+async function decryptContents(key: Uint8Array, jwe: string): Promise<BackupContents | undefined> {
   try {
     const { plaintext } = await compactDecrypt(jwe, key, {
       keyManagementAlgorithms: [HEADER.alg],

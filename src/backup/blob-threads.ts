@@ -41,11 +41,11 @@ export function createBlobThreads(): BlobThreads {
     async protect(key, contents) {
       return (await ask({ do: 'protect', key, contents })) as string;
     },
-    async open(key, blob) {
+    async open(keys, blob) {
       if (!BLOB_BEGINNING.equals(blob.subarray(0, BLOB_BEGINNING.length))) return undefined;
       // Moved rather than written down and read again; a copy, since the bytes may be a part of others'.
       const copy = new Uint8Array(blob);
-      const contents = await ask({ do: 'open', key, blob: copy }, [copy.buffer]);
+      const contents = await ask({ do: 'open', keys, blob: copy }, [copy.buffer]);
       return contents as BackupContents | undefined;
     },
     close: () => pool.destroy(),

@@ -5,6 +5,7 @@ import { addAuditCommands } from './audit/commands.ts';
 import { type CliContext, createCliContext, type Run } from './cli-context.ts';
 // Types alone, in a way that leaves no import behind: the command's modules are loaded when it runs.
 import type { DoctorOptions } from './doctor/doctor.ts';
+import { addRootKeyCommands } from './root-keys/commands.ts';
 import { addSecurityDomainCommands } from './security-domain/commands.ts';
 
 const EXIT_STATUS = `
@@ -136,6 +137,7 @@ export function createProgram(context: CliContext, run: Run): Command {
     );
 
   addAuditCommands(program, context, run, EXIT_STATUS);
+  addRootKeyCommands(program, context, run, EXIT_STATUS);
   addSecurityDomainCommands(program, context, run, EXIT_STATUS);
 
   program

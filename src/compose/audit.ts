@@ -38,7 +38,7 @@ export function composeAudit(base: Base, requestsUnderWay: () => number) {
       log.error({ err: error }, 'the refusals of strangers could not be counted in the audit log');
     },
   });
-  const signedLog = openSignedLog(context, pool, hsm, clock, keeper);
+  const signedLog = openSignedLog(context, pool, hsm, clock, keeper, base.feed);
   const signing = startSigning(base, signedLog);
   const closing = new AbortController();
   return {

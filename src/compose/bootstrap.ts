@@ -16,6 +16,7 @@ import {
   findPool,
   type Pool,
   protectFromPurge,
+  recordGeneration,
   withPoolLock,
 } from '../store/pool/pool-store.ts';
 import { seedRoles } from '../store/access/role-definition-store.ts';
@@ -23,6 +24,7 @@ import { createRoleStore } from '../store/access/role-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
 import { openDirectory } from './directory.ts';
 import { openHsm, openRootKeys, requireSigningKeys } from './hsm.ts';
+import { makeBackupKeys } from './root-keys.ts';
 import { LIMITS } from './limits.ts';
 import { openObjectKeeper } from './objects.ts';
 import type { ServiceSettings } from './service/settings.ts';
@@ -90,6 +92,8 @@ export async function bootstrap(
         await readBuiltInRoles(),
         effectiveActions,
       );
+      if (found === undefined) await makeBackupKeys(context, pool, opened());
+      else await recordGeneration(context, pool, newChange('RootKeysRecord'));
       if ((await createSigningKeyStore(context).listSigningKeys()).length === 0) {
         await openRootKeys(opened(), pool);
         const options = { keeper: keeper() };

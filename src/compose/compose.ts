@@ -8,7 +8,7 @@ import { composeAccess } from './access.ts';
 import { composeAudit } from './audit.ts';
 import type { Base } from './service/base.ts';
 import { composeDirectory } from './directory.ts';
-import { openHsm, openRootKeys } from './hsm.ts';
+import { openHsm } from './hsm.ts';
 import { composeIdentity } from './identity.ts';
 import { composeKeys } from './keys.ts';
 import { openObjectKeeper } from './objects.ts';
@@ -18,6 +18,8 @@ import { readProcessState } from './service/process-state.ts';
 import { composeReadiness } from './service/readiness.ts';
 import { composeRecovery } from './recovery.ts';
 import { composeRelease } from './release.ts';
+import { openPoolKeys } from './root-keys.ts';
+import { watchRootKeys } from './service/root-key-watch.ts';
 import { watchRequests } from './service/request-watch.ts';
 import type { Service, Overrides } from './service/service.ts';
 import type { ServiceSettings } from './service/settings.ts';
@@ -36,10 +38,10 @@ export async function compose(
   const { clock = systemClock, onHang, isStartOver, auditLog } = overrides;
   const store = await openServiceStore(settings, log, clock);
   const module = openHsm(settings, store.pool.keeping, log, onHang, true);
-  await openRootKeys(module, store.pool);
+  await openPoolKeys(store.context, store.pool, module);
   logUnopenedKeys(store.context, module, log);
   const metrics = createMetrics(() =>
-    readProcessState({ module, store, audit, access, keeper, storeClock }),
+    readProcessState({ module, store, audit, access, keeper, rootKeys, storeClock }),
   );
   const { tracesUrl } = settings;
   const tracing = tracesUrl === undefined ? NO_TRACING : await openTracing(tracesUrl);
@@ -55,7 +57,8 @@ export async function compose(
   const access = await composeAccess(base);
   const directory = composeDirectory(base);
   const identity = composeIdentity(base, directory, audit);
-  const recovery = composeRecovery(base);
+  const rootKeys = watchRootKeys(base);
+  const recovery = composeRecovery(base, rootKeys);
   const storeClock = watchClock(base);
   const stopMaintenance = startMaintenance(base, { keys, identity, audit, storeClock });
   const readiness = composeReadiness(base, { hsm: module, audit, isStartOver });
@@ -86,6 +89,7 @@ export async function compose(
     endStreams: audit.endStreams,
     async close() {
       await stopMaintenance();
+      await rootKeys.stop();
       await audit.close();
       await tracing.close();
       await recovery.close();

@@ -24,6 +24,7 @@ export const LIMITS = {
   cachedTokens: 10_000,
   countedKeys: 10_000,
   maintenanceEveryMs: 10_000,
+  rootKeysEveryMs: 10_000,
   checkpointEveryMs: 1_000,
   usageRounds: 20,
   readinessMs: 1_000,

@@ -1,13 +1,16 @@
 import type { Logger } from 'pino';
+import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { ServiceSettings } from './service/settings.ts';
-import { openHsm, openRootKeys } from './hsm.ts';
+import { openHsm } from './hsm.ts';
 import { systemClock } from '../core/clock.ts';
 import { openObjectKeeper } from './objects.ts';
+import { openPoolKeys } from './root-keys.ts';
 import { openSignedLog, type SignedLog } from './signed-log.ts';
 import { openStore, type OpenStore } from './store.ts';
 
 /** A pool as a command has it, beside the running service. */
 export interface OpenPool extends OpenStore {
+  readonly hsm: Pkcs11Hsm;
   readonly signedLog: SignedLog;
 }
 
@@ -27,10 +30,10 @@ export async function openPool(
     await store.close();
   };
   try {
-    await openRootKeys(hsm, pool);
+    await openPoolKeys(context, pool, hsm);
     const keeper = openObjectKeeper(context, pool, hsm, settings, log);
     const signedLog = openSignedLog(context, pool, hsm, systemClock, keeper);
-    return { context, pool, signedLog, close };
+    return { context, pool, hsm, signedLog, close };
   } catch (error) {
     await close();
     throw error;

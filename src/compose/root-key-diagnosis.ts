@@ -1,9 +1,11 @@
 import type { Logger } from 'pino';
 import { type Finding, fault, findings, ok, warning } from '../core/diagnosis/finding.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
-import { openDatabase } from '../store/database.ts';
+import { openDatabase, type StoreContext } from '../store/database.ts';
+import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { findPool } from '../store/pool/pool-store.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
+import { commandContext } from './store.ts';
 import { findUnopenedKeys } from './unopened-keys.ts';
 import type { ServiceSettings } from './service/settings.ts';
 
@@ -52,6 +54,7 @@ export function examineRootKeys(
           'root keys',
           `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}, whose keys are ${pool.keeping}.`,
         ),
+        ...(await examineGenerations(commandContext(db, pool))),
         ...(unopened.length === 0 && pool.keeping === 'sealed'
           ? [ok('sealed keys', 'All are wrapped in ways that the module opens.')]
           : unopened.map((sentence) => warning('sealed keys', sentence))),
@@ -60,4 +63,19 @@ export function examineRootKeys(
       await db.destroy();
     }
   });
+}
+
+/** What there is besides the current root keys. */
+async function examineGenerations(context: StoreContext): Promise<readonly Finding[]> {
+  const { generations } = await createRootKeyStore(context).readState();
+  return generations
+    .filter(({ isCurrent }) => !isCurrent)
+    .map(({ number, rows, isKept }) =>
+      isKept && rows === 0
+        ? ok('root keys', `Generation ${number} is kept, and seals nothing any more.`)
+        : warning(
+            'root keys',
+            `Generation ${number} still seals ${rows} keys: a rotation has not ended. The service ends it by itself, and so does \`strongroom root-keys rotate\`.`,
+          ),
+    );
 }

@@ -11,6 +11,7 @@ import {
   createLogVerifier,
   type LogVerifier,
 } from '../core/audit/verification/log-verification.ts';
+import type { ChangeFeed } from '../core/caching/change-feed.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { Hsm } from '../core/keys/hsm.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
@@ -34,13 +35,14 @@ export interface SignedLog {
   ): CheckpointService;
 }
 
-/** @param keeper of a resident pool */
+/** @param keeper of a resident pool @param feed by which a service hears of changes */
 export function openSignedLog(
   context: StoreContext,
   pool: { readonly id: string; readonly name: string },
   module: Hsm & Pick<KeyRelease, 'requireIntact'>,
   clock: Clock = systemClock,
   keeper?: ObjectKeeper,
+  feed?: Pick<ChangeFeed, 'subscribe'>,
 ): SignedLog {
   const hsm = kept(module, keeper, recordGenerated);
   const certifiedKeys = createCertifiedKeys({
@@ -51,6 +53,7 @@ export function openSignedLog(
     newVersionId,
     newGuid: randomUUID,
     clock,
+    ...(feed !== undefined && { feed }),
   });
   return {
     certifiedKeys,

@@ -1,4 +1,4 @@
-import type { Hsm, HsmFeatures, KeyImporter, RootSecrets } from '../core/keys/hsm.ts';
+import type { Hsm, HsmFeatures, KeyImporter } from '../core/keys/hsm.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
 import type { BlobHead } from '../core/keys/blob-head.ts';
 import type { KeyInspector } from '../core/release/key-inspection.ts';
@@ -13,8 +13,9 @@ import { KeyGenerator } from './keys/key-generator.ts';
 import { publicHalfMatches } from './keys/key-inspection.ts';
 import { KeyMaker } from './keys/key-maker.ts';
 import { createRootKeys, findRootKeys } from './keys/root-keys.ts';
+import { createRootKeyCalls, type RootKeyCalls } from './keys/root-key-calls.ts';
+import { rootCheckBytes } from './keys/seal.ts';
 import { whyNotOpened } from './keys/sealed-blob.ts';
-import { BACKUP_KEY_PARTS, CURSOR_KEY_PART, rootCheckBytes } from './keys/seal.ts';
 import {
   type Connection,
   type ConnectionOptions,
@@ -43,7 +44,7 @@ export interface Pkcs11Hsm
     KeyImporter,
     KeyRelease,
     KeyInspector,
-    RootSecrets,
+    RootKeyCalls,
     SecureWrapper {
   /** Manufacturer and library. */
   readonly description: string;
@@ -53,8 +54,6 @@ export interface Pkcs11Hsm
   createRootKeys(poolId: string, generation: number): void;
   /** 32 bytes that only this pool's root keys give: kept in the store, they tell another token from this one. */
   rootCheck(poolId: string): Promise<Uint8Array>;
-  /** 32 bytes for the MAC of cursors: each process that serves the pool has the same. */
-  cursorKey(): Promise<Uint8Array>;
   /** Why keys whose blobs begin so can't be opened, for a sentence of the operator's; undefined where they can. */
   whyNotOpened(head: BlobHead): string | undefined;
   readonly isReady: boolean;
@@ -107,7 +106,16 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     });
 
   const calls = new KeyCalls(live);
+  const rootKeyCalls = createRootKeyCalls({
+    calls,
+    live,
+    roots: () => roots,
+    setRoots: (changed) => {
+      roots = changed;
+    },
+  });
   const keys = new KeyMaker({
+    rewrap: (material) => rootKeyCalls.rewrap(material, 'current'),
     calls,
     live,
     generator,
@@ -158,14 +166,10 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
       roots = { poolId, generation: rootGeneration, keeping };
     },
 
-    backupKey: () =>
-      calls.attempt(
-        async (on) =>
-          Buffer.concat(await Promise.all(BACKUP_KEY_PARTS.map((part) => on.mac(part)))),
-        true,
-      ),
-
-    cursorKey: () => calls.attempt((on) => on.mac(CURSOR_KEY_PART), true),
+    ...rootKeyCalls,
+    get hasBackupKeys() {
+      return rootKeyCalls.hasBackupKeys;
+    },
 
     rootCheck: (poolId) => calls.attempt((on) => on.mac(rootCheckBytes(poolId)), true),
 

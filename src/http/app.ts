@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import express, { type Express, type Request, type RequestHandler, type Router } from 'express';
 import type { BackupService } from '../core/recovery/backup-service.ts';
+import type { RootKeyStore } from '../core/recovery/root-keys/ports.ts';
 import type { AccessService } from '../core/access/access-service.ts';
 import type { EscalationRules } from '../core/access/escalation-rules.ts';
 import { AuditDraft } from '../core/audit/draft.ts';
@@ -47,6 +48,7 @@ import { addRandomRoutes } from './operations/random.routes.ts';
 import { addRotationRoutes } from './keys/rotation.routes.ts';
 import { addRoleRoutes } from './access/roles.routes.ts';
 import { type Routes, routesAt, type RouteServices } from './routes.ts';
+import { addRootKeyRoutes } from './pool/root-keys.routes.ts';
 import { addSettingRoutes } from './pool/settings.routes.ts';
 import type { Throttle } from './server/throttle.ts';
 import { addUsageRoutes } from './audit/usage.routes.ts';
@@ -58,6 +60,7 @@ export interface AppParts {
   readonly backups: BackupService;
   readonly rotation: RotationService;
   readonly settings: SettingService;
+  readonly rootKeys: Pick<RootKeyStore, 'readState'>;
   readonly crypto: CryptoService;
   readonly release: ReleaseParts;
   readonly hsm: Pick<Hsm, 'random'> & HsmFeatures;
@@ -176,6 +179,7 @@ function addPoolRoutes(routes: Routes, parts: AppParts): void {
   addReleaseRoutes(routes, parts.release, formatOf);
   addKeyRoutes(routes, parts.keys, parts.backups, formatOf);
   addSettingRoutes(routes, parts.settings);
+  addRootKeyRoutes(routes, parts.rootKeys);
   addCapabilityRoutes(routes, parts.hsm);
   addRandomRoutes(routes, parts.hsm);
   addRoleRoutes(routes, parts.roles);

@@ -31,6 +31,8 @@ export interface ProcessState {
   /** Of a resident pool. */
   readonly objects?: { readonly used: number; readonly limit: number | undefined } | undefined;
   readonly isFeedCoherent: boolean;
+  /** Rows that other root keys than the current ones seal, by the generation of these. */
+  readonly rowsLeft: ReadonlyMap<number, number>;
   /** Between this process's clock and the database's, when last compared. */
   readonly clockDifferenceSeconds: number;
 }
@@ -252,6 +254,19 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
     'Token objects for which the HSM has room (PKCS11_OBJECT_LIMIT); 0 where it is not known.',
     ({ objects }) => objects?.limit ?? 0,
   );
+  new Gauge({
+    name: 'strongroom_root_keys_rows_left',
+    help: 'Sealed rows that wait to be wrapped by the current root keys, by the generation that seals them.',
+    labelNames: ['generation'] as const,
+    // All processes count the same rows.
+    aggregator: 'max',
+    registers,
+    collect() {
+      this.reset();
+      for (const [generation, rows] of readState().rowsLeft)
+        this.set({ generation: String(generation) }, rows);
+    },
+  });
   const gauge = (name: string, help: string, read: (state: ProcessState) => number) =>
     new Gauge({
       name: `strongroom_${name}`,

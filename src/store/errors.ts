@@ -49,6 +49,10 @@ export function fromDriver(error: unknown): unknown {
 /** The one translation of the database's errors; ServiceErrors and our own faults pass unchanged. */
 export function fromPostgres(error: unknown): unknown {
   if (error instanceof ServiceError || !isNativeError(error)) return error;
+  if (isOrphaned(error) && (error.constraint ?? '').endsWith('_root_generation'))
+    return new ServiceError('HsmUnavailable', 'The root keys of this pool have just changed.', {
+      cause: error,
+    });
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const isDown =
     error instanceof pg.DatabaseError
@@ -100,6 +104,6 @@ export function isDuplicate(error: unknown): boolean {
 }
 
 /** Whether what a row refers to has gone meanwhile. */
-export function isOrphaned(error: unknown): boolean {
+export function isOrphaned(error: unknown): error is pg.DatabaseError {
   return error instanceof pg.DatabaseError && error.code === '23503';
 }

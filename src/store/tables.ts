@@ -129,6 +129,33 @@ interface CertifiedKeyTable {
   certificate: Buffer;
 }
 
+interface RootGenerationTable {
+  pool_id: string;
+  number: number;
+  root_check: Buffer;
+  made_at: Generated<Date>;
+  is_kept: boolean;
+  opens_backups: boolean;
+}
+
+interface RetiredRootGenerationTable {
+  pool_id: string;
+  number: number;
+  retired_at: Generated<Date>;
+  destroyed_at: ColumnType<Date | null, null | undefined, unknown>;
+  proof: Buffer;
+}
+
+interface BackupKeysTable {
+  pool_id: string;
+  version: string;
+  root_generation: number;
+  blob: Buffer;
+  mac_blob: Buffer;
+  seal: Buffer;
+  made_at: Generated<Date>;
+}
+
 interface RoleDefinitionTable {
   pool_id: string;
   id: string;
@@ -322,6 +349,9 @@ export interface Tables {
   setting: SettingTable;
   gcm_use: GcmUseTable;
   statement_key: CertifiedKeyTable;
+  root_generation: RootGenerationTable;
+  retired_root_generation: RetiredRootGenerationTable;
+  backup_keys: BackupKeysTable;
   role_definition: RoleDefinitionTable;
   role_permission: RolePermissionTable;
   role_assignment: RoleAssignmentTable;
@@ -352,3 +382,4 @@ export type SigningKeyRow = Selectable<SigningKeyTable>;
 export type RotationPolicyRow = Selectable<RotationPolicyTable>;
 export type CertifiedKeyRow = Selectable<CertifiedKeyTable>;
 export type AuditEventRow = Selectable<AuditEventTable>;
+export type BackupKeysRow = Selectable<BackupKeysTable>;

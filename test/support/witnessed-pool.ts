@@ -49,6 +49,14 @@ export const ROWS: Readonly<Record<string, string>> = {
     '00000000-0000-4000-8000-000000000009')`,
 };
 
+/** The same of tables that are younger than the witnesses. The pool's own root keys are there with the pool. */
+export const LATER_ROWS: typeof ROWS = {
+  retired_root_generation: `insert into retired_root_generation (pool_id, number, retired_at, destroyed_at, proof)
+    values ($pool, 7, '2026-01-01T00:00Z', '2026-01-02T00:00Z', '\\x01')`,
+  backup_keys: `insert into backup_keys (pool_id, version, root_generation, blob, mac_blob, seal)
+    values ($pool, repeat('d', 32), 1, '\\x01', '\\x02', decode(repeat('00', 32), 'hex'))`,
+};
+
 /**
  * A pool with a row in each witnessed table, all of them put there by changes that are on record, or by what `prepare`
  * does as the tables' owner.
@@ -90,7 +98,7 @@ export async function openWitnessedPool({
     (await owner.query<Row>(ofPool(statement))).rows;
   if (prepare === undefined) {
     await createPool(context, pool, newChange('PoolCreate'));
-    await change(...Object.values(ROWS));
+    await change(...Object.values({ ...ROWS, ...LATER_ROWS }));
   } else await prepare(asOwner);
   return {
     database,

@@ -11,12 +11,13 @@ interface ObservedParts {
   readonly audit: { readonly auditLog: OpenAuditLog };
   readonly access: { readonly authorizer: { readonly status: ProcessState['decisions'] } };
   readonly keeper: Pick<ObjectKeeper, 'lastUse'> | undefined;
+  readonly rootKeys: { readonly rowsLeft: ReadonlyMap<number, number> };
   readonly storeClock: { readonly differenceSeconds: number };
 }
 
 /** What the metrics say of this process, read when somebody asks. */
 export function readProcessState(parts: ObservedParts): ProcessState {
-  const { module, store, audit, access, storeClock } = parts;
+  const { module, store, audit, access, storeClock, rootKeys } = parts;
   const { waiting, lost } = audit.auditLog;
   return {
     hsm: { ...module.status, isReady: module.isReady },
@@ -29,6 +30,7 @@ export function readProcessState(parts: ObservedParts): ProcessState {
     database: connectionsOf(store.context.db, store.auditDb),
     objects: parts.keeper?.lastUse,
     isFeedCoherent: store.feed.isCoherent(),
+    rowsLeft: rootKeys.rowsLeft,
     clockDifferenceSeconds: Math.abs(storeClock.differenceSeconds),
   };
 }

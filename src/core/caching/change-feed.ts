@@ -9,9 +9,10 @@ export const STATE_TOPICS = [
   'directory',
   'setting',
   'signing-key',
+  'root-keys',
 ] as const;
 
-/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), a setting, or the directory's signing keys. */
+/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), a setting, the directory's signing keys, or the pool's root keys and what they seal besides keys. */
 export interface StateChange {
   readonly topic: (typeof STATE_TOPICS)[number];
   readonly id: string;

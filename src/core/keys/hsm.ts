@@ -121,6 +121,10 @@ export interface KeyImporter {
 export interface RootSecrets {
   /** The key of backups, 64 bytes for A256CBC-HS512 (RFC 7518 §5.2.5). It opens nothing but sealed keys. */
   backupKey(): Promise<Uint8Array>;
+  /** Those of backups that were made before the pool had keys for them, by the generations of root keys of then. */
+  earlierBackupKeys(generations: readonly number[]): Promise<readonly Uint8Array[]>;
+  /** Whether the pool has keys of backups that outlive its root keys. */
+  readonly hasBackupKeys: boolean;
 }
 
 /** What an HSM may have or not. */

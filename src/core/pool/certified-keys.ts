@@ -10,6 +10,7 @@ import type {
   PublicKey,
   VerifiedMaterial,
 } from '../keys/key.ts';
+import type { ChangeFeed } from '../caching/change-feed.ts';
 import type { Clock } from '../clock.ts';
 import { signJws } from '../jws.ts';
 
@@ -82,6 +83,8 @@ export interface CertifiedKeysParts {
   readonly newVersionId: () => KeyVersionId;
   readonly newGuid: () => string;
   readonly clock: Clock;
+  /** By which a service hears that its keys were wrapped by other root keys; a command asks once and ends. */
+  readonly feed?: Pick<ChangeFeed, 'subscribe'>;
 }
 
 const COMMON_NAME: Readonly<Record<CertifiedKeyPurpose, string>> = {
@@ -114,6 +117,15 @@ export function createCertifiedKeys(parts: CertifiedKeysParts): CertifiedKeys {
   const held = new Map<SigningPurpose, Held>();
   const materials = new Map<string, VerifiedMaterial>();
   const underWay = new Map<SigningPurpose, Promise<JwsSigner>>();
+  /** How often the store has changed what was read of it. */
+  let changes = 0;
+  parts.feed?.subscribe((change) => {
+    if (change !== 'reset' && change.topic !== 'root-keys') return;
+    changes += 1;
+    held.clear();
+    materials.clear();
+    underWay.clear();
+  });
 
   function rs256(material: KeyMaterial, bytes: Uint8Array): Promise<Uint8Array> {
     return hsm.sign(material, 'RS256', createHash('sha256').update(bytes).digest());
@@ -182,30 +194,36 @@ export function createCertifiedKeys(parts: CertifiedKeysParts): CertifiedKeys {
   }
 
   async function prepare(purpose: SigningPurpose): Promise<JwsSigner> {
+    const asOf = changes;
     const root = await ensure('root');
     const { material, certificate } = await ensure(purpose, root);
     const signer = toSigner(material, [certificate, root.certificate], rs256, purpose !== 'audit');
     const lookAgainAt = clock.now().getTime() + LOOK_AGAIN_AFTER_MS;
-    held.set(purpose, { signer, lookAgainAt });
+    // What was read before a change may be wrapped by root keys that are about to go.
+    if (asOf === changes) held.set(purpose, { signer, lookAgainAt });
     return signer;
   }
 
   async function materialOf(purpose: SigningPurpose, version: string) {
     const known = materials.get(version);
     if (known !== undefined) return known;
+    const asOf = changes;
     const found = await store.findCertifiedKey(purpose, version);
     if (found === undefined) return undefined;
     const material = await hsm.requireIntact(found.material);
-    if (materials.size < MATERIALS_LIMIT) materials.set(version, material);
+    if (asOf === changes && materials.size < MATERIALS_LIMIT) materials.set(version, material);
     return material;
   }
 
   return {
     async signer(purpose) {
-      const known = held.get(purpose);
-      if (known !== undefined && clock.now().getTime() < known.lookAgainAt) return known.signer;
-      const started =
-        underWay.get(purpose) ?? prepare(purpose).finally(() => underWay.delete(purpose));
+      const ready = held.get(purpose);
+      if (ready !== undefined && clock.now().getTime() < ready.lookAgainAt) return ready.signer;
+      const known = underWay.get(purpose);
+      if (known !== undefined) return known;
+      const started = prepare(purpose).finally(() => {
+        if (underWay.get(purpose) === started) underWay.delete(purpose);
+      });
       underWay.set(purpose, started);
       return started;
     },

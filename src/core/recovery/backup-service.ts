@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AuditedChange } from '../audit/record.ts';
 import type { Recorder } from '../operations/crypto-service.ts';
 import { ServiceError } from '../errors.ts';
-import type { Hsm, HsmFeatures, RootSecrets } from '../keys/hsm.ts';
+import type { HsmFeatures, RootSecrets } from '../keys/hsm.ts';
 import type { KeyRelease } from '../release/key-release.ts';
 import type { KeyName, KeyVersion, VerifiedKey } from '../keys/key.ts';
 import { requireSealed } from '../keys/key-keeping.ts';
@@ -10,27 +10,40 @@ import { nearestDate } from '../keys/key-date.ts';
 import { keyNotFound } from '../keys/key-service.ts';
 import { changeAttributes } from '../keys/new-version.ts';
 import type { BlobProtector, KeyArchive, WholeKey } from './ports.ts';
+import type { KeyRewrapper } from './root-keys/root-key-hsm.ts';
 import { verifyKey } from '../keys/verified-keys.ts';
 
 export interface BackupServiceParts {
-  readonly hsm: Pick<Hsm, 'reseal'> &
+  readonly hsm: KeyRewrapper &
     Pick<HsmFeatures, 'keeping'> &
     Pick<KeyRelease, 'requireIntact'> &
     RootSecrets;
   readonly archive: KeyArchive;
   readonly protector: BlobProtector;
   readonly poolId: string;
+  /** The generations of root keys by which nothing else is needed to open blobs from before the pool had keys for them. */
+  readonly generations: () => Promise<readonly number[]>;
 }
 
 export type BackupService = ReturnType<typeof createBackupService>;
 
-const FORMAT = 'strongroom key backup 1';
+/**
+ * What a blob holds. By the first format its keys are as they were in the store: it opens as long as the root keys of then
+ * are in the HSM. By the second they are wrapped by the pool's keys of backups, which outlive root keys.
+ */
+const FORMATS = { ofRootKeys: 'strongroom key backup 1', outliving: 'strongroom key backup 2' };
 
 /** A key with all its versions, attributes, tags and its rotation policy in one blob. Who may is decided before. */
-export function createBackupService({ hsm, archive, protector, poolId }: BackupServiceParts) {
+export function createBackupService({
+  hsm,
+  archive,
+  protector,
+  poolId,
+  generations,
+}: BackupServiceParts) {
   return {
     /**
-     * A compact JWE (RFC 7516) in base64url; what is in it is wrapped by the root keys besides.
+     * A compact JWE (RFC 7516) in base64url; each key in it is wrapped in the HSM besides.
      * @throws ServiceError KeyNotFound, KeyIntegrityViolation, Overloaded, KeyOperationForbidden in a resident pool
      */
     async backup(name: KeyName, note: Recorder): Promise<string> {
@@ -40,11 +53,11 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
       note({ keyName: key.name });
       const versions: WholeKey<VerifiedKey>['versions'][number][] = [];
       for (const entry of key.versions) {
-        versions.push({ ...entry, version: await verifyKey(hsm, entry.version) });
+        versions.push({ ...entry, version: await forBlob(entry.version) });
         await nextTurn();
       }
       return protector.protect(await hsm.backupKey(), {
-        format: FORMAT,
+        format: hsm.hasBackupKeys ? FORMATS.outliving : FORMATS.ofRootKeys,
         key: { ...key, versions },
       });
     },
@@ -56,8 +69,10 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
      */
     async restore(blob: Uint8Array, change: AuditedChange): Promise<VerifiedKey> {
       requireSealed(hsm, 'restore');
-      const contents = await protector.open(await hsm.backupKey(), blob);
-      if (contents?.format !== FORMAT) throw malformed();
+      const keys = [await hsm.backupKey(), ...(await earlierKeys())];
+      const contents = await protector.open(keys, blob);
+      if (!Object.values(FORMATS).includes(String(contents?.format)) || contents === undefined)
+        throw malformed();
       const { key } = contents;
       change.note({ keyName: key.name });
       const versions: WholeKey['versions'][number][] = [];
@@ -70,7 +85,17 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
     },
   };
 
-  /** What another pool of the same root keys sealed becomes this pool's; what this one sealed is looked at again. */
+  async function forBlob(version: KeyVersion): Promise<VerifiedKey> {
+    if (!hsm.hasBackupKeys) return verifyKey(hsm, version);
+    return { ...version, material: await hsm.rewrap(version.material, 'backup') };
+  }
+
+  /** By which blobs may be encrypted besides. */
+  async function earlierKeys(): Promise<readonly Uint8Array[]> {
+    return hsm.hasBackupKeys ? hsm.earlierBackupKeys(await generations()) : [];
+  }
+
+  /** Wrapped by the root keys of now. What another pool of the same keys sealed becomes this pool's. */
   async function adopted(version: KeyVersion): Promise<KeyVersion> {
     const { material } = version;
     try {
@@ -81,7 +106,7 @@ export function createBackupService({ hsm, archive, protector, poolId }: BackupS
           notBefore: notBefore && nearestDate(notBefore),
           expires: expires && nearestDate(expires),
         }),
-        material: await hsm.reseal(material, { ...material.identity, pool: poolId }),
+        material: await hsm.rewrap(material, 'current', { ...material.identity, pool: poolId }),
       };
     } catch (error) {
       if (error instanceof ServiceError && error.code === 'KeyIntegrityViolation')

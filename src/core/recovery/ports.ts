@@ -34,9 +34,9 @@ export interface BlobProtector {
   /** @throws ServiceError Overloaded where too many wait */
   protect(key: Uint8Array, contents: BackupContents<VerifiedKey>): Promise<string>;
   /**
-   * Undefined for what wasn't made with this key, or was altered since, be it in one bit.
+   * Undefined for what was made with none of these keys, or was altered since, be it in one bit.
    * @param blob the text in ASCII
    * @throws ServiceError Overloaded where too many wait
    */
-  open(key: Uint8Array, blob: Uint8Array): Promise<BackupContents | undefined>;
+  open(keys: readonly Uint8Array[], blob: Uint8Array): Promise<BackupContents | undefined>;
 }

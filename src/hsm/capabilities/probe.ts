@@ -83,7 +83,7 @@ function withRootKeys<T>(
       sign: true,
       verify: true,
     });
-    made.push({ generation: 0, seal, ...(wrap !== undefined && { wrap }) });
+    made.push({ poolId: TRIAL_POOL, generation: 0, seal, ...(wrap !== undefined && { wrap }) });
     return true;
   });
   const [rootKeys] = made;
@@ -178,6 +178,8 @@ const GCM_OF_ITS_OWN: Lack = {
   answer: 'the IV is not the one that is given',
 };
 
+/** Of the keys that stand for a pool's root keys in a trial. */
+const TRIAL_POOL = 'a trial';
 const AES_256 = { keyType: 'oct-HSM', bits: 256 } as const;
 
 const TO_WRAP = { token: false, extractable: true };

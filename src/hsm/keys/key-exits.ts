@@ -2,7 +2,7 @@ import { ServiceError } from '../../core/errors.ts';
 import type { KeyRelease } from '../../core/release/key-release.ts';
 import type { SecureWrapper } from '../../core/release/secure-wrap.ts';
 import type { VerifiedMaterial } from '../../core/keys/key.ts';
-import { requireRootKeys } from '../module/connection.ts';
+import { requireGeneration } from '../module/connection.ts';
 import type { KeyCalls } from '../key-calls.ts';
 
 /** The ways by which keys leave the HSM, wrapped for a recipient. */
@@ -19,8 +19,9 @@ export function createKeyExits(calls: KeyCalls): KeyRelease & SecureWrapper {
       if (!exportable || releasePolicy === undefined)
         throw new ServiceError('KeyOperationForbidden', 'The key is not exportable.');
       return calls.attempt(
-        (on) => {
-          const input = [requireRootKeys(on), material, recipient, wrap] as const;
+        async (on) => {
+          const roots = await requireGeneration(on, material.sealed.rootGeneration);
+          const input = [roots, material, recipient, wrap] as const;
           return on.dispatcher.run('wrapForRecipient', [...input], name);
         },
         true,
@@ -32,7 +33,10 @@ export function createKeyExits(calls: KeyCalls): KeyRelease & SecureWrapper {
     async wrapFreshKey(material, algorithm) {
       await exits.requireIntact(material);
       return calls.attempt(
-        (on) => on.dispatcher.run('wrapFreshKey', [requireRootKeys(on), material, algorithm]),
+        async (on) => {
+          const roots = await requireGeneration(on, material.sealed.rootGeneration);
+          return on.dispatcher.run('wrapFreshKey', [roots, material, algorithm]);
+        },
         true,
         undefined,
         material.identity.name,
@@ -42,8 +46,9 @@ export function createKeyExits(calls: KeyCalls): KeyRelease & SecureWrapper {
     async rewrapForRecipient(material, algorithm, wrapped, recipient) {
       await exits.requireIntact(material);
       return calls.attempt(
-        (on) => {
-          const input = [requireRootKeys(on), material, algorithm, wrapped, recipient] as const;
+        async (on) => {
+          const roots = await requireGeneration(on, material.sealed.rootGeneration);
+          const input = [roots, material, algorithm, wrapped, recipient] as const;
           return on.dispatcher.run('rewrapForRecipient', [...input]);
         },
         true,

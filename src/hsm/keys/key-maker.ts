@@ -4,7 +4,8 @@ import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
 import { packBytes } from '../../core/keys/packed-bytes.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import { requireKeyKind, requireKeyType } from '../capabilities/refusals.ts';
-import { requireRootKeys } from '../module/connection.ts';
+import { type Connection, requireGeneration, requireRootKeys } from '../module/connection.ts';
+import type { RootKeys } from './root-keys.ts';
 import type { LiveConnection } from '../module/live-connection.ts';
 import type { Roots } from '../module/open-module.ts';
 import type { KeyCalls } from '../key-calls.ts';
@@ -13,6 +14,9 @@ import type { GeneratedKey } from './key-generation.ts';
 import type { KeyGenerator } from './key-generator.ts';
 import { type ImportedKey, modulusBytesOf, specOf } from './key-import.ts';
 import { sealedBytes } from './seal.ts';
+
+/** What the HSM has made, and the generation of the root keys that have wrapped it. */
+type Made<Key extends GeneratedKey> = Key & { readonly rootGeneration: number };
 
 const GENERATION_LIMITS = { ofOne: 8, waiting: 200, waitMs: 60_000 };
 
@@ -24,6 +28,8 @@ export interface KeyMakerOptions {
   /** As they were found out when the module was opened last. */
   readonly capabilities: () => Capabilities;
   readonly roots: () => Roots | undefined;
+  /** Wraps by the current root keys what older ones have wrapped. */
+  readonly rewrap: (material: KeyMaterial) => Promise<VerifiedMaterial>;
 }
 
 /** Makes keys as the pool keeps them: generated, imported, or bound to another identity. */
@@ -51,12 +57,9 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
   ): Promise<VerifiedMaterial> {
     requireKeyKind(this.#options.capabilities(), specOf(key));
     const imported = await this.#options.calls.attempt(
-      (on) =>
-        on.dispatcher.run(
-          'importPlain',
-          [requireRootKeys(on), identity, key, objects],
-          identity.name,
-        ),
+      wrappedByCurrent((on, roots) =>
+        on.dispatcher.run('importPlain', [roots, identity, key, objects], identity.name),
+      ),
       false,
       undefined,
       identity.name,
@@ -71,12 +74,14 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
   ): Promise<VerifiedMaterial> {
     requireKeyType(this.#options.capabilities(), expected.keyType);
     const modulusBytes = modulusBytesOf(exchangeKey);
-    const imported = await this.#options.calls.withKey(exchangeKey, 'private', (on, key) =>
-      on.dispatcher.run(
-        'importTransferred',
-        [requireRootKeys(on), identity, key, modulusBytes, wrapped, expected, objects],
-        exchangeKey.identity.name,
-      ),
+    const imported = await this.#options.calls.withKey(exchangeKey, 'private', (connection, key) =>
+      wrappedByCurrent((on, roots) =>
+        on.dispatcher.run(
+          'importTransferred',
+          [roots, identity, key, modulusBytes, wrapped, expected, objects],
+          exchangeKey.identity.name,
+        ),
+      )(connection),
     );
     return this.#sealNew(identity, imported);
   }
@@ -88,8 +93,11 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
       undefined,
       key.identity.name,
     );
-    const { blob, macBlob } = key.sealed;
-    return this.#seal({ ...key, identity }, { blob, ...(macBlob !== undefined && { macBlob }) });
+    const { rootGeneration, blob, macBlob } = key.sealed;
+    return this.#seal(
+      { ...key, identity },
+      { rootGeneration, blob, ...(macBlob !== undefined && { macBlob }) },
+    );
   }
 
   #generate(
@@ -97,11 +105,13 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
     spec: KeySpec,
     by: string | undefined,
     objects: ObjectIds | undefined,
-  ): Promise<GeneratedKey> {
+  ): Promise<Made<GeneratedKey>> {
     const { calls, live, generator } = this.#options;
     const here = () =>
       calls.attempt(
-        (on) => on.dispatcher.run('generate', [requireRootKeys(on), identity, spec, objects], by),
+        wrappedByCurrent((on, roots) =>
+          on.dispatcher.run('generate', [roots, identity, spec, objects], by),
+        ),
         false,
         undefined,
         by,
@@ -111,11 +121,12 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
     if (generator === undefined || spec.keyType !== 'RSA-HSM') return this.#queue.take(by, here);
     return this.#queue.take(by, () =>
       calls.attempt(
-        (on) => {
+        async (on) => {
           requireRootKeys(on);
           const roots = this.#options.roots();
           if (roots === undefined) throw new TypeError('root keys have a pool');
-          return generator.generate(roots, identity, spec, on.capabilities, objects);
+          const made = await generator.generate(roots, identity, spec, on.capabilities, objects);
+          return { ...made, rootGeneration: roots.generation };
         },
         // Of a resident key nobody knows whether its object is there already.
         objects === undefined,
@@ -125,29 +136,34 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
     );
   }
 
-  #sealNew(identity: KeyIdentity, made: ImportedKey): Promise<VerifiedMaterial> {
-    const { spec, publicKey, blob, macBlob } = made;
-    return this.#seal(
+  async #sealNew(identity: KeyIdentity, made: Made<ImportedKey>): Promise<VerifiedMaterial> {
+    const { spec, publicKey, rootGeneration, blob, macBlob } = made;
+    const material = await this.#seal(
       { identity, spec, ...(publicKey !== undefined && { publicKey }) },
       {
+        rootGeneration,
         blob: packBytes(blob),
         ...(macBlob !== undefined && { macBlob: packBytes(macBlob) }),
       },
     );
+    // A large key takes a minute to make: the root keys that have wrapped it may be about to go.
+    const current = this.#options.live.current?.rootKeys?.generation ?? rootGeneration;
+    return current > rootGeneration ? this.#options.rewrap(material) : material;
   }
 
   #seal(
     key: Omit<KeyMaterial, 'sealed'>,
-    blobs: Pick<KeyMaterial['sealed'], 'blob' | 'macBlob'>,
+    unsealed: Omit<KeyMaterial['sealed'], 'seal'>,
   ): Promise<VerifiedMaterial> {
     const { identity, spec, publicKey } = key;
     const bound = { identity, spec, ...(publicKey !== undefined && { publicKey }) };
     return this.#options.calls.attempt(
       async (on) => {
-        const unsealed = { rootGeneration: requireRootKeys(on).generation, ...blobs };
+        const roots = await requireGeneration(on, unsealed.rootGeneration);
+        const seal = await on.mac(sealedBytes(bound, unsealed), roots);
         return {
           ...bound,
-          sealed: { ...unsealed, seal: packBytes(await on.mac(sealedBytes(bound, unsealed))) },
+          sealed: { ...unsealed, seal: packBytes(seal) },
         } as KeyMaterial as VerifiedMaterial;
       },
       true,
@@ -155,4 +171,14 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
       identity.name,
     );
   }
+}
+
+/** Says by which generation a key was wrapped: while one is made, another may become the current one. */
+function wrappedByCurrent<Key extends GeneratedKey>(
+  make: (on: Connection, roots: RootKeys) => Promise<Key>,
+): (on: Connection) => Promise<Made<Key>> {
+  return async (on) => {
+    const roots = requireRootKeys(on);
+    return { ...(await make(on, roots)), rootGeneration: roots.generation };
+  };
 }

@@ -1,14 +1,22 @@
-import graphene, { type ITemplate, type MechanismType, type Session } from 'graphene-pk11';
+import graphene, { type ITemplate, type MechanismType } from 'graphene-pk11';
 import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { answerIn } from '../capabilities/lack.ts';
 import { GENERIC_SECRET } from '../operations/mechanisms.ts';
-import { destroyObject, generateKey, type Handle, readAttributes } from '../module/calls.ts';
+import {
+  destroyObject,
+  findObjects,
+  generateKey,
+  type Handle,
+  type ModuleSession,
+  readAttributes,
+} from '../module/calls.ts';
 
 const { KeyGenMechanism, KeyType, ObjectClass } = graphene;
 
 /** The keys that never leave the HSM, by which everything else is wrapped and sealed. */
 export interface RootKeys {
+  readonly poolId: string;
   readonly generation: number;
   /** AES-256; wraps and unwraps, nothing else. A resident pool has none, since nothing is wrapped there. */
   readonly wrap?: Handle;
@@ -69,25 +77,25 @@ export function requireRootWrap({ wrap }: RootKeys): Handle {
  * @throws Error when one is missing or there twice, or when one could leave the HSM
  */
 export function findRootKeys(
-  session: Session,
+  session: ModuleSession,
   poolId: string,
   generation: number,
   keeping: KeyKeeping = 'sealed',
 ): RootKeys | undefined {
   if (keeping === 'resident') {
     const seal = findOne(session, search('root-seal', poolId, generation));
-    return seal && requireBound(session, { generation, seal });
+    return seal && requireBound(session, { poolId, generation, seal });
   }
   const wrap = findOne(session, search('root-wrap', poolId, generation));
   const seal = findOne(session, search('root-seal', poolId, generation));
   if (wrap === undefined && seal === undefined) return undefined;
   if (wrap === undefined || seal === undefined)
     throw new Error('The token holds one of the two root keys of this pool, and not the other.');
-  return requireBound(session, { generation, wrap, seal });
+  return requireBound(session, { poolId, generation, wrap, seal });
 }
 
 /** @throws Error when one could leave the HSM */
-function requireBound(session: Session, keys: RootKeys): RootKeys {
+function requireBound(session: ModuleSession, keys: RootKeys): RootKeys {
   for (const key of [keys.wrap, keys.seal]) {
     if (key === undefined) continue;
     const { sensitive, extractable } = readAttributes(session, key, {
@@ -106,22 +114,55 @@ function requireBound(session: Session, keys: RootKeys): RootKeys {
  * @throws OperatorError where the token doesn't take them
  */
 export function createRootKeys(
-  session: Session,
+  session: ModuleSession,
   poolId: string,
   generation: number,
   keeping: KeyKeeping = 'sealed',
 ): RootKeys {
-  const make = (part: Part) =>
-    making(part, () => generateKey(session, MADE_BY[part], template(part, poolId, generation)));
-  if (keeping === 'resident') return { generation, seal: make('root-seal') };
+  const make = (part: Part) => makeOne(session, part, poolId, generation);
+  if (keeping === 'resident') return { poolId, generation, seal: make('root-seal') };
   const wrap = make('root-wrap');
   try {
-    return { generation, wrap, seal: make('root-seal') };
+    return { poolId, generation, wrap, seal: make('root-seal') };
   } catch (error) {
     destroyObject(session, wrap);
     throw error;
   }
 }
+
+/**
+ * Makes the root keys of a generation that isn't in use yet. An attempt that was cut off may have left one or both: nothing
+ * is destroyed, since somebody may have sealed by them what another database holds.
+ * @throws OperatorError where the token doesn't take them
+ */
+export function completeRootKeys(
+  session: ModuleSession,
+  poolId: string,
+  generation: number,
+): RootKeys {
+  const [wrap, seal] = PARTS.map(
+    (part) =>
+      findOne(session, search(part, poolId, generation)) ??
+      makeOne(session, part, poolId, generation),
+  ) as [Handle, Handle];
+  return requireBound(session, { poolId, generation, wrap, seal });
+}
+
+/** Destroys the root keys of a generation, as far as they are there. */
+export function destroyRootKeys(session: ModuleSession, poolId: string, generation: number): void {
+  for (const part of PARTS) {
+    const found = findOne(session, search(part, poolId, generation));
+    if (found !== undefined) destroyObject(session, found);
+  }
+}
+
+function makeOne(session: ModuleSession, part: Part, poolId: string, generation: number): Handle {
+  return making(part, () =>
+    generateKey(session, MADE_BY[part], template(part, poolId, generation)),
+  );
+}
+
+const PARTS: readonly Part[] = ['root-wrap', 'root-seal'];
 
 const MADE_BY: Readonly<Record<Part, MechanismType>> = {
   'root-wrap': KeyGenMechanism.AES,
@@ -139,8 +180,9 @@ function making<T>(part: Part, make: () => T): T {
   }
 }
 
-function findOne(session: Session, what: ITemplate): Handle | undefined {
-  const found = session.find(what);
-  if (found.length > 1) throw new Error('The token holds a root key of this pool more than once.');
-  return found.length === 0 ? undefined : found.items(0).handle;
+function findOne(session: ModuleSession, what: ITemplate): Handle | undefined {
+  const [found, another] = findObjects(session, what, 2);
+  if (another !== undefined)
+    throw new Error('The token holds a root key of this pool more than once.');
+  return found;
 }

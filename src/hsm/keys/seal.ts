@@ -1,3 +1,4 @@
+import { ServiceError } from '../../core/errors.ts';
 import {
   type KeyIdentity,
   type KeyMaterial,
@@ -53,6 +54,14 @@ function laterFields({ origin, releasePolicy }: KeyIdentity): string[] {
   ];
 }
 
+export function brokenSeal(identity: KeyIdentity, cause?: unknown): ServiceError {
+  return new ServiceError(
+    'KeyIntegrityViolation',
+    `The stored key ${identity.name}/${identity.version} does not match its seal: it has been altered and is not used.`,
+    { cause },
+  );
+}
+
 /** What is kept beside a pool's record, so that a token with other root keys of the same name is noticed at start. */
 export function rootCheckBytes(poolId: string): Buffer {
   return encodeFields(['strongroom root check 1', poolId]);
@@ -66,7 +75,17 @@ export const BACKUP_KEY_PARTS: readonly Buffer[] = ['1', '2'].map((counter) =>
   encodeFields(['strongroom backup key 1', counter, '512']),
 );
 
-/** What `root-seal` makes the key of cursors from, in the same way. */
+/** The same by the HMAC key of backups, which outlives root keys. */
+export const OUTLIVING_BACKUP_KEY_PARTS: readonly Buffer[] = ['1', '2'].map((counter) =>
+  encodeFields(['strongroom backup key 2', counter, '512']),
+);
+
+/** What the current root keys say of a generation that may be destroyed. */
+export function retirementBytes(poolId: string, generation: number): Buffer {
+  return encodeFields(['strongroom retired root keys 1', poolId, String(generation)]);
+}
+
+/** What `root-seal` or the HMAC key of backups makes the key of cursors from, in the same way. */
 export const CURSOR_KEY_PART = encodeFields(['strongroom cursor key 1', '1', '256']);
 
 function publicFields(key: PublicKey | undefined): (string | Uint8Array)[] {

@@ -222,7 +222,7 @@ export function publicPoint(
   return [{ type: NSS_PUBLIC_POINT, value: uncompressed(publicKey) }];
 }
 
-/** Extractable: of a key that may be released, while it is wrapped for that. Good for nothing else. */
+/** Extractable: of a key that may be released, or moves to other root keys, while it is wrapped for that. Good for nothing else. */
 export function releasedPrivate(identity: KeyIdentity, spec: KeySpec): Template {
   const nothing = Object.entries(usage(spec.keyType, identity)).map(([name, value]) => [
     name,
@@ -233,6 +233,24 @@ export function releasedPrivate(identity: KeyIdentity, spec: KeySpec): Template 
 
 export function loadedMac(identity: KeyIdentity): Template {
   return { ...MAC_USAGE, ...secret(identity, false) };
+}
+
+/** Extractable: a secret that isn't an AES key, while it is wrapped by other root keys. Good for nothing else. */
+export function movedSecret(identity: KeyIdentity): Template {
+  return { ...MAC_USAGE, sign: false, verify: false, ...secret(identity, true) };
+}
+
+/** An AES key that wraps and unwraps, and nothing else. */
+export function loadedWrapping(identity: KeyIdentity): Template {
+  return {
+    ...SECRET_KEY,
+    keyType: KeyTypes.AES,
+    encrypt: false,
+    decrypt: false,
+    wrap: true,
+    unwrap: true,
+    ...secret(identity, false),
+  };
 }
 
 /** A public key as a session object: encrypting and verifying go through the HSM too. */

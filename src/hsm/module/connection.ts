@@ -18,7 +18,8 @@ import {
 } from './open-module.ts';
 import { withoutOpenSslErrors } from './openssl-errors.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
-import { sealedBytes } from '../keys/seal.ts';
+import { Generations } from '../keys/generations.ts';
+import { brokenSeal, sealedBytes } from '../keys/seal.ts';
 import { keepingOf } from '../keys/keeping/keepings.ts';
 import { openSessions, type SessionOptions } from './sessions.ts';
 import { TokenProbe } from './token-probe.ts';
@@ -37,11 +38,14 @@ export interface Connection {
   readonly loaded: LoadedKeys;
   /** The module is too slow for the event loop to wait for. */
   readonly isSlow: boolean;
+  /** Those by which new keys are sealed. */
   rootKeys: RootKeys | undefined;
+  /** The others, which are looked for when something is sealed by them. */
+  readonly generations: Generations;
   /** Whether the token still does its work; asked where something failed for a reason that may be this. */
   isWell(): Promise<boolean>;
-  /** HMAC-SHA256 by `root-seal`. */
-  mac(data: Buffer): Promise<Buffer>;
+  /** HMAC-SHA256 by `root-seal`, of the current root keys where no others are named. */
+  mac(data: Buffer, rootKeys?: RootKeys): Promise<Buffer>;
   /** Waits for calls under way, within a limit: a library that is finalised under one crashes the process. */
   close(): Promise<void>;
 }
@@ -79,6 +83,9 @@ function connect(options: ConnectionOptions, opened: OpenedModule): Connection {
     capabilities,
     isSlow,
     rootKeys,
+    generations: new Generations((poolId, generation) =>
+      dispatcher.run('findRootKeys', [poolId, generation]),
+    ),
     loaded: new LoadedKeys(
       {
         verifySeal: (material) => verifySeal(connection, material),
@@ -92,7 +99,7 @@ function connect(options: ConnectionOptions, opened: OpenedModule): Connection {
       options.loadedKeys,
     ),
     isWell: () => probe.isWell(),
-    mac: (data) => dispatcher.run('mac', [requireRootKeys(connection), data]),
+    mac: (data, by = requireRootKeys(connection)) => dispatcher.run('mac', [by, data]),
     close: async () => {
       const closed = dispatcher.close();
       connection.loaded.clear();
@@ -143,25 +150,37 @@ export function requireRootKeys({ rootKeys }: Pick<Connection, 'rootKeys'>): Roo
   return rootKeys;
 }
 
+/** The root keys of a generation. @throws ServiceError HsmUnavailable where the token doesn't hold them */
+export async function requireGeneration(
+  connection: Pick<Connection, 'rootKeys' | 'generations'>,
+  generation: number,
+): Promise<RootKeys> {
+  const current = requireRootKeys(connection);
+  if (current.generation === generation) return current;
+  const found = await connection.generations.find(current.poolId, generation);
+  if (found === undefined)
+    throw new ServiceError(
+      'HsmUnavailable',
+      `The root keys of generation ${generation} are not in the HSM.`,
+    );
+  return found;
+}
+
 /** Verified inside the HSM. @throws ServiceError KeyIntegrityViolation */
 async function verifySeal(connection: Connection, material: KeyMaterial): Promise<void> {
   const { sealed, identity } = material;
-  const roots = requireRootKeys(connection);
+  const current = requireRootKeys(connection);
+  const roots =
+    current.generation === sealed.rootGeneration
+      ? current
+      : await connection.generations.find(current.poolId, sealed.rootGeneration);
   const data = sealedBytes(material, sealed);
   const seal = unpackBytes(sealed.seal);
   const isIntact =
-    roots.generation === sealed.rootGeneration &&
+    roots !== undefined &&
     seal.length === 32 &&
     (await connection.dispatcher.run('verifyMac', [roots, data, seal], identity.name));
   if (!isIntact) throw brokenSeal(identity);
-}
-
-function brokenSeal(identity: KeyMaterial['identity'], cause?: unknown): ServiceError {
-  return new ServiceError(
-    'KeyIntegrityViolation',
-    `The stored key ${identity.name}/${identity.version} does not match its seal: it has been altered and is not used.`,
-    { cause },
-  );
 }
 
 async function loadKey(
@@ -176,7 +195,7 @@ async function loadKey(
   }
   const blob = part === 'private' ? sealed.blob : sealed.macBlob;
   if (blob === undefined) throw brokenSeal(identity);
-  const roots = requireRootKeys(connection);
+  const roots = await requireGeneration(connection, sealed.rootGeneration);
   try {
     const input = [roots, identity, spec, part, unpackBytes(blob), publicKey] as const;
     return await dispatcher.run('load', [...input], identity.name);

@@ -16,21 +16,20 @@ import type { Capabilities } from '../capabilities/capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession } from '../module/calls.ts';
-import { returnValue } from '../module/return-values.ts';
 import { type GeneratedKey, generateKept } from '../keys/key-generation.ts';
 import { type ImportedKey, importPlain, importTransferred } from '../keys/key-import.ts';
 import { describeObject } from '../keys/key-inspection.ts';
 import { releaseKey } from '../keys/key-release.ts';
-import { HMAC_SHA256, SIGNING, signingMechanism } from './mechanisms.ts';
-import type { RootKeys } from '../keys/root-keys.ts';
+import { SIGNING, signingMechanism } from './mechanisms.ts';
+import { makeMac, verifyMac } from '../keys/root-mac.ts';
+import { destroyRootKeys, findRootKeys, type RootKeys } from '../keys/root-keys.ts';
+import { loadBackupKeys } from '../keys/backup-keys.ts';
+import { rewrap } from '../keys/rewrapping.ts';
 import { keepingFor, keepingOf } from '../keys/keeping/keepings.ts';
 import { countObjects, destroyPoolObjects, listPoolObjects } from '../keys/keeping/pool-objects.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
 import { loadedMac, loadedPrivate, loadedPublic, publicPoint } from '../keys/templates.ts';
-
-/** Of HMAC-SHA256. */
-const MAC_BYTES = 32;
 
 /** What an operation works with besides its input: a leased session, in the thread that it belongs to. */
 export interface OperationContext {
@@ -184,17 +183,12 @@ const OPERATIONS = {
   },
 
   /** HMAC-SHA256 by `root-seal`. */
-  mac({ session }: OperationContext, { seal }: RootKeys, data: Buffer): Buffer {
-    return calls.sign(session, HMAC_SHA256, seal, data, MAC_BYTES);
+  mac({ session }: OperationContext, rootKeys: RootKeys, data: Buffer): Buffer {
+    return makeMac(session, rootKeys, data);
   },
 
-  verifyMac({ session }: OperationContext, { seal }: RootKeys, data: Buffer, mac: Buffer): boolean {
-    try {
-      return calls.verify(session, HMAC_SHA256, seal, data, mac);
-    } catch (error) {
-      if (returnValue(error) === 'CKR_SIGNATURE_INVALID') return false;
-      throw error;
-    }
+  verifyMac({ session }: OperationContext, rootKeys: RootKeys, data: Buffer, mac: Buffer): boolean {
+    return verifyMac(session, rootKeys, data, mac);
   },
 
   /** A private or secret key, or the companion secret of an AES key. */
@@ -224,6 +218,36 @@ const OPERATIONS = {
       keyOwner(),
       calls.toAttributes(loadedPublic(spec, publicKey, capabilities)),
     );
+  },
+
+  findRootKeys(
+    { session, capabilities }: OperationContext,
+    poolId: string,
+    generation: number,
+  ): RootKeys | undefined {
+    return findRootKeys(session, poolId, generation, capabilities.keeping);
+  },
+
+  destroyRootKeys({ session }: OperationContext, poolId: string, generation: number): void {
+    destroyRootKeys(session, poolId, generation);
+  },
+
+  loadBackupKeys(
+    { keyOwner, capabilities }: OperationContext,
+    rootKeys: RootKeys,
+    material: KeyMaterial,
+  ): RootKeys {
+    return loadBackupKeys({ session: keyOwner(), rootKeys, capabilities }, material);
+  },
+
+  rewrap(
+    { session, capabilities }: OperationContext,
+    from: RootKeys,
+    to: RootKeys,
+    material: KeyMaterial,
+    identity: KeyIdentity,
+  ): KeyMaterial['sealed'] {
+    return rewrap({ session, capabilities }, from, to, material, identity);
   },
 
   destroyObjects(
@@ -278,6 +302,7 @@ const DETAILS: { readonly [Name in OperationName]?: (...input: Input<Name>) => s
   destroyObjects: (_poolId, { length }) => String(length),
   wrapForRecipient: (_rootKeys, { spec }) => `${spec.keyType} ${sizeOf(spec)}`,
   rewrapForRecipient: (_rootKeys, { spec }) => `${spec.keyType} ${sizeOf(spec)}`,
+  rewrap: (_from, _to, { spec }) => `${spec.keyType} ${sizeOf(spec)}`,
   load: (_rootKeys, _identity, spec) => `${spec.keyType} ${sizeOf(spec)}`,
 };
 

@@ -66,10 +66,10 @@ export function createSigningKeyStore(context: StoreContext): TokenSigningKeySto
 }
 
 function toSigningKey(row: SigningKeyRow): TokenSigningKey {
-  return { material: toMaterial(row), createdAt: row.created_at };
+  return { material: toSigningMaterial(row), createdAt: row.created_at };
 }
 
-function toMaterial(row: SigningKeyRow): KeyMaterial {
+export function toSigningMaterial(row: SigningKeyRow): KeyMaterial {
   return {
     identity: {
       pool: row.pool_id,

@@ -20,7 +20,7 @@ export function createCertifiedKeyStore(context: StoreContext): CertifiedKeyStor
           .limit(1);
         if (version !== undefined) query = query.where('version', '=', version);
         const row = await query.executeTakeFirst();
-        return row && { purpose, material: toMaterial(row), certificate: row.certificate };
+        return row && { purpose, material: toCertifiedMaterial(row), certificate: row.certificate };
       }),
 
     insertCertifiedKey: async ({ purpose, material, certificate }, change) => {
@@ -60,7 +60,7 @@ export function createCertifiedKeyStore(context: StoreContext): CertifiedKeyStor
 }
 
 /** Name and operations are as the purpose has them: the seal covers them, so a key of another purpose is refused. */
-function toMaterial(row: CertifiedKeyRow): KeyMaterial {
+export function toCertifiedMaterial(row: CertifiedKeyRow): KeyMaterial {
   return {
     identity: {
       pool: row.pool_id,

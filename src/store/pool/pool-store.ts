@@ -3,8 +3,8 @@ import { type Insertable, type Kysely, sql } from 'kysely';
 import type { AuditedChange } from '../../core/audit/record.ts';
 import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { OperatorError } from '../../core/operator-error.ts';
-import { changing, type StoreContext } from '../database.ts';
-import { fromPostgres } from '../errors.ts';
+import { changing, reading, type StoreContext } from '../database.ts';
+import { fromPostgres, isDuplicate } from '../errors.ts';
 import type { PoolRow, Tables } from '../tables.ts';
 
 /** A pool as it is recorded: what was decided when it was made, and which root keys are its own. */
@@ -31,6 +31,25 @@ export async function findPool(db: Kysely<Tables>, name: string): Promise<Pool |
 
 export async function insertPool(db: Kysely<Tables>, pool: Pool): Promise<void> {
   await db.insertInto('pool').values(fromPool(pool)).execute();
+  await insertGeneration(db, pool, { opensBackups: false });
+}
+
+/** Records the pool's present root keys as a generation by which rows may be sealed. */
+async function insertGeneration(
+  db: Kysely<Tables>,
+  { id, rootGeneration, rootCheck }: Pool,
+  { opensBackups }: { readonly opensBackups: boolean },
+): Promise<void> {
+  await db
+    .insertInto('root_generation')
+    .values({
+      pool_id: id,
+      number: rootGeneration,
+      root_check: Buffer.from(rootCheck),
+      is_kept: false,
+      opens_backups: opensBackups,
+    })
+    .execute();
 }
 
 export async function createPool(
@@ -47,6 +66,27 @@ export async function createPool(
       return true;
     },
   );
+}
+
+/** Of a pool from before there were generations: its root keys are on record from now on, once. */
+export async function recordGeneration(
+  context: StoreContext,
+  pool: Pool,
+  change: AuditedChange,
+): Promise<void> {
+  const known = await reading(context, (db) =>
+    db.selectFrom('root_generation').select('number').where('pool_id', '=', pool.id).execute(),
+  );
+  if (known.length > 0) return;
+  try {
+    await changing(context, change, { topic: 'root-keys', id: '*' }, async (trx) => {
+      await insertGeneration(trx, pool, { opensBackups: true });
+      return true;
+    });
+  } catch (error) {
+    // Another process that starts has been faster.
+    if (!isDuplicate(error)) throw error;
+  }
 }
 
 /** Switches purge protection on for good. */
@@ -101,6 +141,29 @@ export async function withPoolLock<T>(
       return await work();
     } finally {
       await sql`select pg_advisory_unlock(${lock})`.execute(connection);
+    }
+  });
+}
+
+/**
+ * Lets one process at a time do something, if none does it now.
+ * @param lock by which all name it
+ * @returns undefined where another one is at it
+ */
+export async function withLockIfFree<T>(
+  db: Kysely<Tables>,
+  lock: string,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  return db.connection().execute(async (connection) => {
+    const key = sql`hashtextextended(${lock}, 0)`;
+    const { rows } = await sql<{ isMine: boolean }>`
+      select pg_try_advisory_lock(${key}) as "isMine"`.execute(connection);
+    if (rows[0]?.isMine !== true) return undefined;
+    try {
+      return await work();
+    } finally {
+      await sql`select pg_advisory_unlock(${key})`.execute(connection);
     }
   });
 }

@@ -202,23 +202,29 @@ function tableOf(name: string): WitnessedTable {
 }
 
 /** The values of the primary key; undefined for what can't be a row of that table. */
-function parseRow({ keys }: WitnessedTable, row: string): readonly string[] | undefined {
+function parseRow({ keys }: WitnessedTable, row: string): readonly (string | number)[] | undefined {
   try {
     const values: unknown = JSON.parse(row);
     const isRow =
       Array.isArray(values) &&
       values.length === keys.length &&
-      values.every(
-        (value, index) =>
-          typeof value === 'string' &&
-          !value.includes('\0') &&
-          (keys[index]?.[1] !== 'uuid' || UUID.test(value)),
-      );
-    return isRow ? (values as string[]) : undefined;
+      values.every((value, index) => isOfType(value, keys[index]?.[1]));
+    return isRow ? (values as (string | number)[]) : undefined;
   } catch {
     return undefined;
   }
 }
+
+function isOfType(value: unknown, type: WitnessedTable['keys'][number][1] | undefined): boolean {
+  if (type === 'integer')
+    return Number.isInteger(value) && Math.abs(value as number) <= LARGEST_INTEGER;
+  return (
+    typeof value === 'string' && !value.includes('\0') && (type !== 'uuid' || UUID.test(value))
+  );
+}
+
+/** Of Postgres's integer. */
+const LARGEST_INTEGER = 0x7fff_ffff;
 
 function ofPool({ keys }: WitnessedTable, poolId: string): RawBuilder<boolean> {
   return keys.length === 0 ? sql`r.id = ${poolId}` : sql`r.pool_id = ${poolId}`;

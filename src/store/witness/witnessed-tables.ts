@@ -2,7 +2,7 @@
 export interface WitnessedTable {
   readonly name: string;
   /** The primary key but for the pool: columns, and their types in Postgres. */
-  readonly keys: readonly (readonly [column: string, type: 'text' | 'uuid'])[];
+  readonly keys: readonly (readonly [column: string, type: 'text' | 'uuid' | 'integer'])[];
   /** Columns that no record witnesses, each with the reason. */
   readonly skipped: Readonly<Record<string, string>>;
 }
@@ -35,6 +35,14 @@ export const WITNESSED_TABLES: readonly WitnessedTable[] = [
   }),
   table('statement_key', [['version', 'text']], {
     blob: SEALED,
+    seal: SEALED,
+    root_generation: SEALED,
+  }),
+  table('root_generation', [['number', 'integer']]),
+  table('retired_root_generation', [['number', 'integer']]),
+  table('backup_keys', [['version', 'text']], {
+    blob: SEALED,
+    mac_blob: SEALED,
     seal: SEALED,
     root_generation: SEALED,
   }),

@@ -6,7 +6,7 @@ import { SessionPool } from '../../../src/hsm/module/session-pool.ts';
 import { testIdentity } from '../../support/hsm.ts';
 
 const handle = randomBytes(8);
-const rootKeys = { generation: 1, wrap: handle, seal: handle };
+const rootKeys = { poolId: 'pool', generation: 1, wrap: handle, seal: handle };
 const RSA = { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 } as const;
 const AES = { keyType: 'oct-HSM', bits: 256 } as const;
 const EC = { keyType: 'EC-HSM', curve: 'P-256' } as const;

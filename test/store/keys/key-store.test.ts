@@ -75,7 +75,7 @@ describe('a version', () => {
     spec: { keyType: 'RSA-HSM', bits: 3072, publicExponent: 65_537 },
     publicKey: { keyType: 'RSA-HSM', n: randomBytes(384), e: Buffer.from([1, 0, 1]) },
     sealed: {
-      rootGeneration: 3,
+      rootGeneration: 1,
       blob: packBytes(randomBytes(1_800)),
       seal: packBytes(randomBytes(32)),
     },

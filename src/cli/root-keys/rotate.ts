@@ -1,0 +1,123 @@
+import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SingleBar } from 'cli-progress';
+import type { OpenPool } from '../../compose/pool.ts';
+import { openRootKeyRotation, rotationLock } from '../../compose/root-keys.ts';
+import { OperatorError } from '../../core/operator-error.ts';
+import type { RootKeyState } from '../../core/recovery/root-keys/ports.ts';
+import { currentOf } from '../../core/recovery/root-keys/root-key-rotation.ts';
+import { createLog } from '../../observability/log.ts';
+import { withLockIfFree } from '../../store/pool/pool-store.ts';
+import type { CliContext } from '../cli-context.ts';
+import { openPoolOf } from '../open-pool.ts';
+
+export interface RotateOptions {
+  readonly keep?: true;
+  readonly destroyBackupsKey?: true;
+}
+
+const LOOK_EVERY_MS = 1_000;
+
+/** `strongroom root-keys rotate`: begins a rotation, or goes on with one that was cut off, and sees it through. */
+export async function rotateRootKeys(context: CliContext, options: RotateOptions): Promise<void> {
+  const { config } = context.readSettings();
+  const opened = await openPoolOf(context, createLog(config.logLevel));
+  try {
+    if (opened.pool.keeping === 'resident')
+      throw new OperatorError(
+        `The keys of the pool "${opened.pool.name}" (STRONGROOM_POOL) are objects of the HSM, which no root key wraps: new root keys would change nothing.`,
+      );
+    await rotate(context, opened, options);
+    if (opened.context.chain.grown() > 0) {
+      opened.context.chain.end();
+      await opened.signedLog.checkpoints([opened.context.chain]).sign();
+    }
+  } finally {
+    await opened.close();
+  }
+}
+
+async function rotate(
+  { print, setExitStatus }: CliContext,
+  { context, pool, hsm }: OpenPool,
+  { keep, destroyBackupsKey }: RotateOptions,
+): Promise<void> {
+  const progress = new Progress();
+  const rotation = openRootKeyRotation(context, hsm, {
+    onRows: (rows) => {
+      progress.add(rows);
+    },
+  });
+  const work = async () => {
+    let state = await rotation.readState();
+    if (await rotation.isUnfinished())
+      print(
+        `An earlier rotation was cut off: everything is wrapped by generation ${currentOf(state.generations).number}.`,
+      );
+    else {
+      state = await rotation.begin({
+        keeps: keep === true,
+        givesBackupsUp: destroyBackupsKey === true,
+      });
+      print(`New keys are sealed by generation ${currentOf(state.generations).number}.`);
+    }
+    progress.begin(rowsLeft(state));
+    const { broken } = await rotation.finish();
+    progress.end();
+    return broken;
+  };
+  for (let looks = 0; ; looks += 1) {
+    const broken = await withLockIfFree(context.db, rotationLock(pool), work);
+    if (broken !== undefined) {
+      describeEnd(await rotation.readState(), broken).forEach(print);
+      if (broken > 0) setExitStatus(1);
+      return;
+    }
+    if (looks === 0)
+      print('Another process is at a rotation: this one goes on where that one ends.');
+    await delay(LOOK_EVERY_MS);
+  }
+}
+
+function rowsLeft({ generations }: RootKeyState): number {
+  return generations.reduce((sum, { isCurrent, rows }) => sum + (isCurrent ? 0 : rows), 0);
+}
+
+function describeEnd({ generations }: RootKeyState, broken: number): readonly string[] {
+  const current = currentOf(generations);
+  if (broken > 0)
+    return [
+      `The seals of ${broken} keys do not verify: they stay as they are, and so do the old root keys. \`strongroom audit verify\` says more.`,
+    ];
+  const kept = generations.filter(({ isCurrent }) => !isCurrent);
+  return [
+    `Everything is sealed by generation ${current.number}.`,
+    ...kept.map(({ number, opensBackups }) =>
+      opensBackups
+        ? `Generation ${number} stays in the HSM: backup blobs may exist that nothing else opens. Once you need none of them, rotate with --destroy-backups-key.`
+        : `Generation ${number} stays in the HSM (--keep).`,
+    ),
+    ...(kept.length === 0 ? ['The old root keys are destroyed.'] : []),
+  ];
+}
+
+/** A bar where people look on; nothing where they don't. */
+class Progress {
+  readonly #bar = new SingleBar({
+    format: '{bar} {percentage} % | {value} of {total} keys | {eta_formatted} left',
+    stream: process.stderr,
+    hideCursor: true,
+  });
+
+  begin(total: number): void {
+    this.#bar.start(total, 0);
+  }
+
+  add(rows: number): void {
+    this.#bar.increment(rows);
+  }
+
+  end(): void {
+    this.#bar.stop();
+  }
+}

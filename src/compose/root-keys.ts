@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { AuditDraft } from '../core/audit/draft.ts';
+import { systemClock } from '../core/clock.ts';
+import { newVersionId } from '../core/keys/new-version-id.ts';
+import { BACKUP_KEYS } from '../core/recovery/root-keys/backup-keys.ts';
+import {
+  createRootKeyRotation,
+  type RootKeyRotation,
+  type RootKeyRotationParts,
+} from '../core/recovery/root-keys/root-key-rotation.ts';
+import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import type { StoreContext } from '../store/database.ts';
+import { findPool, type Pool, recordGeneration, withPoolLock } from '../store/pool/pool-store.ts';
+import { createBackupKeyStore } from '../store/recovery/root-keys/backup-key-store.ts';
+import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
+import { openRootKeys } from './hsm.ts';
+
+const newDraft = (operation: string) =>
+  new AuditDraft(systemClock.now, { requestId: randomUUID(), operation });
+
+/**
+ * Opens a pool's root keys and its keys of backups. What a pool from before there were such lacks is made, once.
+ * @throws OperatorError where the token isn't the pool's
+ */
+export async function openPoolKeys(
+  context: StoreContext,
+  pool: Pool,
+  hsm: Pkcs11Hsm,
+): Promise<void> {
+  await openRootKeys(hsm, pool);
+  await recordGeneration(context, pool, newDraft('RootKeysRecord'));
+  if (pool.keeping === 'resident') return;
+  if ((await createBackupKeyStore(context).find()) === undefined)
+    await withPoolLock(context.db, pool.name, () => makeBackupKeys(context, pool, hsm));
+  await openBackupKeys(context, hsm);
+}
+
+/** Makes the keys of backups where there are none, and the HSM can keep some. The caller lets nobody else do the same. */
+export async function makeBackupKeys(
+  context: StoreContext,
+  pool: Pick<Pool, 'id' | 'keeping'>,
+  hsm: Pkcs11Hsm,
+): Promise<void> {
+  const store = createBackupKeyStore(context);
+  if (pool.keeping === 'resident' || (await store.find()) !== undefined) return;
+  const version = newVersionId();
+  const identity = { ...BACKUP_KEYS.identity, pool: pool.id, version };
+  const material = await hsm.generateKey(identity, BACKUP_KEYS.spec);
+  // Some modules don't wrap HMAC keys: blobs of such a pool open as long as the root keys of then are there.
+  if (material.sealed.macBlob === undefined) return;
+  const change = newDraft('BackupKeysCreate');
+  change.note({ change: { after: { version } } });
+  await store.insert(material, change);
+}
+
+async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Promise<void> {
+  hsm.openBackupKeys(await createBackupKeyStore(context).find());
+}
+
+/** Follows what another process has made current, or wrapped anew. */
+export async function followRootKeys(
+  { context, pool }: { readonly context: StoreContext; readonly pool: Pool },
+  hsm: Pkcs11Hsm,
+  log: Logger,
+): Promise<void> {
+  const now = await findPool(context.db, pool.name);
+  if (now?.id !== pool.id) return;
+  if (!(await hsm.useRootKeys(now.rootGeneration, now.rootCheck)))
+    log.error(
+      { generation: now.rootGeneration },
+      'the HSM does not hold the current root keys of the pool: what they seal cannot be used here',
+    );
+  if (pool.keeping === 'sealed') await openBackupKeys(context, hsm);
+}
+
+/** Rotations of the root keys of a sealed pool. */
+export function openRootKeyRotation(
+  context: StoreContext,
+  hsm: Pkcs11Hsm,
+  on: Pick<RootKeyRotationParts, 'onRows' | 'isStopped'> = {},
+): RootKeyRotation {
+  return createRootKeyRotation({
+    hsm,
+    store: createRootKeyStore(context),
+    hasBackupKeys: () => hsm.hasBackupKeys,
+    draft: newDraft,
+    ...on,
+  });
+}
+
+/** By which processes see that one of them is at a rotation. */
+export function rotationLock({ id }: Pick<Pool, 'id'>): string {
+  return `root keys ${id}`;
+}

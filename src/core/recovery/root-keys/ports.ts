@@ -1,0 +1,93 @@
+import type { AuditedChange } from '../../audit/record.ts';
+import type { KeyMaterial, VerifiedMaterial } from '../../keys/key.ts';
+
+/** Root keys by which rows may be sealed. */
+export interface RootGeneration {
+  readonly number: number;
+  readonly madeAt: Date;
+  /** New keys are sealed by it. */
+  readonly isCurrent: boolean;
+  /** Stays in the HSM when nothing is sealed by it any more. */
+  readonly isKept: boolean;
+  /** There may be backup blobs that nothing else opens. */
+  readonly opensBackups: boolean;
+  /** Rows that it seals: versions of keys, keys of the directory and of statements, the keys of backups. */
+  readonly rows: number;
+}
+
+/** Root keys by which nothing is sealed any more. */
+export interface RetiredGeneration {
+  readonly number: number;
+  readonly retiredAt: Date;
+  /** Absent while they are still in the HSM. */
+  readonly destroyedAt?: Date;
+  /** HMAC by the root keys that came after it. */
+  readonly proof: Uint8Array;
+}
+
+export interface RootKeyState {
+  /** Oldest first; the last one is the current one. */
+  readonly generations: readonly RootGeneration[];
+  readonly retired: readonly RetiredGeneration[];
+  /** The store's clock. */
+  readonly now: Date;
+}
+
+/** Where sealed rows are. */
+export const SEALED_TABLES = [
+  'backup_keys',
+  'signing_key',
+  'statement_key',
+  'key_version',
+] as const;
+export type SealedTable = (typeof SEALED_TABLES)[number];
+
+/** A row's material, wrapped by other root keys. */
+export interface Rewrapped {
+  readonly before: KeyMaterial;
+  readonly after: VerifiedMaterial;
+}
+
+export interface RootKeyStore {
+  readState(): Promise<RootKeyState>;
+  /** Whether something is left to do of a rotation that has begun. */
+  isUnfinished(): Promise<boolean>;
+  /**
+   * Records a generation, and that new keys are sealed by it from now on.
+   * @param kept older generations that stay in the HSM at the end
+   * @returns false where another one has become current meanwhile
+   */
+  makeCurrent(
+    generation: {
+      readonly number: number;
+      readonly rootCheck: Uint8Array;
+      readonly opensBackups: boolean;
+    },
+    kept: readonly number[],
+    change: AuditedChange,
+  ): Promise<boolean>;
+  /** Rows that aren't sealed by the current generation, in the order of their places. @param after the last one seen */
+  listSealed(
+    table: SealedTable,
+    after: KeyMaterial | undefined,
+    limit: number,
+  ): Promise<readonly KeyMaterial[]>;
+  /** Each is replaced where it still is what it was before. @returns how many were */
+  replaceSealed(table: SealedTable, rows: readonly Rewrapped[]): Promise<number>;
+  /**
+   * From then on nothing can be sealed by it.
+   * @returns false where a row still is, or the current generation is younger than so many seconds
+   */
+  retire(
+    retired: { readonly number: number; readonly proof: Uint8Array },
+    currentForSeconds: number,
+    change: AuditedChange,
+  ): Promise<boolean>;
+  recordDestroyed(generation: number, change: AuditedChange): Promise<void>;
+}
+
+/** The keys of backup blobs, which are sealed as a key is that nobody can ask for. */
+export interface BackupKeyStore {
+  find(): Promise<KeyMaterial | undefined>;
+  insert(material: VerifiedMaterial, change: AuditedChange): Promise<void>;
+}

@@ -1,0 +1,16 @@
+import type { RootKeyState } from './ports.ts';
+
+/** What `GET /root-keys` and `strongroom root-keys status --json` say. */
+export function reportRootKeys({ generations, retired }: RootKeyState) {
+  return {
+    generations: generations.map(({ madeAt, ...known }) => ({
+      ...known,
+      madeAt: madeAt.toISOString(),
+    })),
+    retired: retired.map(({ number, retiredAt, destroyedAt }) => ({
+      number,
+      retiredAt: retiredAt.toISOString(),
+      ...(destroyedAt !== undefined && { destroyedAt: destroyedAt.toISOString() }),
+    })),
+  };
+}

@@ -1,0 +1,137 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AuditDraft } from '../../audit/draft.ts';
+import { OperatorError } from '../../operator-error.ts';
+import type { RetiredGeneration, RootGeneration, RootKeyState, RootKeyStore } from './ports.ts';
+import { rewrapOnce } from './rewrapping.ts';
+import type { KeyRewrapper, RootKeyMaker } from './root-key-hsm.ts';
+
+export interface RootKeyRotationParts {
+  readonly hsm: KeyRewrapper & RootKeyMaker;
+  readonly store: RootKeyStore;
+  /** Whether the pool has keys of backups that outlive its root keys. */
+  readonly hasBackupKeys: () => boolean;
+  readonly draft: (operation: string) => AuditDraft;
+  readonly onRows?: (rows: number) => void;
+  readonly isStopped?: () => boolean;
+}
+
+export interface RotationChoice {
+  /** Whether all the older generations stay in the HSM. */
+  readonly keeps: boolean;
+  /** Whether those are given up too without which old backup blobs can't be opened. */
+  readonly givesBackupsUp: boolean;
+}
+
+/** Every process has heard of a new generation by then, or reads it from the store at each request. Seconds. */
+const KNOWN_AFTER_SECONDS = 5;
+/** Requests that had read a row before it was wrapped anew have ended by then. */
+const DESTROYED_AFTER_MS = 10_000;
+const ASK_AGAIN_MS = 500;
+/** Rows that are changed as fast as they are wrapped are left for the next run. */
+const PASSES = 20;
+
+export type RootKeyRotation = ReturnType<typeof createRootKeyRotation>;
+
+/**
+ * New root keys for a pool. Whatever cuts it off leaves a pool that works: rows are sealed by the one generation or the
+ * other, both are in the HSM, and each step is seen in the store, from where anybody goes on. One process at a time, as
+ * the caller sees to.
+ */
+export function createRootKeyRotation(parts: RootKeyRotationParts) {
+  const { hsm, store, draft } = parts;
+  const isStopped = () => parts.isStopped?.() === true;
+
+  async function retireOld(): Promise<boolean> {
+    for (;;) {
+      const { generations } = await store.readState();
+      const old = generations.filter(({ isCurrent, isKept }) => !isCurrent && !isKept);
+      if (old.length === 0) return true;
+      for (const { number } of old) {
+        const proof = await hsm.retirementProof(number);
+        const change = draft('RootKeysRetire');
+        change.note({ change: { before: { rootGeneration: number } } });
+        await store.retire({ number, proof }, KNOWN_AFTER_SECONDS, change);
+      }
+      // A row that was sealed by it at the last moment has to be wrapped first.
+      if (isStopped() || (await store.readState()).generations.some(needsRewrapping)) return false;
+      await delay(ASK_AGAIN_MS);
+    }
+  }
+
+  async function destroyRetired(): Promise<void> {
+    const { retired, now } = await store.readState();
+    for (const generation of retired) {
+      if (generation.destroyedAt !== undefined) continue;
+      const since = now.getTime() - generation.retiredAt.getTime();
+      await delay(Math.max(0, DESTROYED_AFTER_MS - since));
+      await destroy(generation);
+    }
+  }
+
+  async function destroy({ number, proof }: RetiredGeneration): Promise<void> {
+    if (!Buffer.from(await hsm.retirementProof(number)).equals(proof))
+      throw new OperatorError(
+        `The database says that the root keys of generation ${number} are to be destroyed, and it isn't the service that has written that: they stay.`,
+      );
+    await hsm.destroyRootKeys(number);
+    const change = draft('RootKeysDestroy');
+    change.note({ change: { before: { rootGeneration: number } } });
+    await store.recordDestroyed(number, change);
+  }
+
+  return {
+    isUnfinished: () => store.isUnfinished(),
+    readState: () => store.readState(),
+
+    /** Makes the next generation the current one. Nothing of an earlier rotation is left to do. */
+    async begin({ keeps, givesBackupsUp }: RotationChoice): Promise<RootKeyState> {
+      const { generations } = await store.readState();
+      const current = currentOf(generations);
+      const number = current.number + 1;
+      const rootCheck = await hsm.prepareRootKeys(number);
+      const kept = generations
+        .filter(({ isKept, opensBackups }) =>
+          opensBackups ? keeps || !givesBackupsUp : keeps || isKept,
+        )
+        .map((generation) => generation.number);
+      const change = draft('RootKeysRotate');
+      change.note({
+        change: {
+          before: { rootGeneration: current.number },
+          after: { rootGeneration: number, kept },
+        },
+      });
+      const opensBackups = !parts.hasBackupKeys();
+      if (!(await store.makeCurrent({ number, rootCheck, opensBackups }, kept, change)))
+        throw new OperatorError('Another process has made new root keys meanwhile.');
+      await hsm.useRootKeys(number, rootCheck);
+      return store.readState();
+    },
+
+    /**
+     * Does what is left of a rotation: everything is wrapped by the current root keys, and the older ones are retired and
+     * destroyed, but for those that are kept.
+     * @returns rows whose seal doesn't verify, which hold up the end
+     */
+    async finish(): Promise<{ readonly broken: number }> {
+      for (let passes = 0; passes < PASSES && !isStopped(); passes += 1) {
+        const { broken, rewrapped, missed } = await rewrapOnce(parts);
+        if (rewrapped + missed > 0) continue;
+        if (broken > 0) return { broken };
+        if (await retireOld()) break;
+      }
+      if (!isStopped()) await destroyRetired();
+      return { broken: 0 };
+    },
+  };
+}
+
+export function currentOf(generations: readonly RootGeneration[]): RootGeneration {
+  const current = generations.find(({ isCurrent }) => isCurrent);
+  if (current === undefined) throw new TypeError('a pool has a current generation');
+  return current;
+}
+
+function needsRewrapping({ isCurrent, rows }: RootGeneration): boolean {
+  return !isCurrent && rows > 0;
+}

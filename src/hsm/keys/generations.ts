@@ -1,0 +1,48 @@
+import type { RootKeys } from './root-keys.ts';
+
+/** Root keys that aren't there are looked for again after so long. Milliseconds. */
+const LOOK_AGAIN_AFTER_MS = 1_000;
+
+/** A pool has two or three. */
+const REMEMBERED = 20;
+
+type Search = (poolId: string, generation: number) => Promise<RootKeys | undefined>;
+
+interface Found {
+  readonly rootKeys: Promise<RootKeys | undefined>;
+  readonly at: number;
+}
+
+/** A pool's root keys that aren't the current ones: each generation is looked for once, when something is sealed by it. */
+export class Generations {
+  readonly #search: Search;
+  readonly #found = new Map<number, Found>();
+
+  constructor(search: Search) {
+    this.#search = search;
+  }
+
+  /** Undefined where the token doesn't hold them. */
+  async find(poolId: string, generation: number): Promise<RootKeys | undefined> {
+    if (!(Number.isInteger(generation) && generation > 0)) return undefined;
+    const known = this.#found.get(generation);
+    if (known !== undefined) {
+      const rootKeys = await known.rootKeys;
+      if (rootKeys !== undefined || performance.now() - known.at < LOOK_AGAIN_AFTER_MS)
+        return rootKeys;
+    }
+    if (this.#found.size >= REMEMBERED) this.#found.clear();
+    const found = { rootKeys: this.#search(poolId, generation), at: performance.now() };
+    this.#found.set(generation, found);
+    // Whoever comes next asks anew.
+    found.rootKeys.catch(() => {
+      if (this.#found.get(generation) === found) this.#found.delete(generation);
+    });
+    return found.rootKeys;
+  }
+
+  /** Handles of root keys may have become void: they are looked for anew. */
+  clear(): void {
+    this.#found.clear();
+  }
+}
