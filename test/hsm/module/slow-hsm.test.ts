@@ -51,6 +51,34 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     await killAndWait(child);
   }
 
+  test('gets new root keys: keys and the keys of backups are wrapped anew in threads, also after it was lost', async () => {
+    await expect(
+      run(`
+        const key = await newKey('moved');
+        const before = await outcome(sign(key));
+        const pair = await hsm.generateKey({ ...identity('~backup'), operations: [] }, key.spec);
+        hsm.openBackupKeys(pair);
+        const kept = await hsm.rewrap(key, 'backup');
+        assert.equal(await hsm.useRootKeys(2, await hsm.prepareRootKeys(2)), true);
+        const moved = await hsm.rewrap(key, 'current');
+        assert.equal(moved.sealed.rootGeneration, 2);
+        hsm.openBackupKeys(await hsm.rewrap(pair, 'current'));
+        await hsm.destroyRootKeys(1);
+        assert.equal(await outcome(sign(moved)), before);
+        openToken(token).close();
+        let restored;
+        for (let turn = 0; turn < 200 && restored === undefined; turn += 1) {
+          await delay(50);
+          restored = await hsm.rewrap(kept, 'current').catch(() => undefined);
+        }
+        assert.equal(restored.sealed.rootGeneration, 2);
+        assert.equal(await outcome(sign(restored)), before);
+        assert.deepEqual(hung, []);
+        await hsm.close();
+      `),
+    ).resolves.toBeUndefined();
+  }, 60_000);
+
   test('that is lost comes back by itself, and its keys work again', async () => {
     await expect(
       run(`
