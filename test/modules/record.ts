@@ -17,7 +17,7 @@ export interface Examined {
 }
 
 /** Beside a victim's requests. */
-export interface Beside {
+interface Beside {
   readonly garbage: number;
   readonly victim: number;
   readonly refused: number;

@@ -4,7 +4,7 @@ import { objectIdIn, REFERENCE_BYTES } from '../../core/keys/objects/object-id.t
 import { reading, type StoreContext } from '../database.ts';
 
 /** An object that the ledger tells of, and no key's row. */
-export interface RecordedIntent {
+interface RecordedIntent {
   readonly id: ObjectId;
   readonly state: 'creating' | 'destroying';
   readonly keyName: string;

@@ -2,7 +2,7 @@ import type { KeyIdentity, KeyVersionId } from '../key.ts';
 import type { ObjectId } from './object-id.ts';
 
 /** An object of a key that came to nothing, or is no more. */
-export interface DoomedObject {
+interface DoomedObject {
   readonly id: ObjectId;
   /** So old that whoever was to make it lives no more: where it isn't there, it won't come any more either. */
   readonly isOld: boolean;

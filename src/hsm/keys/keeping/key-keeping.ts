@@ -4,7 +4,7 @@ import type { Attributes, Handle, ModuleSession, Template } from '../../module/c
 import type { SealingContext } from '../sealed-blob.ts';
 
 /** What an object is for: `mac` is the companion secret of an AES key. */
-export type ObjectPart = 'private' | 'mac';
+type ObjectPart = 'private' | 'mac';
 
 /**
  * How a pool keeps its keys: what becomes of the objects that a key is made as, and how it gets a handle again. The one place
