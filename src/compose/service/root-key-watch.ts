@@ -45,8 +45,10 @@ export function watchRootKeys(base: Base) {
 
   async function look(): Promise<void> {
     await followRootKeys(base, hsm, log);
-    state = await store.readState();
-    if (pool.keeping === 'resident' || !(await store.isUnfinished())) return;
+    // Rows are counted only while there is something to count: of many keys that takes Postgres a while.
+    const isUnfinished = await store.isUnfinished();
+    state = isUnfinished ? await store.readState() : undefined;
+    if (pool.keeping === 'resident' || !isUnfinished) return;
     await withLockIfFree(context.db, rotationLock(pool), async () => {
       // The one who had the lock may have come to the end.
       if (!(await store.isUnfinished())) return;
