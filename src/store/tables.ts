@@ -69,6 +69,8 @@ interface HsmObjectIntentTable {
   since: Generated<Date>;
   process: string;
   claimed_until: Generated<Date>;
+  is_over: Generated<boolean>;
+  is_absent: Generated<boolean>;
 }
 
 interface SigningKeyTable {

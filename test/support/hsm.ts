@@ -37,7 +37,8 @@ export function openTestHsm(overrides: Partial<Pkcs11Options> = {}): {
 /** Of a resident pool without a database: its objects are on no record. */
 function unrecorded(hsm: Pkcs11Hsm): Pkcs11Hsm {
   return recordObjects(hsm, {
-    making: (_identity, _hasMac, make) => make({ private: newObjectId(), mac: newObjectId() }),
+    making: (_identity, _hasMac, make) =>
+      make(() => Promise.resolve({ private: newObjectId(), mac: newObjectId() })),
     use: () => Promise.resolve({ used: 0, limit: undefined }),
   });
 }

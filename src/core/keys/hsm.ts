@@ -9,7 +9,7 @@ import type { KeyShape } from './key-shape.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from './key.ts';
 import type { KeyKeeping } from './key-keeping.ts';
 import type { ObjectUse } from './objects/ports.ts';
-import type { ObjectIds } from './objects/object-id.ts';
+import type { BeginObjects } from './objects/object-id.ts';
 import type { PlainKey } from './import/plain-key.ts';
 
 /** What goes into decrypt and unwrapkey, and comes out of encrypt and wrapkey. */
@@ -45,14 +45,14 @@ export interface Hsm {
   /**
    * Generates inside the HSM, and seals. Outside there is no copy but the wrapped one of a sealed key, which is returned.
    * @param by for whom, who then has his own line among those that wait; the service itself where absent
-   * @param objects that a resident key is to be, which are on record
+   * @param begun gives the objects that a resident key is to be, and puts them on record; called when the HSM is about to be asked
    * @throws ServiceError Overloaded where too many are being made for him, HsmFull
    */
   generateKey(
     identity: KeyIdentity,
     spec: KeySpec,
     by?: string,
-    objects?: ObjectIds,
+    begun?: BeginObjects,
   ): Promise<VerifiedMaterial>;
   /** The same material bound to another identity: the present seal is verified first. */
   reseal(key: KeyMaterial, identity: KeyIdentity): Promise<VerifiedMaterial>;
@@ -99,10 +99,10 @@ export type TransferableType = Exclude<KeyType, 'AKP-HSM'>;
 export interface KeyImporter {
   /**
    * Puts a key into the HSM, sees there that both halves belong together, wraps and seals it.
-   * @param objects that a resident key is to be, which are on record
+   * @param begun gives the objects that a resident key is to be, and puts them on record; called when the HSM is about to be asked
    * @throws ServiceError BadParameter when the HSM does not take it, HsmFull
    */
-  importKey(identity: KeyIdentity, key: PlainKey, objects?: ObjectIds): Promise<VerifiedMaterial>;
+  importKey(identity: KeyIdentity, key: PlainKey, begun?: BeginObjects): Promise<VerifiedMaterial>;
   /**
    * Unwraps, inside the HSM, what was wrapped for `exchangeKey` with CKM_RSA_AES_KEY_WRAP (PKCS#11 v2.40 errata §2.1.18):
    * PKCS #8 for RSA and EC, the bare key for AES.
@@ -113,7 +113,7 @@ export interface KeyImporter {
     exchangeKey: KeyMaterial,
     wrapped: Uint8Array,
     expected: { readonly keyType: TransferableType; readonly curve?: Curve },
-    objects?: ObjectIds,
+    begun?: BeginObjects,
   ): Promise<VerifiedMaterial>;
 }
 

@@ -1,9 +1,9 @@
 import type { Hsm, KeyImporter } from '../../core/keys/hsm.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from '../../core/keys/key.ts';
-import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
+import type { BeginObjects } from '../../core/keys/objects/object-id.ts';
 import { packBytes } from '../../core/keys/packed-bytes.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
-import { requireKeyKind, requireKeyType } from '../capabilities/refusals.ts';
+import { requireKeyKind, requireKeyType, requireKeyWrapPadded } from '../capabilities/refusals.ts';
 import { type Connection, requireGeneration, requireRootKeys } from '../module/connection.ts';
 import type { RootKeys } from './root-keys.ts';
 import type { LiveConnection } from '../module/live-connection.ts';
@@ -45,21 +45,22 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
     identity: KeyIdentity,
     spec: KeySpec,
     by?: string,
-    objects?: ObjectIds,
+    begun?: BeginObjects,
   ): Promise<VerifiedMaterial> {
     requireKeyKind(this.#options.capabilities(), spec);
-    const generated = await this.#generate(identity, spec, by, objects);
+    const generated = await this.#generate(identity, spec, by, begun);
     return this.#sealNew(identity, { spec, ...generated });
   }
 
   async importKey(
-    ...[identity, key, objects]: Parameters<KeyImporter['importKey']>
+    ...[identity, key, begun]: Parameters<KeyImporter['importKey']>
   ): Promise<VerifiedMaterial> {
     requireKeyKind(this.#options.capabilities(), specOf(key));
     const imported = await this.#options.calls.attempt(
-      wrappedByCurrent((on, roots) =>
-        on.dispatcher.run('importPlain', [roots, identity, key, objects], identity.name),
-      ),
+      wrappedByCurrent(async (on, roots) => {
+        const objects = await begun?.();
+        return on.dispatcher.run('importPlain', [roots, identity, key, objects], identity.name);
+      }),
       false,
       undefined,
       identity.name,
@@ -68,20 +69,23 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
   }
 
   async importTransferred(
-    ...[identity, exchangeKey, wrapped, expected, objects]: Parameters<
+    ...[identity, exchangeKey, wrapped, expected, begun]: Parameters<
       KeyImporter['importTransferred']
     >
   ): Promise<VerifiedMaterial> {
-    requireKeyType(this.#options.capabilities(), expected.keyType);
+    const capabilities = this.#options.capabilities();
+    requireKeyType(capabilities, expected.keyType);
+    requireKeyWrapPadded(capabilities);
     const modulusBytes = modulusBytesOf(exchangeKey);
     const imported = await this.#options.calls.withKey(exchangeKey, 'private', (connection, key) =>
-      wrappedByCurrent((on, roots) =>
-        on.dispatcher.run(
+      wrappedByCurrent(async (on, roots) => {
+        const objects = await begun?.();
+        return on.dispatcher.run(
           'importTransferred',
           [roots, identity, key, modulusBytes, wrapped, expected, objects],
           exchangeKey.identity.name,
-        ),
-      )(connection),
+        );
+      })(connection),
     );
     return this.#sealNew(identity, imported);
   }
@@ -104,13 +108,13 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
     identity: KeyIdentity,
     spec: KeySpec,
     by: string | undefined,
-    objects: ObjectIds | undefined,
+    begun: BeginObjects | undefined,
   ): Promise<Made<GeneratedKey>> {
     const { calls, live, generator } = this.#options;
     const here = () =>
       calls.attempt(
-        wrappedByCurrent((on, roots) =>
-          on.dispatcher.run('generate', [roots, identity, spec, objects], by),
+        wrappedByCurrent(async (on, roots) =>
+          on.dispatcher.run('generate', [roots, identity, spec, await begun?.()], by),
         ),
         false,
         undefined,
@@ -125,11 +129,12 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
           requireRootKeys(on);
           const roots = this.#options.roots();
           if (roots === undefined) throw new TypeError('root keys have a pool');
+          const objects = await begun?.();
           const made = await generator.generate(roots, identity, spec, on.capabilities, objects);
           return { ...made, rootGeneration: roots.generation };
         },
         // Of a resident key nobody knows whether its object is there already.
-        objects === undefined,
+        begun === undefined,
         undefined,
         by,
       ),

@@ -35,6 +35,8 @@ const STORE_SECONDS = sql<number>`floor(extract(epoch from now()))::bigint`;
 export function createKeyWriter(context: StoreContext): KeyWriter {
   const { poolId } = context;
   const resealing = new NameLocks(RESEAL_LIMIT);
+  /** Expired keys whose purge has failed here: the others go first. */
+  const unpurged = new Set<string>();
   const changeOf = (name: KeyName): StateChange => ({ topic: 'key', id: name.toLowerCase() });
 
   return {
@@ -127,23 +129,34 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
       return purged !== undefined;
     },
 
-    purgeExpiredKey: (change) =>
-      removing(change, async (trx) => {
+    async purgeExpiredKey(change) {
+      let chosen: KeyName | undefined;
+      const choose = async (trx: Trx) => {
         const key = await trx
           .selectFrom('key')
           .select('name')
           .where('pool_id', '=', poolId)
           .where(sql<boolean>`purge_at <= ${STORE_SECONDS}`)
+          .where(sql<boolean>`name <> all (${[...unpurged]}::text[])`)
           .orderBy('purge_at')
           .limit(1)
           .forUpdate()
           .skipLocked()
           .executeTakeFirst();
         if (key === undefined) return undefined;
-        const name = key.name as KeyName;
-        change.note({ keyName: name, scope: keyScope(name) });
-        return name;
-      }),
+        chosen = key.name as KeyName;
+        change.note({ keyName: chosen, scope: keyScope(chosen) });
+        return chosen;
+      };
+      try {
+        const purged = await removing(change, choose);
+        if (purged === undefined) unpurged.clear();
+        return purged;
+      } catch (error) {
+        if (chosen !== undefined) unpurged.add(chosen);
+        throw error;
+      }
+    },
   };
 
   /** The audit log knows a key by the name that its creator wrote. */

@@ -1,14 +1,10 @@
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { ServiceError } from '../../core/errors.ts';
 import type { KeyMaterial } from '../../core/keys/key.ts';
-import {
-  type ObjectId,
-  objectIdIn,
-  objectsOf,
-  REFERENCE_BYTES,
-} from '../../core/keys/objects/object-id.ts';
-import type { ObjectLedger } from '../../core/keys/objects/ports.ts';
+import { objectIdIn, objectsOf, REFERENCE_BYTES } from '../../core/keys/objects/object-id.ts';
+import type { DoomedObject, ObjectLedger } from '../../core/keys/objects/ports.ts';
 import { reading, type StoreContext, type Trx } from '../database.ts';
+import type { Tables } from '../tables.ts';
 
 /** Objects that are destroyed in one go: some milliseconds each. */
 const BATCH = 20;
@@ -32,24 +28,26 @@ const isInUse = sql<boolean>`exists (
 export function createObjectLedger(context: StoreContext, process: string): ObjectLedger {
   const { poolId } = context;
   return {
-    begin: (objects, { name, version }) =>
-      reading(context, async (db) => {
-        await db
-          .insertInto('hsm_object_intent')
-          .values(
-            objects.map((object_id) => ({
-              ...{ pool_id: poolId, object_id, version, key_name: name, process },
-              state: 'creating' as const,
-            })),
-          )
-          .execute();
-      }),
+    begin: (objects, { name, version }, room) =>
+      reading(context, (db) =>
+        db.transaction().execute(async (trx) => {
+          const count =
+            room === undefined ? 0 : objects.length + (await countAlone(trx, context.poolId));
+          if (room !== undefined && count > room) return count;
+          const made = objects.map((object_id) => ({
+            ...{ pool_id: poolId, object_id, version, key_name: name, process },
+            state: 'creating' as const,
+          }));
+          await trx.insertInto('hsm_object_intent').values(made).execute();
+          return count;
+        }),
+      ),
 
-    giveUp: (version) =>
+    giveUp: (version, isOver) =>
       reading(context, async (db) => {
         await db
           .updateTable('hsm_object_intent')
-          .set({ state: 'destroying' })
+          .set({ state: 'destroying', is_over: isOver })
           .where('pool_id', '=', poolId)
           .where('version', '=', version)
           .where('state', '=', 'creating')
@@ -70,7 +68,7 @@ export function createObjectLedger(context: StoreContext, process: string): Obje
 
     claimDoomed: () =>
       reading(context, async (db) => {
-        const { rows } = await sql<{ id: ObjectId; isOld: boolean }>`
+        const { rows } = await sql<DoomedObject>`
           update hsm_object_intent set claimed_until = clock_timestamp() + ${CLAIM}::interval
           where pool_id = ${poolId} and object_id in (
             select object_id from hsm_object_intent i
@@ -78,7 +76,7 @@ export function createObjectLedger(context: StoreContext, process: string): Obje
               and not ${isInUse}
             limit ${BATCH} for update skip locked)
           returning object_id as id,
-            since < clock_timestamp() - ${OLD}::interval as "isOld"`.execute(db);
+            is_over or since < clock_timestamp() - ${OLD}::interval as "isOver"`.execute(db);
         return rows;
       }),
 
@@ -92,17 +90,35 @@ export function createObjectLedger(context: StoreContext, process: string): Obje
           .execute();
       }),
 
-    count: () =>
+    noteAbsent: (objects) =>
       reading(context, async (db) => {
-        const { rows } = await sql<{ count: string }>`
-          select (select count(*) from hsm_object_intent where pool_id = ${poolId})
-            + (select count(*) from signing_key where pool_id = ${poolId})
-            + (select count(*) from statement_key where pool_id = ${poolId})
-            + (select count(*) + count(mac_blob) from key_version where pool_id = ${poolId})
-            as count`.execute(db);
-        return Number(rows[0]?.count);
+        if (objects.length === 0) return;
+        await db
+          .updateTable('hsm_object_intent')
+          .set({ is_absent: true })
+          .where('pool_id', '=', poolId)
+          .where('object_id', 'in', [...objects])
+          .execute();
       }),
+
+    count: () => reading(context, (db) => countObjects(db, poolId)),
   };
+}
+
+/** While this transaction lasts, nobody else counts so: two who both take the last place must not both be refused. */
+async function countAlone(trx: Trx, poolId: string): Promise<number> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`objects ${poolId}`}, 0))`.execute(trx);
+  return countObjects(trx, poolId);
+}
+
+async function countObjects(db: Kysely<Tables>, poolId: string): Promise<number> {
+  const { rows } = await sql<{ count: string }>`
+    select (select count(*) from hsm_object_intent where pool_id = ${poolId} and not is_absent)
+      + (select count(*) from signing_key where pool_id = ${poolId})
+      + (select count(*) from statement_key where pool_id = ${poolId})
+      + (select count(*) + count(mac_blob) from key_version where pool_id = ${poolId})
+      as count`.execute(db);
+  return Number(rows[0]?.count);
 }
 
 /**
@@ -138,20 +154,23 @@ export async function doomObjects(
   poolId: string,
   keys: readonly RemovedKey[],
 ): Promise<void> {
-  const intents = keys.flatMap(({ version, name, blob, mac_blob }) =>
+  const doomed = keys.flatMap(({ version, name, blob, mac_blob }) =>
     [blob, mac_blob ?? undefined].flatMap((bytes) => {
-      const object_id = bytes && objectIdIn(bytes);
-      return object_id === undefined
-        ? []
-        : [
-            {
-              ...{ pool_id: poolId, object_id, version, key_name: name },
-              ...{ state: 'destroying' as const, process: 'removal' },
-            },
-          ];
+      const id = bytes && objectIdIn(bytes);
+      return id === undefined ? [] : [{ id, version, name }];
     }),
   );
-  if (intents.length > 0) await trx.insertInto('hsm_object_intent').values(intents).execute();
+  if (doomed.length === 0) return;
+  const column = (name: keyof (typeof doomed)[number]) => doomed.map((object) => object[name]);
+  // Arrays: a key may have more objects than a statement may have parameters.
+  await sql`
+    insert into hsm_object_intent (pool_id, object_id, version, key_name, state, process, is_over)
+    select ${poolId}, id, version, name, 'destroying', 'removal', true
+    from unnest(${column('id')}::text[], ${column('version')}::text[], ${column('name')}::text[])
+      as doomed (id, version, name)
+    on conflict (pool_id, object_id) do update set state = 'destroying', is_over = true`.execute(
+    trx,
+  );
 }
 
 /** Of a key that is about to be removed with all its versions. */

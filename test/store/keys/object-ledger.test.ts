@@ -35,7 +35,7 @@ async function begun() {
   const ledger = createObjectLedger(context, 'this process');
   const identity = testIdentity(context.poolId, 'key');
   const id = newObjectId();
-  await ledger.begin([id], identity);
+  await ledger.begin([id], identity, undefined);
   const blob = toReference(id);
   const sealed = { rootGeneration: 1, blob: packBytes(blob), seal: packBytes(Buffer.alloc(32)) };
   const material: KeyMaterial = { identity, spec: { keyType: 'EC-HSM', curve: 'P-256' }, sealed };
@@ -48,16 +48,31 @@ describe('an object that is to be made', () => {
     const { ledger, identity, settle } = await begun();
     const before = await ledger.count();
     await settle();
-    await ledger.giveUp(identity.version);
+    await ledger.giveUp(identity.version, true);
     expect([await ledger.count(), await ledger.claimDoomed()]).toEqual([before - 1, []]);
   });
 
   test('gets no row once it has been given up: it is being destroyed', async () => {
     const { ledger, identity, id, settle } = await begun();
-    await ledger.giveUp(identity.version);
+    await ledger.giveUp(identity.version, false);
     await expect(settle()).rejects.toMatchObject({ code: 'HsmUnavailable' });
-    expect(await ledger.claimDoomed()).toEqual([{ id, isOld: false }]);
+    expect(await ledger.claimDoomed()).toEqual([{ id, isOver: false }]);
+    const before = await ledger.count();
+    await ledger.noteAbsent([id]);
+    expect(await ledger.count()).toBe(before - 1);
     await ledger.strike([id]);
+  });
+
+  test('of the last place is begun by one of those who want it, and the others leave nothing', async () => {
+    const ledger = createObjectLedger(context, 'this process');
+    const room = (await ledger.count()) + 1;
+    const ids = Array.from({ length: 8 }, newObjectId);
+    const counts = await Promise.all(
+      ids.map((id) => ledger.begin([id], testIdentity(context.poolId, 'key'), room)),
+    );
+    expect(counts.filter((count) => count <= room)).toEqual([room]);
+    expect(await ledger.count()).toBe(room);
+    await ledger.strike(ids);
   });
 
   test('is given up when it is too old, and not before', async () => {
@@ -65,7 +80,7 @@ describe('an object that is to be made', () => {
     expect(await ledger.giveUpOlderThan(600)).toBe(0);
     await sql`update hsm_object_intent set since = now() - interval '2 hours'`.execute(context.db);
     expect(await ledger.giveUpOlderThan(600)).toBe(1);
-    expect(await ledger.claimDoomed()).toEqual([{ id, isOld: true }]);
+    expect(await ledger.claimDoomed()).toEqual([{ id, isOver: true }]);
     await ledger.strike([id]);
   });
 });
@@ -80,9 +95,21 @@ describe('an object that is to be destroyed', () => {
         doomObjects(trx, context.poolId, [{ version: identity.version, name: 'key', blob }]),
       );
     const claimed = await Promise.all([1, 2, 3, 4].map(() => ledger.claimDoomed()));
-    expect(claimed.flat()).toEqual([{ id, isOld: false }]);
+    expect(claimed.flat()).toEqual([{ id, isOver: true }]);
     await ledger.strike([id]);
     expect(await ledger.count()).toBe(0);
+  });
+
+  test('is on record for each version of a key, however many, and where it was on record already', async () => {
+    const { ledger, identity, id, blob } = await begun();
+    const more = Array.from({ length: 11_000 }, () => toReference(newObjectId()));
+    const removed = [blob, ...more].map((reference) => ({
+      ...{ version: identity.version, name: 'key', blob: reference },
+    }));
+    await context.db.transaction().execute((trx) => doomObjects(trx, context.poolId, removed));
+    expect(await ledger.count()).toBe(removed.length);
+    await ledger.strike([id]);
+    await sql`delete from hsm_object_intent`.execute(context.db);
   });
 
   test('is none of a sealed key', async () => {

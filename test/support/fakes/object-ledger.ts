@@ -5,8 +5,9 @@ import type { HsmObjects, ObjectLedger } from '../../../src/core/keys/objects/po
 interface Intent {
   readonly version: KeyVersionId;
   state: 'creating' | 'destroying';
-  isOld: boolean;
+  isOver: boolean;
   isClaimed: boolean;
+  isAbsent: boolean;
 }
 
 /** A ledger in memory. */
@@ -15,10 +16,12 @@ export class FakeObjectLedger implements ObjectLedger {
   /** Objects of which rows tell. */
   kept = 0;
 
-  begin(...[objects, { version }]: Parameters<ObjectLedger['begin']>): Promise<void> {
-    for (const id of objects)
-      this.intents.set(id, { version, state: 'creating', isOld: false, isClaimed: false });
-    return Promise.resolve();
+  async begin(...[objects, { version }, room]: Parameters<ObjectLedger['begin']>): Promise<number> {
+    const count = objects.length + (await this.count());
+    if (room !== undefined && count > room) return count;
+    const fresh = { isOver: false, isClaimed: false, isAbsent: false };
+    for (const id of objects) this.intents.set(id, { version, state: 'creating', ...fresh });
+    return room === undefined ? 0 : count;
   }
 
   /** What the transaction does that writes a key's row. */
@@ -30,14 +33,17 @@ export class FakeObjectLedger implements ObjectLedger {
       }
   }
 
-  giveUp(version: KeyVersionId): Promise<void> {
+  giveUp(version: KeyVersionId, isOver: boolean): Promise<void> {
     for (const intent of this.intents.values())
-      if (intent.version === version) intent.state = 'destroying';
+      if (intent.version === version) {
+        intent.state = 'destroying';
+        intent.isOver = isOver;
+      }
     return Promise.resolve();
   }
 
   giveUpOlderThan(): Promise<number> {
-    const old = [...this.intents.values()].filter(({ isOld }) => isOld);
+    const old = [...this.intents.values()].filter(({ isOver }) => isOver);
     for (const intent of old) intent.state = 'destroying';
     return Promise.resolve(old.length);
   }
@@ -47,7 +53,7 @@ export class FakeObjectLedger implements ObjectLedger {
       ([, { state, isClaimed }]) => state === 'destroying' && !isClaimed,
     );
     for (const [, intent] of doomed) intent.isClaimed = true;
-    return Promise.resolve(doomed.map(([id, { isOld }]) => ({ id, isOld })));
+    return Promise.resolve(doomed.map(([id, { isOver }]) => ({ id, isOver })));
   }
 
   strike(objects: readonly ObjectId[]): Promise<void> {
@@ -55,8 +61,17 @@ export class FakeObjectLedger implements ObjectLedger {
     return Promise.resolve();
   }
 
+  noteAbsent(objects: readonly ObjectId[]): Promise<void> {
+    for (const id of objects) {
+      const intent = this.intents.get(id);
+      if (intent !== undefined) intent.isAbsent = true;
+    }
+    return Promise.resolve();
+  }
+
   count(): Promise<number> {
-    return Promise.resolve(this.kept + this.intents.size);
+    const absent = [...this.intents.values()].filter(({ isAbsent }) => isAbsent).length;
+    return Promise.resolve(this.kept + this.intents.size - absent);
   }
 }
 

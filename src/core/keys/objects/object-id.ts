@@ -12,6 +12,9 @@ export interface ObjectIds {
   readonly mac: ObjectId;
 }
 
+/** Puts a new key's objects on record, once, when the HSM is about to be asked. @throws ServiceError HsmFull */
+export type BeginObjects = () => Promise<ObjectIds>;
+
 const ID_BYTES = 16;
 /**
  * In the place of a wrapped key a resident one has this byte and the object's id behind it. No wrapped key looks like that:

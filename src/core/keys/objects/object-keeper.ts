@@ -1,7 +1,7 @@
 import { ServiceError } from '../../errors.ts';
 import type { KeyIdentity, KeyVersionId } from '../key.ts';
-import { newObjectId, type ObjectIds } from './object-id.ts';
-import type { HsmObjects, ObjectLedger, ObjectUse } from './ports.ts';
+import { type BeginObjects, newObjectId, type ObjectIds } from './object-id.ts';
+import type { DoomedObject, HsmObjects, ObjectLedger, ObjectUse } from './ports.ts';
 
 export interface ObjectKeeperParts {
   readonly hsm: HsmObjects;
@@ -45,17 +45,20 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
     identity: KeyIdentity,
     hasMac: boolean,
   ): Promise<void> {
-    await ledger.begin(hasMac ? [first, mac] : [first], identity);
-    if (limit === undefined) return;
-    const wanted = others + (await ledger.count());
-    tell(Math.min(wanted, limit));
-    if (wanted <= limit) return;
-    // Nothing has been made of it.
-    await ledger.strike([first, mac]);
-    throw new ServiceError(
-      'HsmFull',
-      `The HSM of this pool has room for ${limit} objects (PKCS11_OBJECT_LIMIT), and they are all taken: purge deleted keys, or give the HSM more room.`,
-    );
+    const room = limit === undefined ? undefined : limit - others;
+    const objects = hasMac ? [first, mac] : [first];
+    const count = await ledger.begin(objects, identity, room).catch(async (error: unknown) => {
+      // They may be on record all the same.
+      await ledger.strike(objects).catch(onError);
+      throw error;
+    });
+    if (limit === undefined || room === undefined) return;
+    tell(Math.min(others + count, limit));
+    if (count > room)
+      throw new ServiceError(
+        'HsmFull',
+        `The HSM of this pool has room for ${limit} objects (PKCS11_OBJECT_LIMIT), and they are all taken: purge deleted keys, or give the HSM more room.`,
+      );
   }
 
   async function destroyDoomed(): Promise<number> {
@@ -65,8 +68,9 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
       if (doomed.length === 0) return destroyed;
       const found = new Set(await hsm.destroyObjects(doomed.map(({ id }) => id)));
       // One that isn't there may yet appear, while whoever was told to make it lives.
-      const gone = doomed.filter(({ id, isOld }) => isOld || found.has(id));
-      await ledger.strike(gone.map(({ id }) => id));
+      const isGone = ({ id, isOver }: DoomedObject) => isOver || found.has(id);
+      await ledger.strike(doomed.filter(isGone).map(({ id }) => id));
+      await ledger.noteAbsent(doomed.filter((object) => !isGone(object)).map(({ id }) => id));
       destroyed += found.size;
     }
   }
@@ -77,7 +81,7 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
    */
   async function discard(version: KeyVersionId, objects?: ObjectIds): Promise<void> {
     try {
-      await ledger.giveUp(version);
+      await ledger.giveUp(version, objects !== undefined);
       if (objects !== undefined) {
         const all = [objects.private, objects.mac];
         await hsm.destroyObjects(all);
@@ -88,22 +92,37 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
     }
   }
 
+  async function discardMade(version: KeyVersionId): Promise<void> {
+    await ledger
+      .giveUp(version, true)
+      .then(destroyDoomed)
+      .catch((error: unknown) => {
+        onError(error);
+      });
+  }
+
   return {
     /**
      * Makes a key's objects, which are on record before. Where that fails, they are destroyed.
+     * @param make begins them when all else is done that may refuse the key: until then it takes no place
      * @throws ServiceError HsmFull, and what `make` throws
      */
     async making<T>(
       identity: KeyIdentity,
       hasMac: boolean,
-      make: (objects: ObjectIds) => Promise<T>,
+      make: (begun: BeginObjects) => Promise<T>,
     ): Promise<T> {
       const objects = { private: newObjectId(), mac: newObjectId() };
-      await begin(objects, identity, hasMac);
+      let begun: Promise<void> | undefined;
+      const record = { isMade: false };
       try {
-        return await make(objects);
+        return await make(async () => {
+          await (begun ??= begin(objects, identity, hasMac));
+          record.isMade = true;
+          return objects;
+        });
       } catch (error) {
-        await discard(identity.version, isAnswer(error) ? objects : undefined);
+        if (record.isMade) await discard(identity.version, isAnswer(error) ? objects : undefined);
         throw error;
       }
     },
@@ -116,11 +135,11 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
     ): Promise<T> {
       try {
         const result = await write();
-        if (!isWritten(result)) await discard(version);
+        if (!isWritten(result)) await discardMade(version);
         return result;
       } catch (error) {
         // Where the row was written all the same, there is nothing on the ledger that could be given up.
-        await discard(version);
+        await discardMade(version);
         throw error;
       }
     },

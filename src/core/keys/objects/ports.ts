@@ -2,10 +2,10 @@ import type { KeyIdentity, KeyVersionId } from '../key.ts';
 import type { ObjectId } from './object-id.ts';
 
 /** An object of a key that came to nothing, or is no more. */
-interface DoomedObject {
+export interface DoomedObject {
   readonly id: ObjectId;
-  /** So old that whoever was to make it lives no more: where it isn't there, it won't come any more either. */
-  readonly isOld: boolean;
+  /** Nobody makes it any more: where it isn't there, it won't come any more either. */
+  readonly isOver: boolean;
 }
 
 /**
@@ -13,17 +13,30 @@ interface DoomedObject {
  * is written, and from the row's removal until they are destroyed. So a crash in between leaves nothing unknown.
  */
 export interface ObjectLedger {
-  /** Commits, before the HSM is asked, that these objects are to be made. */
-  begin(objects: readonly ObjectId[], forKey: Pick<KeyIdentity, 'name' | 'version'>): Promise<void>;
-  /** Says of a version's objects that no row came to tell of them: they are to be destroyed. */
-  giveUp(version: KeyVersionId): Promise<void>;
+  /**
+   * Commits, before the HSM is asked, that these objects are to be made.
+   * @param room how many there may be, if that is known: all who begin are counted one after the other
+   * @returns how many there are with these, 0 without `room`; nothing is on record where these are too many
+   */
+  begin(
+    objects: readonly ObjectId[],
+    forKey: Pick<KeyIdentity, 'name' | 'version'>,
+    room: number | undefined,
+  ): Promise<number>;
+  /**
+   * Says of a version's objects that no row came to tell of them: they are to be destroyed.
+   * @param isOver whether they are there now or never will be
+   */
+  giveUp(version: KeyVersionId, isOver: boolean): Promise<void>;
   /** The same of all that were to be made so long ago that nobody can be at it any more. @returns how many */
   giveUpOlderThan(seconds: number): Promise<number>;
   /** Some that are to be destroyed, for the caller alone for a while. */
   claimDoomed(): Promise<readonly DoomedObject[]>;
   /** They are destroyed, or never came to be. */
   strike(objects: readonly ObjectId[]): Promise<void>;
-  /** Objects that keys are, that are to be, or that are no more needed. */
+  /** They aren't there, but may yet come. */
+  noteAbsent(objects: readonly ObjectId[]): Promise<void>;
+  /** Objects that keys are, that are to be, or that are no more needed; none that were looked for and aren't there. */
   count(): Promise<number>;
 }
 

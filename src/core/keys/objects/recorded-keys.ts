@@ -12,8 +12,8 @@ export function recordGenerated<Maker extends Pick<Hsm, 'generateKey'>>(
   { making }: Pick<ObjectKeeper, 'making'>,
 ): Maker {
   const generateKey: Hsm['generateKey'] = (identity, spec, by) =>
-    making(identity, spec.keyType === 'oct-HSM', (objects) =>
-      hsm.generateKey(identity, spec, by, objects),
+    making(identity, spec.keyType === 'oct-HSM', (begun) =>
+      hsm.generateKey(identity, spec, by, begun),
     );
   return Object.assign(Object.create(hsm) as Maker, { generateKey });
 }
@@ -25,10 +25,10 @@ export function recordObjects<Maker extends Hsm & HsmFeatures & KeyImporter>(
 ): Maker {
   const { making } = keeper;
   const importKey: KeyImporter['importKey'] = (identity, key) =>
-    making(identity, key.keyType === 'oct-HSM', (objects) => hsm.importKey(identity, key, objects));
+    making(identity, key.keyType === 'oct-HSM', (begun) => hsm.importKey(identity, key, begun));
   const importTransferred: KeyImporter['importTransferred'] = (identity, by, wrapped, expected) =>
-    making(identity, expected.keyType === 'oct-HSM', (objects) =>
-      hsm.importTransferred(identity, by, wrapped, expected, objects),
+    making(identity, expected.keyType === 'oct-HSM', (begun) =>
+      hsm.importTransferred(identity, by, wrapped, expected, begun),
     );
   const offer: HsmFeatures['offer'] = async () => ({
     ...(await hsm.offer()),

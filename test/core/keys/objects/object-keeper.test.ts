@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
+import { ServiceError } from '../../../../src/core/errors.ts';
 import { newVersionId } from '../../../../src/core/keys/new-version-id.ts';
 import { createObjectKeeper } from '../../../../src/core/keys/objects/object-keeper.ts';
-import type { ObjectIds } from '../../../../src/core/keys/objects/object-id.ts';
+import type { BeginObjects, ObjectIds } from '../../../../src/core/keys/objects/object-id.ts';
 import type { ObjectUse } from '../../../../src/core/keys/objects/ports.ts';
 import { FakeHsmObjects, FakeObjectLedger } from '../../../support/fakes/object-ledger.ts';
 import { testIdentity } from '../../../support/hsm.ts';
@@ -17,9 +18,10 @@ function opened(limit?: number) {
     onError: (error) => errors.push(error),
   });
   /** As the HSM makes one. */
-  const make = ({ private: id }: ObjectIds) => {
+  const make = async (begun: BeginObjects) => {
+    const { private: id } = await begun();
     hsm.own.add(id);
-    return Promise.resolve(id);
+    return id;
   };
   /** As the service makes one, whole. */
   const create = async () => {
@@ -40,17 +42,49 @@ describe('an object', () => {
       [true, 2],
     ] as const) {
       const before = ledger.intents.size;
-      await keeper.making(testIdentity('pool', 'key'), hasMac, () => {
+      await keeper.making(testIdentity('pool', 'key'), hasMac, async (begun) => {
+        expect(ledger.intents.size - before).toBe(0);
+        await begun();
         expect(ledger.intents.size - before).toBe(count);
-        return Promise.resolve();
       });
     }
   });
 
+  test('takes no place where the key is refused before, or plainly answered without it', async () => {
+    const { keeper, hsm, ledger } = opened(1);
+    const failing = [
+      new ServiceError('Overloaded', 'Too many keys are being made.'),
+      new ServiceError('HsmFull', 'The HSM has no room.'),
+      new ServiceError('BadParameter', 'The HSM does not take this key.'),
+    ].flatMap((error) => [
+      () => Promise.reject(error),
+      (begun: BeginObjects) => begun().then(() => Promise.reject(error)),
+    ]);
+    for (const make of failing) {
+      const refused = keeper.making(testIdentity('pool', 'key'), false, make);
+      await expect(refused).rejects.toBeInstanceOf(ServiceError);
+      expect([ledger.intents.size, hsm.own.size]).toEqual([0, 0]);
+    }
+  });
+
+  test('that was plainly not made is struck by the next mending where the HSM is away now', async () => {
+    const { keeper, hsm, ledger } = opened();
+    hsm.failure = new Error('the HSM is away');
+    const refused = keeper.making(identity, false, async (begun) => {
+      await begun();
+      throw new ServiceError('BadParameter', 'The HSM does not take this key.');
+    });
+    await expect(refused).rejects.toMatchObject({ code: 'BadParameter' });
+    expect(ledger.intents.size).toBe(1);
+    hsm.failure = undefined;
+    await keeper.mend();
+    expect(ledger.intents.size).toBe(0);
+  });
+
   test('whose making fails half way is destroyed, and the failure is told', async () => {
     const { keeper, hsm, ledger, make } = opened();
-    const failing = keeper.making(identity, false, async (objects) => {
-      await make(objects);
+    const failing = keeper.making(identity, false, async (begun) => {
+      await make(begun);
       throw new Error('the session was lost');
     });
     await expect(failing).rejects.toThrow('the session was lost');
@@ -60,18 +94,20 @@ describe('an object', () => {
   test('that was not there yet when it was to be destroyed stays on record until it can come no more', async () => {
     const { keeper, hsm, ledger, make } = opened();
     const slow: ObjectIds[] = [];
-    const failing = keeper.making(identity, false, (objects) => {
-      slow.push(objects);
-      return Promise.reject(new Error('no answer in time'));
+    const failing = keeper.making(identity, false, async (begun) => {
+      slow.push(await begun());
+      throw new Error('no answer in time');
     });
     await expect(failing).rejects.toThrow('no answer in time');
+    // It was looked for, and takes no place meanwhile.
+    expect([ledger.intents.size, await ledger.count()]).toEqual([1, 0]);
     for (const intent of ledger.intents.values()) intent.isClaimed = false;
-    for (const objects of slow) await make(objects);
+    for (const objects of slow) await make(() => Promise.resolve(objects));
     expect(await keeper.mend()).toBe(1);
     expect([hsm.own.size, ledger.intents.size]).toEqual([0, 0]);
     for (const objects of slow)
-      await ledger.begin([objects.private], { ...identity, version: newVersionId() });
-    for (const intent of ledger.intents.values()) intent.isOld = true;
+      await ledger.begin([objects.private], { ...identity, version: newVersionId() }, undefined);
+    for (const intent of ledger.intents.values()) intent.isOver = true;
     expect(await keeper.mend()).toBe(0);
     expect(ledger.intents.size).toBe(0);
   });
@@ -105,7 +141,7 @@ describe('an object', () => {
     const { keeper, hsm, ledger, errors, make } = opened();
     await keeper.making(identity, false, make);
     hsm.failure = new Error('the HSM is away');
-    await ledger.giveUp(identity.version);
+    await ledger.giveUp(identity.version, true);
     await keeper.removed();
     expect([hsm.own.size, errors]).toEqual([1, [hsm.failure]]);
     hsm.failure = undefined;
@@ -133,7 +169,7 @@ describe('the limit of objects', () => {
 
   test('counts both objects of an AES key', async () => {
     const { keeper, hsm } = opened(1);
-    await expect(keeper.making(identity, true, () => Promise.resolve())).rejects.toMatchObject({
+    await expect(keeper.making(identity, true, (begun) => begun())).rejects.toMatchObject({
       code: 'HsmFull',
     });
     expect(hsm.own.size).toBe(0);
