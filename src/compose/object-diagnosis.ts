@@ -2,8 +2,10 @@ import type { Logger } from 'pino';
 import { fault, type Finding, findings, ok, warning } from '../core/diagnosis/finding.ts';
 import { ABANDONED_AFTER_SECONDS } from '../core/keys/objects/object-keeper.ts';
 import type { ObjectId } from '../core/keys/objects/object-id.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { StoreContext } from '../store/database.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
-import { type ObjectRows, readObjectRows } from '../store/keys/object-rows.ts';
+import { type ObjectRows, readAllMaterials, readObjectRows } from '../store/keys/object-rows.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
 import { openObjectKeeper } from './objects.ts';
 import type { ServiceSettings } from './service/settings.ts';
@@ -33,12 +35,17 @@ export function examineObjects(
       const rows = await readObjectRows(context);
       const after = new Set(await hsm.listObjects());
       const stray = strayOf(before, rows);
+      // Whose row was altered, its object may look as if no key needed it.
+      const isAtStake = mends || stray.length > 0 || rows.intents.length > 0;
+      const doubtful = isAtStake ? await findDoubtful(context, hsm, rows) : rows.rivals;
       const found = [
         describeKept(rows, after),
         ...describeAbandoned(rows),
-        ...describeStray(stray, mends),
+        ...describeDoubtful(doubtful),
+        ...describeStray(stray, mends, doubtful.length > 0),
+        ...describeLimit(settings.pkcs11.objectLimit),
       ];
-      if (!mends) return found;
+      if (!mends || doubtful.length > 0) return found;
       if (stray.length > 0) await hsm.destroyObjects(stray);
       const destroyed = await openObjectKeeper(context, pool, hsm, settings, log)?.mend();
       return [
@@ -59,6 +66,43 @@ export function examineObjects(
 function strayOf(objects: readonly ObjectId[], { kept, intents }: ObjectRows): ObjectId[] {
   const intended = new Set(intents.map(({ id }) => id));
   return objects.filter((id) => !kept.has(id) && !intended.has(id));
+}
+
+/** Keys whose rows can't be right: two tell of one object, or a seal isn't that of its row. */
+async function findDoubtful(
+  context: StoreContext,
+  hsm: Pick<Pkcs11Hsm, 'requireIntact'>,
+  { rivals }: ObjectRows,
+): Promise<readonly string[]> {
+  const doubtful = [...rivals];
+  for (const material of await readAllMaterials(context))
+    try {
+      await hsm.requireIntact(material);
+    } catch (error) {
+      if (!(error instanceof ServiceError) || error.code !== 'KeyIntegrityViolation') throw error;
+      doubtful.push(`${material.identity.name}/${material.identity.version}`);
+    }
+  return [...new Set(doubtful)];
+}
+
+function describeDoubtful(doubtful: readonly string[]): Finding[] {
+  if (doubtful.length === 0) return [];
+  return [
+    fault(
+      'altered rows',
+      `${doubtful.length} rows of keys were altered in the database: their seals aren't theirs, or two of them tell of one object: ${list(doubtful)}. \`strongroom doctor --mend\` destroys nothing until they are put right, from a backup of the database: an object that seems to belong to no key may be theirs.`,
+    ),
+  ];
+}
+
+function describeLimit(limit: number | undefined): Finding[] {
+  if (limit !== undefined) return [];
+  return [
+    warning(
+      'limit of objects',
+      'How many objects the HSM has room for is not known: name it (PKCS11_OBJECT_LIMIT), and it is told before it is reached.',
+    ),
+  ];
 }
 
 function describeKept({ kept }: ObjectRows, objects: ReadonlySet<ObjectId>): Finding {
@@ -85,11 +129,13 @@ function describeAbandoned({ intents }: ObjectRows): Finding[] {
   ];
 }
 
-function describeStray(stray: readonly ObjectId[], mends: boolean): Finding[] {
+function describeStray(stray: readonly ObjectId[], mends: boolean, isDoubtful: boolean): Finding[] {
   if (stray.length === 0) return [];
-  const advice = mends
-    ? 'They are destroyed.'
-    : '`strongroom doctor --mend` destroys them. After a restore of the database they may be keys that were made since its backup: then restore a newer one first.';
+  const advice = isDoubtful
+    ? 'They are left alone while rows of keys are altered.'
+    : mends
+      ? 'They are destroyed.'
+      : '`strongroom doctor --mend` destroys them. After a restore of the database they may be keys that were made since its backup: then restore a newer one first.';
   return [
     warning(
       'stray objects',

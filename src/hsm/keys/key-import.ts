@@ -17,6 +17,7 @@ import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession, Template } from '../module/calls.ts';
 import { faultOf } from '../module/errors.ts';
+import { returnValue, type ReturnValue } from '../module/return-values.ts';
 import {
   type GeneratedKey,
   type GenerationContext,
@@ -361,10 +362,21 @@ function refusing<T>(call: () => T): T {
   }
 }
 
-/** Of what the module has answered; what has come from elsewhere passes. */
+/** Of what the module has answered of the key; what has come from elsewhere, or is about the HSM itself, passes. */
 function refusal(error: unknown): unknown {
-  return faultOf(error) === undefined ? error : notOurs(error);
+  const name = returnValue(error);
+  return name === undefined || OF_THE_HSM.has(name) ? error : notOurs(error);
 }
+
+/** What no module answers to a key that it doesn't take. */
+const OF_THE_HSM: ReadonlySet<ReturnValue | 'other'> = new Set([
+  'CKR_DEVICE_MEMORY',
+  'CKR_SESSION_COUNT',
+  'CKR_SESSION_CLOSED',
+  'CKR_SESSION_HANDLE_INVALID',
+  'CKR_USER_NOT_LOGGED_IN',
+  'CKR_CRYPTOKI_NOT_INITIALIZED',
+]);
 
 function notOurs(cause?: unknown): ServiceError {
   return new ServiceError(

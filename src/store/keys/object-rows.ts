@@ -1,7 +1,11 @@
 import { sql } from 'kysely';
+import type { KeyMaterial } from '../../core/keys/key.ts';
 import type { ObjectId } from '../../core/keys/objects/object-id.ts';
 import { objectIdIn, REFERENCE_BYTES } from '../../core/keys/objects/object-id.ts';
 import { reading, type StoreContext } from '../database.ts';
+import { toSigningMaterial } from '../directory/token-signing-key-store.ts';
+import { toCertifiedMaterial } from '../pool/certified-key-store.ts';
+import { toKeyVersion } from './key-rows.ts';
 
 /** An object that the ledger tells of, and no key's row. */
 interface RecordedIntent {
@@ -16,7 +20,38 @@ interface RecordedIntent {
 export interface ObjectRows {
   /** What rows tell of, and whose they are. */
   readonly kept: ReadonlyMap<ObjectId, string>;
+  /** Rows of which several tell of one object: one at most can be right. */
+  readonly rivals: readonly string[];
   readonly intents: readonly RecordedIntent[];
+}
+
+/** All keys that the pool has, of whatever table, as they stand there. */
+export async function readAllMaterials(context: StoreContext): Promise<readonly KeyMaterial[]> {
+  const { poolId } = context;
+  const versions = await reading(context, (db) =>
+    db
+      .selectFrom('key_version')
+      .innerJoin('key', (join) =>
+        join
+          .onRef('key.pool_id', '=', 'key_version.pool_id')
+          .onRef('key.name_key', '=', 'key_version.name_key'),
+      )
+      .selectAll('key_version')
+      .select('key.name')
+      .where('key_version.pool_id', '=', poolId)
+      .execute(),
+  );
+  const statements = await reading(context, (db) =>
+    db.selectFrom('statement_key').selectAll().where('pool_id', '=', poolId).execute(),
+  );
+  const signing = await reading(context, (db) =>
+    db.selectFrom('signing_key').selectAll().where('pool_id', '=', poolId).execute(),
+  );
+  return [
+    ...versions.map((row) => toKeyVersion(row).material),
+    ...statements.map(toCertifiedMaterial),
+    ...signing.map(toSigningMaterial),
+  ];
 }
 
 export function readObjectRows({
@@ -48,7 +83,10 @@ export function readObjectRows({
           const id = objectIdIn(blob);
           return id === undefined ? [] : [[id, owner] as const];
         });
-        return { kept: new Map(kept), intents: intents.rows };
+        const owners = new Map<ObjectId, string[]>();
+        for (const [id, owner] of kept) owners.set(id, [...(owners.get(id) ?? []), owner]);
+        const rivals = [...owners.values()].filter((of) => of.length > 1).flat();
+        return { kept: new Map(kept), rivals, intents: intents.rows };
       }),
   );
 }

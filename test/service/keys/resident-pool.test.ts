@@ -157,6 +157,8 @@ interface Use {
   test('an HSM that is full before is believed, and nothing is left half made', async () => {
     const { used } = await use();
     await shim.setLines([`limit objects ${used}`]);
+    const { jwk } = outsideEc('P-256');
+    expect(codes(await pool.admin('PUT', '/keys/no-room', { key: jwk }))).toEqual([403, 'HsmFull']);
     expect(codes(await create('no-room', { kty: 'oct-HSM' }))).toEqual([403, 'HsmFull']);
     // The first of its two objects finds room.
     await shim.setLines([`limit objects ${used + 1}`]);
@@ -214,6 +216,29 @@ interface Use {
     expect([await intents(), await signs('kept')]).toEqual([['destroying'], 200]);
     await owner.query('delete from hsm_object_intent');
     await purge('kept');
+  });
+
+  test.each([
+    ['tells of another key’s object', "(select blob from key_version where name_key = 'other')"],
+    ['tells of none', "'\\x03'::bytea || decode(repeat('ab', 16), 'hex')"],
+  ])('an object whose row was altered and %s is not destroyed', async (_how, blob) => {
+    await create('victim');
+    await create('other');
+    const { rows } = await owner.query<{ blob: Buffer }>(
+      "select blob from key_version where name_key = 'victim'",
+    );
+    await owner.query(`update key_version set blob = ${blob} where name_key = 'victim'`);
+    expect(await doctor('--mend')).toEqual(
+      expect.arrayContaining(['fault altered rows', 'warning stray objects']),
+    );
+    await owner.query("update key_version set blob = $1 where name_key = 'victim'", [
+      rows[0]?.blob,
+    ]);
+    expect([await signs('victim'), await doctor('--mend')]).toEqual([
+      ...[200, ['ok objects', 'ok mending']],
+    ]);
+    await purge('victim');
+    await purge('other');
   });
 
   test('an object of which nobody knows is found, and destroyed where that is asked for', async () => {

@@ -31,13 +31,17 @@ function keeping(token: boolean): KeyKeeping {
       };
     },
 
-    load({ session }, blob, { class: objectClass }) {
+    load({ session, rootKeys: { poolId } }, blob, { class: objectClass }) {
       const id = objectIdIn(blob);
       if (id === undefined)
         throw new ServiceError('KeyIntegrityViolation', 'The key is not one of a resident pool.');
       const found = calls.findObjects(
         session,
-        { class: objectClass ?? 0, id: Buffer.from(id, 'hex') },
+        {
+          ...{ class: objectClass ?? 0, id: Buffer.from(id, 'hex') },
+          // A trial is of no pool.
+          ...(token && { label: objectLabel(poolId) }),
+        },
         2,
       );
       const [object] = found;
@@ -45,6 +49,15 @@ function keeping(token: boolean): KeyKeeping {
         throw new ServiceError(
           'KeyIntegrityViolation',
           `The HSM of this pool holds ${object === undefined ? 'no object' : 'more than one object'} with the id ${id}, which the key is.`,
+        );
+      const { sensitive, extractable } = calls.readAttributes(session, object, {
+        sensitive: null,
+        extractable: null,
+      });
+      if (sensitive !== true || extractable !== false)
+        throw new ServiceError(
+          'KeyIntegrityViolation',
+          `The object with the id ${id}, which the key is, could leave the HSM: it is not used.`,
         );
       return object;
     },
