@@ -1,7 +1,8 @@
-import { writeFile } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { bootstrap } from '../compose/bootstrap.ts';
 import { required } from '../config/config.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
+import { OperatorError } from '../core/operator-error.ts';
 import { readPin } from '../config/setting-files.ts';
 import { createLog } from '../observability/log.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
@@ -17,6 +18,7 @@ export async function bootstrapPool(
   credentialsFile: string,
   keeping?: KeyKeeping,
 ): Promise<void> {
+  await requireAbsent(credentialsFile);
   const { config, secrets } = readSettings();
   const pkcs11 = required(config.pkcs11, 'PKCS11_MODULE');
   const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
@@ -41,4 +43,16 @@ export async function bootstrapPool(
   print(
     `The pool "${config.pool}" is there; the credentials of its new administrator are in ${credentialsFile}.`,
   );
+}
+
+/** Before anything is made: a secret that can't be written is lost. @throws OperatorError */
+async function requireAbsent(file: string): Promise<void> {
+  const isThere = await access(file).then(
+    () => true,
+    () => false,
+  );
+  if (isThere)
+    throw new OperatorError(
+      `${file} (--credentials) is there already, and is not overwritten: name another file.`,
+    );
 }
