@@ -44,9 +44,13 @@ export async function makeBackupKeys(
 ): Promise<void> {
   const store = createBackupKeyStore(context);
   if (pool.keeping === 'resident' || (await store.find()) !== undefined) return;
+  const { spec } = BACKUP_KEYS;
+  const { keys } = await hsm.offer();
+  if (keys.some((one) => one.keyType === 'oct-HSM' && one.bits === spec.bits && 'lack' in one))
+    return;
   const version = newVersionId();
   const identity = { ...BACKUP_KEYS.identity, pool: pool.id, version };
-  const material = await hsm.generateKey(identity, BACKUP_KEYS.spec);
+  const material = await hsm.generateKey(identity, spec);
   // Some modules don't wrap HMAC keys: blobs of such a pool open as long as the root keys of then are there.
   if (material.sealed.macBlob === undefined) return;
   const change = newDraft('BackupKeysCreate');
