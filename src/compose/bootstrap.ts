@@ -8,6 +8,7 @@ import { AuditDraft } from '../core/audit/draft.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { systemClock } from '../core/clock.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../core/access/role.ts';
+import { ServiceError } from '../core/errors.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { StoreContext } from '../store/database.ts';
@@ -23,7 +24,7 @@ import { seedRoles } from '../store/access/role-definition-store.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
 import { openDirectory } from './directory.ts';
-import { openHsm, openRootKeys, requireSigningKeys } from './hsm.ts';
+import { openHsm, openRootKeys, requireKeeping, requireSigningKeys } from './hsm.ts';
 import { makeBackupKeys } from './root-keys.ts';
 import { LIMITS } from './limits.ts';
 import { openObjectKeeper } from './objects.ts';
@@ -32,7 +33,7 @@ import { openSignedLog, type SignedLog } from './signed-log.ts';
 import { commandContext, openConnections } from './store.ts';
 import { openTokenSigningKeys } from './token-signing-keys.ts';
 
-export interface BootstrapSettings extends Omit<ServiceSettings, 'limits'> {
+export interface BootstrapSettings extends Omit<ServiceSettings, 'limits' | 'keeping'> {
   readonly softDeleteDays: number;
   readonly purgeProtection: boolean;
   /** Of a pool that is made; one that is there must have its keys so already. */
@@ -110,6 +111,11 @@ export async function bootstrap(
       }
       return administrator;
     });
+  } catch (error) {
+    // What is made already stays: with more room the next attempt goes on.
+    if (error instanceof ServiceError && error.code === 'HsmFull')
+      throw new OperatorError(error.message, { cause: error });
+    throw error;
   } finally {
     await hsm?.close();
     await db.destroy();
@@ -132,15 +138,6 @@ function describe({
   keeping,
 }: Pool) {
   return { name, tenantId, softDeleteDays, purgeProtection, rootGeneration, keeping };
-}
-
-/** @throws OperatorError where the pool keeps its keys otherwise than is wanted */
-function requireKeeping({ name, keeping }: Pool, wanted: KeyKeeping | undefined): KeyKeeping {
-  if (wanted !== undefined && wanted !== keeping)
-    throw new OperatorError(
-      `The keys of the pool "${name}" (STRONGROOM_POOL) are ${keeping}, which was fixed when it was made: they can't become ${wanted} (--keys, STRONGROOM_KEYS).`,
-    );
-  return keeping;
 }
 
 /** Makes the key that signs the audit log, too: no request waits for it then. */

@@ -8,7 +8,7 @@ import { composeAccess } from './access.ts';
 import { composeAudit } from './audit.ts';
 import type { Base } from './service/base.ts';
 import { composeDirectory } from './directory.ts';
-import { openHsm } from './hsm.ts';
+import { openHsm, requireKeeping } from './hsm.ts';
 import { composeIdentity } from './identity.ts';
 import { composeKeys } from './keys.ts';
 import { openObjectKeeper } from './objects.ts';
@@ -37,7 +37,8 @@ export async function compose(
 ): Promise<Service> {
   const { clock = systemClock, onHang, isStartOver, auditLog } = overrides;
   const store = await openServiceStore(settings, log, clock);
-  const module = openHsm(settings, store.pool.keeping, log, onHang, true);
+  const keeping = requireKeeping(store.pool, settings.keeping);
+  const module = openHsm(settings, keeping, log, onHang, true);
   await openPoolKeys(store.context, store.pool, module);
   logUnopenedKeys(store.context, module, log);
   const metrics = createMetrics(() =>
@@ -48,7 +49,7 @@ export async function compose(
   const hsm = metrics.meterHsm(module, tracing);
   const keeper = openObjectKeeper(store.context, store.pool, hsm, settings, log);
   const objects = await keeper?.look();
-  log.info({ ...objects }, `the keys of the pool are ${store.pool.keeping}`);
+  log.info({ ...objects }, `the keys of the pool are ${keeping}`);
   const base: Base = { ...store, settings, log, clock, hsm, keeper, metrics };
 
   const requests = watchRequests(metrics, log);

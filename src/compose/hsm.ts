@@ -36,13 +36,25 @@ export function openHsm(
   });
 }
 
+/** @returns how the pool keeps its keys @throws OperatorError where a setting says otherwise */
+export function requireKeeping(
+  { name, keeping }: Pick<Pool, 'name' | 'keeping'>,
+  wanted: KeyKeeping | undefined,
+): KeyKeeping {
+  if (wanted !== undefined && wanted !== keeping)
+    throw new OperatorError(
+      `The keys of the pool "${name}" (STRONGROOM_POOL) are ${keeping}, which was fixed when it was made: they can't become ${wanted} (--keys, STRONGROOM_KEYS).`,
+    );
+  return keeping;
+}
+
 /** Before anything is made of a pool that could not sign its own tokens. @throws OperatorError */
 export async function requireSigningKeys(hsm: Pick<Pkcs11Hsm, 'offer' | 'keeping'>): Promise<void> {
   const { module, keys } = await hsm.offer();
   const kind = keys.find((one) => one.keyType === 'RSA-HSM' && one.bits === 2048);
   if (kind?.lack !== undefined)
     throw new OperatorError(
-      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${module} can't: it fails at ${kind.lack}. ${hsm.keeping === 'sealed' ? '`strongroom bootstrap --keys resident` makes a pool whose keys stay in the HSM; ' : ''}\`strongroom doctor\` says what else it lacks.`,
+      `PKCS11_MODULE: a pool keeps RSA keys of its own, with which it signs tokens, and ${module} can't: it fails at ${kind.lack}. ${hsm.keeping === 'sealed' ? '`strongroom bootstrap --keys resident` makes a new pool, whose keys stay in the HSM; ' : ''}\`strongroom doctor\` says what else it lacks.`,
     );
 }
 

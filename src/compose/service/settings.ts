@@ -9,7 +9,10 @@ interface Required extends Pick<Config, 'domain' | 'pool' | 'limits'> {
 }
 
 type Optional = Partial<
-  Pick<Config, 'tracesUrl' | 'sessions' | 'loadedKeys' | 'federatedIssuers' | 'signingKeyDays'>
+  Pick<
+    Config,
+    'tracesUrl' | 'sessions' | 'loadedKeys' | 'federatedIssuers' | 'signingKeyDays' | 'keeping'
+  >
 >;
 
 /** What a process is made from. Secrets are among it: it is never logged. */

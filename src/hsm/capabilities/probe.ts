@@ -53,7 +53,7 @@ function cannotKeep(
   const list = [...new Set(lacks.map(describeLack))].join('; ');
   return new OperatorError(
     keeping === 'sealed'
-      ? `PKCS11_MODULE: ${module} can't keep keys, since they can't be wrapped to be stored outside it: ${list}. \`strongroom bootstrap --keys resident\` makes a pool whose keys stay in the HSM.`
+      ? `PKCS11_MODULE: ${module} can't keep keys, since they can't be wrapped to be stored outside it: ${list}. \`strongroom bootstrap --keys resident\` makes a new pool, whose keys stay in the HSM.`
       : `PKCS11_MODULE: ${module} can't keep keys: ${list}.`,
   );
 }
