@@ -5,7 +5,7 @@ import type { OpenPool } from '../../compose/pool.ts';
 import { openRootKeyRotation, rotationLock } from '../../compose/root-keys.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import type { RootKeyState } from '../../core/recovery/root-keys/ports.ts';
-import { currentOf } from '../../core/recovery/root-keys/root-key-rotation.ts';
+import { currentOf, type RotationEnd } from '../../core/recovery/root-keys/root-key-rotation.ts';
 import { createLog } from '../../observability/log.ts';
 import { withLockIfFree } from '../../store/pool/pool-store.ts';
 import type { CliContext } from '../cli-context.ts';
@@ -62,15 +62,15 @@ async function rotate(
       print(`New keys are sealed by generation ${currentOf(state.generations).number}.`);
     }
     progress.begin(rowsLeft(state));
-    const { broken } = await rotation.finish();
+    const end = await rotation.finish();
     progress.end();
-    return broken;
+    return end;
   };
   for (let looks = 0; ; looks += 1) {
-    const broken = await withLockIfFree(context.db, rotationLock(pool), work);
-    if (broken !== undefined) {
-      describeEnd(await rotation.readState(), broken).forEach(print);
-      if (broken > 0) setExitStatus(1);
+    const end = await withLockIfFree(context.db, rotationLock(pool), work);
+    if (end !== undefined) {
+      describeEnd(await rotation.readState(), end).forEach(print);
+      if (!end.isOver) setExitStatus(1);
       return;
     }
     if (looks === 0)
@@ -83,11 +83,18 @@ function rowsLeft({ generations }: RootKeyState): number {
   return generations.reduce((sum, { isCurrent, rows }) => sum + (isCurrent ? 0 : rows), 0);
 }
 
-function describeEnd({ generations }: RootKeyState, broken: number): readonly string[] {
+function describeEnd(
+  { generations }: RootKeyState,
+  { broken, isOver }: RotationEnd,
+): readonly string[] {
   const current = currentOf(generations);
   if (broken > 0)
     return [
       `The seals of ${broken} keys do not verify: they stay as they are, and so do the old root keys. \`strongroom audit verify\` says more.`,
+    ];
+  if (!isOver)
+    return [
+      'Keys were changed as fast as they were wrapped: the service goes on by itself, or run the command again.',
     ];
   const kept = generations.filter(({ isCurrent }) => !isCurrent);
   return [

@@ -53,13 +53,13 @@ export function watchRootKeys(base: Base) {
       // The one who had the lock may have come to the end.
       if (!(await store.isUnfinished())) return;
       log.info({}, 'a rotation of the root keys was cut off: this process goes on with it');
-      const { broken } = await rotation.finish();
+      const { broken, isOver } = await rotation.finish();
       if (broken > 0)
         log.error(
           { rows: broken },
           'a rotation of the root keys cannot end: the seals of some rows do not verify',
         );
-      else if (!isStopped) log.info({}, 'the rotation of the root keys has ended');
+      else if (isOver) log.info({}, 'the rotation of the root keys has ended');
     });
     state = await store.readState();
   }

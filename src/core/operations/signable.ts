@@ -24,12 +24,10 @@ export function signableOf(
   { value, context, externalMu }: Signable,
   property: 'value' | 'digest',
 ): { readonly bytes: Uint8Array; readonly parameters?: SigningParameters } {
-  const isMlDsa = facts.parameterSet !== undefined;
-  for (const [name, given] of [
-    ['context', context],
-    ['external_mu', externalMu],
-  ] as const)
-    if (given !== undefined && !isMlDsa) throw wrong(name, 'only ML-DSA keys (AKP-HSM) take it');
+  if (facts.parameterSet === undefined) {
+    if (context !== undefined) throw onlyMlDsa('context');
+    if (externalMu !== undefined) throw onlyMlDsa('external_mu');
+  }
   if (externalMu !== undefined) {
     if (value !== undefined || context !== undefined)
       throw wrong('external_mu', `${property} and context must be absent beside it`);
@@ -64,4 +62,8 @@ function requireLength(spec: KeySpec, facts: FoundAlgorithm, digest: Uint8Array)
 
 function wrong(property: string, why: string): ServiceError {
   return new ServiceError('BadParameter', `Property ${property} has an invalid value: ${why}.`);
+}
+
+function onlyMlDsa(property: string): ServiceError {
+  return wrong(property, 'only ML-DSA keys (AKP-HSM) take it');
 }

@@ -30,6 +30,14 @@ const ASK_AGAIN_MS = 500;
 /** Rows that are changed as fast as they are wrapped are left for the next run. */
 const PASSES = 20;
 
+/** What an attempt to end a rotation has come to. */
+export interface RotationEnd {
+  /** Rows whose seal doesn't verify, which hold up the end. */
+  readonly broken: number;
+  /** Nothing is left to do; else a later attempt goes on. */
+  readonly isOver: boolean;
+}
+
 export type RootKeyRotation = ReturnType<typeof createRootKeyRotation>;
 
 /**
@@ -111,17 +119,18 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
     /**
      * Does what is left of a rotation: everything is wrapped by the current root keys, and the older ones are retired and
      * destroyed, but for those that are kept.
-     * @returns rows whose seal doesn't verify, which hold up the end
      */
-    async finish(): Promise<{ readonly broken: number }> {
+    async finish(): Promise<RotationEnd> {
       for (let passes = 0; passes < PASSES && !isStopped(); passes += 1) {
         const { broken, rewrapped, missed } = await rewrapOnce(parts);
         if (rewrapped + missed > 0) continue;
-        if (broken > 0) return { broken };
-        if (await retireOld()) break;
+        if (broken > 0) return { broken, isOver: false };
+        if (!(await retireOld())) continue;
+        if (isStopped()) break;
+        await destroyRetired();
+        return { broken: 0, isOver: true };
       }
-      if (!isStopped()) await destroyRetired();
-      return { broken: 0 };
+      return { broken: 0, isOver: false };
     },
   };
 }

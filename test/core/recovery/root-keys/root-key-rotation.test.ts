@@ -1,0 +1,95 @@
+import { describe, expect, test } from '@jest/globals';
+import { AuditDraft } from '../../../../src/core/audit/draft.ts';
+import { ServiceError } from '../../../../src/core/errors.ts';
+import type { KeyMaterial, VerifiedMaterial } from '../../../../src/core/keys/key.ts';
+import type { RootKeyState } from '../../../../src/core/recovery/root-keys/ports.ts';
+import {
+  createRootKeyRotation,
+  type RootKeyRotationParts,
+} from '../../../../src/core/recovery/root-keys/root-key-rotation.ts';
+
+const NOW = new Date('2026-11-28T00:00:00Z');
+const PROOF = Buffer.alloc(32, 1);
+const ROW = {} as KeyMaterial;
+
+/** A pool with one row that generation 1 seals, and generation 2, which is the current one. */
+function rotationOf(
+  rewrap: RootKeyRotationParts['hsm']['rewrap'],
+  replaced: () => number,
+  proof: Uint8Array = PROOF,
+) {
+  const done = { retired: [] as number[], destroyed: [] as number[] };
+  let rows = 1;
+  const state = (): RootKeyState => {
+    const common = { madeAt: NOW, isKept: false, opensBackups: false };
+    return {
+      generations: [
+        ...(done.retired.length === 0 ? [{ ...common, number: 1, isCurrent: false, rows }] : []),
+        { ...common, number: 2, isCurrent: true, rows: 1 - rows },
+      ],
+      retired: done.retired.map((number) => ({ number, retiredAt: new Date(0), proof })),
+      now: NOW,
+    };
+  };
+  const rotation = createRootKeyRotation({
+    hsm: {
+      rewrap,
+      prepareRootKeys: () => Promise.resolve(PROOF),
+      useRootKeys: () => Promise.resolve(true),
+      retirementProof: () => Promise.resolve(PROOF),
+      destroyRootKeys: (number) => {
+        done.destroyed.push(number);
+        return Promise.resolve();
+      },
+    },
+    store: {
+      readState: () => Promise.resolve(state()),
+      isUnfinished: () => Promise.resolve(true),
+      makeCurrent: () => Promise.resolve(true),
+      listSealed: (table, after) =>
+        Promise.resolve(table === 'key_version' && after === undefined && rows > 0 ? [ROW] : []),
+      replaceSealed: () => {
+        const count = replaced();
+        rows -= count;
+        return Promise.resolve(count);
+      },
+      retire: ({ number }) => {
+        if (rows === 0) done.retired.push(number);
+        return Promise.resolve(rows === 0);
+      },
+      recordDestroyed: () => Promise.resolve(),
+    },
+    hasBackupKeys: () => true,
+    draft: (operation) => new AuditDraft(() => NOW, { requestId: 'r', operation }),
+  });
+  return { rotation, done };
+}
+
+const wrapped = () => Promise.resolve(ROW as VerifiedMaterial);
+
+describe('the end of a rotation', () => {
+  test('comes when every row is wrapped anew: the old root keys are retired and destroyed', async () => {
+    const { rotation, done } = rotationOf(wrapped, () => 1);
+    expect(await rotation.finish()).toEqual({ broken: 0, isOver: true });
+    expect(done).toEqual({ retired: [1], destroyed: [1] });
+  });
+
+  test('does not come while rows are changed as fast as they are wrapped', async () => {
+    const { rotation, done } = rotationOf(wrapped, () => 0);
+    expect(await rotation.finish()).toEqual({ broken: 0, isOver: false });
+    expect(done).toEqual({ retired: [], destroyed: [] });
+  });
+
+  test('does not come while a row has a seal that does not verify', async () => {
+    const altered = () => Promise.reject(new ServiceError('KeyIntegrityViolation', 'altered'));
+    const { rotation, done } = rotationOf(altered, () => 1);
+    expect(await rotation.finish()).toEqual({ broken: 1, isOver: false });
+    expect(done).toEqual({ retired: [], destroyed: [] });
+  });
+
+  test('destroys nothing on the word of the database alone', async () => {
+    const { rotation, done } = rotationOf(wrapped, () => 1, Buffer.alloc(32, 2));
+    await expect(rotation.finish()).rejects.toThrow("it isn't the service that has written that");
+    expect(done.destroyed).toEqual([]);
+  });
+});
