@@ -40,6 +40,7 @@ export function examineObjects(
       const doubtful = isAtStake ? await findDoubtful(context, hsm, rows) : rows.rivals;
       const found = [
         describeKept(rows, after),
+        ...describeBegun(rows),
         ...describeAbandoned(rows),
         ...describeDoubtful(doubtful),
         ...describeStray(stray, mends, doubtful.length > 0),
@@ -115,8 +116,20 @@ function describeKept({ kept }: ObjectRows, objects: ReadonlySet<ObjectId>): Fin
       );
 }
 
+/** A process may be at them, or has died over them so lately that nobody can tell. */
+function describeBegun({ intents }: ObjectRows): Finding[] {
+  const begun = intents.filter((intent) => !isAbandoned(intent)).length;
+  return begun === 0
+    ? []
+    : [ok('objects in the making', `${begun} objects are being made or destroyed.`)];
+}
+
+function isAbandoned({ ageSeconds }: ObjectRows['intents'][number]): boolean {
+  return ageSeconds > ABANDONED_AFTER_SECONDS;
+}
+
 function describeAbandoned({ intents }: ObjectRows): Finding[] {
-  const abandoned = intents.filter(({ ageSeconds }) => ageSeconds > ABANDONED_AFTER_SECONDS);
+  const abandoned = intents.filter(isAbandoned);
   if (abandoned.length === 0) return [];
   const names = abandoned.map(
     ({ id, state, keyName, process }) => `${id} (${state}, ${keyName}, ${process})`,

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { StoreContext } from '../store/database.ts';
 import { countBlobHeads } from '../store/keys/blob-heads.ts';
+import { withLockIfFree } from '../store/pool/pool-store.ts';
 
 type Context = Pick<StoreContext, 'db' | 'poolId'>;
 
@@ -23,15 +24,17 @@ export async function findUnopenedKeys(
   });
 }
 
-/** Beside what the start does: requests don't wait for it. */
+/** Beside what the start does: requests don't wait for it, and of the processes that start at once one reads all rows. */
 export function logUnopenedKeys(
   context: Context,
   hsm: Pick<Pkcs11Hsm, 'keeping' | 'whyNotOpened'>,
   log: Logger,
 ): void {
-  findUnopenedKeys(context, hsm).then(
+  withLockIfFree(context.db, `unopened keys ${context.poolId}`, () =>
+    findUnopenedKeys(context, hsm),
+  ).then(
     (sentences) => {
-      for (const sentence of sentences) log.warn({}, sentence);
+      for (const sentence of sentences ?? []) log.warn({}, sentence);
     },
     (error: unknown) => {
       log.warn({ err: error }, 'whether the HSM opens all keys could not be counted');

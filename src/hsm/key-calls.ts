@@ -18,6 +18,9 @@ import { signatureFits } from './operations/signatures.ts';
 
 type KeyUses = Pick<Hsm, 'encrypt' | 'decrypt' | 'sign' | 'verify' | 'random'>;
 
+/** Of an operation that fails on a token that is well. */
+const REPEATS = 2;
+
 /**
  * What callers do with keys, and the way of all calls of the HSM: on the connection of now, and once more where that was
  * lost, which is told from an answer that the caller caused. Lines for sessions go by the key's name.
@@ -108,7 +111,7 @@ export class KeyCalls implements KeyUses {
   }
 
   /**
-   * Runs an operation, and once more on a fresh session and handle, or on a fresh connection, where that may help and does
+   * Runs an operation, and again on a fresh session and handle, or once on a fresh connection, where that may help and does
    * no harm. An answer of the module that isn't plainly the input's fault may mean that the token is lost: then the token is
    * asked, and believed.
    * @param isRepeatable whether it does no harm to run it twice; what has not begun may always be run
@@ -121,7 +124,7 @@ export class KeyCalls implements KeyUses {
     material?: KeyMaterial,
     line: string | undefined = material?.identity.name,
   ): Promise<T> {
-    let isRefreshed = !isRepeatable;
+    let repeats = isRepeatable ? REPEATS : 0;
     let isReconnected = false;
     for (;;) {
       const on = this.#live.current ?? (await this.#live.restored(line));
@@ -132,9 +135,9 @@ export class KeyCalls implements KeyUses {
           const fault = faultOf(error);
           if (fault === undefined || fault === 'input') throw fromPkcs11(error);
           if (fault === 'handle' && material !== undefined) on.loaded.forget(material);
-          // The token is well. A fault that passes must not refuse what is right; what is refused again stays refused.
-          if (isRefreshed) throw fromPkcs11(error);
-          isRefreshed = true;
+          // The token is well. A fault that passes must not refuse what is right; what is refused each time stays refused.
+          if (repeats === 0) throw fromPkcs11(error);
+          repeats -= 1;
           continue;
         }
         this.#live.lose(on);

@@ -7,9 +7,13 @@ import { pkcs11Error } from '../../src/hsm/module/return-values.ts';
 
 /** Calls on a token that is lost at the first probe, and back at once. */
 function callsOnLostToken() {
+  return callsOnToken(false);
+}
+
+function callsOnToken(isFirstWell: boolean) {
   const connection = (isWell: boolean) =>
     ({ close: () => Promise.resolve(), isWell: () => Promise.resolve(isWell) }) as Connection;
-  const first = connection(false);
+  const first = connection(isFirstWell);
   const live = new LiveConnection(first, {
     waitMs: 5_000,
     waitingLimit: 10,
@@ -67,4 +71,35 @@ test('what does no harm twice is done once more on the fresh connection', async 
   const work = (connection: Connection) =>
     connection === first ? Promise.reject(deviceError()) : Promise.resolve('done');
   expect(await calls.attempt(work, true)).toBe('done');
+});
+
+describe('on a token that is well', () => {
+  /** Fails so many times. */
+  function failing(times: number) {
+    const runs = { count: 0 };
+    const work = () => {
+      runs.count += 1;
+      return runs.count > times ? Promise.resolve('done') : Promise.reject(deviceError());
+    };
+    return { work, runs };
+  }
+
+  test('a fault that passes refuses nothing that may be done again', async () => {
+    const { work } = failing(2);
+    expect(await callsOnToken(true).calls.attempt(work, true)).toBe('done');
+  });
+
+  test('one that stays is told after three attempts', async () => {
+    const { work, runs } = failing(3);
+    await expect(callsOnToken(true).calls.attempt(work, true)).rejects.toMatchObject({
+      code: 'HsmUnavailable',
+    });
+    expect(runs.count).toBe(3);
+  });
+
+  test('what must not be done twice is done once', async () => {
+    const { work, runs } = failing(1);
+    await expect(callsOnToken(true).calls.attempt(work, false)).rejects.toThrow();
+    expect(runs.count).toBe(1);
+  });
 });
