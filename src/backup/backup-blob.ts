@@ -1,6 +1,6 @@
 import { CompactEncrypt, compactDecrypt, errors } from 'jose';
 import { decodeContents, encodeContents } from '../core/recovery/backup-contents.ts';
-import type { BackupContents } from '../core/recovery/ports.ts';
+import type { BackupContents, OpenedBackup } from '../core/recovery/ports.ts';
 import { trimEnd } from '../core/trim-end.ts';
 
 /**
@@ -27,7 +27,7 @@ export async function protectContents(key: Uint8Array, contents: BackupContents)
 export async function openContents(
   keys: readonly Uint8Array[],
   blob: Uint8Array,
-): Promise<BackupContents | undefined> {
+): Promise<OpenedBackup | undefined> {
   const text = trimEnd(Buffer.from(blob).toString('latin1'), '=');
   const jwe = Buffer.from(text, 'base64url').toString('latin1');
   // The very text that a backup gave: no other text that stands for the same bytes.
@@ -35,9 +35,9 @@ export async function openContents(
   if (!jwe.startsWith(BEGINNING)) return undefined;
   const rest = jwe.slice(BEGINNING.length);
   if (!PARTS.test(rest) || !rest.split('.').every(isCanonical)) return undefined;
-  for (const key of keys) {
+  for (const [openedBy, key] of keys.entries()) {
     const contents = await decryptContents(key, jwe);
-    if (contents !== undefined) return contents;
+    if (contents !== undefined) return { openedBy, contents };
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 import { Piscina } from 'piscina';
 import { ServiceError } from '../core/errors.ts';
-import type { BackupContents, BlobProtector } from '../core/recovery/ports.ts';
+import type { BlobProtector, OpenedBackup } from '../core/recovery/ports.ts';
 import { BLOB_BEGINNING } from './backup-blob.ts';
 import type { BlobTask } from './blob-thread.ts';
 
@@ -18,7 +18,7 @@ export interface BlobThreads extends BlobProtector {
  * hold it for half a second. One at a time, so that requests keep the other cores.
  */
 export function createBlobThreads(): BlobThreads {
-  const pool = new Piscina<BlobTask, string | BackupContents | undefined>({
+  const pool = new Piscina<BlobTask, string | OpenedBackup | undefined>({
     filename: new URL('./blob-thread.js', import.meta.url).href,
     minThreads: 0,
     maxThreads: 1,
@@ -31,7 +31,7 @@ export function createBlobThreads(): BlobThreads {
   async function ask(
     task: BlobTask,
     transferList: ArrayBuffer[] = [],
-  ): Promise<string | BackupContents | undefined> {
+  ): Promise<string | OpenedBackup | undefined> {
     if (pool.queueSize >= WAITING)
       throw new ServiceError('Overloaded', 'Too many backups and restores wait already.');
     return pool.run(task, { transferList });
@@ -45,8 +45,8 @@ export function createBlobThreads(): BlobThreads {
       if (!BLOB_BEGINNING.equals(blob.subarray(0, BLOB_BEGINNING.length))) return undefined;
       // Moved rather than written down and read again; a copy, since the bytes may be a part of others'.
       const copy = new Uint8Array(blob);
-      const contents = await ask({ do: 'open', keys, blob: copy }, [copy.buffer]);
-      return contents as BackupContents | undefined;
+      const opened = await ask({ do: 'open', keys, blob: copy }, [copy.buffer]);
+      return opened as OpenedBackup | undefined;
     },
     close: () => pool.destroy(),
   };

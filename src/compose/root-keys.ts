@@ -20,7 +20,7 @@ const newDraft = (operation: string) =>
   new AuditDraft(systemClock.now, { requestId: randomUUID(), operation });
 
 /**
- * Opens a pool's root keys and its keys of backups. What a pool from before there were such lacks is made, once.
+ * Opens a pool's root keys and its backup keys. What a pool from before there were such lacks is made, once.
  * @throws OperatorError where the token isn't the pool's
  */
 export async function openPoolKeys(
@@ -31,19 +31,28 @@ export async function openPoolKeys(
   await openRootKeys(hsm, pool);
   await recordGeneration(context, pool, newDraft('RootKeysRecord'));
   if (pool.keeping === 'resident') return;
-  if ((await createBackupKeyStore(context).find()) === undefined)
+  if ((await createBackupKeyStore(context).list()).length === 0)
     await withPoolLock(context.db, pool.name, () => makeBackupKeys(context, pool, hsm));
   await openBackupKeys(context, hsm);
 }
 
-/** Makes the keys of backups where there are none, and the HSM can keep some. The caller lets nobody else do the same. */
+/** Makes backup keys where there are none, and the HSM can keep some. The caller lets nobody else do the same. */
 export async function makeBackupKeys(
   context: StoreContext,
   pool: Pick<Pool, 'id' | 'keeping'>,
   hsm: Pkcs11Hsm,
 ): Promise<void> {
-  const store = createBackupKeyStore(context);
-  if (pool.keeping === 'resident' || (await store.find()) !== undefined) return;
+  if (pool.keeping === 'resident') return;
+  if ((await createBackupKeyStore(context).list()).length === 0)
+    await addBackupPair(context, pool, hsm);
+}
+
+/** Makes one more pair, by which new backups are made from now on; none where the HSM can't keep it. */
+async function addBackupPair(
+  context: StoreContext,
+  pool: Pick<Pool, 'id'>,
+  hsm: Pkcs11Hsm,
+): Promise<void> {
   const { spec } = BACKUP_KEYS;
   const { keys } = await hsm.offer();
   if (keys.some((one) => one.keyType === 'oct-HSM' && one.bits === spec.bits && 'lack' in one))
@@ -55,11 +64,11 @@ export async function makeBackupKeys(
   if (material.sealed.macBlob === undefined) return;
   const change = newDraft('BackupKeysCreate');
   change.note({ change: { after: { version } } });
-  await store.insert(material, change);
+  await createBackupKeyStore(context).insert(material, change);
 }
 
 async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Promise<void> {
-  hsm.openBackupKeys(await createBackupKeyStore(context).find());
+  hsm.openBackupKeys(await createBackupKeyStore(context).list());
 }
 
 /** Follows what another process has made current, or wrapped anew. */
@@ -87,7 +96,7 @@ export function openRootKeyRotation(
   return createRootKeyRotation({
     hsm,
     store: createRootKeyStore(context),
-    hasBackupKeys: () => hsm.hasBackupKeys,
+    hasBackupKeys: () => hsm.backupPairs.length > 0,
     draft: newDraft,
     ...on,
   });

@@ -167,8 +167,11 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     },
 
     ...rootKeyCalls,
-    get hasBackupKeys() {
-      return rootKeyCalls.hasBackupKeys;
+    get backupPairs() {
+      return rootKeyCalls.backupPairs;
+    },
+    get openablePairs() {
+      return rootKeyCalls.openablePairs;
     },
 
     rootCheck: (poolId) => calls.attempt((on) => on.mac(rootCheckBytes(poolId)), true),

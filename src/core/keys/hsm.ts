@@ -6,7 +6,7 @@ import type {
   SigningAlgorithm,
 } from '../operations/algorithms.ts';
 import type { KeyShape } from './key-shape.ts';
-import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from './key.ts';
+import type { KeyIdentity, KeyMaterial, KeySpec, KeyVersionId, VerifiedMaterial } from './key.ts';
 import type { KeyKeeping } from './key-keeping.ts';
 import type { ObjectUse } from './objects/ports.ts';
 import type { BeginObjects } from './objects/object-id.ts';
@@ -117,14 +117,25 @@ export interface KeyImporter {
   ): Promise<VerifiedMaterial>;
 }
 
-/** Secrets that follow from the pool's root keys: every HSM that holds them comes to the same. */
+/**
+ * Secrets that follow from the pool's root keys and its backup keys: every HSM that holds them comes to the same. A pair of
+ * backup keys goes by its version.
+ */
 export interface RootSecrets {
-  /** The key of backups, 64 bytes for A256CBC-HS512 (RFC 7518 §5.2.5). It opens nothing but sealed keys. */
-  backupKey(): Promise<Uint8Array>;
-  /** Those of backups that were made before the pool had keys for them, by the generations of root keys of then. */
+  /** The pool's own pairs, oldest first: by the last one new backups are made. Empty where the module keeps no HMAC keys. */
+  readonly backupPairs: readonly KeyVersionId[];
+  /** Those by which backups open: the pool's own, and those of a security domain that was uploaded. Newest first. */
+  readonly openablePairs: readonly KeyVersionId[];
+  /**
+   * The key of a backup blob, 64 bytes for A256CBC-HS512 (RFC 7518 §5.2.5). It opens nothing but sealed keys.
+   * @param pair by which the blob is made; the root keys where absent
+   * @throws ServiceError HsmUnavailable, BadParameter where the module doesn't open the pair
+   */
+  backupKey(pair: KeyVersionId | undefined): Promise<Uint8Array>;
+  /** The same, as 64 bytes for a full backup. */
+  archiveKey(pair: KeyVersionId): Promise<Uint8Array>;
+  /** Those of blobs that were made before the pool had backup keys, by the generations of root keys of then. */
   earlierBackupKeys(generations: readonly number[]): Promise<readonly Uint8Array[]>;
-  /** Whether the pool has keys of backups that outlive its root keys. */
-  readonly hasBackupKeys: boolean;
 }
 
 /** What an HSM may have or not. */

@@ -4,7 +4,7 @@ import type { Recorder } from '../operations/crypto-service.ts';
 import { ServiceError } from '../errors.ts';
 import type { HsmFeatures, RootSecrets } from '../keys/hsm.ts';
 import type { KeyRelease } from '../release/key-release.ts';
-import type { KeyName, KeyVersion, VerifiedKey } from '../keys/key.ts';
+import type { KeyName, KeyVersion, KeyVersionId, VerifiedKey } from '../keys/key.ts';
 import { requireSealed } from '../keys/key-keeping.ts';
 import { nearestDate } from '../keys/key-date.ts';
 import { keyNotFound } from '../keys/key-service.ts';
@@ -29,7 +29,7 @@ export type BackupService = ReturnType<typeof createBackupService>;
 
 /**
  * What a blob holds. By the first format its keys are as they were in the store: it opens as long as the root keys of then
- * are in the HSM. By the second they are wrapped by the pool's keys of backups, which outlive root keys.
+ * are in the HSM. By the second they are wrapped by a pair of backup keys, which outlives root keys.
  */
 const FORMATS = { ofRootKeys: 'strongroom key backup 1', outliving: 'strongroom key backup 2' };
 
@@ -51,13 +51,14 @@ export function createBackupService({
       const key = await archive.readKey(name);
       if (key === undefined) throw keyNotFound(name);
       note({ keyName: key.name });
+      const pair = hsm.backupPairs.at(-1);
       const versions: WholeKey<VerifiedKey>['versions'][number][] = [];
       for (const entry of key.versions) {
-        versions.push({ ...entry, version: await forBlob(entry.version) });
+        versions.push({ ...entry, version: await forBlob(entry.version, pair) });
         await nextTurn();
       }
-      return protector.protect(await hsm.backupKey(), {
-        format: hsm.hasBackupKeys ? FORMATS.outliving : FORMATS.ofRootKeys,
+      return protector.protect(await hsm.backupKey(pair), {
+        format: pair === undefined ? FORMATS.ofRootKeys : FORMATS.outliving,
         key: { ...key, versions },
       });
     },
@@ -69,15 +70,12 @@ export function createBackupService({
      */
     async restore(blob: Uint8Array, change: AuditedChange): Promise<VerifiedKey> {
       requireSealed(hsm, 'restore');
-      const keys = [await hsm.backupKey(), ...(await earlierKeys())];
-      const contents = await protector.open(keys, blob);
-      if (!Object.values(FORMATS).includes(String(contents?.format)) || contents === undefined)
-        throw malformed();
+      const { contents, pair } = await open(blob);
       const { key } = contents;
       change.note({ keyName: key.name });
       const versions: WholeKey['versions'][number][] = [];
       for (const entry of key.versions) {
-        versions.push({ ...entry, version: await adopted(entry.version) });
+        versions.push({ ...entry, version: await adopted(entry.version, pair) });
         // The HSM may answer without waiting: others' requests come in between.
         await nextTurn();
       }
@@ -85,18 +83,47 @@ export function createBackupService({
     },
   };
 
-  async function forBlob(version: KeyVersion): Promise<VerifiedKey> {
-    if (!hsm.hasBackupKeys) return verifyKey(hsm, version);
-    return { ...version, material: await hsm.rewrap(version.material, 'backup') };
+  async function forBlob(
+    version: KeyVersion,
+    pair: KeyVersionId | undefined,
+  ): Promise<VerifiedKey> {
+    if (pair === undefined) return verifyKey(hsm, version);
+    return { ...version, material: await hsm.rewrap(version.material, { pair }) };
   }
 
-  /** By which blobs may be encrypted besides. */
-  async function earlierKeys(): Promise<readonly Uint8Array[]> {
-    return hsm.hasBackupKeys ? hsm.earlierBackupKeys(await generations()) : [];
+  /** What is in a blob, and the pair by which it was made. */
+  async function open(blob: Uint8Array) {
+    const { keys, lack } = await candidates();
+    const opened = await protector.open(
+      keys.map(({ key }) => key),
+      blob,
+    );
+    const pair = opened && keys[opened.openedBy]?.pair;
+    const format = pair === undefined ? FORMATS.ofRootKeys : FORMATS.outliving;
+    if (opened?.contents.format === format) return { contents: opened.contents, pair };
+    throw lack ?? malformed();
+  }
+
+  /** By which a blob may be encrypted, the newest first. A pair that the HSM doesn't open keeps no other from it. */
+  async function candidates() {
+    const keys: { readonly key: Uint8Array; readonly pair?: KeyVersionId }[] = [];
+    let lack: ServiceError | undefined;
+    for (const pair of hsm.openablePairs)
+      try {
+        keys.push({ key: await hsm.backupKey(pair), pair });
+      } catch (error) {
+        const isOwn = hsm.backupPairs.includes(pair);
+        if (!(error instanceof ServiceError) || (isOwn && error.code !== 'BadParameter'))
+          throw error;
+        lack ??= error;
+      }
+    if (hsm.backupPairs.length === 0) keys.push({ key: await hsm.backupKey(undefined) });
+    else for (const key of await hsm.earlierBackupKeys(await generations())) keys.push({ key });
+    return { keys, lack };
   }
 
   /** Wrapped by the root keys of now. What another pool of the same keys sealed becomes this pool's. */
-  async function adopted(version: KeyVersion): Promise<KeyVersion> {
+  async function adopted(version: KeyVersion, pair: KeyVersionId | undefined): Promise<KeyVersion> {
     const { material } = version;
     try {
       const { notBefore, expires } = version.attributes;
@@ -106,7 +133,10 @@ export function createBackupService({
           notBefore: notBefore && nearestDate(notBefore),
           expires: expires && nearestDate(expires),
         }),
-        material: await hsm.rewrap(material, 'current', { ...material.identity, pool: poolId }),
+        material: await hsm.rewrap(material, 'current', {
+          pair,
+          identity: { ...material.identity, pool: poolId },
+        }),
       };
     } catch (error) {
       if (error instanceof ServiceError && error.code === 'KeyIntegrityViolation')

@@ -29,6 +29,12 @@ export interface BackupContents<Version extends KeyVersion = KeyVersion> {
   readonly key: WholeKey<Version>;
 }
 
+export interface OpenedBackup {
+  /** Which of the keys has opened it, by its place among them. */
+  readonly openedBy: number;
+  readonly contents: BackupContents;
+}
+
 /** Puts what a backup holds under a key of 64 bytes (authenticated encryption), as a base64url text, and takes it out again. */
 export interface BlobProtector {
   /** @throws ServiceError Overloaded where too many wait */
@@ -38,5 +44,5 @@ export interface BlobProtector {
    * @param blob the text in ASCII
    * @throws ServiceError Overloaded where too many wait
    */
-  open(keys: readonly Uint8Array[], blob: Uint8Array): Promise<BackupContents | undefined>;
+  open(keys: readonly Uint8Array[], blob: Uint8Array): Promise<OpenedBackup | undefined>;
 }

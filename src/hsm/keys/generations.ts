@@ -13,10 +13,10 @@ interface Found {
   readonly at: number;
 }
 
-/** A pool's root keys that aren't the current ones: each generation is looked for once, when something is sealed by it. */
+/** Root keys that aren't the current ones, of this pool or another: each generation is looked for once, when it is needed. */
 export class Generations {
   readonly #search: Search;
-  readonly #found = new Map<number, Found>();
+  readonly #found = new Map<string, Found>();
 
   constructor(search: Search) {
     this.#search = search;
@@ -25,7 +25,8 @@ export class Generations {
   /** Undefined where the token doesn't hold them. */
   async find(poolId: string, generation: number): Promise<RootKeys | undefined> {
     if (!(Number.isInteger(generation) && generation > 0)) return undefined;
-    const known = this.#found.get(generation);
+    const name = `${poolId} ${generation}`;
+    const known = this.#found.get(name);
     if (known !== undefined) {
       const rootKeys = await known.rootKeys;
       if (rootKeys !== undefined || performance.now() - known.at < LOOK_AGAIN_AFTER_MS)
@@ -33,10 +34,10 @@ export class Generations {
     }
     if (this.#found.size >= REMEMBERED) this.#found.clear();
     const found = { rootKeys: this.#search(poolId, generation), at: performance.now() };
-    this.#found.set(generation, found);
+    this.#found.set(name, found);
     // Whoever comes next asks anew.
     found.rootKeys.catch(() => {
-      if (this.#found.get(generation) === found) this.#found.delete(generation);
+      if (this.#found.get(name) === found) this.#found.delete(name);
     });
     return found.rootKeys;
   }

@@ -1,7 +1,12 @@
 import { ServiceError } from '../../core/errors.ts';
 import type { RootSecrets } from '../../core/keys/hsm.ts';
 import type { KeyMaterial, VerifiedMaterial } from '../../core/keys/key.ts';
-import type { KeyRewrapper, RootKeyMaker } from '../../core/recovery/root-keys/root-key-hsm.ts';
+import type {
+  KeyRewrapper,
+  RewrapSource,
+  RewrapTarget,
+  RootKeyMaker,
+} from '../../core/recovery/root-keys/root-key-hsm.ts';
 import type { KeyCalls } from '../key-calls.ts';
 import { type Connection, requireGeneration, requireRootKeys } from '../module/connection.ts';
 import { hsmUnavailable } from '../module/errors.ts';
@@ -10,8 +15,10 @@ import type { Roots } from '../module/open-module.ts';
 import { withoutOpenSslErrors } from '../module/openssl-errors.ts';
 import { returnValue } from '../module/return-values.ts';
 import { BACKUP_GENERATION } from './backup-keys.ts';
+import { BackupPairs } from './backup-pairs.ts';
 import { completeRootKeys, type RootKeys } from './root-keys.ts';
 import {
+  ARCHIVE_KEY_PARTS,
   BACKUP_KEY_PARTS,
   brokenSeal,
   CURSOR_KEY_PART,
@@ -20,10 +27,13 @@ import {
   rootCheckBytes,
 } from './seal.ts';
 
-/** What is done with root keys of several generations, and with the keys of backups, which are used as root keys are. */
+/** What is done with root keys of several generations, and with backup keys, which are used as root keys are. */
 export interface RootKeyCalls extends KeyRewrapper, RootKeyMaker, RootSecrets {
-  /** The keys of backups, as the store has them now: they are loaded when they are needed. */
-  openBackupKeys(material: KeyMaterial | undefined): void;
+  /**
+   * The pairs of backup keys, as the store has them now.
+   * @param own oldest first @param others of a pool whose root keys the HSM holds besides: they open, and make nothing
+   */
+  openBackupKeys(own: readonly KeyMaterial[], others?: readonly KeyMaterial[]): void;
   /** 32 bytes for the MAC of cursors: each process that serves the pool has the same. */
   cursorKey(): Promise<Uint8Array>;
 }
@@ -37,8 +47,7 @@ export interface RootKeyCallsParts {
 }
 
 export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts): RootKeyCalls {
-  let backupKeys: KeyMaterial | undefined;
-  const loadedBackupKeys = new WeakMap<Connection, Promise<RootKeys>>();
+  const pairs = new BackupPairs();
 
   function requireRoots(): Roots {
     const roots = parts.roots();
@@ -46,74 +55,73 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
     return roots;
   }
 
-  /** Loaded once in the life of a connection: wrapped by other root keys they are still the same. */
-  function backupKeysOn(on: Connection, material: KeyMaterial): Promise<RootKeys> {
-    const known = loadedBackupKeys.get(on);
-    if (known !== undefined) return known;
-    const loading = loadBackupKeys(on, material);
-    loadedBackupKeys.set(on, loading);
-    loading.catch(() => loadedBackupKeys.delete(on));
-    return loading;
+  /** By which a key is wrapped and sealed now. */
+  async function sourceOf(
+    on: Connection,
+    { sealed, identity }: KeyMaterial,
+    { pair }: RewrapSource,
+  ): Promise<RootKeys> {
+    if (pair !== undefined) return pairs.on(on, pair);
+    if (sealed.rootGeneration === BACKUP_GENERATION) throw brokenSeal(identity);
+    return requireGeneration(on, sealed.rootGeneration);
   }
 
-  async function loadBackupKeys(on: Connection, material: KeyMaterial): Promise<RootKeys> {
-    await on.loaded.verify(material);
-    const roots = await requireGeneration(on, material.sealed.rootGeneration);
-    return on.dispatcher.run('loadBackupKeys', [roots, material]);
+  async function targetOf(on: Connection, target: RewrapTarget): Promise<RootKeys> {
+    if (target === 'current') return requireRootKeys(on);
+    if ('pair' in target) return pairs.on(on, target.pair);
+    return requireGeneration(on, target.generation, target.poolId);
   }
 
-  function rootKeysOf(on: Connection, generation: number): Promise<RootKeys> {
-    if (generation !== BACKUP_GENERATION) return requireGeneration(on, generation);
-    if (backupKeys === undefined) throw hsmUnavailable(undefined);
-    return backupKeysOn(on, backupKeys);
-  }
+  const derive = (partsOfKey: readonly Buffer[], by: (on: Connection) => Promise<RootKeys>) =>
+    calls.attempt(async (on) => {
+      const rootKeys = await by(on);
+      return Buffer.concat(await Promise.all(partsOfKey.map((part) => on.mac(part, rootKeys))));
+    }, true);
 
-  const derived = async (on: Connection, by: RootKeys, partsOfKey: readonly Buffer[]) =>
-    Buffer.concat(await Promise.all(partsOfKey.map((part) => on.mac(part, by))));
-
-  /** By the keys of backups where the pool has some. */
-  const derive = (outliving: readonly Buffer[], earlier: readonly Buffer[]) =>
-    calls.attempt(
-      async (on) =>
-        backupKeys === undefined
-          ? derived(on, requireRootKeys(on), earlier)
-          : derived(on, await backupKeysOn(on, backupKeys), outliving),
-      true,
-    );
+  const current = (on: Connection) => Promise.resolve(requireRootKeys(on));
 
   const checkOf = (on: Connection, rootKeys: RootKeys) =>
     on.mac(rootCheckBytes(rootKeys.poolId), rootKeys);
 
   return {
-    get hasBackupKeys() {
-      return backupKeys !== undefined;
+    get backupPairs() {
+      return pairs.own;
     },
-    openBackupKeys(material) {
-      backupKeys = material;
+    get openablePairs() {
+      return pairs.openable;
     },
-    backupKey: () => derive(OUTLIVING_BACKUP_KEY_PARTS, BACKUP_KEY_PARTS),
+    openBackupKeys(own, others = []) {
+      pairs.open(own, others);
+    },
+    backupKey: (pair) =>
+      pair === undefined
+        ? derive(BACKUP_KEY_PARTS, current)
+        : derive(OUTLIVING_BACKUP_KEY_PARTS, (on) => pairs.on(on, pair)),
+    archiveKey: (pair) => derive(ARCHIVE_KEY_PARTS, (on) => pairs.on(on, pair)),
     earlierBackupKeys: (generations) =>
       Promise.all(
         generations.map((generation) =>
-          calls.attempt(
-            async (on) => derived(on, await requireGeneration(on, generation), BACKUP_KEY_PARTS),
-            true,
-          ),
+          derive(BACKUP_KEY_PARTS, (on) => requireGeneration(on, generation)),
         ),
       ),
-    cursorKey: () =>
-      derive([CURSOR_KEY_PART], [CURSOR_KEY_PART]).catch((error: unknown) => {
+
+    cursorKey() {
+      // The oldest pair stays as long as the pool does, whoever has heard of newer ones.
+      const [oldest] = pairs.own;
+      if (oldest === undefined) return derive([CURSOR_KEY_PART], current);
+      return derive([CURSOR_KEY_PART], (on) => pairs.on(on, oldest)).catch((error: unknown) => {
         if (!isLack(error)) throw error;
         // Lists don't need them: here, cursors end with the root keys.
-        return calls.attempt((on) => on.mac(CURSOR_KEY_PART), true);
-      }),
+        return derive([CURSOR_KEY_PART], current);
+      });
+    },
 
-    rewrap: (material, target, identity = material.identity) =>
+    rewrap: (material, target, source = {}) =>
       calls.attempt(
         async (on) => {
-          const from = await rootKeysOf(on, material.sealed.rootGeneration);
-          const to =
-            target === 'current' ? requireRootKeys(on) : await rootKeysOf(on, BACKUP_GENERATION);
+          const identity = source.identity ?? material.identity;
+          const from = await sourceOf(on, material, source);
+          const to = await targetOf(on, target);
           const input = [from, to, material, identity] as const;
           const sealed = await on.dispatcher
             .run('rewrap', [...input], material.identity.name)

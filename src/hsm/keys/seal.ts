@@ -80,6 +80,11 @@ export const OUTLIVING_BACKUP_KEY_PARTS: readonly Buffer[] = ['1', '2'].map((cou
   encodeFields(['strongroom backup key 2', counter, '512']),
 );
 
+/** The same for full backups, whose key is another than that of blobs. */
+export const ARCHIVE_KEY_PARTS: readonly Buffer[] = ['1', '2'].map((counter) =>
+  encodeFields(['strongroom full backup key 1', counter, '512']),
+);
+
 /** What the current root keys say of a generation that may be destroyed. */
 export function retirementBytes(poolId: string, generation: number): Buffer {
   return encodeFields(['strongroom retired root keys 1', poolId, String(generation)]);

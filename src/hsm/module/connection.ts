@@ -150,14 +150,19 @@ export function requireRootKeys({ rootKeys }: Pick<Connection, 'rootKeys'>): Roo
   return rootKeys;
 }
 
-/** The root keys of a generation. @throws ServiceError HsmUnavailable where the token doesn't hold them */
+/**
+ * The root keys of a generation, of the pool of now or of another.
+ * @throws ServiceError HsmUnavailable where the token doesn't hold them
+ */
 export async function requireGeneration(
   connection: Pick<Connection, 'rootKeys' | 'generations'>,
   generation: number,
+  poolId?: string,
 ): Promise<RootKeys> {
   const current = requireRootKeys(connection);
-  if (current.generation === generation) return current;
-  const found = await connection.generations.find(current.poolId, generation);
+  const pool = poolId ?? current.poolId;
+  if (current.generation === generation && current.poolId === pool) return current;
+  const found = await connection.generations.find(pool, generation);
   if (found === undefined)
     throw new ServiceError(
       'HsmUnavailable',

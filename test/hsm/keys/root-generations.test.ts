@@ -85,7 +85,9 @@ describe('root keys of several generations', () => {
     const altered = { ...key, sealed: { ...key.sealed, blob: packBytes(blob) } };
     await expect(hsm.rewrap(altered, 'current')).rejects.toMatchObject(GONE);
     const other = { ...key, identity: { ...key.identity, exportable: true } };
-    await expect(hsm.rewrap(other, 'current', key.identity)).rejects.toMatchObject(GONE);
+    await expect(hsm.rewrap(other, 'current', { identity: key.identity })).rejects.toMatchObject(
+      GONE,
+    );
   });
 
   test('the current ones are not destroyed', async () => {
@@ -99,13 +101,20 @@ describe('root keys of several generations', () => {
     expect(check).not.toEqual(await hsm.rootCheck(poolId));
   });
 
-  test('the keys of backups open what they have wrapped, whatever the root keys are', async () => {
-    const identity = { ...BACKUP_KEYS.identity, pool: poolId, version: newVersionId() };
-    const pair = await hsm.generateKey(identity, BACKUP_KEYS.spec);
-    const earlier = await hsm.backupKey();
+  const newPair = () =>
+    hsm.generateKey(
+      { ...BACKUP_KEYS.identity, pool: poolId, version: newVersionId() },
+      BACKUP_KEYS.spec,
+    );
+
+  test('backup keys open what they have wrapped, whatever the root keys are', async () => {
+    const material = await newPair();
+    const pair = material.identity.version;
+    const earlier = await hsm.backupKey(undefined);
     expect(await hsm.earlierBackupKeys([2])).toEqual([earlier]);
-    hsm.openBackupKeys(pair);
-    const [backupKey, cursorKey] = [await hsm.backupKey(), await hsm.cursorKey()];
+    await expect(hsm.backupKey(pair)).rejects.toMatchObject({ code: 'HsmUnavailable' });
+    hsm.openBackupKeys([material]);
+    const [backupKey, cursorKey] = [await hsm.backupKey(pair), await hsm.cursorKey()];
     expect(backupKey).toHaveLength(64);
     expect(backupKey).not.toEqual(earlier);
 
@@ -113,15 +122,89 @@ describe('root keys of several generations', () => {
       SPECS.map((spec, index) => hsm.generateKey(testIdentity(poolId, `kept-${index}`), spec)),
     );
     const before = await Promise.all(keys.map((key) => use(hsm, key)));
-    const kept = await Promise.all(keys.map((key) => hsm.rewrap(key, 'backup')));
-    for (const key of kept) await expect(hsm.requireIntact(key)).rejects.toMatchObject(GONE);
+    const kept = await Promise.all(keys.map((key) => hsm.rewrap(key, { pair })));
+    for (const key of kept) {
+      await expect(hsm.requireIntact(key)).rejects.toMatchObject(GONE);
+      await expect(hsm.rewrap(key, 'current')).rejects.toMatchObject(GONE);
+    }
 
     expect(await hsm.useRootKeys(3, await hsm.prepareRootKeys(3))).toBe(true);
-    hsm.openBackupKeys(await hsm.rewrap(pair, 'current'));
+    hsm.openBackupKeys([await hsm.rewrap(material, 'current')]);
     await hsm.destroyRootKeys(2);
-    const restored = await Promise.all(kept.map((key) => hsm.rewrap(key, 'current')));
+    const restored = await Promise.all(kept.map((key) => hsm.rewrap(key, 'current', { pair })));
     expect(await Promise.all(restored.map((key) => use(hsm, key)))).toEqual(before);
-    expect(await hsm.backupKey()).toEqual(backupKey);
+    expect(await hsm.backupKey(pair)).toEqual(backupKey);
     expect(await hsm.cursorKey()).toEqual(cursorKey);
+  });
+
+  test('each pair of backup keys opens what it has wrapped, and no other does', async () => {
+    const [older, newer] = [await newPair(), await newPair()];
+    const [first, second] = [older.identity.version, newer.identity.version];
+    hsm.openBackupKeys([older]);
+    const cursorKey = await hsm.cursorKey();
+    hsm.openBackupKeys([older, newer]);
+    expect([hsm.backupPairs, hsm.openablePairs]).toEqual([
+      [first, second],
+      [second, first],
+    ]);
+    // Processes that have heard of a newer pair, and those that haven't, read each other's cursors.
+    expect(await hsm.cursorKey()).toEqual(cursorKey);
+
+    const key = await hsm.generateKey(testIdentity(poolId, 'twice'), EC);
+    const byFirst = await hsm.rewrap(key, { pair: first });
+    const bySecond = await hsm.rewrap(key, { pair: second });
+    expect(await use(hsm, await hsm.rewrap(byFirst, 'current', { pair: first }))).toBe(true);
+    expect(await use(hsm, await hsm.rewrap(bySecond, 'current', { pair: second }))).toBe(true);
+    await expect(hsm.rewrap(byFirst, 'current', { pair: second })).rejects.toMatchObject(GONE);
+    await expect(hsm.rewrap(bySecond, 'current', { pair: first })).rejects.toMatchObject(GONE);
+    await expect(hsm.rewrap(key, 'current', { pair: first })).rejects.toMatchObject(GONE);
+
+    const secrets = [
+      await hsm.backupKey(first),
+      await hsm.backupKey(second),
+      await hsm.archiveKey(first),
+      await hsm.archiveKey(second),
+    ].map((secret) => Buffer.from(secret).toString('hex'));
+    expect(new Set(secrets).size).toBe(4);
+    expect(new Set(secrets.map(({ length }) => length))).toEqual(new Set([128]));
+  });
+
+  test('an altered pair of backup keys is not used', async () => {
+    const material = await newPair();
+    const seal = unpackBytes(material.sealed.seal);
+    seal[0] = (seal[0] ?? 0) ^ 1;
+    hsm.openBackupKeys([{ ...material, sealed: { ...material.sealed, seal: packBytes(seal) } }]);
+    await expect(hsm.backupKey(material.identity.version)).rejects.toMatchObject(GONE);
+    hsm.openBackupKeys([material]);
+    expect(await hsm.backupKey(material.identity.version)).toHaveLength(64);
+  });
+
+  test('backup keys of another pool open, and nothing is made by them; its root keys seal for it', async () => {
+    const other = openTestHsm();
+    const pair = newVersionId();
+    const material = await other.hsm.generateKey(
+      { ...BACKUP_KEYS.identity, pool: other.poolId, version: pair },
+      BACKUP_KEYS.spec,
+    );
+    other.hsm.openBackupKeys([material]);
+    const key = await other.hsm.generateKey(testIdentity(other.poolId, 'guest'), EC);
+    const kept = await other.hsm.rewrap(key, { pair });
+
+    const own = await newPair();
+    hsm.openBackupKeys([own], [material]);
+    expect([hsm.backupPairs, hsm.openablePairs]).toEqual([
+      [own.identity.version],
+      [own.identity.version, pair],
+    ]);
+    expect(await hsm.backupKey(pair)).toEqual(await other.hsm.backupKey(pair));
+    const identity = { ...kept.identity, pool: poolId };
+    expect(await use(hsm, await hsm.rewrap(kept, 'current', { pair, identity }))).toBe(true);
+    const home = await hsm.rewrap(kept, { poolId: other.poolId, generation: 1 }, { pair });
+    expect(await use(other.hsm, home)).toBe(true);
+    await expect(
+      hsm.rewrap(kept, { poolId: other.poolId, generation: 2 }, { pair }),
+    ).rejects.toMatchObject({ code: 'HsmUnavailable' });
+    // Both are connections of one process to one module: what ends the one ends the other.
+    await other.hsm.close();
   });
 });

@@ -57,19 +57,20 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
         const key = await newKey('moved');
         const before = await outcome(sign(key));
         const pair = await hsm.generateKey({ ...identity('~backup'), operations: [] }, key.spec);
-        hsm.openBackupKeys(pair);
-        const kept = await hsm.rewrap(key, 'backup');
+        hsm.openBackupKeys([pair]);
+        const { version } = pair.identity;
+        const kept = await hsm.rewrap(key, { pair: version });
         assert.equal(await hsm.useRootKeys(2, await hsm.prepareRootKeys(2)), true);
         const moved = await hsm.rewrap(key, 'current');
         assert.equal(moved.sealed.rootGeneration, 2);
-        hsm.openBackupKeys(await hsm.rewrap(pair, 'current'));
+        hsm.openBackupKeys([await hsm.rewrap(pair, 'current')]);
         await hsm.destroyRootKeys(1);
         assert.equal(await outcome(sign(moved)), before);
         openToken(token).close();
         let restored;
         for (let turn = 0; turn < 200 && restored === undefined; turn += 1) {
           await delay(50);
-          restored = await hsm.rewrap(kept, 'current').catch(() => undefined);
+          restored = await hsm.rewrap(kept, 'current', { pair: version }).catch(() => undefined);
         }
         assert.equal(restored.sealed.rootGeneration, 2);
         assert.equal(await outcome(sign(restored)), before);

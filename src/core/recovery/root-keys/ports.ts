@@ -86,8 +86,9 @@ export interface RootKeyStore {
   recordDestroyed(generation: number, change: AuditedChange): Promise<void>;
 }
 
-/** The keys of backup blobs, which are sealed as a key is that nobody can ask for. */
+/** The pairs of backup keys, each of which is sealed as a key is that nobody can ask for. */
 export interface BackupKeyStore {
-  find(): Promise<KeyMaterial | undefined>;
+  /** Oldest first. */
+  list(): Promise<readonly KeyMaterial[]>;
   insert(material: VerifiedMaterial, change: AuditedChange): Promise<void>;
 }

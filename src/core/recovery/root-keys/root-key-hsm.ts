@@ -1,19 +1,31 @@
-import type { KeyIdentity, KeyMaterial, VerifiedMaterial } from '../../keys/key.ts';
+import type { KeyIdentity, KeyMaterial, KeyVersionId, VerifiedMaterial } from '../../keys/key.ts';
 
-/** What root keys a key is to be wrapped by: those of now, or those of backups, which outlive generations. */
-type RewrapTarget = 'current' | 'backup';
+/**
+ * What a key is to be wrapped by: the root keys of now; a pair of backup keys, which outlives generations; or the root keys
+ * of another pool that the HSM holds, as of one whose security domain was uploaded.
+ */
+export type RewrapTarget =
+  | 'current'
+  | { readonly pair: KeyVersionId }
+  | { readonly poolId: string; readonly generation: number };
 
-/** Moves keys between root keys, inside the HSM. */
+export interface RewrapSource {
+  /** Which pair of backup keys has wrapped it; the root keys of the generation that it names where absent. */
+  readonly pair?: KeyVersionId | undefined;
+  /** To which it is bound from now on; the same as before where absent. */
+  readonly identity?: KeyIdentity;
+}
+
+/** Moves keys between root keys and backup keys, inside the HSM. */
 export interface KeyRewrapper {
   /**
-   * The same key wrapped and sealed by other root keys; its seal is verified first.
-   * @param identity to which it is bound from now on; the same where absent
-   * @throws ServiceError KeyIntegrityViolation
+   * The same key wrapped and sealed by other keys; its seal is verified first.
+   * @throws ServiceError KeyIntegrityViolation, HsmUnavailable for root keys or backup keys that aren't there
    */
   rewrap(
     material: KeyMaterial,
     target: RewrapTarget,
-    identity?: KeyIdentity,
+    source?: RewrapSource,
   ): Promise<VerifiedMaterial>;
 }
 

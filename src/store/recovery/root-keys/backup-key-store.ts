@@ -8,22 +8,21 @@ import type { BackupKeysRow } from '../../tables.ts';
 export function createBackupKeyStore(context: StoreContext): BackupKeyStore {
   const { poolId } = context;
   return {
-    find: () =>
+    list: () =>
       reading(context, async (db) => {
-        const row = await db
+        const rows = await db
           .selectFrom('backup_keys')
           .selectAll()
           .where('pool_id', '=', poolId)
           .orderBy('made_at')
           .orderBy('version')
-          .limit(1)
-          .executeTakeFirst();
-        return row && toBackupMaterial(row);
+          .execute();
+        return rows.map(toBackupMaterial);
       }),
 
     async insert({ identity, sealed }, change) {
       const { rootGeneration, blob, macBlob, seal } = sealed;
-      if (macBlob === undefined) throw new TypeError('the keys of backups are two');
+      if (macBlob === undefined) throw new TypeError('backup keys are a pair');
       await changing(context, change, { topic: 'root-keys', id: '*' }, async (trx) => {
         await trx
           .insertInto('backup_keys')
