@@ -2,6 +2,8 @@ import { ServiceError } from '../core/errors.ts';
 
 /** What versions differ in, as far as requests and responses here can tell. */
 type ApiFeature =
+  /** The transfer key as an object; before, and for az, it is a text of JSON. */
+  | 'transferKeyObject'
   /** `attributes.key_size` of symmetric keys. */
   | 'symmetricKeySize'
   /** securewrapkey and secureunwrapkey. */
@@ -36,7 +38,7 @@ const VERSIONS: readonly KnownVersion[] = [
   { name: '7.4' },
   { name: '7.5-preview.1' },
   { name: '7.5' },
-  { name: '7.6-preview.1' },
+  { name: '7.6-preview.1', adds: ['transferKeyObject'] },
   { name: '7.6-preview.2' },
   { name: '7.6' },
   { name: '2025-06-01-preview' },

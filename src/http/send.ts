@@ -12,11 +12,25 @@ export class Lines {
   }
 }
 
+/** A body with headers of its own. */
+export class WithHeaders {
+  readonly body: object;
+  readonly headers: HeaderList;
+  constructor(body: object, headers: HeaderList) {
+    this.body = body;
+    this.headers = headers;
+  }
+}
+
 /** Names and values, in turn. */
 type HeaderList = readonly string[];
 
 /** Sends a JSON response, in which members that are undefined are left out, or an empty one where there is no body. */
 export function send(res: Response, status: number, body: unknown, more: HeaderList = []): void {
+  if (body instanceof WithHeaders) {
+    send(res, status, body.body, body.headers);
+    return;
+  }
   const latency = Math.max(0, Math.round(performance.now() - contextOf(res).startedAt));
   const headers = ['x-ms-server-latency', String(latency), ...more];
   if (body === undefined) sendText(res, status, '', headers);

@@ -12,7 +12,7 @@ import {
   readRsaCertificate,
   type RsaCertificate,
 } from '../../../src/core/recovery/security-domain/rsa-certificate.ts';
-import { unwrapInHsm } from '../../../src/core/recovery/security-domain/transfer-key.ts';
+import { unwrapInHsm } from '../../../src/core/recovery/security-domain/transfer-keys.ts';
 import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 

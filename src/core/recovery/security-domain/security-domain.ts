@@ -47,8 +47,7 @@ export async function sealDomain(
   custodians: readonly RsaCertificate[],
   required: number,
 ): Promise<SecurityDomain> {
-  requireQuorum(custodians.length, required);
-  requireDifferentKeys(custodians);
+  requireCustodians(custodians, required);
   if (!entries.every(({ tag }) => TAG.test(tag)))
     throw new RangeError("The tag of an entry has characters that Azure's clients do not read.");
   const master = randomBytes(MASTER_BYTES);
@@ -127,8 +126,12 @@ export async function openDomain(
 const ALTERED =
   'A share or an entry of the security domain is from another domain, or was altered.';
 
-/** Somebody with two shares would be two custodians. */
-function requireDifferentKeys(custodians: readonly RsaCertificate[]): void {
+/**
+ * Whether a domain can be sealed for them. Somebody with two shares would be two custodians.
+ * @throws ServiceError BadParameter
+ */
+export function requireCustodians(custodians: readonly RsaCertificate[], required: number): void {
+  requireQuorum(custodians.length, required);
   const keys = custodians.map(({ publicKey }) =>
     publicKey.export({ type: 'spki', format: 'der' }).toString('hex'),
   );
