@@ -215,6 +215,39 @@ const certificatesOf = (appId: string) =>
   );
 
   test(
+    'takes a security domain from the pool, and gives it back by two of three keys',
+    async () => {
+      for (const index of [1, 2, 3]) {
+        const { certificate, privateKey } = await makeClientCertificate();
+        await writeFile(join(home, `custodian-${index}.cer`), certificate);
+        await writeFile(join(home, `custodian-${index}.pem`), privateKey);
+      }
+      const at = ['--id', service.localUrl];
+      const domain = (verb: string, ...args: readonly string[]) =>
+        az<{ status: string } | undefined>('keyvault', 'security-domain', verb, ...args);
+      const file = join(home, 'domain.json');
+      const custodians = (ending: string, ...which: readonly number[]) => [
+        '--sd-wrapping-keys',
+        ...which.map((index) => join(home, `custodian-${index}.${ending}`)),
+      ];
+      const asked = ['--security-domain-file', file, '--sd-quorum', '2'];
+      domain('download', ...at, ...asked, ...custodians('cer', 1, 2, 3));
+      expect(domain('wait', ...at, '--target-operation', 'download')).toMatchObject({
+        status: 'Success',
+      });
+      const transferKey = ['--sd-exchange-key', join(home, 'transfer.pem')];
+      domain('init-recovery', ...at, ...transferKey);
+      const blob = join(home, 'blob.json');
+      const from = ['--sd-file', file, ...transferKey];
+      domain('restore-blob', ...from, ...custodians('pem', 1, 3), '--sd-file-restore-blob', blob);
+      const upload = ['upload', ...at, '--sd-file', blob, '--restore-blob'] as const;
+      expect(domain(...upload)).toMatchObject({ status: 'Success' });
+      expect(() => domain(...upload)).toThrow(/no transfer key/);
+    },
+    TEST_MS,
+  );
+
+  test(
     'knows a suffix for the storage account of a backup, and asks for it',
     () => {
       const storage = ['--storage-account-name', 'backups', '--blob-container-name', 'hsm'];
