@@ -8,7 +8,8 @@ export const KEY_KEEPINGS = ['sealed', 'resident'] as const;
 export type KeyKeeping = (typeof KEY_KEEPINGS)[number];
 
 /** What takes a key's material out of the HSM, or puts it in again. */
-type Leaving = 'backup' | 'restore' | 'release' | 'secureWrapKey' | 'secureUnwrapKey';
+type Leaving =
+  'backup' | 'restore' | 'release' | 'secureWrapKey' | 'secureUnwrapKey' | 'securityDomain';
 
 /** @throws ServiceError KeyOperationForbidden in a pool whose keys are resident */
 export function requireSealed(

@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createCertificates } from '../../../src/attestation/certificates.ts';
 import {
@@ -13,11 +14,14 @@ import {
 } from '../../../src/backup/security-domain/domain-text.ts';
 import { createEnvelopes } from '../../../src/backup/security-domain/envelopes.ts';
 import { AuditDraft } from '../../../src/core/audit/draft.ts';
+import { ServiceError } from '../../../src/core/errors.ts';
 import { newVersionId } from '../../../src/core/keys/new-version-id.ts';
 import type { DomainEntry } from '../../../src/core/recovery/security-domain/domain-entries.ts';
 import type {
-  Ceremony,
   CeremonyStatus,
+  DomainDownload,
+  Exclusively,
+  ImportedRootKeys,
   SecurityDomainStore,
   TransferKey,
 } from '../../../src/core/recovery/security-domain/ports.ts';
@@ -54,34 +58,52 @@ afterAll(() => hsm.close());
 const newChange = () =>
   new AuditDraft(() => new Date(), { requestId: randomUUID(), operation: 'SecurityDomain' });
 
-function createStore() {
-  const ceremonies = new Map<string, Ceremony>();
+function createStore(holdsKeys: boolean) {
+  let download: DomainDownload | undefined;
+  let uploaded: ImportedRootKeys | undefined;
   let transferKey: TransferKey | undefined;
   const store: SecurityDomainStore = {
-    findCeremony: (kind) => Promise.resolve(ceremonies.get(kind)),
-    recordDownload(ceremony) {
-      ceremonies.set('download', ceremony);
+    findDownload: () => Promise.resolve(download),
+    recordDownload({ generation }, known) {
+      download = { ...known, generation, madeAt: new Date() };
       return Promise.resolve();
     },
-    recordUpload(ceremony) {
-      ceremonies.set('upload', ceremony);
+    findUpload: () => Promise.resolve(uploaded),
+    requireNoKeys: () =>
+      holdsKeys
+        ? Promise.reject(new ServiceError('Conflict', 'the pool holds keys'))
+        : Promise.resolve(),
+    recordUpload(imported) {
+      uploaded = imported;
       transferKey = undefined;
       return Promise.resolve();
     },
     findTransferKey: () => Promise.resolve(transferKey),
     putTransferKey(key) {
       transferKey = key;
-      return Promise.resolve();
+      return Promise.resolve(true);
     },
   };
   return store;
 }
 
+/** Within one process. */
+function createTurns(): Exclusively {
+  let isBusy = false;
+  return async (work) => {
+    if (isBusy) throw new ServiceError('Conflict', 'another ceremony is under way');
+    isBusy = true;
+    return work().finally(() => {
+      isBusy = false;
+    });
+  };
+}
+
 /** A pool whose root keys are bytes; all else is as in the service. */
-function createPool() {
-  const held = { rootKeys: Buffer.from(randomBytes(48)), exports: 0 };
+function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
+  const held = { rootKeys: Buffer.from(randomBytes(48)), exports: 0, rotations: 0 };
   const time = { offsetMs: 0, progress: 'Success' as CeremonyStatus };
-  const store = createStore();
+  const store = createStore(holdsKeys);
   const transferKeys = createTransferKeys({
     hsm,
     store,
@@ -92,19 +114,28 @@ function createPool() {
     clock: { now: () => new Date(Date.now() + time.offsetMs) },
   });
   const domain = createSecurityDomainService({
+    hsm: { keeping },
     ceremony: {
-      exportRootKeys() {
+      async exportRootKeys() {
+        await nextTurn();
         held.exports += 1;
         const plaintext = Buffer.from(held.rootKeys);
-        return Promise.resolve({ generation: held.exports, entries: [{ tag: 'root', plaintext }] });
+        const entries = [{ tag: 'root', plaintext }];
+        return { generation: held.exports, rootCheck: randomBytes(32), entries };
+      },
+      beginRotation() {
+        held.rotations += 1;
+        return Promise.resolve();
       },
       importRootKeys([entry]: readonly DomainEntry[]) {
         held.rootKeys = Buffer.from(entry?.plaintext ?? []);
-        return Promise.resolve({ generation: 1 });
+        const rootCheck = randomBytes(32);
+        return Promise.resolve({ poolId: randomUUID(), generation: 1, rootCheck, backupKeys: [] });
       },
       progress: () => Promise.resolve(time.progress),
     },
     store,
+    exclusively: createTurns(),
     transferKeys,
     envelopes,
     texts,
@@ -171,6 +202,44 @@ describe('the security domain of a pool', () => {
     fresh.time.offsetMs = 13 * DAY_MS;
     await fresh.domain.upload(blob, newChange());
     expect(fresh.held.rootKeys.equals(lost.held.rootKeys)).toBe(true);
+  });
+
+  test('is given to its custodians before everything is wrapped by new root keys', async () => {
+    const { domain, held, time } = createPool();
+    await domain.download({ certificates, required: 2 }, newChange());
+    expect(held.rotations).toBe(1);
+    time.progress = 'InProgress';
+    expect(await domain.downloadStatus()).toBe('InProgress');
+  });
+
+  test('is downloaded by one at a time', async () => {
+    const { domain, held } = createPool();
+    const [first, second] = await Promise.allSettled([
+      domain.download({ certificates, required: 2 }, newChange()),
+      domain.download({ certificates, required: 2 }, newChange()),
+    ]);
+    expect(first.status).toBe('fulfilled');
+    expect(second).toMatchObject({ status: 'rejected', reason: { code: 'Conflict' } });
+    expect(held.exports).toBe(1);
+  });
+
+  test('is not taken by a pool that holds keys', async () => {
+    const [lost, used] = [createPool(), createPool({ holdsKeys: true })];
+    const text = await lost.domain.download({ certificates, required: 2 }, newChange());
+    const blob = await restoreBlob(text, [0, 1], await used.domain.transferKey(newChange()));
+    const before = used.held.rootKeys;
+    await expect(used.domain.upload(blob, newChange())).rejects.toMatchObject({ code: 'Conflict' });
+    expect(used.held.rootKeys).toBe(before);
+  });
+
+  test('is refused where keys never leave the HSM', async () => {
+    const { domain, held } = createPool({ keeping: 'resident' });
+    const refused = { code: 'KeyOperationForbidden' };
+    await expect(domain.download({ certificates, required: 2 }, newChange())).rejects.toMatchObject(
+      refused,
+    );
+    await expect(domain.transferKey(newChange())).rejects.toMatchObject(refused);
+    expect(held.exports).toBe(0);
   });
 
   test('leaves thumbprints in the record, and nothing of what it holds', async () => {

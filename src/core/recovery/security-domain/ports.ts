@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { AuditedChange } from '../../audit/record.ts';
-import type { KeyMaterial } from '../../keys/key.ts';
+import type { KeyMaterial, VerifiedMaterial } from '../../keys/key.ts';
 import type { DomainEntry } from './domain-entries.ts';
 import type { RestoreBlob } from './restore-blob.ts';
 import type { RsaCertificate } from './rsa-certificate.ts';
@@ -35,24 +35,54 @@ export interface DomainTexts {
 /** What the HSM does in the two ceremonies. Root keys are wrapped inside it, and unwrapped there. */
 export interface RootKeyCeremony {
   /**
-   * The root keys as another HSM takes them, in the one moment in which they may leave. A later download makes a new
-   * generation, under which sealed keys are wrapped in the background: `progress` says how far that is.
-   * @throws ServiceError HsmUnavailable, Conflict while a ceremony is under way
+   * Makes the root keys of the next generation and a new pair of backup keys, and wraps both, and the older pairs, for
+   * another HSM: this is the one moment in which root keys may leave. Nothing is recorded, and nothing is sealed by them yet.
+   * An earlier attempt that was not recorded is made anew.
+   * @throws ServiceError HsmUnavailable, Conflict while an earlier rotation isn't over, NotImplemented for modules that can't
    */
-  exportRootKeys(): Promise<{
-    readonly generation: number;
-    readonly entries: readonly DomainEntry[];
-  }>;
-  /** @throws ServiceError BadParameter for what isn't root keys, HsmUnavailable */
-  importRootKeys(entries: readonly DomainEntry[]): Promise<{ readonly generation: number }>;
+  exportRootKeys(): Promise<ExportedRootKeys>;
+  /**
+   * The exported generation is on record as the current one: everything is wrapped by it in the background, and the older
+   * root keys are destroyed at the end. Resolves as soon as it has begun.
+   */
+  beginRotation(exported: ExportedRootKeys): Promise<void>;
+  /** How far the rotation is that made this generation the current one. */
   progress(generation: number): Promise<CeremonyStatus>;
+  /**
+   * Puts the root keys of a domain into the HSM, for good, and nothing is sealed by them yet. Those that are there already are taken.
+   * @throws ServiceError BadParameter for what isn't root keys, Conflict for the pool's own, HsmUnavailable
+   */
+  importRootKeys(entries: readonly DomainEntry[]): Promise<ImportedRootKeys>;
+}
+
+export interface ExportedRootKeys {
+  readonly generation: number;
+  /** 32 bytes that only these root keys give. */
+  readonly rootCheck: Uint8Array;
+  /** The new pair, sealed by the new root keys; absent for modules that wrap no HMAC keys. */
+  readonly backupKeys?: VerifiedMaterial;
+  /** What the domain holds. Whoever has them erases them after use. */
+  readonly entries: readonly DomainEntry[];
+}
+
+export interface ImportedRootKeys {
+  /** The pool from which the domain was downloaded. */
+  readonly poolId: string;
+  readonly generation: number;
+  readonly rootCheck: Uint8Array;
+  /** All pairs that the domain holds, oldest first, sealed by its root keys for its pool. */
+  readonly backupKeys: readonly KeyMaterial[];
 }
 
 export type CeremonyStatus = 'InProgress' | 'Success' | 'Failed';
 
-/** A download or an upload, as it is remembered. */
-export interface Ceremony {
+/** A download, as it is remembered. */
+export interface DomainDownload {
   readonly generation: number;
+  readonly madeAt: Date;
+  readonly required: number;
+  /** Thumbprints of their certificates: SHA-256 in base64url. */
+  readonly custodians: readonly string[];
 }
 
 export interface TransferKey<Material extends KeyMaterial = KeyMaterial> {
@@ -62,13 +92,35 @@ export interface TransferKey<Material extends KeyMaterial = KeyMaterial> {
   readonly expiresAt: Date;
 }
 
+/** One ceremony, backup or restore of a pool at a time, over all processes. @throws ServiceError Conflict */
+export type Exclusively = <T>(work: () => Promise<T>) => Promise<T>;
+
 export interface SecurityDomainStore {
   /** The newest. */
-  findCeremony(kind: 'download' | 'upload'): Promise<Ceremony | undefined>;
-  recordDownload(ceremony: Ceremony, change: AuditedChange): Promise<void>;
-  /** The transfer key goes along with it: it is good for one upload. */
-  recordUpload(ceremony: Ceremony, change: AuditedChange): Promise<void>;
+  findDownload(): Promise<DomainDownload | undefined>;
+  /**
+   * In one transaction: the exported root keys are the current ones, the pair of backup keys is the newest, and the pool
+   * is active.
+   * @throws ServiceError Conflict where another generation has become current meanwhile
+   */
+  recordDownload(
+    exported: Omit<ExportedRootKeys, 'entries'>,
+    download: Pick<DomainDownload, 'required' | 'custodians'>,
+    change: AuditedChange,
+  ): Promise<void>;
+  findUpload(): Promise<ImportedRootKeys | undefined>;
+  /** @throws ServiceError Conflict where the pool holds keys */
+  requireNoKeys(): Promise<void>;
+  /**
+   * In the place of the one that there was. The pool is active from then on, and the transfer key is gone: it is good for
+   * one upload.
+   * @throws ServiceError Conflict where the pool holds keys
+   */
+  recordUpload(domain: ImportedRootKeys, change: AuditedChange): Promise<void>;
   findTransferKey(): Promise<TransferKey | undefined>;
-  /** In place of the one that there was. */
-  putTransferKey(key: TransferKey, change: AuditedChange): Promise<void>;
+  /**
+   * In place of one that has expired.
+   * @returns false where another process has put one there that hasn't
+   */
+  putTransferKey(key: TransferKey<VerifiedMaterial>, change: AuditedChange): Promise<boolean>;
 }

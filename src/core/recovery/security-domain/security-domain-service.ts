@@ -1,10 +1,13 @@
 import type { AuditedChange } from '../../audit/record.ts';
 import { ServiceError } from '../../errors.ts';
+import type { HsmFeatures } from '../../keys/hsm.ts';
+import { requireSealed } from '../../keys/key-keeping.ts';
 import { eraseEntries } from './domain-entries.ts';
 import type {
   CeremonyStatus,
   DomainTexts,
   Envelopes,
+  Exclusively,
   RootKeyCeremony,
   SecurityDomainStore,
 } from './ports.ts';
@@ -15,8 +18,11 @@ import { requireCustodians, sealDomain } from './security-domain.ts';
 import type { TransferKeys } from './transfer-keys.ts';
 
 export interface SecurityDomainServiceParts {
+  /** Where the pool's keys are. */
+  readonly hsm: Pick<HsmFeatures, 'keeping'>;
   readonly ceremony: RootKeyCeremony;
   readonly store: SecurityDomainStore;
+  readonly exclusively: Exclusively;
   readonly transferKeys: TransferKeys;
   readonly envelopes: Envelopes;
   readonly texts: DomainTexts;
@@ -27,65 +33,88 @@ export type SecurityDomainService = ReturnType<typeof createSecurityDomainServic
 
 /** The pool's security domain: given to custodians, and taken back from a quorum of them. Who may is decided before. */
 export function createSecurityDomainService(parts: SecurityDomainServiceParts) {
-  const { ceremony, store, transferKeys, envelopes, texts } = parts;
+  const { ceremony, store, exclusively, transferKeys, envelopes, texts } = parts;
 
-  async function statusOf(kind: 'download' | 'upload'): Promise<CeremonyStatus> {
-    const found = await store.findCeremony(kind);
-    if (found === undefined)
-      throw new ServiceError('PathNotFound', `There was no ${kind} of a security domain.`);
-    return kind === 'upload' ? 'Success' : ceremony.progress(found.generation);
-  }
+  const nothingYet = (kind: 'download' | 'upload') =>
+    new ServiceError('PathNotFound', `There was no ${kind} of a security domain.`);
 
   return {
     /**
+     * Makes new root keys, and gives them to the custodians.
      * @param jwks of custodians' certificates
      * @returns the text that custodians keep
-     * @throws ServiceError BadParameter, Conflict
+     * @throws ServiceError BadParameter, Conflict, KeyOperationForbidden in a resident pool
      */
     async download(
       { certificates: jwks, required }: { certificates: readonly unknown[]; required: number },
       change: AuditedChange,
     ): Promise<string> {
+      requireSealed(parts.hsm, 'securityDomain');
       const custodians = jwks.map((jwk, index) => readNumbered(texts, jwk, index));
-      // Before the HSM is asked, which may make a new generation for it.
+      // Before the HSM is asked, which makes a new generation for it.
       requireCustodians(custodians, required);
-      const { generation, entries } = await ceremony.exportRootKeys();
-      try {
-        const domain = await sealDomain(parts, entries, custodians, required);
-        const thumbprints = custodians.map(({ thumbprint }) => thumbprint);
-        change.note({ change: { after: { generation, required, custodians: thumbprints } } });
-        await store.recordDownload({ generation }, change);
-        return texts.formatDomain(domain);
-      } finally {
-        eraseEntries(entries);
-      }
+      return exclusively(async () => {
+        const exported = await ceremony.exportRootKeys();
+        const { generation, entries } = exported;
+        try {
+          const domain = await sealDomain(parts, entries, custodians, required);
+          // Last, since from then on the domains of before open nothing that is new.
+          const thumbprints = custodians.map(({ thumbprint }) => thumbprint);
+          change.note({ change: { after: { generation, required, custodians: thumbprints } } });
+          await store.recordDownload(exported, { required, custodians: thumbprints }, change);
+          await ceremony.beginRotation(exported);
+          return texts.formatDomain(domain);
+        } finally {
+          eraseEntries(entries);
+        }
+      });
     },
 
     /** @throws ServiceError PathNotFound where there was none */
-    downloadStatus: () => statusOf('download'),
+    async downloadStatus(): Promise<CeremonyStatus> {
+      const found = await store.findDownload();
+      if (found === undefined) throw nothingYet('download');
+      return ceremony.progress(found.generation);
+    },
 
     /** As a JSON Web Key. The first to ask has it made. */
-    transferKey: async (change: AuditedChange) =>
-      texts.formatCertificate(await transferKeys.current(change)),
+    async transferKey(change: AuditedChange): Promise<object> {
+      requireSealed(parts.hsm, 'securityDomain');
+      return texts.formatCertificate(await transferKeys.current(change));
+    },
 
-    /** @param text the restore blob. @throws ServiceError BadParameter, Conflict */
+    /**
+     * Takes another pool's domain: what was backed up there can be restored here from then on.
+     * @param text the restore blob
+     * @throws ServiceError BadParameter, Conflict
+     */
     async upload(text: string, change: AuditedChange): Promise<void> {
       const blob = texts.parseRestoreBlob(text);
-      const transferKey = await transferKeys.required();
-      const entries = await openRestoreBlob(envelopes, blob, transferKey);
-      try {
-        const { generation } = await ceremony.importRootKeys(entries);
-        change.note({
-          change: { after: { generation }, along: { transferKey: transferKey.thumbprint } },
-        });
-        await store.recordUpload({ generation }, change);
-      } finally {
-        eraseEntries(entries);
-      }
+      await exclusively(async () => {
+        await store.requireNoKeys();
+        const transferKey = await transferKeys.required();
+        const entries = await openRestoreBlob(envelopes, blob, transferKey);
+        try {
+          const imported = await ceremony.importRootKeys(entries);
+          const { poolId, generation } = imported;
+          change.note({
+            change: {
+              after: { poolId, generation },
+              along: { transferKey: transferKey.thumbprint },
+            },
+          });
+          await store.recordUpload(imported, change);
+        } finally {
+          eraseEntries(entries);
+        }
+      });
     },
 
     /** @throws ServiceError PathNotFound where there was none */
-    uploadStatus: () => statusOf('upload'),
+    async uploadStatus(): Promise<CeremonyStatus> {
+      if ((await store.findUpload()) === undefined) throw nothingYet('upload');
+      return 'Success';
+    },
   };
 }
 

@@ -30,7 +30,8 @@ const LIFETIME_MS = 14 * 86_400_000;
 export function createTransferKeys(parts: TransferKeysParts) {
   const { hsm, store, certificates, poolId, bits, newVersionId, clock } = parts;
 
-  async function make(change: AuditedChange): Promise<RsaCertificate> {
+  /** Undefined where another process was faster. */
+  async function make(change: AuditedChange): Promise<RsaCertificate | undefined> {
     const material = await hsm.generateKey(
       {
         pool: poolId,
@@ -56,8 +57,8 @@ export function createTransferKeys(parts: TransferKeysParts) {
     const certificate = readRsaCertificate(der);
     change.note({ change: { after: { transferKey: certificate.thumbprint } } });
     const expiresAt = new Date(now.getTime() + LIFETIME_MS);
-    await store.putTransferKey({ material, certificate: der, expiresAt }, change);
-    return certificate;
+    const isPut = await store.putTransferKey({ material, certificate: der, expiresAt }, change);
+    return isPut ? certificate : undefined;
   }
 
   /** The certificate isn't sealed: it has to be of the sealed key. */
@@ -74,10 +75,20 @@ export function createTransferKeys(parts: TransferKeysParts) {
     return { material, certificate };
   }
 
+  async function required() {
+    const found = await find();
+    if (found !== undefined) return found;
+    throw new ServiceError(
+      'BadParameter',
+      'This pool has no transfer key now: get a new one, and encrypt the security domain to it.',
+    );
+  }
+
   return {
     /** The one that there is, or a new one. */
     async current(change: AuditedChange): Promise<RsaCertificate> {
-      return (await find())?.certificate ?? make(change);
+      const certificate = (await find())?.certificate ?? (await make(change));
+      return certificate ?? (await required()).certificate;
     },
 
     /** @throws ServiceError BadParameter where there is none, or only one that has expired */
@@ -85,13 +96,7 @@ export function createTransferKeys(parts: TransferKeysParts) {
       readonly thumbprint: string;
       readonly unwrap: UnwrapContentKey;
     }> {
-      const found = await find();
-      if (found === undefined)
-        throw new ServiceError(
-          'BadParameter',
-          'This pool has no transfer key now: get a new one, and encrypt the security domain to it.',
-        );
-      const { material, certificate } = found;
+      const { material, certificate } = await required();
       return { thumbprint: certificate.thumbprint, unwrap: unwrapInHsm(hsm, material) };
     },
   };
