@@ -1,6 +1,6 @@
 import { createDecipheriv, createHmac, timingSafeEqual } from 'node:crypto';
 import { decodeProtectedHeader } from 'jose';
-import type { UnwrapContentKey } from '../../core/recovery/security-domain/ports.ts';
+import type { UnwrapContentKey } from '../../core/recovery/security-domain/envelopes.ts';
 
 const KEY_BYTES = 64;
 const HALF = 32;

@@ -1,5 +1,5 @@
 import { CompactEncrypt, compactDecrypt, errors } from 'jose';
-import type { Envelopes } from '../../core/recovery/security-domain/ports.ts';
+import type { Envelopes } from '../../core/recovery/security-domain/envelopes.ts';
 import { openContent } from './content.ts';
 
 const CONTENT = 'A256CBC-HS512';

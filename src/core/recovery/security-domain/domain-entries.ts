@@ -1,5 +1,5 @@
 import { deriveEntryKey } from './entry-key.ts';
-import type { Envelopes } from './ports.ts';
+import type { Envelopes } from './envelopes.ts';
 
 /** What a security domain holds: bytes under a name. */
 export interface DomainEntry {

@@ -6,7 +6,7 @@ import {
   type SealedEntry,
   sealEntries,
 } from './domain-entries.ts';
-import type { Envelopes, UnwrapContentKey } from './ports.ts';
+import type { Envelopes, UnwrapContentKey } from './envelopes.ts';
 import type { RsaCertificate } from './rsa-certificate.ts';
 import type { RandomBytes } from './secret-sharing.ts';
 

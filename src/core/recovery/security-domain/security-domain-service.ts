@@ -6,11 +6,11 @@ import { eraseEntries } from './domain-entries.ts';
 import type {
   CeremonyStatus,
   DomainTexts,
-  Envelopes,
   Exclusively,
   RootKeyCeremony,
   SecurityDomainStore,
 } from './ports.ts';
+import type { Envelopes } from './envelopes.ts';
 import { openRestoreBlob } from './restore-blob.ts';
 import type { RsaCertificate } from './rsa-certificate.ts';
 import type { RandomBytes } from './secret-sharing.ts';

@@ -7,7 +7,7 @@ import {
   type SealedEntry,
   sealEntries,
 } from './domain-entries.ts';
-import type { Envelopes } from './ports.ts';
+import type { Envelopes } from './envelopes.ts';
 import { requireQuorum } from './quorum.ts';
 import { requireRsa, type RsaCertificate } from './rsa-certificate.ts';
 import { combineShares, type RandomBytes, type Share, splitSecret } from './secret-sharing.ts';

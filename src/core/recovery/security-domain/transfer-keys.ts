@@ -7,7 +7,8 @@ import type { KeyMaterial, KeyName, KeyVersionId, VerifiedMaterial } from '../..
 import type { RsaSize } from '../../operations/algorithms.ts';
 import type { Certificates } from '../../pool/certified-keys.ts';
 import type { KeyRelease } from '../../release/key-release.ts';
-import type { SecurityDomainStore, UnwrapContentKey } from './ports.ts';
+import type { SecurityDomainStore } from './ports.ts';
+import type { UnwrapContentKey } from './envelopes.ts';
 import { readRsaCertificate, type RsaCertificate } from './rsa-certificate.ts';
 
 export interface TransferKeysParts {
