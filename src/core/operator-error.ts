@@ -27,6 +27,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EMFILE: 'this process may not open more files',
   ENETUNREACH: 'there is no way to that network',
   ENFILE: 'this machine may not open more files',
+  ELOOP: 'it is a link, which is not followed',
   ENOENT: 'it is not there',
   ENOSPC: 'there is no room left on the disk',
   ENOTDIR: 'a part of its path is no folder',
@@ -38,7 +39,8 @@ const WORDS: Readonly<Record<string, string>> = {
 
 /** The operating system's answer in words, its code in brackets; undefined for an error that isn't the system's. */
 export function inWords(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code =
+    typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   if (typeof code !== 'string') return undefined;
   const words = WORDS[code];
   return words === undefined ? undefined : `${words} (${code})`;
