@@ -159,10 +159,8 @@ export async function requireGeneration(
   generation: number,
   poolId?: string,
 ): Promise<RootKeys> {
-  const current = requireRootKeys(connection);
-  const pool = poolId ?? current.poolId;
-  if (current.generation === generation && current.poolId === pool) return current;
-  const found = await connection.generations.find(pool, generation);
+  const { poolId: current } = requireRootKeys(connection);
+  const found = await findGeneration(connection, generation, poolId ?? current);
   if (found === undefined)
     throw new ServiceError(
       'HsmUnavailable',
@@ -171,14 +169,22 @@ export async function requireGeneration(
   return found;
 }
 
+/** Undefined where the token doesn't hold them. */
+function findGeneration(
+  connection: Pick<Connection, 'rootKeys' | 'generations'>,
+  generation: number,
+  poolId: string,
+): RootKeys | Promise<RootKeys | undefined> {
+  const current = requireRootKeys(connection);
+  return current.generation === generation && current.poolId === poolId
+    ? current
+    : connection.generations.find(poolId, generation);
+}
+
 /** Verified inside the HSM. @throws ServiceError KeyIntegrityViolation */
 async function verifySeal(connection: Connection, material: KeyMaterial): Promise<void> {
   const { sealed, identity } = material;
-  const current = requireRootKeys(connection);
-  const roots =
-    current.generation === sealed.rootGeneration
-      ? current
-      : await connection.generations.find(current.poolId, sealed.rootGeneration);
+  const roots = await findGeneration(connection, sealed.rootGeneration, identity.pool);
   const data = sealedBytes(material, sealed);
   const seal = unpackBytes(sealed.seal);
   const isIntact =
@@ -200,7 +206,7 @@ async function loadKey(
   }
   const blob = part === 'private' ? sealed.blob : sealed.macBlob;
   if (blob === undefined) throw brokenSeal(identity);
-  const roots = await requireGeneration(connection, sealed.rootGeneration);
+  const roots = await requireGeneration(connection, sealed.rootGeneration, identity.pool);
   try {
     const input = [roots, identity, spec, part, unpackBytes(blob), publicKey] as const;
     return await dispatcher.run('load', [...input], identity.name);

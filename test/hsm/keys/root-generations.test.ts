@@ -201,6 +201,10 @@ describe('root keys of several generations', () => {
     expect(await use(hsm, await hsm.rewrap(kept, 'current', { pair, identity }))).toBe(true);
     const home = await hsm.rewrap(kept, { poolId: other.poolId, generation: 1 }, { pair });
     expect(await use(other.hsm, home)).toBe(true);
+    expect(await use(hsm, await hsm.requireIntact(home))).toBe(true);
+    await expect(
+      hsm.requireIntact({ ...home, identity: { ...home.identity, pool: poolId } }),
+    ).rejects.toMatchObject(GONE);
     await expect(
       hsm.rewrap(kept, { poolId: other.poolId, generation: 2 }, { pair }),
     ).rejects.toMatchObject({ code: 'HsmUnavailable' });
