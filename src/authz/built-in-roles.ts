@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { ACTIONS } from '../core/access/actions.ts';
 import { isGuid } from '../core/guid.ts';
 import type { RoleDefinition } from '../core/access/role.ts';
+import { packageFile } from '../core/package-file.ts';
 
-/** policies/ at the top of the package, from src/authz as from dist/authz. */
-const FILE = new URL('../../policies/roles.csv', import.meta.url);
+const FILE = packageFile('policies/roles.csv');
 
 /** A role together with what it comes to: here the actions as written, since built-in roles use no wildcards. */
 export type BuiltInRole = RoleDefinition & { readonly actions: readonly string[] };

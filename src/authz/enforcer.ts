@@ -8,10 +8,11 @@ import type { ChangeFeed } from '../core/caching/change-feed.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Principal } from '../core/access/principal.ts';
 import { coveringScopes, type Scope } from '../core/access/role.ts';
+import { packageFile } from '../core/package-file.ts';
 import { CALLER, createPolicyAdapter, readLines } from './policy-adapter.ts';
 import { sharePolicies } from './shared-policies.ts';
 
-const MODEL_FILE = new URL('../../policies/model.conf', import.meta.url);
+const MODEL_FILE = packageFile('policies/model.conf');
 
 export interface AuthorizerOptions {
   readonly policies: PolicyReader;

@@ -4,24 +4,26 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
+import { bundle } from './bundle.mjs';
 import { ROOT } from './common.mjs';
 
+const DIST = join(ROOT, 'dist');
 const COMPILER = join(ROOT, 'node_modules/typescript/bin/tsc');
 const LOG_VIEWER = join(ROOT, 'node_modules/pino-pretty/bin.js');
 /** Says of which sources the build is: of none, while they change. */
-const STAMP = join(ROOT, 'dist/.sources');
-const PROGRAM = join(ROOT, 'dist/main.js');
-/** What the compiler says when it has compiled without an error. */
-const COMPILED = /Found 0 errors\./;
+const STAMP = join(DIST, '.sources');
+const PROGRAM = join(DIST, 'main.js');
+/** What the compiler says when it has found no error. */
+const SOUND = /Found 0 errors\./;
 
-/** `npm run dev`: compiles on every change, starts the service anew when that went well, and shows its log in lines. */
+/** `npm run dev`: checks and builds on every change, starts the service anew when that went well, and shows its log in lines. */
 export function runDevelopment(args) {
   rmSync(STAMP, { force: true });
   let service;
   let restarting = Promise.resolve();
   const compiler = spawn(
     process.execPath,
-    [COMPILER, '-p', ROOT, '--watch', '--preserveWatchOutput'],
+    [COMPILER, '-p', ROOT, '--noEmit', '--watch', '--preserveWatchOutput'],
     { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   const log = spawn(process.execPath, [LOG_VIEWER, '--ignore', 'hostname'], {
@@ -30,7 +32,7 @@ export function runDevelopment(args) {
   });
   eachLine(compiler.stdout, (line) => {
     process.stderr.write(`${line}\n`);
-    if (COMPILED.test(line)) restarting = restarting.then(restart);
+    if (SOUND.test(line)) restarting = restarting.then(restart);
   });
 
   async function stop() {
@@ -41,8 +43,9 @@ export function runDevelopment(args) {
   }
 
   async function restart() {
+    if (!bundle(DIST)) return;
     await stop();
-    service = spawn(process.execPath, [PROGRAM, 'serve', ...args], {
+    service = spawn(process.execPath, ['--enable-source-maps', PROGRAM, 'serve', ...args], {
       cwd: ROOT,
       stdio: ['ignore', 'inherit', 'pipe'],
     });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
+import { bundle } from './bundle.mjs';
 import { fail, isInstalled, ROOT, say, succeeds } from './common.mjs';
 import { alone } from './lock.mjs';
 
@@ -10,7 +11,6 @@ const NEXT_DIST = join(ROOT, '.dist-new');
 const LAST_DIST = join(ROOT, '.dist-old');
 const MODULES = join(ROOT, 'node_modules');
 const DRIVER = join(MODULES, 'pkcs11js/build/Release/pkcs11.node');
-const COMPILER = join(MODULES, 'typescript/bin/tsc');
 
 /** Whether there is something to run, however old. */
 export function isInPlace() {
@@ -111,9 +111,9 @@ function compile() {
   say('compiling');
   const hash = hashSources();
   rmSync(NEXT_DIST, { recursive: true, force: true });
-  if (!succeeds(process.execPath, [COMPILER, '-p', ROOT, '--outDir', NEXT_DIST])) {
+  if (!bundle(NEXT_DIST)) {
     rmSync(NEXT_DIST, { recursive: true, force: true });
-    fail('the sources do not compile; the compiler’s words are above.');
+    fail('the sources do not compile; the bundler’s words are above.');
   }
   writeFileSync(join(NEXT_DIST, '.sources'), hash);
   rmSync(LAST_DIST, { recursive: true, force: true });
@@ -141,7 +141,7 @@ function hashSources() {
     .sort();
   for (const path of [
     'package-lock.json',
-    'tsconfig.json',
+    'src/launch/bundle.mjs',
     ...sources.map((file) => join('src', file)),
   ])
     hash

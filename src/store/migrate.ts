@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import pg from 'pg';
 import { OperatorError } from '../core/operator-error.ts';
+import { packageFile } from '../core/package-file.ts';
 import { fromDriver } from './errors.ts';
 
-/** sql/ at the top of the package, from src/store as from dist/store. */
-const FOLDER = new URL('../../sql/', import.meta.url);
+const FOLDER = packageFile('sql/');
 /** Any number that nothing else takes as an advisory lock. */
 const LOCK = 0x5752_4d31;
 const LOCK_WAIT = '60s';

@@ -7,6 +7,7 @@ import { createUsageReader, countUsage } from '../../src/store/audit/usage-store
 import { createAuditReader } from '../../src/store/audit/audit-store.ts';
 import { findPool } from '../../src/store/pool/pool-store.ts';
 import { type Caller, createCaller } from '../support/client.ts';
+import { modulesFolder } from '../support/modules.ts';
 import { type ProductionService, startProduction } from '../support/production.ts';
 import { openConnections, processOf, withClient } from '../support/store.ts';
 
@@ -24,6 +25,7 @@ const RECORDS = Number(process.env['STRONGROOM_BENCH_RECORDS'] ?? 1_000_000);
 
 let production: ProductionService;
 beforeAll(async () => {
+  await modulesFolder();
   production = await startProduction({ STRONGROOM_WORKERS: '1' }, { isMeasured: true });
   await production.admin('POST', '/keys/wrapping/create', { kty: 'oct-HSM' });
 }, 60_000);

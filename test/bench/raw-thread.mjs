@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
 import graphene from 'graphene-pk11';
-import { generateKeyPair, sign } from '../../dist/hsm/module/calls.js';
-import { openToken } from '../../dist/hsm/module/token.js';
-import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../../dist/hsm/operations/mechanisms.js';
+import { generateKeyPair, sign } from '../../dist/modules/hsm/module/calls.js';
+import { openToken } from '../../dist/modules/hsm/module/token.js';
+import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../../dist/modules/hsm/operations/mechanisms.js';
 
 const session = openToken(workerData).openSession();
 const { privateKey } = generateKeyPair(

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { TokenOptions } from '../../src/hsm/module/token-options.ts';
+import { buildModules } from '../support/modules.ts';
 import { answer } from './helper-process.ts';
 
 /** A process whose threads do nothing but sign, each on a session of its own. */
@@ -13,6 +14,7 @@ const toMessage = async (thread: Worker) => {
 
 answer({
   async open({ token, count }: { token: TokenOptions; count: number }) {
+    await buildModules();
     // One after the other: they log in.
     for (let index = 0; index < count; index += 1) {
       const file = new URL('raw-thread.mjs', import.meta.url);

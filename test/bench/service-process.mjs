@@ -1,8 +1,8 @@
 // One process of the service, told its settings by its parent; with `audited: false` its records go nowhere.
 import process from 'node:process';
 import { pino } from 'pino';
-import { compose } from '../../dist/compose/compose.js';
-import { createHttpsServer } from '../../dist/http/server/server.js';
+import { compose } from '../../dist/modules/compose/compose.js';
+import { createHttpsServer } from '../../dist/modules/http/server/server.js';
 
 process.once('message', async ({ settings, audited }) => {
   const auditLog = { append: () => Promise.resolve(), appendLater: () => undefined };

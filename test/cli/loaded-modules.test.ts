@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { azureDomain } from '../support/azure-domain.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const DIST = new URL('../../dist/', import.meta.url).href;
 const LIST_MODULES = new URL('../support/list-modules.mjs', import.meta.url).href;
 /** What speaks to the database, decides and drives the HSM. */
 const HEAVY = ['casbin', 'graphene-pk11', 'kysely', 'pg', 'pkcs11js'];
@@ -15,7 +16,7 @@ const DOMAIN = join(tmpdir(), `strongroom-domain-${process.pid}.json`);
 beforeAll(() => writeFile(DOMAIN, azureDomain.text));
 afterAll(() => rm(DOMAIN, { force: true }));
 
-/** @returns the packages of which the command has loaded something, and how many files of our own */
+/** @returns the packages of which the command has loaded something, and how many modules of our own */
 async function modulesOf(words: readonly string[], environment: Record<string, string> = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-modules-'));
   const list = join(folder, 'modules');
@@ -25,16 +26,24 @@ async function modulesOf(words: readonly string[], environment: Record<string, s
       resolve(error?.code ?? 0);
     });
   });
-  const paths = (await readFile(list, 'utf8')).split('\n');
+  const files = (await readFile(list, 'utf8')).split('\n');
   await rm(folder, { recursive: true });
+  const paths = [...files, ...(await Promise.all(files.map(bundledIn))).flat()];
   const packages = paths.flatMap(
     (path) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? [],
   );
   return {
     status,
     packages: [...new Set(packages)].sort(),
-    own: paths.filter((path) => path.includes('/dist/')).length,
+    own: paths.filter((path) => path.startsWith('../src/')).length,
   };
+}
+
+/** The modules that a file of dist has in it, as its source map names them. */
+async function bundledIn(url: string): Promise<readonly string[]> {
+  if (!url.startsWith(DIST)) return [];
+  const map = await readFile(fileURLToPath(`${url}.map`), 'utf8');
+  return (JSON.parse(map) as { sources: string[] }).sources;
 }
 
 describe('a command loads only what it needs', () => {

@@ -21,7 +21,7 @@ const modeOf = async (folder: string): Promise<number> => (await stat(folder)).m
 
 function holdElsewhere() {
   return startScript(`
-    const { openDataFolder } = await import(DIST + 'setup/data-folder.js');
+    const { openDataFolder } = await import(MODULES + 'setup/data-folder.js');
     globalThis.folder = await openDataFolder(${JSON.stringify(path)});
   `);
 }

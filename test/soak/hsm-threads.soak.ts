@@ -31,11 +31,11 @@ test(`${String(THREADS)} threads make, load and use keys without an error or a w
 const SCRIPT = `
   import assert from 'node:assert/strict';
   import { randomBytes, randomUUID } from 'node:crypto';
-  const { createRootKeys } = await import(DIST + 'hsm/keys/root-keys.js');
-  const { HsmWorker } = await import(DIST + 'hsm/module/hsm-worker.js');
-  const { openModule } = await import(DIST + 'hsm/module/open-module.js');
-  const { serializeToken } = await import(DIST + 'hsm/module/token.js');
-  const { runOperation } = await import(DIST + 'hsm/operations/operations.js');
+  const { createRootKeys } = await import(MODULES + 'hsm/keys/root-keys.js');
+  const { HsmWorker } = await import(MODULES + 'hsm/module/hsm-worker.js');
+  const { openModule } = await import(MODULES + 'hsm/module/open-module.js');
+  const { serializeToken } = await import(MODULES + 'hsm/module/token.js');
+  const { runOperation } = await import(MODULES + 'hsm/operations/operations.js');
 
   const { token, capabilities } = openModule(options, undefined);
   assert.ok(token.facts.isThreadSafe);

@@ -1,12 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-
-const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
+import { modulesFolder } from './modules.ts';
 
 /**
  * Runs a script as a module in a process of its own, which stays until it is killed; resolves when the script has
- * printed "ready", and rejects with what it printed instead. `DIST` in the script is the folder of the compiled source.
+ * printed "ready", and rejects with what it printed instead. `MODULES` in the script is the folder of the modules of src, one by one.
  */
 export async function startScript(script: string): Promise<ChildProcess> {
   const child = spawn(
@@ -14,7 +12,7 @@ export async function startScript(script: string): Promise<ChildProcess> {
     [
       '--input-type=module',
       '-e',
-      `const DIST = ${JSON.stringify(DIST)};\n${script};\nconsole.log('ready'); setInterval(() => {}, 60_000);`,
+      `const MODULES = ${JSON.stringify(await modulesFolder())};\n${script};\nconsole.log('ready'); setInterval(() => {}, 60_000);`,
     ],
     { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'pipe'] },
   );

@@ -1,6 +1,6 @@
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
-import { runCli } from '../../dist/cli/program.js';
+import { runCli } from '../../dist/program.js';
 
 /**
  * Runs commands of `strongroom` for commands.ts, one after the other, in one process: each has its own words and environment, and

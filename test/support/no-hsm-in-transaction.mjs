@@ -10,8 +10,8 @@ import process from 'node:process';
 if (cluster.isWorker || process.env.DATABASE_URL === undefined) await watch();
 
 async function watch() {
-  const { TransactionBuilder } = await import('kysely');
-  const { SessionPool } = await import('../../dist/hsm/module/session-pool.js');
+  const { SessionPool } = await import('../../dist/session-pool.js');
+  const { TransactionBuilder } = await import('../../dist/transaction-builder.js');
   const open = new AsyncLocalStorage();
 
   const { execute } = TransactionBuilder.prototype;

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { packageFile } from '../../core/package-file.ts';
 import { SetupError } from '../setup-error.ts';
 
-const PATHS_FILE = new URL('../../../softhsm/library-paths.json', import.meta.url);
+const PATHS_FILE = packageFile('softhsm/library-paths.json');
 
 /**
  * Finds SoftHSM2's PKCS#11 library where the systems put it.

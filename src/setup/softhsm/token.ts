@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { packageFile } from '../../core/package-file.ts';
 import {
   makePrivateFolder,
   readIfPresent,
@@ -25,8 +26,8 @@ export interface SoftHsmToken {
 
 const LABEL = 'strongroom';
 const INIT_LIMIT_MS = 120_000;
-const TEMPLATE = new URL('../../../softhsm/softhsm2.conf.template', import.meta.url);
-const INIT_TOKEN = fileURLToPath(new URL('../../../softhsm/init-token.mjs', import.meta.url));
+const TEMPLATE = packageFile('softhsm/softhsm2.conf.template');
+const INIT_TOKEN = fileURLToPath(packageFile('softhsm/init-token.mjs'));
 
 /**
  * Makes the SoftHSM2 token of a data folder where there is none, and tells how to reach it. The token is made under

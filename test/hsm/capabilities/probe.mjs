@@ -1,7 +1,7 @@
 // Prints what a module can do, as JSON, or the sentence with which it is refused. Its environment names the module.
 import process from 'node:process';
-import { openToken } from '../../../dist/hsm/module/token.js';
-import { probeCapabilities } from '../../../dist/hsm/capabilities/probe.js';
+import { openToken } from '../../../dist/modules/hsm/module/token.js';
+import { probeCapabilities } from '../../../dist/modules/hsm/capabilities/probe.js';
 
 try {
   const token = openToken(JSON.parse(process.argv[2]));

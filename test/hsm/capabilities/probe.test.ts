@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import type { Capabilities } from '../../../src/hsm/capabilities/capabilities.ts';
 import { fromGlobalSetup } from '../../support/environment.ts';
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
+import { modulesFolder } from '../../support/modules.ts';
 import { testToken } from '../../support/softhsm.ts';
 
 const run = promisify(execFile);
@@ -26,6 +27,7 @@ afterEach(async () => {
 
 /** What this worker's token can do behind a profile of the shim, found out in a process of its own. */
 async function told(profile: string, more: object = {}): Promise<Told> {
+  await modulesFolder();
   shim = await buildModuleShim({ profile });
   const { tokenLabel, pin } = testToken();
   const { PKCS11_MODULE: module, ...environment } = shim.environment;

@@ -1,7 +1,7 @@
 // Makes root keys in a token, and prints what becomes of it. The first argument is the token's options as JSON.
 import process from 'node:process';
-import { createRootKeys } from '../../../dist/hsm/keys/root-keys.js';
-import { openToken } from '../../../dist/hsm/module/token.js';
+import { createRootKeys } from '../../../dist/modules/hsm/keys/root-keys.js';
+import { openToken } from '../../../dist/modules/hsm/module/token.js';
 
 const { loginSession, close } = openToken(JSON.parse(process.argv[2]));
 const count = () => loginSession.find({}).length;

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { fromGlobalSetup } from '../../support/environment.ts';
 import { buildModuleShim, hasCompiler } from '../../support/module-shim.ts';
+import { modulesFolder } from '../../support/modules.ts';
 import { testToken } from '../../support/softhsm.ts';
 
 const run = promisify(execFile);
@@ -16,6 +17,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     ['root-wrap', 'answer GenerateKey CKR_TEMPLATE_INCONSISTENT if mechanism 0x1080'],
     ['root-seal', 'answer GenerateKey CKR_DEVICE_MEMORY if mechanism 0x350'],
   ])('are refused in a sentence that names %s, and neither stays', async (part, line) => {
+    await modulesFolder();
     const shim = await buildModuleShim({ lines: [line] });
     try {
       const { PKCS11_MODULE: module, ...environment } = shim.environment;

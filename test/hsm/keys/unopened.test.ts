@@ -21,7 +21,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
         import assert from 'node:assert/strict';
         import { randomBytes, randomUUID } from 'node:crypto';
         import { writeFileSync } from 'node:fs';
-        const { openPkcs11Hsm } = await import(DIST + 'hsm/pkcs11-hsm.js');
+        const { openPkcs11Hsm } = await import(MODULES + 'hsm/pkcs11-hsm.js');
         Object.assign(process.env, ${JSON.stringify(environment)});
         const messages = [];
         const open = () => openPkcs11Hsm({

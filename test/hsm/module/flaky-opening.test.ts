@@ -25,7 +25,7 @@ const faults = (seed: number) => [
       await expect(
         startScript(`
         import assert from 'node:assert/strict';
-        const { openPkcs11Hsm } = await import(DIST + 'hsm/pkcs11-hsm.js');
+        const { openPkcs11Hsm } = await import(MODULES + 'hsm/pkcs11-hsm.js');
         Object.assign(process.env, ${JSON.stringify(environment)});
         const hsm = openPkcs11Hsm({
           module: process.env.PKCS11_MODULE, ...${JSON.stringify({ tokenLabel, pin })},

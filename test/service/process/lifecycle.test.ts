@@ -15,6 +15,7 @@ import { prepareSoftHsmToken } from '../../../src/setup/softhsm/token.ts';
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
 import { homeOf, postmasterOf } from '../../support/cluster.ts';
 import { freePort } from '../../support/free-port.ts';
+import { modulesFolder } from '../../support/modules.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 import {
   makeDataFolder,
@@ -25,7 +26,6 @@ import {
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
-const DIST = new URL('../../../dist/', import.meta.url).href;
 const parent = await makeDataFolder();
 /** A name that a shell, a URL and SoftHSM2's configuration would each read in their own way. */
 const folder = join(parent, `o'neil's "own" $HOME data`);
@@ -247,7 +247,7 @@ describe('worker processes', () => {
     await writeFile(script, STARTED_IN_VAIN);
     const { stdout } = await run(
       process.execPath,
-      [script, DIST, String(length), database.serviceUrl],
+      [script, await modulesFolder(), String(length), database.serviceUrl],
       { env: { PATH: process.env['PATH'] }, maxBuffer: 2 * length },
     );
     const [before = '', pool, after] = stdout.split('"');

@@ -203,7 +203,7 @@ describe('the embedded PostgreSQL', () => {
 
   test('replaces a postmaster that a killed service left behind', async () => {
     const killed = await startScript(`
-      const { startEmbeddedPostgres } = await import(DIST + 'setup/postgres/embedded-postgres.js');
+      const { startEmbeddedPostgres } = await import(MODULES + 'setup/postgres/embedded-postgres.js');
       await startEmbeddedPostgres(${JSON.stringify(folder)}, console);
     `);
     const orphan = await postmasterPid();
