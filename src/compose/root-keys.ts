@@ -4,14 +4,22 @@ import { AuditDraft } from '../core/audit/draft.ts';
 import { systemClock } from '../core/clock.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
 import { BACKUP_KEYS } from '../core/recovery/root-keys/backup-keys.ts';
+import { createRootKeyCeremony } from '../core/recovery/root-keys/root-key-ceremony.ts';
 import {
   createRootKeyRotation,
   type RootKeyRotation,
   type RootKeyRotationParts,
 } from '../core/recovery/root-keys/root-key-rotation.ts';
+import type { RootKeyCeremony } from '../core/recovery/security-domain/ports.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { StoreContext } from '../store/database.ts';
-import { findPool, type Pool, recordGeneration, withPoolLock } from '../store/pool/pool-store.ts';
+import {
+  findPool,
+  type Pool,
+  recordGeneration,
+  withLockIfFree,
+  withPoolLock,
+} from '../store/pool/pool-store.ts';
 import { createBackupKeyStore } from '../store/recovery/root-keys/backup-key-store.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { openRootKeys } from './hsm.ts';
@@ -99,6 +107,22 @@ export function openRootKeyRotation(
     hasBackupKeys: () => hsm.backupPairs.length > 0,
     draft: newDraft,
     ...on,
+  });
+}
+
+/** Takes root keys of a sealed pool to other HSMs, and those of another pool into this one. */
+export function openRootKeyCeremony(
+  context: StoreContext,
+  pool: Pick<Pool, 'id'>,
+  hsm: Pkcs11Hsm,
+): RootKeyCeremony {
+  return createRootKeyCeremony({
+    hsm,
+    store: createRootKeyStore(context),
+    backupKeys: createBackupKeyStore(context),
+    poolId: pool.id,
+    newVersionId,
+    alone: (work) => withLockIfFree(context.db, rotationLock(pool), work),
   });
 }
 

@@ -5,6 +5,7 @@ import type {
   KeyRewrapper,
   RewrapSource,
   RewrapTarget,
+  RootKeyCarrier,
   RootKeyMaker,
 } from '../../core/recovery/root-keys/root-key-hsm.ts';
 import type { KeyCalls } from '../key-calls.ts';
@@ -28,7 +29,7 @@ import {
 } from './seal.ts';
 
 /** What is done with root keys of several generations, and with backup keys, which are used as root keys are. */
-export interface RootKeyCalls extends KeyRewrapper, RootKeyMaker, RootSecrets {
+export interface RootKeyCalls extends KeyRewrapper, RootKeyCarrier, RootKeyMaker, RootSecrets {
   /**
    * The pairs of backup keys, as the store has them now.
    * @param own oldest first @param others of a pool whose root keys the HSM holds besides: they open, and make nothing
@@ -76,6 +77,12 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
     calls.attempt(async (on) => {
       const rootKeys = await by(on);
       return Buffer.concat(await Promise.all(partsOfKey.map((part) => on.mac(part, rootKeys))));
+    }, true);
+
+  const destroy = (generation: number) =>
+    calls.attempt(async (on) => {
+      await on.dispatcher.run('destroyRootKeys', [requireRoots().poolId, generation]);
+      on.generations.clear();
     }, true);
 
   const current = (on: Connection) => Promise.resolve(requireRootKeys(on));
@@ -164,13 +171,30 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
       calls.attempt((on) => on.mac(retirementBytes(requireRoots().poolId, generation)), true),
 
     async destroyRootKeys(generation) {
-      const { poolId, generation: current } = requireRoots();
-      if (generation >= current) throw new TypeError('the current root keys are not destroyed');
-      await calls.attempt(async (on) => {
-        await on.dispatcher.run('destroyRootKeys', [poolId, generation]);
-        on.generations.clear();
-      }, true);
+      if (generation >= requireRoots().generation)
+        throw new TypeError('the current root keys are not destroyed');
+      await destroy(generation);
     },
+
+    exportRootKeys: (after, by) =>
+      calls.attempt(async (on) => {
+        const { poolId } = requireRoots();
+        const exported = await on.dispatcher.run('exportRootKeys', [poolId, after, by]);
+        on.generations.clear();
+        return exported;
+      }, false),
+
+    async discardRootKeys(generation) {
+      if (generation <= requireRoots().generation)
+        throw new TypeError("the pool's own root keys are not discarded");
+      await destroy(generation);
+    },
+
+    importRootKeys: (keys, by, backupKeys) =>
+      calls.attempt(async (on) => {
+        await on.dispatcher.run('importRootKeys', [keys, by, backupKeys]);
+        on.generations.clear();
+      }, true),
   };
 }
 

@@ -11,8 +11,14 @@ import {
   type ModuleSession,
   readAttributes,
 } from '../module/calls.ts';
+import {
+  generatedRootKey,
+  ROOT_PARTS,
+  type RootPart,
+  rootKeySearch,
+} from './root-key-templates.ts';
 
-const { KeyGenMechanism, KeyType, ObjectClass } = graphene;
+const { KeyGenMechanism } = graphene;
 
 /** The keys that never leave the HSM, by which everything else is wrapped and sealed. */
 export interface RootKeys {
@@ -24,50 +30,8 @@ export interface RootKeys {
   readonly seal: Handle;
 }
 
-type Part = 'root-wrap' | 'root-seal';
-
-function search(part: Part, poolId: string, generation: number): ITemplate {
-  return {
-    class: ObjectClass.SECRET_KEY,
-    token: true,
-    label: `strongroom ${part} ${generation}`,
-    id: Buffer.from(`${poolId}:${part}:${generation}`),
-  };
-}
-
-/** Modules switch usages on that a template doesn't mention. */
-const NOTHING = {
-  encrypt: false,
-  decrypt: false,
-  sign: false,
-  verify: false,
-  wrap: false,
-  unwrap: false,
-  derive: false,
-};
-
-function template(part: Part, poolId: string, generation: number): ITemplate {
-  const common = {
-    ...search(part, poolId, generation),
-    private: true,
-    sensitive: true,
-    extractable: false,
-    modifiable: false,
-    valueLen: 32,
-  };
-  return part === 'root-wrap'
-    ? {
-        ...common,
-        keyType: KeyType.AES,
-        ...NOTHING,
-        wrap: true,
-        unwrap: true,
-      }
-    : { ...common, keyType: KeyType.GENERIC_SECRET, ...NOTHING, sign: true, verify: true };
-}
-
 /** @throws TypeError in a resident pool, where nothing is wrapped */
-export function requireRootWrap({ wrap }: RootKeys): Handle {
+export function requireRootWrap({ wrap }: Pick<RootKeys, 'wrap'>): Handle {
   if (wrap === undefined) throw new TypeError('a resident pool wraps no keys');
   return wrap;
 }
@@ -83,11 +47,11 @@ export function findRootKeys(
   keeping: KeyKeeping = 'sealed',
 ): RootKeys | undefined {
   if (keeping === 'resident') {
-    const seal = findOne(session, search('root-seal', poolId, generation));
+    const seal = findOne(session, rootKeySearch('root-seal', poolId, generation));
     return seal && requireBound(session, { poolId, generation, seal });
   }
-  const wrap = findOne(session, search('root-wrap', poolId, generation));
-  const seal = findOne(session, search('root-seal', poolId, generation));
+  const wrap = findOne(session, rootKeySearch('root-wrap', poolId, generation));
+  const seal = findOne(session, rootKeySearch('root-seal', poolId, generation));
   if (wrap === undefined && seal === undefined) return undefined;
   if (wrap === undefined || seal === undefined)
     throw new Error('The token holds one of the two root keys of this pool, and not the other.');
@@ -95,7 +59,7 @@ export function findRootKeys(
 }
 
 /** @throws Error when one could leave the HSM */
-function requireBound(session: ModuleSession, keys: RootKeys): RootKeys {
+export function requireBound(session: ModuleSession, keys: RootKeys): RootKeys {
   for (const key of [keys.wrap, keys.seal]) {
     if (key === undefined) continue;
     const { sensitive, extractable } = readAttributes(session, key, {
@@ -119,7 +83,7 @@ export function createRootKeys(
   generation: number,
   keeping: KeyKeeping = 'sealed',
 ): RootKeys {
-  const make = (part: Part) => makeOne(session, part, poolId, generation);
+  const make = (part: RootPart) => makeOne(session, part, poolId, generation);
   if (keeping === 'resident') return { poolId, generation, seal: make('root-seal') };
   const wrap = make('root-wrap');
   try {
@@ -140,9 +104,9 @@ export function completeRootKeys(
   poolId: string,
   generation: number,
 ): RootKeys {
-  const [wrap, seal] = PARTS.map(
+  const [wrap, seal] = ROOT_PARTS.map(
     (part) =>
-      findOne(session, search(part, poolId, generation)) ??
+      findOne(session, rootKeySearch(part, poolId, generation)) ??
       makeOne(session, part, poolId, generation),
   ) as [Handle, Handle];
   return requireBound(session, { poolId, generation, wrap, seal });
@@ -150,26 +114,29 @@ export function completeRootKeys(
 
 /** Destroys the root keys of a generation, as far as they are there. */
 export function destroyRootKeys(session: ModuleSession, poolId: string, generation: number): void {
-  for (const part of PARTS) {
-    const found = findOne(session, search(part, poolId, generation));
+  for (const part of ROOT_PARTS) {
+    const found = findOne(session, rootKeySearch(part, poolId, generation));
     if (found !== undefined) destroyObject(session, found);
   }
 }
 
-function makeOne(session: ModuleSession, part: Part, poolId: string, generation: number): Handle {
+function makeOne(
+  session: ModuleSession,
+  part: RootPart,
+  poolId: string,
+  generation: number,
+): Handle {
   return making(part, () =>
-    generateKey(session, MADE_BY[part], template(part, poolId, generation)),
+    generateKey(session, MADE_BY[part], generatedRootKey(part, poolId, generation)),
   );
 }
 
-const PARTS: readonly Part[] = ['root-wrap', 'root-seal'];
-
-const MADE_BY: Readonly<Record<Part, MechanismType>> = {
+const MADE_BY: Readonly<Record<RootPart, MechanismType>> = {
   'root-wrap': KeyGenMechanism.AES,
   'root-seal': GENERIC_SECRET,
 };
 
-function making<T>(part: Part, make: () => T): T {
+function making<T>(part: RootPart, make: () => T): T {
   try {
     return make();
   } catch (error) {
@@ -180,7 +147,7 @@ function making<T>(part: Part, make: () => T): T {
   }
 }
 
-function findOne(session: ModuleSession, what: ITemplate): Handle | undefined {
+export function findOne(session: ModuleSession, what: ITemplate): Handle | undefined {
   const [found, another] = findObjects(session, what, 2);
   if (another !== undefined)
     throw new Error('The token holds a root key of this pool more than once.');

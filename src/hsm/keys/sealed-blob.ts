@@ -23,7 +23,7 @@ import { requireRootWrap, type RootKeys } from './root-keys.ts';
  */
 export interface SealingContext {
   readonly session: ModuleSession;
-  readonly rootKeys: RootKeys;
+  readonly rootKeys: Pick<RootKeys, 'poolId' | 'wrap'>;
   readonly capabilities: Pick<Capabilities, 'module' | 'sealing' | 'sealLacks' | 'keyWrapPadded'>;
 }
 

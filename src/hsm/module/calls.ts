@@ -201,6 +201,15 @@ function asPkcs11Error(error: unknown): unknown {
   return name === undefined ? error : pkcs11Error(name, Number(code));
 }
 
+/** @param template what is to be another than the original's */
+export function copyObject(
+  { handle, lib }: ModuleSession,
+  object: Handle,
+  template: ITemplate,
+): Handle {
+  return lib.C_CopyObject(handle, object, toAttributes(template));
+}
+
 /** Handles that the module gives in one call. */
 const FOUND_AT_ONCE = 100;
 

@@ -11,6 +11,7 @@ import type { KeyIdentity, KeyMaterial, KeySpec, PublicKey } from '../../core/ke
 import { sizeOf } from '../../core/keys/key-shape.ts';
 import type { PlainKey } from '../../core/keys/import/plain-key.ts';
 import type { ObjectId, ObjectIds } from '../../core/keys/objects/object-id.ts';
+import type { WrappedRootKeys } from '../../core/recovery/root-keys/root-key-hsm.ts';
 import type { SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import { CIPHERS } from './ciphers.ts';
@@ -25,6 +26,8 @@ import { makeMac, verifyMac } from '../keys/root-mac.ts';
 import { destroyRootKeys, findRootKeys, type RootKeys } from '../keys/root-keys.ts';
 import { loadBackupKeys } from '../keys/backup-keys.ts';
 import { rewrap } from '../keys/rewrapping.ts';
+import { exportRootKeys } from '../keys/root-key-export.ts';
+import { importRootKeys } from '../keys/root-key-import.ts';
 import { keepingFor, keepingOf } from '../keys/keeping/keepings.ts';
 import { countObjects, destroyPoolObjects, listPoolObjects } from '../keys/keeping/pool-objects.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
@@ -230,6 +233,24 @@ const OPERATIONS = {
 
   destroyRootKeys({ session }: OperationContext, poolId: string, generation: number): void {
     destroyRootKeys(session, poolId, generation);
+  },
+
+  exportRootKeys(
+    { session, capabilities }: OperationContext,
+    poolId: string,
+    after: number,
+    by: Uint8Array,
+  ): WrappedRootKeys {
+    return exportRootKeys({ session, capabilities }, poolId, after, by);
+  },
+
+  importRootKeys(
+    { session, capabilities }: OperationContext,
+    keys: WrappedRootKeys,
+    by: Uint8Array,
+    backupKeys: readonly KeyMaterial[],
+  ): void {
+    importRootKeys({ session, capabilities }, keys, by, backupKeys);
   },
 
   loadBackupKeys(

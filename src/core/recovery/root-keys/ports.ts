@@ -49,6 +49,7 @@ export interface Rewrapped {
 }
 
 export interface RootKeyStore {
+  currentGeneration(): Promise<number>;
   readState(): Promise<RootKeyState>;
   /** Whether something is left to do of a rotation that has begun. */
   isUnfinished(): Promise<boolean>;

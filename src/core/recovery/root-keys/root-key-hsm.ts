@@ -43,3 +43,40 @@ export interface RootKeyMaker {
   /** Destroys the root keys of a generation that isn't the current one. Those that aren't there are passed over. */
   destroyRootKeys(generation: number): Promise<void>;
 }
+
+/** Root keys on their way from one HSM to another, wrapped by a one-time key inside the first and opened inside the second. */
+export interface WrappedRootKeys {
+  readonly poolId: string;
+  readonly generation: number;
+  readonly wrap: Uint8Array;
+  readonly seal: Uint8Array;
+  /** 32 bytes that only they give. */
+  readonly rootCheck: Uint8Array;
+  /** A key of no use, wrapped by `root-wrap`: what opens it is the right one. */
+  readonly wrapCheck: Uint8Array;
+}
+
+/** Takes root keys from one HSM to another. */
+export interface RootKeyCarrier {
+  /**
+   * Makes root keys that are no pool's yet, in the one moment in which they may leave; what stays in the HSM can't.
+   * @param after they get the next number of which the HSM holds nothing
+   * @param by the one-time key, 32 bytes
+   * @throws ServiceError NotImplemented for a module that can't, HsmUnavailable; then nothing of them is left
+   */
+  exportRootKeys(after: number, by: Uint8Array): Promise<WrappedRootKeys>;
+  /** Destroys what was exported and did not become a pool's. */
+  discardRootKeys(generation: number): Promise<void>;
+  /**
+   * Puts them into the HSM, from where they can't leave. Nothing is there before all is checked. Those that are there
+   * already are taken.
+   * @param backupKeys which they have sealed
+   * @throws ServiceError BadParameter for what isn't root keys, Conflict where the HSM holds others of that name,
+   * NotImplemented for a module that can't
+   */
+  importRootKeys(
+    keys: WrappedRootKeys,
+    by: Uint8Array,
+    backupKeys: readonly KeyMaterial[],
+  ): Promise<void>;
+}

@@ -20,6 +20,16 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
   return {
     ...createSealedRows(context),
 
+    currentGeneration: () =>
+      reading(context, async (db) => {
+        const pool = await db
+          .selectFrom('pool')
+          .select('root_generation')
+          .where('id', '=', poolId)
+          .executeTakeFirstOrThrow();
+        return pool.root_generation;
+      }),
+
     readState: () =>
       reading(context, async (db) => {
         const { rows: generations } = await sql<RootGeneration>`

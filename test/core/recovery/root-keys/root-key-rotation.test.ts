@@ -43,6 +43,7 @@ function rotationOf(
       },
     },
     store: {
+      currentGeneration: () => Promise.resolve(2),
       readState: () => Promise.resolve(state()),
       isUnfinished: () => Promise.resolve(true),
       makeCurrent: () => Promise.resolve(true),

@@ -1,0 +1,112 @@
+import { ServiceError } from '../../errors.ts';
+import type { Hsm } from '../../keys/hsm.ts';
+import type { KeyMaterial, KeyVersionId, VerifiedMaterial } from '../../keys/key.ts';
+import type { DomainEntry } from '../security-domain/domain-entries.ts';
+import type { ImportedRootKeys, RootKeyCeremony } from '../security-domain/ports.ts';
+import { BACKUP_KEYS } from './backup-keys.ts';
+import type { BackupKeyStore, RootKeyStore } from './ports.ts';
+import { ONE_TIME_KEY_BYTES, readEntries, writeEntries } from './root-key-entries.ts';
+import type { KeyRewrapper, RewrapTarget, RootKeyCarrier, RootKeyMaker } from './root-key-hsm.ts';
+
+export interface RootKeyCeremonyParts {
+  readonly hsm: KeyRewrapper &
+    RootKeyCarrier &
+    Pick<RootKeyMaker, 'useRootKeys'> &
+    Pick<Hsm, 'generateKey' | 'random'>;
+  readonly store: Pick<RootKeyStore, 'currentGeneration' | 'isUnfinished'>;
+  readonly backupKeys: Pick<BackupKeyStore, 'list'>;
+  readonly poolId: string;
+  readonly newVersionId: () => KeyVersionId;
+  /** Lets nobody else make root keys meanwhile. @returns undefined where somebody does now */
+  readonly alone: <T>(work: () => Promise<T>) => Promise<T | undefined>;
+}
+
+/** Takes the pool's root keys and backup keys out of the HSM, once each, and those of another pool into it. */
+export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCeremony {
+  const { hsm, store, poolId } = parts;
+
+  async function exportThem() {
+    if (await store.isUnfinished()) throw underWay();
+    const by = await hsm.random(ONE_TIME_KEY_BYTES);
+    const keys = await hsm.exportRootKeys(await store.currentGeneration(), by);
+    const { generation, rootCheck } = keys;
+    try {
+      const target = { poolId, generation };
+      const older: VerifiedMaterial[] = [];
+      for (const pair of await parts.backupKeys.list()) older.push(await moved(pair, target));
+      const backupKeys = await moved(await newPair(), target);
+      const entries = writeEntries({ keys, by, backupKeys: [...older, backupKeys] });
+      return { generation, rootCheck, backupKeys, entries };
+    } catch (error) {
+      by.fill(0);
+      await hsm.discardRootKeys(generation);
+      throw error;
+    }
+  }
+
+  function newPair(): Promise<VerifiedMaterial> {
+    const identity = { ...BACKUP_KEYS.identity, pool: poolId, version: parts.newVersionId() };
+    return hsm.generateKey(identity, BACKUP_KEYS.spec);
+  }
+
+  async function moved(pair: KeyMaterial, target: RewrapTarget): Promise<VerifiedMaterial> {
+    try {
+      return await hsm.rewrap(pair, target);
+    } catch (error) {
+      if (!(error instanceof ServiceError && error.code === 'BadParameter')) throw error;
+      throw new ServiceError(
+        'NotImplemented',
+        'The HSM of this pool does not wrap by new root keys what others have wrapped, so that it gives no security domain.',
+        { cause: error },
+      );
+    }
+  }
+
+  return {
+    async exportRootKeys() {
+      const exported = await parts.alone(exportThem);
+      if (exported === undefined) throw underWay();
+      return exported;
+    },
+
+    async beginRotation({ generation, rootCheck }) {
+      if (!(await hsm.useRootKeys(generation, rootCheck)))
+        throw new ServiceError(
+          'HsmUnavailable',
+          `The root keys of generation ${generation} are not in the HSM.`,
+        );
+    },
+
+    async progress(generation) {
+      if ((await store.currentGeneration()) < generation) return 'Failed';
+      return (await store.isUnfinished()) ? 'InProgress' : 'Success';
+    },
+
+    async importRootKeys(entries) {
+      if (readEntries(entries).keys.poolId === poolId)
+        throw new ServiceError(
+          'Conflict',
+          "The security domain is this pool's own, whose root keys the HSM holds.",
+        );
+      return importEntries(hsm, entries);
+    },
+  };
+}
+
+/** @throws ServiceError BadParameter, Conflict, NotImplemented, HsmUnavailable */
+export async function importEntries(
+  hsm: Pick<RootKeyCarrier, 'importRootKeys'>,
+  entries: readonly DomainEntry[],
+): Promise<ImportedRootKeys> {
+  const { keys, by, backupKeys } = readEntries(entries);
+  await hsm.importRootKeys(keys, by, backupKeys);
+  const { poolId, generation, rootCheck } = keys;
+  return { poolId, generation, rootCheck, backupKeys };
+}
+
+function underWay(): ServiceError {
+  return new ServiceError(
+    'Conflict',
+    'The pool is getting new root keys already: wait until everything is wrapped by them.',
+  );
+}
