@@ -8,15 +8,21 @@ import { createLog } from '../observability/log.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
 
+export interface BootstrapOptions {
+  /** Where the pool's keys are; as the settings have it where absent. */
+  readonly keys?: KeyKeeping;
+  /** Whether the pool is used only once its security domain has been downloaded. */
+  readonly securityDomain: boolean;
+}
+
 /**
  * `strongroom bootstrap`
  * @param credentialsFile must not be there yet
- * @param keeping of the pool's keys; as the settings have it where absent
  */
 export async function bootstrapPool(
   { readSettings, print }: CliContext,
   credentialsFile: string,
-  keeping?: KeyKeeping,
+  { keys, securityDomain }: BootstrapOptions,
 ): Promise<void> {
   await requireAbsent(credentialsFile);
   const { config, secrets } = readSettings();
@@ -29,10 +35,11 @@ export async function bootstrapPool(
       pool: config.pool,
       databaseUrl,
       pkcs11: { ...pkcs11, pin: await readPin(secrets) },
-      keeping: keeping ?? config.keeping,
+      keeping: keys ?? config.keeping,
       softDeleteDays: config.softDeleteDays,
       purgeProtection: config.purgeProtection,
       administrator: 'administrator',
+      ...(!securityDomain && { activation: 'hsm' }),
     },
     createLog(config.logLevel),
   );

@@ -87,6 +87,7 @@ export async function prepareDevelopment(
         softDeleteDays: config.softDeleteDays,
         purgeProtection: config.purgeProtection,
         administrator: known === undefined ? 'developer' : 'none',
+        activation: 'embedded',
       },
       log,
     );

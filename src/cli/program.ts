@@ -1,9 +1,10 @@
 import process from 'node:process';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { KEY_KEEPINGS, type KeyKeeping } from '../core/keys/key-keeping.ts';
+import { KEY_KEEPINGS } from '../core/keys/key-keeping.ts';
 import { addAuditCommands } from './audit/commands.ts';
 import { type CliContext, createCliContext, type Run } from './cli-context.ts';
-// Types alone, in a way that leaves no import behind: the command's modules are loaded when it runs.
+// Types alone, in a way that leaves no import behind: the commands' modules are loaded when they run.
+import type { BootstrapOptions } from './bootstrap.ts';
 import type { DoctorOptions } from './doctor/doctor.ts';
 import { addRootKeyCommands } from './root-keys/commands.ts';
 import { addSecurityDomainCommands } from './security-domain/commands.ts';
@@ -82,11 +83,15 @@ export function createProgram(context: CliContext, run: Run): Command {
           'Fixed when the pool is made; STRONGROOM_KEYS or sealed where absent.',
       ).choices([...KEY_KEEPINGS]),
     )
+    .option(
+      '--no-security-domain',
+      'The HSM keeps copies of its own, so that the pool is used without a security domain. This is recorded.',
+    )
     .addHelpText('after', EXIT_STATUS)
-    .action((options: { credentials: string; keys?: KeyKeeping }) =>
+    .action(({ credentials, ...options }: BootstrapOptions & { credentials: string }) =>
       run(async () => {
         const { bootstrapPool } = await import('./bootstrap.ts');
-        await bootstrapPool(context, options.credentials, options.keys);
+        await bootstrapPool(context, credentials, options);
       }),
     );
 

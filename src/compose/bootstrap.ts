@@ -20,9 +20,11 @@ import {
   recordGeneration,
   withPoolLock,
 } from '../store/pool/pool-store.ts';
+import { activatePool } from '../store/pool/activation-store.ts';
 import { seedRoles } from '../store/access/role-definition-store.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
+import { recordActivation } from './activation.ts';
 import { openDirectory } from './directory.ts';
 import { openHsm, openRootKeys, requireKeeping, requireSigningKeys } from './hsm.ts';
 import { makeBackupKeys } from './root-keys.ts';
@@ -43,6 +45,8 @@ export interface BootstrapSettings extends Omit<ServiceSettings, 'limits' | 'kee
    * Crypto Officer and Crypto User besides.
    */
   readonly administrator: 'none' | 'administrator' | 'developer';
+  /** Activates the pool without a security domain: its HSM keeps copies of its own, or it is for development. */
+  readonly activation?: 'hsm' | 'embedded';
 }
 
 /** The secret is given here and never again. */
@@ -87,6 +91,7 @@ export async function bootstrap(
           context,
           newChange('PoolPurgeProtect', { after: { purgeProtection: true } }),
         );
+      if (found !== undefined) await ensureActivation(context, settings.activation);
       await seedRoles(
         context,
         newChange('RoleDefinitionSeed'),
@@ -136,8 +141,19 @@ function describe({
   purgeProtection,
   rootGeneration,
   keeping,
+  activation,
 }: Pool) {
-  return { name, tenantId, softDeleteDays, purgeProtection, rootGeneration, keeping };
+  return { name, tenantId, softDeleteDays, purgeProtection, rootGeneration, keeping, activation };
+}
+
+/** Of a pool that is there: as its operator says now, where nothing has activated it yet. */
+async function ensureActivation(
+  context: StoreContext,
+  activation: BootstrapSettings['activation'],
+): Promise<void> {
+  if (activation === undefined) await recordActivation(context);
+  else
+    await activatePool(context, activation, newChange('PoolActivation', { after: { activation } }));
 }
 
 /** Makes the key that signs the audit log, too: no request waits for it then. */
@@ -160,6 +176,8 @@ async function makePool(hsm: Pkcs11Hsm, settings: BootstrapSettings): Promise<Po
     rootGeneration: ROOT_GENERATION,
     rootCheck: await hsm.rootCheck(id),
     keeping: hsm.keeping,
+    // What is in the HSM alone has no security domain: copies of it are the HSM's own matter.
+    activation: hsm.keeping === 'resident' ? 'hsm' : (settings.activation ?? 'none'),
   };
 }
 

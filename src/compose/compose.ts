@@ -1,9 +1,11 @@
 import type { Logger } from 'pino';
 import { systemClock } from '../core/clock.ts';
+import { createPoolGate } from '../core/pool/pool-gate.ts';
 import { NO_TRACING } from '../core/tracing.ts';
 import { createApp } from '../http/app.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { openTracing } from '../observability/tracing.ts';
+import { readPoolState } from '../store/pool/activation-store.ts';
 import { composeAccess } from './access.ts';
 import { composeAudit } from './audit.ts';
 import type { Base } from './service/base.ts';
@@ -18,6 +20,7 @@ import { readProcessState } from './service/process-state.ts';
 import { composeReadiness } from './service/readiness.ts';
 import { composeRecovery } from './recovery.ts';
 import { composeRelease } from './release.ts';
+import { recordActivation } from './activation.ts';
 import { openPoolKeys } from './root-keys.ts';
 import { watchRootKeys } from './service/root-key-watch.ts';
 import { watchRequests } from './service/request-watch.ts';
@@ -40,6 +43,7 @@ export async function compose(
   const keeping = requireKeeping(store.pool, settings.keeping);
   const module = openHsm(settings, keeping, log, onHang, true);
   await openPoolKeys(store.context, store.pool, module);
+  await recordActivation(store.context);
   logUnopenedKeys(store.context, module, log);
   const metrics = createMetrics(() =>
     readProcessState({ module, store, audit, access, keeper, rootKeys, storeClock }),
@@ -74,6 +78,7 @@ export async function compose(
     ...identity.app,
     ...audit.app,
     ...recovery.app,
+    gate: createPoolGate(store.feed, () => readPoolState(store.context)),
     ...requests.app,
     ...(auditLog !== undefined && { auditLog }),
     release: composeRelease(base, keys, audit.certifiedKeys),

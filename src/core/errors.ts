@@ -39,6 +39,8 @@ export type ErrorCode =
   | 'SettingNotFound'
   | 'PathNotFound'
   | 'PoolNotFound'
+  | 'PoolNotActivated'
+  | 'PoolRestoring'
   | 'PayloadTooLarge'
   | 'UnsupportedMediaType'
   | 'Conflict'

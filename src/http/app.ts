@@ -16,6 +16,7 @@ import type { UsersAndGroups } from '../core/directory/users-and-groups.ts';
 import type { AuditLog } from '../core/audit/ports.ts';
 import type { Authorizer } from '../core/access/ports.ts';
 import type { Clock } from '../core/clock.ts';
+import type { PoolGate } from '../core/pool/pool-gate.ts';
 import type { RotationService } from '../core/keys/rotation/rotation-service.ts';
 import type { RoleService } from '../core/access/role-service.ts';
 import type { SettingService } from '../core/pool/setting-service.ts';
@@ -75,6 +76,7 @@ export interface AppParts {
   readonly auditLog: AuditLog;
   readonly refusals: Refusals;
   readonly authorizer: Authorizer;
+  readonly gate: PoolGate;
   readonly authenticate: Authenticate;
   readonly identity: IdentityEndpoints;
   readonly throttle: Throttle;
@@ -106,10 +108,11 @@ const GRAPH = ['/v1.0', '/beta'];
 
 /** The REST surface. What a request passes, in this order and without exceptions; each route declares the rest itself. */
 export function createApp(parts: AppParts): App {
-  const { auditLog, authorizer, refusals, throttle, tracing } = parts;
+  const { auditLog, authorizer, gate, refusals, throttle, tracing } = parts;
   const services: RouteServices = {
     auditLog,
     authorizer,
+    gate,
     refusals,
     tracing,
     cursors: createCursors(parts.cursorKey),

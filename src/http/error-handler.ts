@@ -61,6 +61,8 @@ const WIRE: Readonly<Record<ErrorCode, WireError>> = {
   SettingNotFound: { status: 404, code: 'SettingNotFound' },
   PathNotFound: { status: 404, code: 'NotFound' },
   PoolNotFound: { status: 404, code: 'PoolNotFound' },
+  PoolNotActivated: { status: 403, code: 'Forbidden', innerCode: 'PoolNotActivated' },
+  PoolRestoring: { status: 503, code: 'PoolRestoring', retryAfter: 10 },
   PayloadTooLarge: { status: 413, code: 'RequestEntityTooLarge' },
   UnsupportedMediaType: { status: 415, code: 'UnsupportedMediaType' },
   Conflict: { status: 409, code: 'Conflict' },

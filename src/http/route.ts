@@ -5,6 +5,7 @@ import type { Action } from '../core/access/actions.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Authorizer } from '../core/access/ports.ts';
 import type { Scope } from '../core/access/role.ts';
+import { requireServed } from '../core/pool/pool-gate.ts';
 import { isStorable, NOT_STORABLE } from '../core/storable-text.ts';
 import { parseApiVersion } from './api-version.ts';
 import { contextOf, principalOf, refreshPrincipal, type RequestContext } from './context.ts';
@@ -20,6 +21,8 @@ export interface RouteAccess<Params> extends RouteDeclaration {
   readonly action: Action;
   readonly scope: (params: Params) => Scope;
   readonly key: ((params: Params) => string) | null;
+  /** Answered even while a full restore is under way. */
+  readonly whileRestoring?: boolean;
   /** Reads the path; throws ServiceError. */
   readonly params: (raw: Readonly<Record<string, string | undefined>>) => Params;
 }
@@ -83,10 +86,10 @@ export function route<Params, Query = undefined, Body = undefined>(
   });
 }
 
-/** The first steps of every route but a public one: what is asked, and whether the client may. */
+/** The first steps of every route but a public one: what is asked, whether the client may, and whether the pool serves it. */
 export async function authorise<Params>(
-  { authorizer, tracing }: RouteServices,
-  { operation, action, ...definition }: RouteAccess<Params>,
+  { authorizer, gate, tracing }: RouteServices,
+  { operation, action, whileRestoring = false, ...definition }: RouteAccess<Params>,
   req: Request,
   res: Response,
 ): Promise<{ readonly context: RequestContext; readonly params: Params }> {
@@ -99,6 +102,7 @@ export async function authorise<Params>(
   const scope = definition.scope(params);
   audit.note({ scope, keyName: definition.key?.(params) });
   await tracing.step('authorise', () => requireAllowed(authorizer, context, action, scope));
+  if (!gate.isOpen) await requireServed(gate, { action, whileRestoring });
   return { context, params };
 }
 

@@ -3,6 +3,7 @@ import type { Action } from '../core/access/actions.ts';
 import type { AuthoredChange } from '../core/access/authored-change.ts';
 import type { Authorizer } from '../core/access/ports.ts';
 import type { AuditLog } from '../core/audit/ports.ts';
+import type { PoolGate } from '../core/pool/pool-gate.ts';
 import type { Tracing } from '../core/tracing.ts';
 import type { RequestContext } from './context.ts';
 import type { Refusals } from './error-handler.ts';
@@ -11,6 +12,7 @@ import type { Cursors } from './values/cursors.ts';
 /** What every route needs, the same for all of them. */
 export interface RouteServices {
   readonly authorizer: Authorizer;
+  readonly gate: PoolGate;
   readonly auditLog: AuditLog;
   readonly refusals: Refusals;
   readonly tracing: Tracing;

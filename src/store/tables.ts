@@ -1,6 +1,7 @@
 import type { ColumnType, Generated, Selectable } from 'kysely';
 import type { FieldColumns } from '../core/audit/record-fields.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
+import type { Activation } from '../core/pool/activation.ts';
 import type { CertifiedKeyPurpose } from '../core/pool/certified-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
@@ -19,6 +20,8 @@ interface PoolTable {
   root_generation: number;
   root_check: Buffer;
   key_keeping: KeyKeeping | null;
+  activation: Activation | null;
+  restoring_since: Date | null;
 }
 
 interface KeyTable {
@@ -340,6 +343,46 @@ interface AuditWitnessPendingTable {
   after: string;
 }
 
+interface SecurityDomainDownloadTable {
+  pool_id: string;
+  generation: number;
+  made_at: Generated<Date>;
+  required: number;
+  custodians: string[];
+}
+
+interface TransferKeyTable {
+  pool_id: string;
+  version: string;
+  bits: number;
+  public_exponent: Seconds;
+  public_1: Buffer;
+  public_2: Buffer;
+  root_generation: number;
+  blob: Buffer;
+  seal: Buffer;
+  certificate: Buffer;
+  expires_at: Date;
+}
+
+interface UploadedDomainTable {
+  pool_id: string;
+  of_pool_id: string;
+  generation: number;
+  root_check: Buffer;
+  uploaded_at: Generated<Date>;
+}
+
+interface UploadedBackupKeysTable {
+  pool_id: string;
+  of_pool_id: string;
+  version: string;
+  ordinal: number;
+  blob: Buffer;
+  mac_blob: Buffer;
+  seal: Buffer;
+}
+
 /** The schema of sql/, as Kysely sees it. */
 export interface Tables {
   pool: PoolTable;
@@ -354,6 +397,10 @@ export interface Tables {
   root_generation: RootGenerationTable;
   retired_root_generation: RetiredRootGenerationTable;
   backup_keys: BackupKeysTable;
+  security_domain_download: SecurityDomainDownloadTable;
+  transfer_key: TransferKeyTable;
+  uploaded_domain: UploadedDomainTable;
+  uploaded_backup_keys: UploadedBackupKeysTable;
   role_definition: RoleDefinitionTable;
   role_permission: RolePermissionTable;
   role_assignment: RoleAssignmentTable;
@@ -385,3 +432,4 @@ export type RotationPolicyRow = Selectable<RotationPolicyTable>;
 export type CertifiedKeyRow = Selectable<CertifiedKeyTable>;
 export type AuditEventRow = Selectable<AuditEventTable>;
 export type BackupKeysRow = Selectable<BackupKeysTable>;
+export type TransferKeyRow = Selectable<TransferKeyTable>;

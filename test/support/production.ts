@@ -68,9 +68,14 @@ async function preparePool(): Promise<PreparedPool> {
   return { databaseName: database.name, credentials };
 }
 
-/** A pool of its own, which nothing serves yet. @throws Error with what `strongroom bootstrap` has printed */
+/**
+ * A pool of its own, which nothing serves yet.
+ * @param hasDomain whether it is used only once its security domain has been downloaded
+ * @throws Error with what `strongroom bootstrap` has printed
+ */
 export async function bootstrap(
   environment: Readonly<Record<string, string>> = {},
+  { hasDomain = false } = {},
 ): Promise<PreparedProduction> {
   const database = await createTestDatabase();
   const place = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
@@ -81,10 +86,9 @@ export async function bootstrap(
     await rm(place, { recursive: true, force: true });
   };
   const credentialsFile = join(place, 'administrator.json');
+  const words = ['--credentials', credentialsFile, ...(hasDomain ? [] : ['--no-security-domain'])];
   try {
-    await run(process.execPath, [MAIN, 'bootstrap', '--credentials', credentialsFile], {
-      env: settings,
-    });
+    await run(process.execPath, [MAIN, 'bootstrap', ...words], { env: settings });
   } catch (error) {
     await remove();
     throw error;

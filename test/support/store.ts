@@ -73,6 +73,7 @@ export async function makePool(db: Db, overrides: Partial<Pool> = {}): Promise<P
     rootGeneration: 1,
     rootCheck: randomBytes(32),
     keeping: 'sealed',
+    activation: 'hsm',
     ...overrides,
   };
   await insertPool(db, pool);

@@ -55,6 +55,17 @@ export const LATER_ROWS: typeof ROWS = {
     values ($pool, 7, '2026-01-01T00:00Z', '2026-01-02T00:00Z', '\\x01')`,
   backup_keys: `insert into backup_keys (pool_id, version, root_generation, blob, mac_blob, seal)
     values ($pool, repeat('d', 32), 1, '\\x01', '\\x02', decode(repeat('00', 32), 'hex'))`,
+  security_domain_download: `insert into security_domain_download (pool_id, generation, required, custodians)
+    values ($pool, 1, 2, '{one,two,three}')`,
+  transfer_key: `insert into transfer_key (pool_id, version, bits, public_exponent, public_1, public_2,
+      root_generation, blob, seal, certificate, expires_at)
+    values ($pool, repeat('e', 32), 4096, 65537, '\\x01', '\\x02', 1, '\\x03', decode(repeat('00', 32), 'hex'),
+      '\\x05', '2027-01-01T00:00Z')`,
+  uploaded_domain: `insert into uploaded_domain (pool_id, of_pool_id, generation, root_check)
+    values ($pool, '00000000-0000-4000-8000-00000000000b', 3, decode(repeat('00', 32), 'hex'))`,
+  uploaded_backup_keys: `insert into uploaded_backup_keys
+    values ($pool, '00000000-0000-4000-8000-00000000000b', repeat('f', 32), 0, '\\x01', '\\x02',
+      decode(repeat('00', 32), 'hex'))`,
 };
 
 /**
@@ -80,6 +91,7 @@ export async function openWitnessedPool({
     rootGeneration: 1,
     rootCheck: randomBytes(32),
     keeping: 'sealed' as const,
+    activation: 'hsm' as const,
   };
   const context = processOf(db, pool);
   const ofPool = (statement: string) => statement.replaceAll('$pool', `'${pool.id}'`);

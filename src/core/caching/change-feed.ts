@@ -10,9 +10,10 @@ export const STATE_TOPICS = [
   'setting',
   'signing-key',
   'root-keys',
+  'pool',
 ] as const;
 
-/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), a setting, the directory's signing keys, or the pool's root keys and what they seal besides keys. */
+/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), a setting, the directory's signing keys, the pool's root keys and what they seal besides keys, or what the pool serves. */
 export interface StateChange {
   readonly topic: (typeof STATE_TOPICS)[number];
   readonly id: string;

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Insertable, type Kysely, sql } from 'kysely';
 import type { AuditedChange } from '../../core/audit/record.ts';
 import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
+import type { Activation } from '../../core/pool/activation.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { changing, reading, type StoreContext } from '../database.ts';
 import { fromPostgres, isDuplicate } from '../errors.ts';
@@ -18,6 +19,8 @@ export interface Pool {
   readonly rootGeneration: number;
   readonly rootCheck: Uint8Array;
   readonly keeping: KeyKeeping;
+  /** Undefined for a pool from before there were security domains. */
+  readonly activation: Activation | undefined;
 }
 
 export async function findPool(db: Kysely<Tables>, name: string): Promise<Pool | undefined> {
@@ -178,6 +181,7 @@ function toPool(row: PoolRow): Pool {
     rootGeneration: row.root_generation,
     rootCheck: row.root_check,
     keeping: row.key_keeping ?? 'sealed',
+    activation: row.activation ?? undefined,
   };
 }
 
@@ -191,5 +195,6 @@ function fromPool(pool: Pool): Insertable<Tables['pool']> {
     root_generation: pool.rootGeneration,
     root_check: Buffer.from(pool.rootCheck),
     key_keeping: pool.keeping,
+    activation: pool.activation ?? null,
   };
 }

@@ -46,6 +46,17 @@ export const WITNESSED_TABLES: readonly WitnessedTable[] = [
     seal: SEALED,
     root_generation: SEALED,
   }),
+  table('security_domain_download', [['generation', 'integer']]),
+  table('transfer_key', [['version', 'text']], {
+    blob: SEALED,
+    seal: SEALED,
+    root_generation: SEALED,
+  }),
+  table('uploaded_domain', [['of_pool_id', 'uuid']]),
+  table('uploaded_backup_keys', [
+    ['of_pool_id', 'uuid'],
+    ['version', 'text'],
+  ]),
   table('rotation_policy', [['name_key', 'text']], {
     claimed_until: 'who works on a rotation that is due writes no record of that alone',
   }),

@@ -39,6 +39,7 @@ async function openOldPool() {
     rootGeneration: 1,
     rootCheck: randomBytes(32),
     keeping: 'sealed' as const,
+    activation: 'hsm' as const,
   };
   const time = { now: new Date('2025-01-31T23:59:00Z') };
   const clock = { now: () => time.now };

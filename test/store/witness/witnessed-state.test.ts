@@ -15,7 +15,7 @@ const OTHER: Readonly<Record<string, string>> = {
   uuid: 'gen_random_uuid()',
   bytea: `coalesce(%, '') || '\\x01'`,
   jsonb: `'{"another": true}'`,
-  timestamptz: `% + interval '1 microsecond'`,
+  timestamptz: `coalesce(%, now()) + interval '1 microsecond'`,
   _text: `array_append(%, 'x')`,
 };
 

@@ -38,6 +38,7 @@ export const SEALED_TABLES = [
   'backup_keys',
   'signing_key',
   'statement_key',
+  'transfer_key',
   'key_version',
 ] as const;
 export type SealedTable = (typeof SEALED_TABLES)[number];

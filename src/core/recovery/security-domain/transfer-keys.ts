@@ -3,12 +3,13 @@ import type { AuditedChange } from '../../audit/record.ts';
 import type { Clock } from '../../clock.ts';
 import { ServiceError } from '../../errors.ts';
 import type { Hsm } from '../../keys/hsm.ts';
-import type { KeyMaterial, KeyName, KeyVersionId, VerifiedMaterial } from '../../keys/key.ts';
+import type { KeyMaterial, KeyVersionId, VerifiedMaterial } from '../../keys/key.ts';
 import type { RsaSize } from '../../operations/algorithms.ts';
 import type { Certificates } from '../../pool/certified-keys.ts';
 import type { KeyRelease } from '../../release/key-release.ts';
 import type { SecurityDomainStore } from './ports.ts';
 import type { UnwrapContentKey } from './envelopes.ts';
+import { TRANSFER_KEY } from './transfer-key.ts';
 import { readRsaCertificate, type RsaCertificate } from './rsa-certificate.ts';
 
 export interface TransferKeysParts {
@@ -34,15 +35,7 @@ export function createTransferKeys(parts: TransferKeysParts) {
   /** Undefined where another process was faster. */
   async function make(change: AuditedChange): Promise<RsaCertificate | undefined> {
     const material = await hsm.generateKey(
-      {
-        pool: poolId,
-        // No key of the pool can have such a name, so none can be put in this one's place.
-        name: '~transfer' as KeyName,
-        version: newVersionId(),
-        operations: ['decrypt', 'sign'],
-        exportable: false,
-        origin: 'generated',
-      },
+      { ...TRANSFER_KEY.identity, pool: poolId, version: newVersionId() },
       { keyType: 'RSA-HSM', bits, publicExponent: 65537 },
     );
     const { publicKey } = material;

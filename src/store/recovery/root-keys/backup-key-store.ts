@@ -2,7 +2,7 @@ import type { KeyMaterial, KeyVersionId } from '../../../core/keys/key.ts';
 import { packBytes, unpackBytes } from '../../../core/keys/packed-bytes.ts';
 import { BACKUP_KEYS } from '../../../core/recovery/root-keys/backup-keys.ts';
 import type { BackupKeyStore } from '../../../core/recovery/root-keys/ports.ts';
-import { changing, reading, type StoreContext } from '../../database.ts';
+import { changing, reading, type StoreContext, type Trx } from '../../database.ts';
 import type { BackupKeysRow } from '../../tables.ts';
 
 export function createBackupKeyStore(context: StoreContext): BackupKeyStore {
@@ -20,29 +20,33 @@ export function createBackupKeyStore(context: StoreContext): BackupKeyStore {
         return rows.map(toBackupMaterial);
       }),
 
-    async insert({ identity, sealed }, change) {
-      const { rootGeneration, blob, macBlob, seal } = sealed;
-      if (macBlob === undefined) throw new TypeError('backup keys are a pair');
+    async insert(material, change) {
       await changing(context, change, { topic: 'root-keys', id: '*' }, async (trx) => {
-        await trx
-          .insertInto('backup_keys')
-          .values({
-            pool_id: poolId,
-            version: identity.version,
-            root_generation: rootGeneration,
-            blob: unpackBytes(blob),
-            mac_blob: unpackBytes(macBlob),
-            seal: unpackBytes(seal),
-          })
-          .execute();
+        await insertBackupKeys(trx, material);
         return true;
       });
     },
   };
 }
 
+export async function insertBackupKeys(trx: Trx, { identity, sealed }: KeyMaterial): Promise<void> {
+  const { rootGeneration, blob, macBlob, seal } = sealed;
+  if (macBlob === undefined) throw new TypeError('the keys of backups are two');
+  await trx
+    .insertInto('backup_keys')
+    .values({
+      pool_id: identity.pool,
+      version: identity.version,
+      root_generation: rootGeneration,
+      blob: unpackBytes(blob),
+      mac_blob: unpackBytes(macBlob),
+      seal: unpackBytes(seal),
+    })
+    .execute();
+}
+
 /** Name and kind aren't in the row: the seal covers them, so no other key can stand in its place. */
-export function toBackupMaterial(row: BackupKeysRow): KeyMaterial {
+export function toBackupMaterial(row: Omit<BackupKeysRow, 'made_at'>): KeyMaterial {
   return {
     identity: {
       ...BACKUP_KEYS.identity,

@@ -6,6 +6,7 @@ import type {
 } from '../../../core/recovery/root-keys/ports.ts';
 import { changing, reading, type StoreContext } from '../../database.ts';
 import { isOrphaned } from '../../errors.ts';
+import { makeGenerationCurrent } from './current-generation.ts';
 import { createSealedRows } from './sealed-rows.ts';
 
 /** Of each table with sealed rows. */
@@ -13,6 +14,7 @@ const COUNTED = sql`
   select root_generation as number, count(*) as rows from key_version where pool_id = p.id group by 1
   union all select root_generation, count(*) from signing_key where pool_id = p.id group by 1
   union all select root_generation, count(*) from statement_key where pool_id = p.id group by 1
+  union all select root_generation, count(*) from transfer_key where pool_id = p.id group by 1
   union all select root_generation, count(*) from backup_keys where pool_id = p.id group by 1`;
 
 export function createRootKeyStore(context: StoreContext): RootKeyStore {
@@ -62,6 +64,7 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
               or exists (select from key_version v where v.pool_id = p.id and v.root_generation = g.number)
               or exists (select from signing_key v where v.pool_id = p.id and v.root_generation = g.number)
               or exists (select from statement_key v where v.pool_id = p.id and v.root_generation = g.number)
+              or exists (select from transfer_key v where v.pool_id = p.id and v.root_generation = g.number)
               or exists (select from backup_keys v where v.pool_id = p.id and v.root_generation = g.number))
           ) or exists (
             select from retired_root_generation r where r.pool_id = p.id and r.destroyed_at is null
@@ -75,34 +78,13 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
         change,
         { topic: 'root-keys', id: String(number) },
         async (trx) => {
-          const pool = await trx
-            .selectFrom('pool')
-            .select('root_generation')
-            .where('id', '=', poolId)
-            .forUpdate()
-            .executeTakeFirstOrThrow();
-          if (pool.root_generation !== number - 1) return undefined;
-          await trx
-            .updateTable('root_generation')
-            .set({ is_kept: sql<boolean>`number = any(${[...kept]}::integer[])` })
-            .where('pool_id', '=', poolId)
-            .execute();
-          await trx
-            .insertInto('root_generation')
-            .values({
-              pool_id: poolId,
-              number,
-              root_check: Buffer.from(rootCheck),
-              is_kept: false,
-              opens_backups: opensBackups,
-            })
-            .execute();
-          await trx
-            .updateTable('pool')
-            .set({ root_generation: number, root_check: Buffer.from(rootCheck) })
-            .where('id', '=', poolId)
-            .execute();
-          return true;
+          const isCurrent = await makeGenerationCurrent(
+            trx,
+            poolId,
+            { number, rootCheck, opensBackups },
+            sql<boolean>`number = any(${[...kept]}::integer[])`,
+          );
+          return isCurrent ? true : undefined;
         },
       );
       return made === true;

@@ -12,13 +12,20 @@ import { notify, reading, type StoreContext, type Trx } from '../../database.ts'
 import { toSigningMaterial } from '../../directory/token-signing-key-store.ts';
 import { type NamedVersionRow, toKeyVersion } from '../../keys/key-rows.ts';
 import { toCertifiedMaterial } from '../../pool/certified-key-store.ts';
-import type { BackupKeysRow, CertifiedKeyRow, SigningKeyRow } from '../../tables.ts';
+import type {
+  BackupKeysRow,
+  CertifiedKeyRow,
+  SigningKeyRow,
+  TransferKeyRow,
+} from '../../tables.ts';
+import { toTransferMaterial } from '../security-domain/transfer-key-store.ts';
 import { toBackupMaterial } from './backup-key-store.ts';
 
 const MATERIALS = {
   backup_keys: (row) => toBackupMaterial(row as BackupKeysRow),
   signing_key: (row) => toSigningMaterial(row as SigningKeyRow),
   statement_key: (row) => toCertifiedMaterial(row as CertifiedKeyRow),
+  transfer_key: (row) => toTransferMaterial(row as TransferKeyRow),
   key_version: (row) => toKeyVersion(row as NamedVersionRow).material,
 } satisfies Record<SealedTable, (row: object) => KeyMaterial>;
 
@@ -27,6 +34,7 @@ const TOPICS: Readonly<Record<SealedTable, StateChange['topic']>> = {
   backup_keys: 'root-keys',
   signing_key: 'signing-key',
   statement_key: 'root-keys',
+  transfer_key: 'root-keys',
   key_version: 'key',
 };
 

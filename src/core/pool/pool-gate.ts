@@ -1,0 +1,68 @@
+import type { Action } from '../access/actions.ts';
+import type { ChangeFeed } from '../caching/change-feed.ts';
+import { FreshReads } from '../caching/fresh-reads.ts';
+import { ServiceError } from '../errors.ts';
+
+/** What a pool serves now. */
+export interface PoolState {
+  /** Key operations: it has a security domain, or does without one. */
+  readonly isActive: boolean;
+  /** A full restore puts others in the place of its rows. */
+  readonly isRestoring: boolean;
+}
+
+export interface PoolGate {
+  /** Everything is served, as far as is remembered: a hot path asks no more than this. */
+  readonly isOpen: boolean;
+  /** From the store. */
+  read(): Promise<PoolState>;
+}
+
+/** Remembers that a pool is open, until another process says that something has changed. */
+export function createPoolGate(feed: ChangeFeed, readState: () => Promise<PoolState>): PoolGate {
+  const reads = new FreshReads<PoolState>();
+  let isOpen = false;
+  let changes = 0;
+  feed.subscribe((change) => {
+    if (change !== 'reset' && change.topic !== 'pool') return;
+    isOpen = false;
+    changes += 1;
+  });
+  return {
+    get isOpen() {
+      return isOpen && feed.isCoherent();
+    },
+    read: () =>
+      reads.read('state', async () => {
+        const before = changes;
+        const state = await readState();
+        if (before === changes) isOpen = state.isActive && !state.isRestoring;
+        return state;
+      }),
+  };
+}
+
+/** Of keys and random bytes. */
+const USE_OF_KEYS = /^Microsoft\.KeyVault\/managedHsm\/(?:keys|rng)\//;
+
+/**
+ * @param gate one that isn't open
+ * @param request what the client is allowed
+ * @throws ServiceError PoolNotActivated, PoolRestoring
+ */
+export async function requireServed(
+  gate: PoolGate,
+  request: { readonly action: Action; readonly whileRestoring: boolean },
+): Promise<void> {
+  const { isActive, isRestoring } = await gate.read();
+  if (isRestoring && !request.whileRestoring)
+    throw new ServiceError(
+      'PoolRestoring',
+      'This pool is being restored from a backup: until that has ended, only its status is answered.',
+    );
+  if (!isActive && USE_OF_KEYS.test(request.action))
+    throw new ServiceError(
+      'PoolNotActivated',
+      'This pool is not activated: nothing could open its keys if its HSM were lost. Download its security domain first, by `az keyvault security-domain download` or `strongroom security-domain download`; or say that the HSM keeps copies of its own, by `strongroom bootstrap --no-security-domain`.',
+    );
+}

@@ -1,0 +1,78 @@
+import type { AuditedChange } from '../../core/audit/record.ts';
+import { type Activation, isActive } from '../../core/pool/activation.ts';
+import type { PoolState } from '../../core/pool/pool-gate.ts';
+import { changing, reading, type StoreContext, type Trx } from '../database.ts';
+
+/** All processes read what the pool serves anew. */
+export const POOL_CHANGED = { topic: 'pool', id: '*' } as const;
+
+export async function readPoolState(context: StoreContext): Promise<PoolState> {
+  return reading(context, async (db) => {
+    const row = await db
+      .selectFrom('pool')
+      .select(['activation', 'restoring_since'])
+      .where('id', '=', context.poolId)
+      .executeTakeFirst();
+    return {
+      // After a full restore the pool of this id may be gone: nothing is served for it.
+      isActive: row !== undefined && isActive(row.activation ?? undefined),
+      isRestoring: row !== undefined && row.restoring_since !== null,
+    };
+  });
+}
+
+/**
+ * A pool that nothing has activated yet, and one from before there were security domains, may be used from now on.
+ * @returns false for one that has been activated before
+ */
+export async function activatePool(
+  context: StoreContext,
+  by: Exclude<Activation, 'none'>,
+  change: AuditedChange,
+): Promise<boolean> {
+  const isDone = await changing(context, change, POOL_CHANGED, (trx) =>
+    activate(trx, context.poolId, by),
+  );
+  return isDone === true;
+}
+
+/** For a transaction that does more. */
+export async function activate(
+  trx: Trx,
+  poolId: string,
+  by: Exclude<Activation, 'none'>,
+): Promise<true | undefined> {
+  const { numUpdatedRows } = await trx
+    .updateTable('pool')
+    .set({ activation: by })
+    .where('id', '=', poolId)
+    .where((where) => where.or([where('activation', 'is', null), where('activation', '=', 'none')]))
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 0n ? undefined : true;
+}
+
+/** A pool from before there were security domains that holds no key begins as a new one does. */
+export async function settleActivation(
+  context: StoreContext,
+  change: AuditedChange,
+): Promise<void> {
+  const { poolId } = context;
+  const found = await reading(context, (db) =>
+    db.selectFrom('pool').select('activation').where('id', '=', poolId).executeTakeFirst(),
+  );
+  if (found?.activation !== null) return;
+  await changing(context, change, POOL_CHANGED, async (trx) => {
+    const { numUpdatedRows } = await trx
+      .updateTable('pool')
+      .set({ activation: 'none' })
+      .where('id', '=', poolId)
+      .where('activation', 'is', null)
+      .where((where) =>
+        where.not(
+          where.exists(where.selectFrom('key').select('name_key').where('pool_id', '=', poolId)),
+        ),
+      )
+      .executeTakeFirstOrThrow();
+    return numUpdatedRows === 0n ? undefined : true;
+  });
+}
