@@ -1,6 +1,7 @@
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { ALGORITHMS, CURVE } from '../../src/core/operations/algorithms.ts';
 import type { Answer, Caller } from './client.ts';
+import { isSealed } from './keeping.ts';
 import { outsideEc, outsideRsa, wrapForTransfer } from './plain-keys.ts';
 
 /** Something that isn't right, for an operation that takes it to the HSM. */
@@ -243,7 +244,7 @@ async function restorations(
   isThere: boolean,
 ): Promise<readonly Garbage[]> {
   const values = [0, 1, 16, 600, 60_000].map(random);
-  if (isThere) {
+  if (isThere && isSealed) {
     const { value } = (await admin('POST', `${path}/backup`)).json<{ value: string }>();
     const backup = Buffer.from(value, 'base64url');
     for (let at = 0; at < backup.length; at += Math.ceil(backup.length / 20)) {

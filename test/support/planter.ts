@@ -6,6 +6,7 @@ import { sealedBytes } from '../../src/hsm/keys/seal.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { fromKeyVersion, toKeyVersion } from '../../src/store/keys/key-rows.ts';
 import { findPool } from '../../src/store/pool/pool-store.ts';
+import { KEEPING } from './keeping.ts';
 import { productionToken, type TestToken } from './softhsm.ts';
 
 /** A key as it will stand in the store, but for its pool, its seal and its dates. */
@@ -43,6 +44,7 @@ export async function openPlanter(
   const sealing = openConnection(
     {
       ...token,
+      keeping: KEEPING,
       sessions: 1,
       leaseWaitMs: 5_000,
       waitingLimit: 10_000,
@@ -51,7 +53,7 @@ export async function openPlanter(
       keyGenerationDeadlineMs: 60_000,
       onHang: () => undefined,
     },
-    { poolId: pool.id, generation: pool.rootGeneration },
+    { poolId: pool.id, generation: pool.rootGeneration, keeping: KEEPING },
   );
 
   async function sealed({ identity, spec, publicKey, blob, macBlob }: Plant): Promise<KeyVersion> {

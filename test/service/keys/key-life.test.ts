@@ -448,7 +448,7 @@ describe('settings', () => {
   });
 });
 
-describe('AES-GCM encryptions of a key version', () => {
+(isSealed ? describe : describe.skip)('AES-GCM encryptions of a key version', () => {
   test('end at 2^32, also after the key was purged and restored; decryption goes on', async () => {
     const { key } = await made('counted', { kty: 'oct-HSM' });
     const version = key['kid']?.split('/').at(-1) ?? '';
@@ -686,17 +686,17 @@ describe('a key’s name', () => {
       await call('GET', '/keys/casetwo/attestation'),
     ];
     const backup = (await call('POST', '/keys/casetwo/backup')).json<object>();
-    answers.push(await call('POST', '/keys/restore', backup));
+    const conflict = await call('POST', '/keys/restore', backup);
     answers.push(await call('DELETE', '/keys/CASETWO'), await call('GET', '/deletedkeys/casetwo'));
     answers.push(await call('POST', '/keys/casetwo/create', { kty: 'oct' }));
     answers.push(await call('POST', '/deletedkeys/casetwo/recover'));
     await call('DELETE', '/keys/casetwo');
     await call('DELETE', '/deletedkeys/casetwo');
-    answers.push(await call('POST', '/keys/restore', backup));
+    if (isSealed) answers.push(conflict, await call('POST', '/keys/restore', backup));
     expect(answers.map(({ status }) => status)).toEqual([
-      ...Array.from({ length: 10 }, () => 200),
-      409,
-      ...[200, 200, 409, 200, 200],
+      ...Array.from({ length: 12 }, () => 200),
+      ...[409, 200],
+      ...(isSealed ? [409, 200] : []),
     ]);
     for (const { text } of answers) {
       expect(text).toMatch(/CaseTwo/);
