@@ -2,6 +2,7 @@ import process from 'node:process';
 import { serializeError } from '../module/serialization.ts';
 import type { FromGenerator, ToGenerator } from './generator-protocol.ts';
 import { generateKept, type GenerationContext } from './key-generation.ts';
+import { makeAgain } from './keeping/made-again.ts';
 import { destroyPoolObjects } from './keeping/pool-objects.ts';
 import { findRootKeys } from './root-keys.ts';
 import { openPatiently } from '../module/patience.ts';
@@ -28,10 +29,13 @@ function perform(message: ToGenerator): FromGenerator {
       return 'open';
     }
     if (context === undefined) throw new Error('the token is not open');
+    const { session } = context;
     const { identity, spec, capabilities, objects, isRepeated } = message;
     if (isRepeated && objects !== undefined)
-      destroyPoolObjects(context.session, identity.pool, [objects.private, objects.mac]);
-    return { made: generateKept({ ...context, capabilities }, identity, spec, objects) };
+      destroyPoolObjects(session, identity.pool, [objects.private, objects.mac]);
+    const within = { ...context, capabilities };
+    const make = () => generateKept(within, identity, spec, objects);
+    return { made: makeAgain(session, identity.pool, objects, make) };
   } catch (error) {
     return { failed: serializeError(error) };
   }

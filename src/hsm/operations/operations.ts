@@ -29,6 +29,7 @@ import { rewrap } from '../keys/rewrapping.ts';
 import { exportRootKeys } from '../keys/root-key-export.ts';
 import { importRootKeys } from '../keys/root-key-import.ts';
 import { keepingFor, keepingOf } from '../keys/keeping/keepings.ts';
+import { makeAgain } from '../keys/keeping/made-again.ts';
 import { countObjects, destroyPoolObjects, listPoolObjects } from '../keys/keeping/pool-objects.ts';
 import { rewrapForRecipient, wrapFreshKey } from './secure-wrap.ts';
 import { verifySignature } from './signatures.ts';
@@ -108,7 +109,8 @@ const OPERATIONS = {
     spec: KeySpec,
     objects?: ObjectIds,
   ): GeneratedKey {
-    return generateKept({ session, rootKeys, capabilities }, identity, spec, objects);
+    const make = () => generateKept({ session, rootKeys, capabilities }, identity, spec, objects);
+    return makeAgain(session, identity.pool, objects, make);
   },
 
   importPlain(
@@ -118,7 +120,8 @@ const OPERATIONS = {
     key: PlainKey,
     objects?: ObjectIds,
   ): ImportedKey {
-    return importPlain({ session, rootKeys, capabilities }, identity, key, objects);
+    const make = () => importPlain({ session, rootKeys, capabilities }, identity, key, objects);
+    return makeAgain(session, identity.pool, objects, make);
   },
 
   importTransferred(
