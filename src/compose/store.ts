@@ -4,7 +4,7 @@ import { type AuditChain, createAuditChain } from '../core/audit/chain.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import { openChangeFeed, type OpenChangeFeed } from '../store/change-feed.ts';
-import { openDatabase, type StoreContext } from '../store/database.ts';
+import { type DatabaseOptions, openDatabase, type StoreContext } from '../store/database.ts';
 import { findPool, type Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
 import type { ServiceSettings } from './service/settings.ts';
@@ -91,10 +91,12 @@ export function openConnections(
   { databaseUrl }: Pick<ServiceSettings, 'databaseUrl'>,
   log: Logger,
   connections: number,
+  limits: Pick<DatabaseOptions, 'statementLimitMs'> = {},
 ): StoreContext['db'] {
   return openDatabase({
     url: databaseUrl,
     connections,
+    ...limits,
     onIdleError: (error) => {
       log.warn({ err: error }, 'a database connection broke');
     },

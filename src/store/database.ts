@@ -17,6 +17,8 @@ export interface DatabaseOptions {
   readonly url: string;
   /** Connections at most. */
   readonly connections: number;
+  /** Of a statement; as requests have it where absent. Milliseconds. */
+  readonly statementLimitMs?: number;
   /** A connection broke. A request that was using it fails by itself; this is for the log. */
   readonly onIdleError: (error: Error) => void;
 }
@@ -24,7 +26,8 @@ export interface DatabaseOptions {
 /** `answer` is for a database that says nothing at all, where the server's own limit can't help. */
 const LIMITS_MS = { connect: 5_000, statement: 15_000, idleInTransaction: 15_000, answer: 17_000 };
 
-export function openDatabase({ url, connections, onIdleError }: DatabaseOptions): Kysely<Tables> {
+export function openDatabase(options: DatabaseOptions): Kysely<Tables> {
+  const { url, connections, onIdleError, statementLimitMs = LIMITS_MS.statement } = options;
   const pool = new pg.Pool({
     connectionString: url,
     max: connections,
@@ -33,13 +36,13 @@ export function openDatabase({ url, connections, onIdleError }: DatabaseOptions)
     verify: (client, done) => {
       client
         .query(
-          `set statement_timeout = ${LIMITS_MS.statement}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}`,
+          `set statement_timeout = ${statementLimitMs}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}`,
         )
         .then(() => {
           done();
         }, done);
     },
-    query_timeout: LIMITS_MS.answer,
+    query_timeout: statementLimitMs + LIMITS_MS.answer - LIMITS_MS.statement,
     keepAlive: true,
     application_name: 'strongroom',
   });

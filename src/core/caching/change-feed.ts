@@ -11,9 +11,10 @@ export const STATE_TOPICS = [
   'signing-key',
   'root-keys',
   'pool',
+  'restored',
 ] as const;
 
-/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), a setting, the directory's signing keys, the pool's root keys and what they seal besides keys, or what the pool serves. */
+/** What has changed: one key (`id` is its name in lower case), one principal's assignments, a role, a directory object (`*`: any of them), a setting, the directory's signing keys, the pool's root keys and what they seal besides keys, or what the pool serves; `restored`: everything, as a backup had it. */
 export interface StateChange {
   readonly topic: (typeof STATE_TOPICS)[number];
   readonly id: string;

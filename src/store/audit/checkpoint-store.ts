@@ -227,6 +227,6 @@ export async function makeAuditPartitions(context: CheckpointContext): Promise<v
   await reading(context, (db) => sql`select make_audit_partitions(${MONTHS_AHEAD})`.execute(db));
 }
 
-function toCheckpoint(row: { number: string; time: Date; statement: string }): Checkpoint {
+export function toCheckpoint(row: { number: string; time: Date; statement: string }): Checkpoint {
   return { number: Number(row.number), time: row.time, jws: row.statement };
 }

@@ -3,6 +3,7 @@ import type { StateReader, WitnessEntry } from '../../core/audit/ports.ts';
 import { UUID } from '../cursors.ts';
 import { reading, type StoreContext, type Trx } from '../database.ts';
 import { findAddedCode } from './added-code.ts';
+import { digest, ofPool, rowKey } from './row-digest.ts';
 import { WITNESSED_TABLES, type WitnessedTable } from './witnessed-tables.ts';
 
 interface EntryRow {
@@ -226,14 +227,6 @@ function isOfType(value: unknown, type: WitnessedTable['keys'][number][1] | unde
 /** Of Postgres's integer. */
 const LARGEST_INTEGER = 0x7fff_ffff;
 
-function ofPool({ keys }: WitnessedTable, poolId: string): RawBuilder<boolean> {
-  return keys.length === 0 ? sql`r.id = ${poolId}` : sql`r.pool_id = ${poolId}`;
-}
-
-function rowKey({ keys }: WitnessedTable): RawBuilder<string> {
-  return sql`jsonb_build_array(${sql.join(keys.map(([column]) => sql`r.${sql.ref(column)}`))})::text`;
-}
-
 /** Whether the record of the entry's place, where there can be one, has the entry among what it witnesses. */
 function onRecord(): RawBuilder<boolean> {
   return sql`w.sequence > 0 and exists (
@@ -242,13 +235,6 @@ function onRecord(): RawBuilder<boolean> {
     where e.pool_id = w.pool_id and e.chain = w.chain and e.sequence = w.sequence and e.time = w.time
       and said = jsonb_strip_nulls(jsonb_build_object('table', w.source, 'row', w.row_key,
         'revision', w.revision, 'before', w.before, 'after', w.after, 'found', w.found)))`;
-}
-
-/** As witness_state in sql/0070_witness.sql has it. */
-function digest({ skipped }: WitnessedTable): RawBuilder<string> {
-  return sql`translate(rtrim(encode(sha256(convert_to((
-    select jsonb_object_agg(key, value)::text from jsonb_each(to_jsonb(r) - ${Object.keys(skipped)}::text[])
-    where value <> 'null'), 'UTF8')), 'base64'), '='), '+/', '-_')`;
 }
 
 function toEntry(row: EntryRow): WitnessEntry {

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { createCertificates } from '../attestation/certificates.ts';
+import { createArchiveFormat } from '../backup/full-backup/archive-format.ts';
+import { createAuditChain } from '../core/audit/chain.ts';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { ServiceError } from '../core/errors.ts';
+import { newVersionId } from '../core/keys/new-version-id.ts';
+import { createCertifiedKeys } from '../core/pool/certified-keys.ts';
+import { createFullBackups } from '../core/recovery/full-backup/full-backup-service.ts';
+import { endInheritedLog } from '../core/recovery/full-backup/inherited-log.ts';
+import type { FullBackups } from '../core/recovery/full-backup/ports.ts';
+import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import { changing, type StoreContext } from '../store/database.ts';
+import type { Pool } from '../store/pool/pool-store.ts';
+import { createFullBackupStore } from '../store/recovery/full-backup/full-backup-store.ts';
+import { createKeyArchive } from '../store/recovery/key-archive.ts';
+import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
+import type { ServiceSettings } from './service/settings.ts';
+import { createSecurityDomainStore } from '../store/recovery/security-domain/security-domain-store.ts';
+import { openSignedLog } from './signed-log.ts';
+import { openConnections } from './store.ts';
+
+/** Of a restore, which deletes and inserts a pool. */
+const STATEMENT_LIMIT_MS = 600_000;
+
+export interface FullBackupOptions {
+  readonly context: StoreContext;
+  readonly pool: Pick<Pool, 'id' | 'name'>;
+  readonly hsm: Pkcs11Hsm;
+  readonly settings: Pick<ServiceSettings, 'databaseUrl'>;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** Of the time that the HSM works for a backup, how long others have it for themselves. */
+  readonly pauseShare: number;
+}
+
+/** Full backups of a pool, for the service and for commands. */
+export function openFullBackups(options: FullBackupOptions): FullBackups {
+  const { context, pool, hsm, settings, log, clock = systemClock } = options;
+  const newChain = (poolId: string) => createAuditChain({ poolId, newGuid: randomUUID, clock });
+  return createFullBackups({
+    hsm,
+    pool,
+    clock,
+    pauseShare: options.pauseShare,
+    findOtherPool: () => createSecurityDomainStore(context).findUpload(),
+    format: createArchiveFormat(),
+    keys: createKeyArchive(context),
+    store: createFullBackupStore({
+      context,
+      newChain,
+      connect: () => openConnections(settings, log, 1, { statementLimitMs: STATEMENT_LIMIT_MS }),
+    }),
+    isRotating: () => createRootKeyStore(context).isUnfinished(),
+    record: async (change) => {
+      await changing(
+        context,
+        change,
+        () => [],
+        () => Promise.resolve(true),
+      );
+    },
+
+    endInheritedLog: (inherited, { poolId, madeAt, hasRecords }) => {
+      const certifiedKeys = createCertifiedKeys({
+        hsm,
+        store: {
+          ...inherited.certifiedKeys,
+          insertCertifiedKey: () =>
+            Promise.reject(
+              new ServiceError('Conflict', 'The backup has no key that signs its audit log.'),
+            ),
+        },
+        certificates: createCertificates(),
+        pool: { id: poolId, name: pool.name },
+        newVersionId,
+        newGuid: randomUUID,
+        // A certificate that has ended since is still the one of that log.
+        clock: { now: () => madeAt },
+      });
+      return endInheritedLog(inherited, hasRecords, { certifiedKeys, poolId, clock });
+    },
+
+    onRestored: async (written) => {
+      for (const { poolId, chain } of written)
+        try {
+          chain.end();
+          const of = { ...context, poolId, chain };
+          await openSignedLog(of, { id: poolId, name: pool.name }, hsm, clock)
+            .checkpoints([chain])
+            .sign();
+        } catch (error) {
+          log.warn({ err: error }, 'the record of a restore is not signed: the service does it');
+        }
+    },
+  });
+}

@@ -1,0 +1,144 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createFolderStorage } from '../../../src/backup/storage/folder-storage.ts';
+import type { KeyMaterial } from '../../../src/core/keys/key.ts';
+import { parseKeyName } from '../../../src/core/keys/key.ts';
+import { ARCHIVED_TABLES } from '../../../src/store/recovery/full-backup/archive-tables.ts';
+import {
+  newChange,
+  openStoreDatabase,
+  type StoreDatabase,
+  withClient,
+} from '../../support/store.ts';
+import { newName, openWholePool, type WholePool } from '../../support/whole-pool.ts';
+
+let database: StoreDatabase;
+let folder: string;
+beforeAll(async () => {
+  database = await openStoreDatabase();
+  folder = await mkdtemp(join(tmpdir(), 'strongroom-backups-'));
+});
+afterAll(async () => {
+  await database.close();
+  await rm(folder, { recursive: true });
+});
+
+const storage = () => createFolderStorage(folder);
+const REPLACED = ARCHIVED_TABLES.filter(({ onRestore }) => onRestore === 'replaced').map(
+  ({ name }) => name,
+);
+const DIGEST = Buffer.alloc(32, 3);
+const OPTIONS = { withAuditRecords: false };
+
+describe('a full backup of a pool that goes on', () => {
+  let pool: WholePool;
+  let wrapping: KeyMaterial;
+  let signing: KeyMaterial;
+  let deleted: KeyMaterial;
+  let wrapped: Uint8Array;
+  let signature: Uint8Array;
+  let before: Record<string, readonly string[]>;
+  const backup = 'backup-1';
+  const unwrapped = async () =>
+    Buffer.from(
+      await pool.hsm.decrypt(await pool.keyOf(wrapping), 'A256KW', { value: wrapped }, {}),
+    );
+
+  beforeAll(async () => {
+    pool = await openWholePool(database, newName());
+    [wrapping] = (await pool.addKey('Wrapping', { keyType: 'oct-HSM', bits: 256 })) as [
+      KeyMaterial,
+    ];
+    [, signing] = (await pool.addKey('signing', { keyType: 'EC-HSM', curve: 'P-256' }, 2)) as [
+      KeyMaterial,
+      KeyMaterial,
+    ];
+    [deleted] = (await pool.addKey('deleted', { keyType: 'EC-HSM', curve: 'P-384' })) as [
+      KeyMaterial,
+    ];
+    await pool.addOthers();
+    await pool.change(
+      `update key set deleted_at = 1700000000, purge_at = 1700000001 where pool_id = $pool and name_key = 'deleted'`,
+    );
+    ({ value: wrapped } = await pool.hsm.encrypt(wrapping, 'A256KW', DIGEST, {}));
+    signature = await pool.hsm.sign(signing, 'ES256', DIGEST);
+    before = await pool.dump(REPLACED);
+    await pool.backups().create(storage(), backup, OPTIONS, newChange('FullBackup'));
+  });
+  afterAll(() => pool.hsm.close());
+
+  test('holds a row of every table of the pool', () => {
+    expect(Object.entries(before).filter(([, rows]) => rows.length === 0)).toEqual([]);
+  });
+
+  test('is verified, and says what is in it', async () => {
+    const summary = await pool.backups().verify(storage(), backup);
+    expect(summary).toMatchObject({ poolId: pool.pool.id, keys: 3, versions: 4 });
+  });
+
+  test('makes the pool what it was, whatever has come since', async () => {
+    await pool.addKey('later', { keyType: 'oct-HSM', bits: 256 });
+    await pool.change(
+      `delete from key where pool_id = $pool and name_key = 'wrapping'`,
+      `update key_version set enabled = false where pool_id = $pool and name_key = 'signing'`,
+      `update gcm_use set reserved = 9 where pool_id = $pool`,
+      `delete from role_assignment where pool_id = $pool`,
+      `insert into setting values ($pool, 'Later', 'true')`,
+    );
+    await pool.backups().restore(storage(), backup, {}, newChange('FullRestore'));
+    expect(await pool.dump(REPLACED)).toEqual(before);
+    const [count] = (await pool.dump(['gcm_use']))['gcm_use'] ?? [];
+    expect(JSON.parse(count ?? '{}')).toMatchObject({ reserved: 9 });
+  });
+
+  test('gives back keys that open what they closed', async () => {
+    expect(await pool.findKey(deleted)).toBeUndefined();
+    expect(await unwrapped()).toEqual(DIGEST);
+    expect(await pool.hsm.verify(await pool.keyOf(signing), 'ES256', DIGEST, signature)).toBe(true);
+  });
+
+  test('leaves an audit log that verifies across, with every row', async () => {
+    await pool.sign();
+    expect(await pool.verify()).toMatchObject({ verified: true, adopted: 0, unsigned: 0 });
+  });
+
+  test('gives back one key that was purged, and no key that is there', async () => {
+    const backups = pool.backups();
+    const restore = (name: string) =>
+      backups.restoreKey(storage(), backup, parseKeyName(name), {}, newChange('KeyRestore'));
+    await pool.change(`delete from key where pool_id = $pool and name_key = 'wrapping'`);
+    await restore('wrapping');
+    expect(await unwrapped()).toEqual(DIGEST);
+    await expect(restore('wrapping')).rejects.toMatchObject({ code: 'KeyExists' });
+    await expect(restore('deleted')).rejects.toMatchObject({ code: 'KeyIsDeleted' });
+    await expect(restore('unknown')).rejects.toMatchObject({ code: 'KeyNotFound' });
+    await pool.sign();
+    expect(await pool.verify()).toMatchObject({ verified: true });
+  });
+
+  test('is refused by another pool, and changes nothing there', async () => {
+    const other = await openWholePool(database, newName());
+    try {
+      await expect(
+        other.backups().restore(storage(), backup, {}, newChange('FullRestore')),
+      ).rejects.toMatchObject({ code: 'MalformedBackupBlob' });
+    } finally {
+      await other.hsm.close();
+    }
+  });
+});
+
+test('every table of the schema is backed up, or named as left out', async () => {
+  const { LEFT_OUT } = await import('../../../src/store/recovery/full-backup/archive-tables.ts');
+  const tables = await withClient(database.ownerUrl, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      `select relname as name from pg_class where relnamespace = 'public'::regnamespace
+       and relkind in ('r', 'p') and not relispartition`,
+    );
+    return rows.map(({ name }) => name).sort();
+  });
+  const named = [...ARCHIVED_TABLES.map(({ name }) => name), ...Object.keys(LEFT_OUT)];
+  expect(named.sort()).toEqual(tables);
+});
