@@ -2,12 +2,14 @@ import { createBlobThreads } from '../backup/blob-threads.ts';
 import { createBackupService } from '../core/recovery/backup-service.ts';
 import { createKeyArchive } from '../store/recovery/key-archive.ts';
 import type { RootKeyStore } from '../core/recovery/root-keys/ports.ts';
+import { openSecurityDomain } from './security-domain.ts';
+import type { RootKeyWatch } from './service/root-key-watch.ts';
 import type { Base } from './service/base.ts';
 
-/** Backups of keys; threads compress and encrypt them. */
+/** Backups of keys, which threads compress and encrypt, and the security domain. */
 export function composeRecovery(
-  { pool, context, hsm }: Base,
-  rootKeys: Pick<RootKeyStore, 'readState'>,
+  { pool, context, hsm, log }: Base,
+  rootKeys: Pick<RootKeyStore, 'readState'> & Pick<RootKeyWatch, 'lookNow'>,
 ) {
   const protector = createBlobThreads();
   return {
@@ -23,6 +25,17 @@ export function composeRecovery(
           ),
       }),
       rootKeys,
+      securityDomain: openSecurityDomain({
+        context,
+        pool,
+        hsm,
+        onNewRootKeys: () => {
+          rootKeys.lookNow();
+        },
+        onFault: (error) => {
+          log.error({ err: error }, 'the root keys of a new security domain are not in use yet');
+        },
+      }),
     },
     close: () => protector.close(),
   };

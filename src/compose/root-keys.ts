@@ -22,6 +22,7 @@ import {
 } from '../store/pool/pool-store.ts';
 import { createBackupKeyStore } from '../store/recovery/root-keys/backup-key-store.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
+import { createSecurityDomainStore } from '../store/recovery/security-domain/security-domain-store.ts';
 import { openRootKeys } from './hsm.ts';
 
 const newDraft = (operation: string) =>
@@ -76,7 +77,8 @@ async function addBackupPair(
 }
 
 async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Promise<void> {
-  hsm.openBackupKeys(await createBackupKeyStore(context).list());
+  const uploaded = await createSecurityDomainStore(context).findUpload();
+  hsm.openBackupKeys(await createBackupKeyStore(context).list(), uploaded?.backupKeys);
 }
 
 /** Follows what another process has made current, or wrapped anew. */

@@ -73,6 +73,7 @@ describe('what routes send of keys', () => {
     expect(namesOf(({ definition }) => definition?.keyMaterial === 'wrapped')).toEqual([
       ...['encrypt', 'wrapkey', 'release', 'securewrapkey', 'secureunwrapkey'].flatMap(versioned),
       'POST /keys/:name/backup',
+      'POST /securitydomain/download',
     ]);
   });
 });

@@ -7,8 +7,8 @@ import { followRootKeys, openRootKeyRotation, rotationLock } from '../root-keys.
 import type { Base } from './base.ts';
 
 /**
- * Keeps this process's root keys those of the pool, and ends rotations whose command has died: one process at a time, in
- * the background.
+ * Keeps this process's root keys those of the pool, and ends rotations that a download of the security domain has begun, or a
+ * command that has died: one process at a time, in the background.
  */
 export function watchRootKeys(base: Base) {
   const { log, context, pool, feed, hsm } = base;
@@ -52,7 +52,7 @@ export function watchRootKeys(base: Base) {
     await withLockIfFree(context.db, rotationLock(pool), async () => {
       // The one who had the lock may have come to the end.
       if (!(await store.isUnfinished())) return;
-      log.info({}, 'a rotation of the root keys was cut off: this process goes on with it');
+      log.info({}, 'a rotation of the root keys has not ended: this process goes on with it');
       const { broken, isOver } = await rotation.finish();
       if (broken > 0)
         log.error(
@@ -64,11 +64,21 @@ export function watchRootKeys(base: Base) {
     state = await store.readState();
   }
 
-  const stop = repeat(look, LIMITS.rootKeysEveryMs, Math.random, (error) => {
+  const onFault = (error: unknown) => {
     log.error({ err: error }, 'the rotation of the root keys failed: it is tried again');
-  });
+  };
+  const stop = repeat(look, LIMITS.rootKeysEveryMs, Math.random, onFault);
+  let looking: Promise<void> | undefined;
   return {
     readState: () => store.readState(),
+    /** A rotation has begun here: it need not wait for the next regular look. */
+    lookNow(): void {
+      looking ??= look()
+        .catch(onFault)
+        .finally(() => {
+          looking = undefined;
+        });
+    },
     /** Rows by the generation that seals them, for all but the current one; as last read. */
     get rowsLeft(): ReadonlyMap<number, number> {
       const old = state?.generations.filter(({ isCurrent }) => !isCurrent) ?? [];
@@ -77,10 +87,13 @@ export function watchRootKeys(base: Base) {
     async stop(): Promise<void> {
       isStopped = true;
       await stop();
+      await looking;
       await following;
     },
   };
 }
+
+export type RootKeyWatch = ReturnType<typeof watchRootKeys>;
 
 /** Changed by others while something was waited for. */
 function asBoolean(value: boolean): boolean {

@@ -102,6 +102,7 @@ function createTurns(): Exclusively {
 /** A pool whose root keys are bytes; all else is as in the service. */
 function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
   const held = { rootKeys: Buffer.from(randomBytes(48)), exports: 0, rotations: 0 };
+  const faults: unknown[] = [];
   const time = { offsetMs: 0, progress: 'Success' as CeremonyStatus };
   const store = createStore(holdsKeys);
   const transferKeys = createTransferKeys({
@@ -121,12 +122,9 @@ function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
         held.exports += 1;
         const plaintext = Buffer.from(held.rootKeys);
         const entries = [{ tag: 'root', plaintext }];
-        return { generation: held.exports, rootCheck: randomBytes(32), entries };
+        return { after: 0, generation: held.exports, rootCheck: randomBytes(32), entries };
       },
-      beginRotation() {
-        held.rotations += 1;
-        return Promise.resolve();
-      },
+      beginRotation: () => Promise.reject(new Error('the HSM is away')),
       importRootKeys([entry]: readonly DomainEntry[]) {
         held.rootKeys = Buffer.from(entry?.plaintext ?? []);
         const rootCheck = randomBytes(32);
@@ -140,8 +138,12 @@ function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
     envelopes,
     texts,
     randomBytes,
+    onNewRootKeys: () => {
+      held.rotations += 1;
+    },
+    onFault: (error) => faults.push(error),
   });
-  return { domain, held, time };
+  return { domain, held, time, faults };
 }
 
 /** What custodians do, offline. */
@@ -204,10 +206,11 @@ describe('the security domain of a pool', () => {
     expect(fresh.held.rootKeys.equals(lost.held.rootKeys)).toBe(true);
   });
 
-  test('is given to its custodians before everything is wrapped by new root keys', async () => {
-    const { domain, held, time } = createPool();
-    await domain.download({ certificates, required: 2 }, newChange());
-    expect(held.rotations).toBe(1);
+  test('is given to its custodians once it is recorded, whatever becomes of the rotation', async () => {
+    const { domain, held, time, faults } = createPool();
+    const text = await domain.download({ certificates, required: 2 }, newChange());
+    expect(parseDomain(text).required).toBe(2);
+    expect([held.rotations, faults]).toMatchObject([1, [{ message: 'the HSM is away' }]]);
     time.progress = 'InProgress';
     expect(await domain.downloadStatus()).toBe('InProgress');
   });

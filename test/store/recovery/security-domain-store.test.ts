@@ -79,7 +79,11 @@ describe('a download', () => {
     const rootCheck = randomBytes(32);
     const pair = backupKeys(pool.id, 2);
     const change = newChange('SecurityDomainBackup');
-    await store.recordDownload({ generation: 2, rootCheck, backupKeys: pair }, CUSTODIANS, change);
+    await store.recordDownload(
+      { after: 1, generation: 2, rootCheck, backupKeys: pair },
+      CUSTODIANS,
+      change,
+    );
     expect(await now()).toMatchObject({ rootGeneration: 2, rootCheck, activation: 'domain' });
     expect(await store.findDownload()).toMatchObject({ generation: 2, ...CUSTODIANS });
     expect(await readPoolState(context)).toEqual({ isActive: true, isRestoring: false });
@@ -100,7 +104,7 @@ describe('a download', () => {
 
   test('changes nothing where another generation has become current meanwhile', async () => {
     const { context, store, now } = await openPool();
-    const exported = { generation: 3, rootCheck: randomBytes(32) };
+    const exported = { after: 2, generation: 3, rootCheck: randomBytes(32) };
     await expect(store.recordDownload(exported, CUSTODIANS, newChange())).rejects.toMatchObject({
       code: 'Conflict',
     });
@@ -118,6 +122,7 @@ describe('a download', () => {
     for (const generation of [2, 3])
       await store.recordDownload(
         {
+          after: generation - 1,
           generation,
           rootCheck: randomBytes(32),
           ...(generation === 3 && { backupKeys: backupKeys(pool.id, 3) }),

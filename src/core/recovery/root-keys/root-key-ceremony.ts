@@ -28,7 +28,8 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
   async function exportThem() {
     if (await store.isUnfinished()) throw underWay();
     const by = await hsm.random(ONE_TIME_KEY_BYTES);
-    const keys = await hsm.exportRootKeys(await store.currentGeneration(), by);
+    const after = await store.currentGeneration();
+    const keys = await hsm.exportRootKeys(after, by);
     const { generation, rootCheck } = keys;
     try {
       const target = { poolId, generation };
@@ -36,7 +37,7 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
       for (const pair of await parts.backupKeys.list()) older.push(await moved(pair, target));
       const backupKeys = await moved(await newPair(), target);
       const entries = writeEntries({ keys, by, backupKeys: [...older, backupKeys] });
-      return { generation, rootCheck, backupKeys, entries };
+      return { after, generation, rootCheck, backupKeys, entries };
     } catch (error) {
       by.fill(0);
       await hsm.discardRootKeys(generation);

@@ -24,8 +24,8 @@ export interface RootKeyCeremony {
    */
   exportRootKeys(): Promise<ExportedRootKeys>;
   /**
-   * The exported generation is on record as the current one: everything is wrapped by it in the background, and the older
-   * root keys are destroyed at the end. Resolves as soon as it has begun.
+   * The exported generation is on record as the current one: new keys are sealed by it. Whoever watches the root keys wraps
+   * everything else by it, and destroys the older ones at the end.
    */
   beginRotation(exported: ExportedRootKeys): Promise<void>;
   /** How far the rotation is that made this generation the current one. */
@@ -38,6 +38,8 @@ export interface RootKeyCeremony {
 }
 
 export interface ExportedRootKeys {
+  /** The generation that was current then. */
+  readonly after: number;
   readonly generation: number;
   /** 32 bytes that only these root keys give. */
   readonly rootCheck: Uint8Array;

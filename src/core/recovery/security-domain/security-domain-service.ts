@@ -27,6 +27,9 @@ export interface SecurityDomainServiceParts {
   readonly envelopes: Envelopes;
   readonly texts: DomainTexts;
   readonly randomBytes: RandomBytes;
+  /** New root keys are on record: everything is wrapped by them from now on. */
+  readonly onNewRootKeys: () => void;
+  readonly onFault: (error: unknown) => void;
 }
 
 export type SecurityDomainService = ReturnType<typeof createSecurityDomainService>;
@@ -62,7 +65,9 @@ export function createSecurityDomainService(parts: SecurityDomainServiceParts) {
           const thumbprints = custodians.map(({ thumbprint }) => thumbprint);
           change.note({ change: { after: { generation, required, custodians: thumbprints } } });
           await store.recordDownload(exported, { required, custodians: thumbprints }, change);
-          await ceremony.beginRotation(exported);
+          // From here on it is the pool's: it must reach its custodians, whatever else fails.
+          await ceremony.beginRotation(exported).catch(parts.onFault);
+          parts.onNewRootKeys();
           return texts.formatDomain(domain);
         } finally {
           eraseEntries(entries);

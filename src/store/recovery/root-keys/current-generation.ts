@@ -10,13 +10,15 @@ export async function makeGenerationCurrent(
   trx: Trx,
   poolId: string,
   generation: {
+    /** The one that is current until now. */
+    readonly after: number;
     readonly number: number;
     readonly rootCheck: Uint8Array;
     readonly opensBackups: boolean;
   },
   isKept: RawBuilder<boolean>,
 ): Promise<boolean> {
-  const { number, opensBackups } = generation;
+  const { after, number, opensBackups } = generation;
   const rootCheck = Buffer.from(generation.rootCheck);
   const pool = await trx
     .selectFrom('pool')
@@ -24,7 +26,7 @@ export async function makeGenerationCurrent(
     .where('id', '=', poolId)
     .forUpdate()
     .executeTakeFirstOrThrow();
-  if (pool.root_generation !== number - 1) return false;
+  if (pool.root_generation !== after) return false;
   await trx
     .updateTable('root_generation')
     .set({ is_kept: isKept })

@@ -81,7 +81,7 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
           const isCurrent = await makeGenerationCurrent(
             trx,
             poolId,
-            { number, rootCheck, opensBackups },
+            { after: number - 1, number, rootCheck, opensBackups },
             sql<boolean>`number = any(${[...kept]}::integer[])`,
           );
           return isCurrent ? true : undefined;

@@ -31,14 +31,15 @@ export function createDownloadStore(
         );
       }),
 
-    async recordDownload({ generation, rootCheck, backupKeys }, { required, custodians }, change) {
+    async recordDownload({ backupKeys, ...exported }, { required, custodians }, change) {
+      const { after, generation, rootCheck } = exported;
       const topics = () => [{ topic: 'root-keys', id: String(generation) } as const, POOL_CHANGED];
       await changing(context, change, topics, async (trx) => {
         const opensBackups = backupKeys === undefined;
         const isCurrent = await makeGenerationCurrent(
           trx,
           poolId,
-          { number: generation, rootCheck, opensBackups },
+          { after, number: generation, rootCheck, opensBackups },
           // What only older root keys open isn't given up by a download.
           sql<boolean>`is_kept or opens_backups`,
         );

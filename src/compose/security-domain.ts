@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import { createCertificates } from '../attestation/certificates.ts';
+import {
+  formatCertificateJwk,
+  readCertificateJwk,
+} from '../backup/security-domain/certificate-jwk.ts';
+import { formatDomain, parseRestoreBlob } from '../backup/security-domain/domain-text.ts';
+import { createEnvelopes } from '../backup/security-domain/envelopes.ts';
+import { systemClock } from '../core/clock.ts';
+import { newVersionId } from '../core/keys/new-version-id.ts';
+import { createSecurityDomainService } from '../core/recovery/security-domain/security-domain-service.ts';
+import { createTransferKeys } from '../core/recovery/security-domain/transfer-keys.ts';
+import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import type { StoreContext } from '../store/database.ts';
+import type { Pool } from '../store/pool/pool-store.ts';
+import { createExclusively } from '../store/recovery/recovery-lock.ts';
+import { createSecurityDomainStore } from '../store/recovery/security-domain/security-domain-store.ts';
+import { openRootKeyCeremony } from './root-keys.ts';
+
+export interface SecurityDomainParts {
+  readonly context: StoreContext;
+  readonly pool: Pick<Pool, 'id'>;
+  readonly hsm: Pkcs11Hsm;
+  /** New root keys are on record: everything is wrapped by them from now on. */
+  readonly onNewRootKeys: () => void;
+  readonly onFault: (error: unknown) => void;
+}
+
+/** Of Managed HSM's. */
+const TRANSFER_KEY_BITS = 4096;
+
+/** The pool's security domain, for the service and for commands. */
+export function openSecurityDomain(parts: SecurityDomainParts) {
+  const { context, pool, hsm, onNewRootKeys, onFault } = parts;
+  const store = createSecurityDomainStore(context);
+  return createSecurityDomainService({
+    hsm,
+    ceremony: openRootKeyCeremony(context, pool, hsm),
+    store,
+    exclusively: createExclusively(context),
+    transferKeys: createTransferKeys({
+      hsm,
+      store,
+      certificates: createCertificates(),
+      poolId: pool.id,
+      bits: TRANSFER_KEY_BITS,
+      newVersionId,
+      clock: systemClock,
+    }),
+    envelopes: createEnvelopes(),
+    texts: {
+      formatDomain,
+      parseRestoreBlob,
+      readCertificate: readCertificateJwk,
+      formatCertificate: formatCertificateJwk,
+    },
+    randomBytes,
+    onNewRootKeys,
+    onFault,
+  });
+}
