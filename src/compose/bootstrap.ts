@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { readBuiltInRoles } from '../authz/built-in-roles.ts';
-import { effectiveActions } from '../core/access/action-pattern.ts';
 import { byOperator } from '../core/access/escalation-rules.ts';
 import type { AuditRecord } from '../core/audit/record.ts';
 import { AuditDraft } from '../core/audit/draft.ts';
@@ -21,10 +19,10 @@ import {
   withPoolLock,
 } from '../store/pool/pool-store.ts';
 import { activatePool } from '../store/pool/activation-store.ts';
-import { seedRoles } from '../store/access/role-definition-store.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
 import { recordActivation } from './activation.ts';
+import { updateBuiltInRoles } from './built-in-roles.ts';
 import { openDirectory } from './directory.ts';
 import { openHsm, openRootKeys, requireKeeping, requireSigningKeys } from './hsm.ts';
 import { makeBackupKeys } from './root-keys.ts';
@@ -92,12 +90,7 @@ export async function bootstrap(
           newChange('PoolPurgeProtect', { after: { purgeProtection: true } }),
         );
       if (found !== undefined) await ensureActivation(context, settings.activation);
-      await seedRoles(
-        context,
-        newChange('RoleDefinitionSeed'),
-        await readBuiltInRoles(),
-        effectiveActions,
-      );
+      await updateBuiltInRoles(context);
       if (found === undefined) await makeBackupKeys(context, pool, opened());
       else await recordGeneration(context, pool, newChange('RootKeysRecord'));
       if ((await createSigningKeyStore(context).listSigningKeys()).length === 0) {

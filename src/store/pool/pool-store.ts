@@ -32,6 +32,13 @@ export async function findPool(db: Kysely<Tables>, name: string): Promise<Pool |
   }
 }
 
+/** All of a database, by name. */
+export async function listPools(db: Kysely<Tables>): Promise<readonly Pool[]> {
+  return reading({ db }, async () =>
+    (await db.selectFrom('pool').selectAll().orderBy('name').execute()).map(toPool),
+  );
+}
+
 export async function insertPool(db: Kysely<Tables>, pool: Pool): Promise<void> {
   await db.insertInto('pool').values(fromPool(pool)).execute();
   await insertGeneration(db, pool, { opensBackups: false });
