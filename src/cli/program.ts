@@ -39,23 +39,29 @@ export function createProgram(context: CliContext, run: Run): Command {
     .command('serve', { isDefault: true })
     .summary('serve the REST API')
     .description(
-      'Serve the REST API until SIGTERM or SIGINT. What the settings do not give (certificate, HSM, PostgreSQL) is made ' +
-        'for development in STRONGROOM_DATA_DIR. Where all is given, SIGHUP has it read again the files that settings name, and load the HSM anew.',
+      'Serve the REST API until SIGTERM or SIGINT. Where PostgreSQL, HSM and certificate are given, nothing is set up, and ' +
+        'SIGHUP has it read again the files that settings name, and load the HSM anew. Where one of them is given at most, ' +
+        'the rest is made for development in STRONGROOM_DATA_DIR. Where two are given, the third is taken for forgotten.',
     )
     .option('--stop-with-parent', 'End when the process that started this one ends.')
+    .option('--development', 'Make the rest for development where two of the three are given, too.')
     .addHelpText('after', EXIT_STATUS)
-    .action((options: { stopWithParent?: boolean }) =>
+    .action((options: { stopWithParent?: boolean; development?: boolean }) =>
       run(async () => {
         const { serve } = await import('./serve.ts');
-        await serve(context, { stopsWithParent: options.stopWithParent === true });
+        await serve(context, {
+          stopsWithParent: options.stopWithParent === true,
+          isDevelopment: options.development === true,
+        });
       }),
     );
 
   program
     .command('migrate')
-    .summary('bring the schema of the database up to date')
+    .summary('bring the schema and the built-in roles up to date')
     .description(
-      'Bring the schema of DATABASE_URL up to date, as a user who owns it. A schema that is up to date stays as it is.',
+      'Bring the schema of DATABASE_URL up to date, as a user who owns it, and the built-in roles of each pool in it. ' +
+        'What is up to date stays as it is.',
     )
     .addHelpText('after', EXIT_STATUS)
     .action(() =>
@@ -100,8 +106,8 @@ export function createProgram(context: CliContext, run: Run): Command {
     .summary('examine the HSM, the database and the machine')
     .description(
       'Examine what the settings name, as the service uses it: what the HSM can do, its root keys, the database, the ' +
-        'certificate, names, ports and limits. With --module it examines one PKCS#11 module alone, before anything is ' +
-        'installed. Without --mend it changes nothing, and leaves no object in the token.',
+        'certificate, names, ports and limits. With --module it examines one PKCS#11 module alone, before a database ' +
+        'or a setting is there. Without --mend it changes nothing, and leaves no object in the token.',
     )
     .option('--module <file>', 'Examine this PKCS#11 library alone.')
     .option('--token-label <label>', 'The token in it; the only one where absent.')

@@ -1,6 +1,12 @@
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
-import { type Config, isProduction, required, type Secrets } from '../config/config.ts';
+import {
+  type Config,
+  isProduction,
+  required,
+  requireNothingForgotten,
+  type Secrets,
+} from '../config/config.ts';
 import { readAttestation, readCertificate, readIssuers, readPin } from '../config/setting-files.ts';
 import { parseIssuers } from '../identity/issuers/issuers-file.ts';
 import { createLog } from '../observability/log.ts';
@@ -12,12 +18,16 @@ import type { CliContext } from './cli-context.ts';
 import type { Surroundings } from './development.ts';
 import { printStart } from './start-report.ts';
 
+export interface ServeOptions {
+  readonly stopsWithParent: boolean;
+  /** Whatever the settings don't give is set up, however much they give. */
+  readonly isDevelopment: boolean;
+}
+
 /** `strongroom serve`: until the process is told to end. */
-export async function serve(
-  context: CliContext,
-  options: { readonly stopsWithParent: boolean },
-): Promise<void> {
+export async function serve(context: CliContext, options: ServeOptions): Promise<void> {
   const { config, secrets } = context.readSettings();
+  if (!options.isDevelopment) requireNothingForgotten(config);
   const log = createLog(config.logLevel);
   const stopping = context.stopSignal(options);
   // Before anything is set up: a wrong file is told at once.

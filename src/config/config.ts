@@ -173,9 +173,30 @@ function requireTogether<Name extends string>(
     throw new ConfigError(`${first} and ${second} are set together or not at all.`);
 }
 
+/** By the setting that gives each: whether it is given. */
+const partsOf = (config: Config) => ({
+  DATABASE_URL: config.hasDatabaseUrl,
+  PKCS11_MODULE: config.pkcs11 !== undefined,
+  'STRONGROOM_TLS_CERT_FILE and STRONGROOM_TLS_KEY_FILE': config.tls !== undefined,
+});
+
 /** Production: database, HSM and certificate are given, so nothing at all is set up by the start. */
 export function isProduction(config: Config): boolean {
-  return config.hasDatabaseUrl && config.pkcs11 !== undefined && config.tls !== undefined;
+  return Object.values(partsOf(config)).every(Boolean);
+}
+
+/**
+ * Who gives two of database, HSM and certificate means production, and has forgotten the third: a development start would migrate
+ * that database, or make root keys in that HSM.
+ * @throws ConfigError that names the third
+ */
+export function requireNothingForgotten(config: Config): void {
+  const missing = Object.entries(partsOf(config)).filter(([, isGiven]) => !isGiven);
+  const [forgotten, ...others] = missing.map(([name]) => name);
+  if (forgotten === undefined || others.length > 0) return;
+  throw new ConfigError(
+    `${forgotten}: missing, while the other two of database, HSM and certificate are given, so nothing is set up in their place. To have the rest set up for development, in that database and HSM too, say \`strongroom serve --development\`, as \`npm start\` does.`,
+  );
 }
 
 /** @throws ConfigError where a command needs the setting and it is absent */

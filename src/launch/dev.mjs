@@ -45,7 +45,8 @@ export function runDevelopment(args) {
   async function restart() {
     if (!bundle(DIST)) return;
     await stop();
-    service = spawn(process.execPath, ['--enable-source-maps', PROGRAM, 'serve', ...args], {
+    const words = ['--enable-source-maps', PROGRAM, 'serve', '--development', ...args];
+    service = spawn(process.execPath, words, {
       cwd: ROOT,
       stdio: ['ignore', 'inherit', 'pipe'],
     });

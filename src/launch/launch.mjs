@@ -23,8 +23,9 @@ const commands = {
       await ensureBuilt();
       if (!process.env.PKCS11_MODULE) ensureSoftHsm();
     }
+    const options = ['--stop-with-parent', ...(isProduction ? [] : ['--development'])];
     // In a session of its own, so that Ctrl-C reaches it once, through this process, and not from the terminal too.
-    return runForeground([join(ROOT, 'dist/main.js'), 'serve', '--stop-with-parent', ...args], {
+    return runForeground([join(ROOT, 'dist/main.js'), 'serve', ...options, ...args], {
       isOwnSession: true,
     });
   },

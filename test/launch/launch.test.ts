@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** In the place of the service: prints what it is given, and ends on the signal that it is told to. */
 const MAIN = `
   console.log('args', JSON.stringify(process.argv.slice(2)));
-  const [task, status] = process.argv.slice(4);
+  const [task, status] = process.argv.slice(2).filter((word) => word !== 'serve' && !word.startsWith('--'));
   if (task === 'status') process.exit(Number(status));
   if (task === 'die') process.kill(process.pid, 'SIGKILL');
   let count = 0;
@@ -96,7 +96,7 @@ describe('npm start, with everything in place', () => {
   test('runs the service with its arguments, and ends with its status', async () => {
     const run = launch(['start', 'status', '7']);
     expect(await run.end).toEqual([7, null]);
-    expect(run.output()).toBe('args ["serve","--stop-with-parent","status","7"]\n');
+    expect(run.output()).toBe('args ["serve","--stop-with-parent","--development","status","7"]\n');
   });
 
   test('installs and builds nothing again', async () => {

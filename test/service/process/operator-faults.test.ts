@@ -146,6 +146,17 @@ const faults: Fault[] = [
     ['newer', 'sql/9999_later.sql'],
     'bootstrap --credentials unused',
   ],
+  ...(
+    [
+      ['the certificate', ['STRONGROOM_TLS_CERT_FILE', 'STRONGROOM_TLS_KEY_FILE']],
+      ['the HSM', ['PKCS11_MODULE', 'PKCS11_TOKEN_LABEL', 'PKCS11_PIN']],
+      ['the database', ['DATABASE_URL']],
+    ] as const
+  ).map(([what, settings]): Fault => [
+    `${what} is forgotten and the rest is given`,
+    Object.fromEntries(settings.map((name) => [name, ''])),
+    [settings[0], 'missing', '--development'],
+  ]),
   ...['serve', 'migrate'].flatMap((command): Fault[] => [
     [
       `${command}: the host of the database does not resolve`,
@@ -246,6 +257,7 @@ const faults: Fault[] = [
       STRONGROOM_DATA_DIR: folders.emptied,
     },
     [join(folders.emptied, 'administrator.json'), 'database is lost', 'DATABASE_URL'],
+    'serve --development',
   ],
 ];
 
@@ -264,6 +276,20 @@ async function expectSentence(
   expect([1, 2]).toContain(status);
   expect(await filesOf()).toEqual(before);
 }
+
+test('a certificate that is forgotten costs the database nothing: it is not even migrated', async () => {
+  const empty = await createTestDatabase('template1');
+  const settings = { ...COMMON, ...NOTHING, DATABASE_URL: empty.ownerUrl };
+  const pkcs11 = Object.fromEntries(
+    Object.entries(given).filter(([name]) => name.startsWith('PKCS11_')),
+  );
+  const { status } = await host.run(['serve'], { ...settings, ...pkcs11 });
+  const tables = await withClient(empty.ownerUrl, (client) =>
+    client.query("select from pg_tables where schemaname = 'public'"),
+  );
+  await empty.drop();
+  expect([status, tables.rowCount]).toEqual([1, 0]);
+});
 
 test.each(faults)('where %s, one sentence says what to mend', async (...fault) => {
   await expectSentence(host.run, fault);
