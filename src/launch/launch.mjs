@@ -16,6 +16,9 @@ const PRODUCTION_SETTINGS = [
   'STRONGROOM_TLS_KEY_FILE',
 ];
 
+/** Of jest's options those that say how many suites run side by side: it takes one of them. */
+const SIDE_BY_SIDE = /^(?:--maxWorkers|-w|--runInBand|-i)(?:=|$)/;
+
 const commands = {
   async start(args) {
     const isProduction = PRODUCTION_SETTINGS.every((name) => process.env[name]);
@@ -42,7 +45,8 @@ const commands = {
     // Suites wait now and then, for what is due in seconds: one more than there are cores. Each has a service of its own, and
     // all have one PostgreSQL: not more than eight.
     const workers = `--maxWorkers=${Math.min(availableParallelism() + 1, 8)}`;
-    return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), workers, ...args], {
+    const words = args.some((word) => SIDE_BY_SIDE.test(word)) ? args : [workers, ...args];
+    return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), ...words], {
       environment: { NODE_OPTIONS: options.filter(Boolean).join(' ') },
     });
   },

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -148,6 +148,33 @@ describe('npm start, with everything in place', () => {
     expect(output).toContain('SIGTERM 1\n');
     expect(output).not.toContain('this shell');
   });
+
+  test.each([
+    [[], ['--maxWorkers=N']],
+    [['test/config'], ['--maxWorkers=N', 'test/config']],
+    [['--maxWorkers=1'], ['--maxWorkers=1']],
+    [['--runInBand'], ['--runInBand']],
+  ])(
+    'runs the tests with %j, one suite more side by side than there are cores unless told',
+    async (args, expected) => {
+      const modules = join(project, 'node_modules');
+      await mkdir(join(modules, 'jest/bin'), { recursive: true });
+      await writeFile(
+        join(modules, 'jest/bin/jest.js'),
+        'console.log(JSON.stringify(process.argv.slice(2)))',
+      );
+      await writeFile(join(modules, 'jest/package.json'), '{ "type": "module" }');
+      await mkdir(join(project, 'lib/x86'), { recursive: true });
+      await writeFile(join(project, 'lib/x86/so'), '');
+      await writeFile(join(project, 'softhsm/library-paths.json'), `["${project}/lib/*/so"]`);
+      const run = launch(['test', ...args]);
+      expect(await run.end).toEqual([0, null]);
+      const workers = `--maxWorkers=${Math.min(availableParallelism() + 1, 8)}`;
+      expect(JSON.parse(run.output())).toEqual(
+        expected.map((word) => (word === '--maxWorkers=N' ? workers : word)),
+      );
+    },
+  );
 
   test('says which commands there are when given another', async () => {
     const run = launch(['strat']);
