@@ -3,11 +3,10 @@ import type { Logger } from 'pino';
 import { openPool, type OpenPool } from '../compose/pool.ts';
 import { openStore, type OpenStore } from '../compose/store.ts';
 import type { Config, Secrets } from '../config/config.ts';
-import { readPin } from '../config/setting-files.ts';
 import { findRunningPostgres } from '../setup/postgres/embedded-postgres.ts';
-import { prepareSoftHsmToken } from '../setup/softhsm/token.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
+import { pkcs11Of } from './pkcs11-settings.ts';
 
 /** Whose rights a command has in the database: those of the service, or of the owner of its tables. */
 type DatabaseUser = 'service' | 'owner';
@@ -22,13 +21,13 @@ export async function openStoreOf({ readSettings }: CliContext, log: Logger): Pr
 
 /** The database and the HSM, of the settings or of the service that runs on the data folder. @throws OperatorError */
 export async function openPoolOf(
-  { readSettings, setEnvironment }: CliContext,
+  context: CliContext,
   log: Logger,
   as: DatabaseUser = 'service',
 ): Promise<OpenPool> {
-  const { config, secrets } = readSettings();
+  const { config, secrets } = context.readSettings();
   const databaseUrl = await databaseUrlOf(config, secrets, as);
-  const pkcs11 = await pkcs11Of(config, secrets, setEnvironment);
+  const pkcs11 = await pkcs11Of(context);
   await requireCurrentSchema(databaseUrl);
   return openPool({ databaseUrl, pool: config.pool, pkcs11 }, log);
 }
@@ -39,15 +38,4 @@ async function databaseUrlOf(config: Config, secrets: Secrets, as: DatabaseUser)
   const folder = await realpath(config.dataFolder).catch(() => config.dataFolder);
   const { serviceUrl, ownerUrl } = await findRunningPostgres(folder);
   return as === 'service' ? serviceUrl : ownerUrl;
-}
-
-async function pkcs11Of(
-  config: Config,
-  secrets: Secrets,
-  setEnvironment: CliContext['setEnvironment'],
-) {
-  if (config.pkcs11 !== undefined) return { ...config.pkcs11, pin: await readPin(secrets) };
-  const token = await prepareSoftHsmToken(await realpath(config.dataFolder));
-  setEnvironment('SOFTHSM2_CONF', token.configFile);
-  return token;
 }

@@ -3,8 +3,9 @@ import type { CliContext, Run } from '../cli-context.ts';
 // Types alone, in a way that leaves no import behind: the commands' modules are loaded when they run.
 import type { InspectOptions } from './inspect.ts';
 import type { RestoreBlobOptions } from './restore-blob.ts';
+import type { TransferKeyOptions } from './transfer-key.ts';
 
-/** `strongroom security-domain …`: works on files alone, on a machine that needs no network. */
+/** `strongroom security-domain …`: custodians' part works on files alone; an HSM is restored without a database. */
 export function addSecurityDomainCommands(
   program: Command,
   context: CliContext,
@@ -14,10 +15,11 @@ export function addSecurityDomainCommands(
   const domain = program
     .command('security-domain')
     .helpCommand(false)
-    .summary('inspect a security domain, and open it with the keys of a quorum')
+    .summary('inspect a security domain, open it with the keys of a quorum, restore an HSM from it')
     .description(
-      'Work on the file of a security domain, as Managed HSM gives it. Nothing here needs a setting, a database, an HSM or a ' +
-        'network: custodians run it on a machine of their own.',
+      'Work on the file of a security domain, as Managed HSM gives it. inspect and restore-blob need no setting, no database, ' +
+        'no HSM and no network: custodians run them on a machine of their own. transfer-key and restore need the HSM alone ' +
+        '(PKCS11_MODULE, or the one in STRONGROOM_DATA_DIR), which gets the root keys of a pool whose database is there.',
     );
 
   domain
@@ -61,6 +63,41 @@ export function addSecurityDomainCommands(
       run(async () => {
         const { makeRestoreBlob } = await import('./restore-blob.ts');
         await makeRestoreBlob(context, file, options);
+      }),
+    );
+
+  domain
+    .command('transfer-key')
+    .summary('make the transfer key of an HSM that is to be restored')
+    .description(
+      'Make a key in the HSM to which custodians encrypt a security domain, and write its certificate. It takes the place of ' +
+        'an earlier one, and is good for one restore within 24 hours.',
+    )
+    .requiredOption('--out <file>', 'Write the certificate to this new file (PEM).')
+    .addHelpText('after', exitStatus)
+    .action((options: TransferKeyOptions) =>
+      run(async () => {
+        const { makeTransferKey } = await import('./transfer-key.ts');
+        await makeTransferKey(context, options);
+      }),
+    );
+
+  domain
+    .command('restore')
+    .summary("put a pool's root keys into the HSM")
+    .description(
+      "Put the root keys that a security domain holds into the HSM, where the pool's database is there already and the HSM is " +
+        'new: another replica, or a database that was restored. Then start the service.',
+    )
+    .argument(
+      '<file>',
+      "The restore blob that the custodians have made for this HSM's transfer key.",
+    )
+    .addHelpText('after', exitStatus)
+    .action((file: string) =>
+      run(async () => {
+        const { restoreDomain } = await import('./restore.ts');
+        await restoreDomain(context, file);
       }),
     );
 }

@@ -3,7 +3,6 @@ import { formatRestoreBlob, parseDomain } from '../../backup/security-domain/dom
 import { createEnvelopes } from '../../backup/security-domain/envelopes.ts';
 import { readTransferKey } from '../../backup/security-domain/transfer-key.ts';
 import { eraseEntries } from '../../core/recovery/security-domain/domain-entries.ts';
-import type { RsaCertificate } from '../../core/recovery/security-domain/rsa-certificate.ts';
 import { sealRestoreBlob } from '../../core/recovery/security-domain/restore-blob.ts';
 import {
   openDomain,
@@ -14,6 +13,7 @@ import {
 import { OperatorError } from '../../core/operator-error.ts';
 import type { CliContext } from '../cli-context.ts';
 import { type CustodianKey, readCustodianKeys } from './custodian-key.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import { naming, readNamedFile, writeNewFile } from './named-file.ts';
 
 export interface RestoreBlobOptions {
@@ -64,10 +64,4 @@ export async function makeRestoreBlob(
       `${path}: It opens the same share as ${keys[same]?.path ?? ''}: each key has to be another custodian's.`,
     );
   }
-}
-
-/** As OpenSSL prints it (`openssl x509 -noout -fingerprint -sha256`). */
-function fingerprintOf({ thumbprint }: RsaCertificate): string {
-  const hex = Buffer.from(thumbprint, 'base64url').toString('hex').toUpperCase();
-  return hex.match(/../g)?.join(':') ?? '';
 }

@@ -1,14 +1,24 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
+import { azureDomain } from '../../support/azure-domain.ts';
+import { createCaller } from '../../support/client.ts';
+import { exportDomain } from '../../support/exported-domain.ts';
 import { type ProductionService, startNewPool } from '../../support/production.ts';
+import { startService } from '../../support/service.ts';
+import { makeToken } from '../../support/softhsm.ts';
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
+const TOKEN_OBJECTS = fileURLToPath(new URL('../../support/token-objects.mjs', import.meta.url));
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 const A_MINUTE_MS = 60_000;
 
@@ -200,5 +210,139 @@ describe('new root keys', () => {
     expect(rows.map(({ operation }) => operation)).toEqual(
       expect.arrayContaining(['RootKeysRotate', 'RootKeysRetire', 'RootKeysDestroy']),
     );
+  }, 120_000);
+});
+
+describe('the security domain of a pool', () => {
+  let folder: string;
+  let token: Awaited<ReturnType<typeof makeToken>>;
+  let text: string;
+  let generation: number;
+  const at = (name: string) => join(folder, name);
+  const onToken = (...words: string[]) =>
+    run(process.execPath, [MAIN, 'security-domain', ...words], {
+      env: { PATH: process.env['PATH'], ...token.environment },
+    });
+  /** Of a token, in sessions too. */
+  async function objectsIn({
+    PKCS11_MODULE: module,
+    PKCS11_TOKEN_LABEL: tokenLabel,
+    PKCS11_PIN: pin,
+    SOFTHSM2_CONF = '',
+  }: Readonly<Record<string, string>>) {
+    const { stdout } = await run(
+      process.execPath,
+      [TOKEN_OBJECTS, JSON.stringify({ module, tokenLabel, pin })],
+      { env: { PATH: process.env['PATH'], SOFTHSM2_CONF } },
+    );
+    return JSON.parse(stdout) as { label: string; extractable?: boolean; sensitive?: boolean }[];
+  }
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'strongroom-replica-'));
+    token = await makeToken();
+    for (const [index, { pem }] of azureDomain.custodians.entries())
+      await writeFile(at(`custodian-${index}.pem`), pem.privateKey);
+    await writeFile(at('ca.pem'), pool.service.ca);
+    generation = ((await report()).generations.at(-1)?.number ?? 0) + 1;
+    text = await exportDomain(pool.settings);
+    await writeFile(at('domain.json'), text);
+  }, 120_000);
+  afterAll(async () => {
+    await token.remove();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  test('leaves nothing in the token that could leave it, and everything is wrapped by its root keys', async () => {
+    await until(async () =>
+      (await report()).generations.every(({ rows, isCurrent }) => isCurrent || rows === 0),
+    );
+    expect((await report()).generations.at(-1)).toMatchObject({
+      number: generation,
+      isCurrent: true,
+    });
+    const objects = await objectsIn(pool.settings);
+    expect(objects.length).toBeGreaterThan(1);
+    expect(objects.filter(({ extractable }) => extractable !== false)).toEqual([]);
+    await expectAsBefore();
+    expect(text).not.toContain(
+      value(await post('/keys/oct/wrapkey', { alg: 'A256KW', value: VALUE })),
+    );
+  }, 120_000);
+
+  test('brings its root keys into an empty HSM, which then serves the same database', async () => {
+    await expect(onToken('restore', at('domain.json'))).rejects.toMatchObject({
+      stderr: expect.stringContaining(at('domain.json')) as unknown,
+    });
+    const { stdout: made } = await onToken('transfer-key', '--out', at('transfer.pem'));
+    const certificate = new X509Certificate(await readFile(at('transfer.pem')));
+    expect(made).toContain(`SHA-256: ${certificate.fingerprint256}`);
+    expect(certificate.subject).toContain('CN=transfer-key');
+    expect(certificate.verify(certificate.publicKey)).toBe(true);
+    expect(certificate.publicKey.asymmetricKeyDetails?.modulusLength).toBe(4096);
+    expect(await objectsIn(token.environment)).toEqual([
+      {
+        label: expect.stringMatching(/^strongroom transfer-key 20/) as unknown,
+        token: true,
+        sensitive: true,
+        extractable: false,
+      },
+    ]);
+    const keys = [0, 2].map((index) => at(`custodian-${index}.pem`));
+    await run(process.execPath, [
+      MAIN,
+      'security-domain',
+      'restore-blob',
+      at('domain.json'),
+      '--transfer-key',
+      at('transfer.pem'),
+      '--key',
+      ...keys,
+      '--out',
+      at('blob.json'),
+    ]);
+    const blob = await readFile(at('blob.json'), 'utf8');
+    await writeFile(
+      at('altered.json'),
+      blob.replace(/"compact_jwe":"(.{200}).(.)/, '"compact_jwe":"$1$2A'),
+    );
+    await expect(onToken('restore', at('altered.json'))).rejects.toMatchObject({
+      stderr: expect.stringContaining('It does not open with the transfer key') as unknown,
+    });
+    const { stdout } = await onToken('restore', at('blob.json'));
+    expect(stdout).toContain(`generation ${generation}`);
+    expect(
+      (await objectsIn(token.environment))
+        .map(({ label, extractable }) => [label, extractable])
+        .sort(),
+    ).toEqual([
+      [`strongroom root-seal ${generation}`, false],
+      [`strongroom root-wrap ${generation}`, false],
+    ]);
+    await expect(onToken('restore', at('blob.json'))).rejects.toMatchObject({
+      stderr: expect.stringContaining('holds no transfer key') as unknown,
+    });
+
+    const replica = await startService(
+      at('unused'),
+      { ...pool.settings, ...token.environment, STRONGROOM_WORKERS: '1' },
+      { caFile: at('ca.pem') },
+    );
+    const admin = createCaller(replica, pool.adminToken);
+    try {
+      const ask = (path: string, body: object) => admin('POST', `${path}?api-version=7.4`, body);
+      const opened = await ask('/keys/oct/unwrapkey', { alg: 'A256KW', value: before.wrapped });
+      expect(value(opened)).toBe(VALUE);
+      expect(value(await ask('/keys/rsa/sign', { alg: 'RS256', value: VALUE }))).toBe(
+        before.signature,
+      );
+      expect((await admin('DELETE', '/keys/moved?api-version=7.4')).status).toBe(200);
+      expect((await admin('DELETE', '/deletedkeys/moved?api-version=7.4')).status).toBe(204);
+      // Made before there was a domain, by a pair of backup keys that is older.
+      expect((await ask('/keys/restore', { value: before.blob })).status).toBe(200);
+    } finally {
+      admin.close();
+      await replica.stop();
+    }
   }, 120_000);
 });

@@ -1,0 +1,16 @@
+import { realpath } from 'node:fs/promises';
+import { readPin } from '../config/setting-files.ts';
+import { prepareSoftHsmToken } from '../setup/softhsm/token.ts';
+import type { CliContext } from './cli-context.ts';
+
+/** The HSM of the settings, or that of the data folder, which is made where it isn't there. @throws OperatorError */
+export async function pkcs11Of({
+  readSettings,
+  setEnvironment,
+}: Pick<CliContext, 'readSettings' | 'setEnvironment'>) {
+  const { config, secrets } = readSettings();
+  if (config.pkcs11 !== undefined) return { ...config.pkcs11, pin: await readPin(secrets) };
+  const token = await prepareSoftHsmToken(await realpath(config.dataFolder));
+  setEnvironment('SOFTHSM2_CONF', token.configFile);
+  return token;
+}
