@@ -9,12 +9,12 @@ import { loadedMac, loadedWrapping } from './templates.ts';
 export const BACKUP_GENERATION = 0;
 
 /**
- * The keys of backups as session objects, used as root keys are. They stay as long as the session does. Their seal has been
+ * A pair of backup keys as session objects, used as root keys are. They stay as long as the session does. Their seal has been
  * verified.
  */
 export function loadBackupKeys(context: SealingContext, material: KeyMaterial): RootKeys {
   const { identity, sealed } = material;
-  if (sealed.macBlob === undefined) throw new TypeError('the keys of backups are two');
+  if (sealed.macBlob === undefined) throw new TypeError('backup keys are a pair');
   const blobs = { wrap: unpackBytes(sealed.blob), seal: unpackBytes(sealed.macBlob) };
   const wrap = unwrapSealed(context, blobs.wrap, calls.toAttributes(loadedWrapping(identity)));
   const seal = unwrapSealed(context, blobs.seal, calls.toAttributes(loadedMac(identity)));

@@ -198,7 +198,7 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
   };
 }
 
-/** The module doesn't open the keys of backups, which another one has wrapped. */
+/** The module doesn't open the backup keys, which another one has wrapped. */
 function isLack(error: unknown): boolean {
   return error instanceof ServiceError && error.code === 'BadParameter';
 }

@@ -11,7 +11,7 @@ export interface RootGeneration {
   readonly isKept: boolean;
   /** There may be backup blobs that nothing else opens. */
   readonly opensBackups: boolean;
-  /** Rows that it seals: versions of keys, keys of the directory and of statements, the keys of backups. */
+  /** Rows that it seals: versions of keys, keys of the directory and of statements, the backup keys. */
   readonly rows: number;
 }
 

@@ -8,7 +8,7 @@ import type { KeyRewrapper, RootKeyMaker } from './root-key-hsm.ts';
 export interface RootKeyRotationParts {
   readonly hsm: KeyRewrapper & RootKeyMaker;
   readonly store: RootKeyStore;
-  /** Whether the pool has keys of backups that outlive its root keys. */
+  /** Whether the pool has backup keys, which outlive its root keys. */
   readonly hasBackupKeys: () => boolean;
   readonly draft: (operation: string) => AuditDraft;
   readonly onRows?: (rows: number) => void;

@@ -31,7 +31,7 @@ export function createBackupKeyStore(context: StoreContext): BackupKeyStore {
 
 export async function insertBackupKeys(trx: Trx, { identity, sealed }: KeyMaterial): Promise<void> {
   const { rootGeneration, blob, macBlob, seal } = sealed;
-  if (macBlob === undefined) throw new TypeError('the keys of backups are two');
+  if (macBlob === undefined) throw new TypeError('backup keys are a pair');
   await trx
     .insertInto('backup_keys')
     .values({
