@@ -7,7 +7,13 @@ import {
   requireNothingForgotten,
   type Secrets,
 } from '../config/config.ts';
-import { readAttestation, readCertificate, readIssuers, readPin } from '../config/setting-files.ts';
+import {
+  readAttestation,
+  readBackupStorage,
+  readCertificate,
+  readIssuers,
+  readPin,
+} from '../config/setting-files.ts';
 import { parseIssuers } from '../identity/issuers/issuers-file.ts';
 import { createLog } from '../observability/log.ts';
 import { sentenceFor } from '../process/error-sentence.ts';
@@ -65,6 +71,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
 async function readFiles(config: Config) {
   return {
     attestation: await readAttestation(config),
+    backupStorage: await readBackupStorage(config),
     ...(await readIssuers(config, parseIssuers)),
   };
 }

@@ -44,6 +44,8 @@ export function readConfig(
     if ((env.PKCS11_PIN === undefined) === (env.PKCS11_PIN_FILE === undefined))
       throw new ConfigError('PKCS11_MODULE needs one of PKCS11_PIN and PKCS11_PIN_FILE.');
   }
+  requireTogether(env, 'STRONGROOM_BACKUP_S3_ENDPOINT', 'STRONGROOM_BACKUP_S3_BUCKET');
+  requireTogether(env, 'STRONGROOM_BACKUP_S3_BUCKET', 'STRONGROOM_BACKUP_S3_CREDENTIALS_FILE');
   const config = toConfig(env, environment, machine);
   const secrets: Secrets = {
     ...(env.DATABASE_URL !== undefined && { databaseUrl: env.DATABASE_URL }),
@@ -111,6 +113,24 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
       perPrincipal: env.STRONGROOM_LIMIT_PER_PRINCIPAL,
       perAddress: env.STRONGROOM_LIMIT_PER_ADDRESS,
       refusedCredentials: env.STRONGROOM_LIMIT_REFUSED_CREDENTIALS,
+    },
+    backups: {
+      ...withoutUndefined({
+        hosts: env.STRONGROOM_BACKUP_HOSTS,
+        folder: env.STRONGROOM_BACKUP_FOLDER,
+        sasFile: env.STRONGROOM_BACKUP_SAS_FILE,
+        caFile: env.STRONGROOM_BACKUP_CA_FILE,
+      }),
+      ...(env.STRONGROOM_BACKUP_S3_ENDPOINT !== undefined &&
+        env.STRONGROOM_BACKUP_S3_BUCKET !== undefined &&
+        env.STRONGROOM_BACKUP_S3_CREDENTIALS_FILE !== undefined && {
+          s3: {
+            origin: new URL(env.STRONGROOM_BACKUP_S3_ENDPOINT).origin,
+            region: env.STRONGROOM_BACKUP_S3_REGION,
+            bucket: env.STRONGROOM_BACKUP_S3_BUCKET,
+            credentialsFile: env.STRONGROOM_BACKUP_S3_CREDENTIALS_FILE,
+          },
+        }),
     },
     ...tracesUrlOf(env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, env.OTEL_EXPORTER_OTLP_ENDPOINT),
     hasDatabaseUrl: env.DATABASE_URL !== undefined,

@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { type Config, ConfigError, type Secrets } from './config.ts';
 import { inWords, OperatorError } from '../core/operator-error.ts';
+import type { S3Credentials, StorageSettings } from '../core/recovery/jobs/ports.ts';
+import { withoutUndefined } from '../core/without-undefined.ts';
 
 /** What stands in the files that settings name. A file that can't be used stops the start. */
 
@@ -114,6 +116,38 @@ async function readIssuersFile<Issuer>(
     if (!(error instanceof OperatorError)) throw error;
     throw new ConfigError(`STRONGROOM_ISSUERS_FILE: ${file}: ${error.message}`);
   }
+}
+
+/** Where backups may lie, and the credentials for it. @throws ConfigError */
+export async function readBackupStorage({
+  backups: { hosts, folder, sasFile, caFile, s3 },
+}: Pick<Config, 'backups'>): Promise<StorageSettings> {
+  const [sasToken, extraCa, credentials] = await Promise.all([
+    sasFile && readText('STRONGROOM_BACKUP_SAS_FILE', sasFile),
+    caFile && readCa('STRONGROOM_BACKUP_CA_FILE', caFile),
+    s3 && readS3Credentials(s3.credentialsFile),
+  ]);
+  return {
+    ...withoutUndefined({ hosts, folder, extraCa, sasToken: sasToken?.trim() }),
+    ...(s3 !== undefined &&
+      credentials !== undefined && {
+        s3: { origin: s3.origin, region: s3.region, bucket: s3.bucket, credentials },
+      }),
+  };
+}
+
+async function readS3Credentials(file: string): Promise<S3Credentials> {
+  const setting = 'STRONGROOM_BACKUP_S3_CREDENTIALS_FILE';
+  const text = await readText(setting, file);
+  const find = (name: string): string => {
+    const value = new RegExp(`^[ \\t]*${name}[ \\t]*=[ \\t]*(\\S+)[ \\t]*$`, 'm').exec(text)?.[1];
+    if (value === undefined) throw new ConfigError(`${setting}: ${file} has no line ${name} = …`);
+    return value;
+  };
+  return {
+    accessKeyId: find('aws_access_key_id'),
+    secretAccessKey: find('aws_secret_access_key'),
+  };
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;

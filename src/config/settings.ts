@@ -1,5 +1,7 @@
+import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { KEY_KEEPINGS } from '../core/keys/key-keeping.ts';
+import { isHostPattern } from '../core/recovery/jobs/storage-hosts.ts';
 import { isIssuerUrl } from '../core/directory/issuer-url.ts';
 import { isLoopback, parseAddress } from './address.ts';
 
@@ -202,6 +204,54 @@ export const SETTINGS = {
   STRONGROOM_LIMIT_REFUSED_CREDENTIALS: count(1, 1_000_000)
     .default(200)
     .meta({ meaning: 'refused credentials a second from one address, in each process' }),
+  STRONGROOM_BACKUP_HOSTS: commaList(
+    isHostPattern,
+    'must be hosts as account.blob.example.net:8443, http:// before one without TLS, or *.blob.example.net, with commas between them',
+  ).meta({
+    default: "Azure's clouds, at public addresses",
+    meaning:
+      'hosts of Azure Blob storage where backups may be: the only ones that whoever may make backups can name. One that is named whole may be at a private address, and without TLS where `http://` stands before it; `*.` stands for all public ones below a domain',
+  }),
+  STRONGROOM_BACKUP_CA_FILE: z.string().min(1).optional().meta({
+    default: 'the public CAs',
+    meaning: "PEM of CAs that the certificates of backups' storages may come from besides",
+  }),
+  STRONGROOM_BACKUP_SAS_FILE: z.string().min(1).optional().meta({
+    default: 'none',
+    meaning: 'file that holds the SAS token of scheduled backups, and of commands',
+  }),
+  STRONGROOM_BACKUP_FOLDER: z
+    .string()
+    .refine(isAbsolute, { message: 'must be an absolute path' })
+    .optional()
+    .meta({
+      default: 'none',
+      meaning: 'the one folder where scheduled backups may be, the same for all replicas',
+    }),
+  STRONGROOM_BACKUP_S3_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .refine((text) => /^https?:\/\/[^/]+\/?$/.test(text), { message: 'must have no path' })
+    .optional()
+    .meta({
+      default: 'none',
+      meaning:
+        'URL of a storage that speaks S3: backups may be at this URL with `/` and the bucket after it. Whoever may make backups can name it, and needs no token',
+    }),
+  STRONGROOM_BACKUP_S3_REGION: z
+    .string()
+    .regex(/^[a-z0-9-]{1,63}$/)
+    .default('us-east-1')
+    .meta({ meaning: 'its region' }),
+  STRONGROOM_BACKUP_S3_BUCKET: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, { message: 'must be the name of a bucket' })
+    .optional()
+    .meta({ default: 'none', meaning: 'the one bucket there' }),
+  STRONGROOM_BACKUP_S3_CREDENTIALS_FILE: z.string().min(1).optional().meta({
+    default: 'none',
+    meaning:
+      'file with `aws_access_key_id = …` and `aws_secret_access_key = …` on lines of their own, as in `~/.aws/credentials`',
+  }),
   // OpenTelemetry's own names: where these are set, its programs send there.
   OTEL_EXPORTER_OTLP_ENDPOINT: z
     .url({ protocol: /^https?$/ })

@@ -1,9 +1,8 @@
-import { type LookupAddress, lookup } from 'node:dns';
 import { get as getPlain, type IncomingMessage } from 'node:http';
 import { get } from 'node:https';
-import type { LookupFunction } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { addressOf, isPublicAddress } from './addresses.ts';
+import { lookupPublic, notPublic } from './public-lookup.ts';
 
 export interface FetchJsonOptions {
   /** PEM of certificate authorities that are trusted besides the public ones. */
@@ -79,25 +78,4 @@ export function createFetchJson(options: FetchJsonOptions): FetchJson {
       });
       request.on('error', reject);
     });
-}
-
-/**
- * A name's addresses, all of which must be public. The connection is made to one of these very ones: who answers for the
- * name can't answer something else for the connection (DNS rebinding).
- */
-const lookupPublic: LookupFunction = (hostname, options, callback) => {
-  lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
-    const [first] = error === null ? addresses : [];
-    if (first === undefined) callback(error ?? notPublic(hostname), '', 0);
-    else if (!addresses.every(({ address }) => isPublicAddress(address)))
-      callback(notPublic(hostname), '', 0);
-    else if (options.all === true) callback(null, addresses);
-    else callback(null, first.address, first.family);
-  });
-};
-
-function notPublic(hostname: string): NodeJS.ErrnoException {
-  return new Error(
-    `${hostname} is at no public address: whom no setting names is not asked anywhere else`,
-  );
 }

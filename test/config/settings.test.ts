@@ -60,9 +60,22 @@ const OTHER: Readonly<Record<keyof typeof SETTINGS, string>> = {
   STRONGROOM_LIMIT_PER_PRINCIPAL: '11',
   STRONGROOM_LIMIT_PER_ADDRESS: '12',
   STRONGROOM_LIMIT_REFUSED_CREDENTIALS: '13',
+  STRONGROOM_BACKUP_HOSTS: 'backups.blob.example,http://azurite.localhost:10000',
+  STRONGROOM_BACKUP_CA_FILE: '/backup-ca.pem',
+  STRONGROOM_BACKUP_SAS_FILE: '/sas',
+  STRONGROOM_BACKUP_FOLDER: '/backups',
+  STRONGROOM_BACKUP_S3_ENDPOINT: 'https://s3.other.example',
+  STRONGROOM_BACKUP_S3_REGION: 'eu-central-1',
+  STRONGROOM_BACKUP_S3_BUCKET: 'other',
+  STRONGROOM_BACKUP_S3_CREDENTIALS_FILE: '/other-credentials',
   OTEL_EXPORTER_OTLP_ENDPOINT: 'http://traces.example',
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://traces.example/own',
   STRONGROOM_LOG_LEVEL: 'debug',
+};
+const S3 = {
+  STRONGROOM_BACKUP_S3_ENDPOINT: 'https://s3.example',
+  STRONGROOM_BACKUP_S3_BUCKET: 'backups',
+  STRONGROOM_BACKUP_S3_CREDENTIALS_FILE: '/credentials',
 };
 const HSM = { PKCS11_MODULE: '/m.so', PKCS11_TOKEN_LABEL: 'label', PKCS11_PIN: '1' };
 /** What a setting is refused without. */
@@ -74,6 +87,10 @@ const WITH: Readonly<Record<string, Record<string, string>>> = {
   PKCS11_LIBRARY_PARAMETERS: HSM,
   PKCS11_KEY_WRAP_MECHANISM: HSM,
   PKCS11_OBJECT_LIMIT: HSM,
+  STRONGROOM_BACKUP_S3_ENDPOINT: S3,
+  STRONGROOM_BACKUP_S3_REGION: S3,
+  STRONGROOM_BACKUP_S3_BUCKET: S3,
+  STRONGROOM_BACKUP_S3_CREDENTIALS_FILE: S3,
 };
 const NAMES = Object.keys(OTHER) as (keyof typeof OTHER)[];
 
@@ -89,7 +106,7 @@ describe('no setting is without an effect', () => {
     .flatMap((folder) => sourcesBelow(folder, '.ts'))
     .join('\n');
   const { config } = readConfig({ ...OTHER, PKCS11_PIN_FILE: '' }, MACHINE);
-  const READ_IN_CONFIG = ['attestation', 'hasDatabaseUrl'];
+  const READ_IN_CONFIG = ['attestation', 'backups', 'hasDatabaseUrl'];
   test.each(Object.keys(config) as (keyof Config)[])('%s is read', (property) => {
     const isRead = new RegExp(
       `\\b(?:config|settings)\\.${property}\\b|\\{[^{}]*\\b${property}\\b[^{}]*\\}(?: = settings|: Base|: Config|: Pick)`,

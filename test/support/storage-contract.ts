@@ -125,3 +125,10 @@ export async function readAll(storage: BackupStorage, path: string): Promise<Buf
   for await (const piece of storage.read(path)) pieces.push(piece);
   return Buffer.concat(pieces);
 }
+
+/** All that an error says, as the log would have it. */
+export function failureTextOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const members = JSON.stringify(error, Object.getOwnPropertyNames(error));
+  return `${error.message} ${error.stack ?? ''} ${members} ${failureTextOf(error.cause)}`;
+}

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/config.ts';
 import type { AttestationSettings } from '../../config/setting-files.ts';
+import type { StorageSettings } from '../../core/recovery/jobs/ports.ts';
 import type { ExternalIssuer } from '../../identity/issuers/external-issuer.ts';
 
 /** What a service can't be without, of the settings and from what surrounds it. */
@@ -22,4 +23,6 @@ export interface ServiceSettings extends Required, Optional {
   /** OIDC issuers besides the built-in directory, and PEM of authorities that theirs and federated ones may come from. */
   readonly issuers?: readonly ExternalIssuer[];
   readonly issuersCa?: string;
+  /** Where backups may lie, with the credentials for it. */
+  readonly backupStorage?: StorageSettings;
 }

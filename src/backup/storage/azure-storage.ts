@@ -1,0 +1,154 @@
+import { randomBytes } from 'node:crypto';
+import type { Agent } from 'node:http';
+import { Readable } from 'node:stream';
+import {
+  AnonymousCredential,
+  ContainerClient,
+  newPipeline,
+  type Pipeline,
+  RestError,
+  type WebResource,
+} from '@azure/storage-blob';
+import { ServiceError } from '../../core/errors.ts';
+import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
+import { failureOf, writing } from './storage-failure.ts';
+import { readWhole } from './resumed-read.ts';
+import { partsOf } from './storage-path.ts';
+import { backupNotFound, STORAGE_LIMITS, tooManyFolders } from './storage-refusals.ts';
+import { watchContent } from './watched-content.ts';
+
+export interface AzureStorageParts {
+  /** `https://account.blob.core.windows.net`. */
+  readonly origin: string;
+  readonly container: string;
+  /** Folders below which everything lies; none where empty. */
+  readonly prefix: readonly string[];
+  /** A SAS token. */
+  readonly token: string;
+  /** Connects to the origin alone. */
+  readonly agent: Agent;
+  /** Before the second try; each further one waits longer. */
+  readonly retryDelayMs: number;
+}
+
+/** A block: of so many at once, with one that is being filled, a write holds some 16 MiB. A blob has at most 50,000. */
+const BLOCK_BYTES = 4 * 1024 ** 2;
+const BLOCKS_AT_ONCE = 3;
+const DELETIONS_AT_ONCE = 8;
+const MAX_TRIES = 4;
+
+/** A container of Azure Blob storage, or a folder in one, by a SAS token. */
+export function createAzureStorage(parts: AzureStorageParts): BackupStorage {
+  const { origin, container, prefix, token, agent, retryDelayMs } = parts;
+  const place = [origin, container, ...prefix].join('/');
+  const blobs = new ContainerClient(
+    `${origin}/${container}?${token}`,
+    pipelineOver(agent, retryDelayMs),
+  );
+  const nameOf = (path: string) => [...prefix, ...partsOf(path)].join('/');
+  const top = prefix.map((part) => `${part}/`).join('');
+
+  async function asking<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      throw fromAzure(place, error);
+    }
+  }
+
+  return {
+    place,
+
+    async write(path, given) {
+      const blob = blobs.getBlockBlobClient(nameOf(path));
+      const content = watchContent(given);
+      await writing(content, () =>
+        asking(() =>
+          blob.uploadStream(
+            Readable.from(content, { objectMode: false }),
+            BLOCK_BYTES,
+            BLOCKS_AT_ONCE,
+          ),
+        ),
+      );
+    },
+
+    async *read(path) {
+      const blob = blobs.getBlobClient(nameOf(path));
+      try {
+        yield* readWhole(
+          (offset, etag) =>
+            blob.download(
+              offset,
+              undefined,
+              etag === undefined ? {} : { conditions: { ifMatch: etag } },
+            ),
+          (error) => !(error instanceof RestError && error.statusCode !== undefined),
+        );
+      } catch (error) {
+        throw isBlobAbsent(error) ? backupNotFound(path, place) : fromAzure(place, error);
+      }
+    },
+
+    listFolders: (beginning) =>
+      asking(async () => {
+        const folders: string[] = [];
+        const found = blobs.listBlobsByHierarchy('/', { prefix: `${top}${beginning}` });
+        for await (const item of found) {
+          if (item.kind !== 'prefix') continue;
+          if (folders.length === STORAGE_LIMITS.folders) throw tooManyFolders(place);
+          folders.push(item.name.slice(top.length, -1));
+        }
+        return folders.sort();
+      }),
+
+    async removeFolder(folder) {
+      const name = nameOf(folder);
+      await asking(async () => {
+        let deletions: Promise<unknown>[] = [];
+        for await (const { name: blob } of blobs.listBlobsFlat({ prefix: `${name}/` })) {
+          deletions.push(blobs.getBlobClient(blob).deleteIfExists());
+          if (deletions.length < DELETIONS_AT_ONCE) continue;
+          await Promise.all(deletions);
+          deletions = [];
+        }
+        await Promise.all(deletions);
+      });
+    },
+
+    check: () =>
+      asking(async () => {
+        const blob = blobs.getBlockBlobClient(`${top}.check-${randomBytes(6).toString('hex')}`);
+        await blob.upload('Strongroom', 10);
+        await blob.delete();
+      }),
+
+    close: () => {
+      agent.destroy();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Retries with limits; each request goes by the agent, whatever the environment says of proxies. */
+function pipelineOver(agent: Agent, retryDelayInMs: number): Pipeline {
+  const retryOptions = { maxTries: MAX_TRIES, retryDelayInMs };
+  const pipeline = newPipeline(new AnonymousCredential(), { retryOptions });
+  pipeline.factories.push({
+    create: (next) => ({
+      sendRequest: (request: WebResource) => next.sendRequest(Object.assign(request, { agent })),
+    }),
+  });
+  return pipeline;
+}
+
+function isBlobAbsent(error: unknown): boolean {
+  return error instanceof RestError && error.code === 'BlobNotFound';
+}
+
+function fromAzure(place: string, error: unknown): unknown {
+  if (error instanceof ServiceError) return error;
+  if (error instanceof RestError)
+    return failureOf(place, error, { status: error.statusCode, code: error.code });
+  return failureOf(place, error, { status: undefined, code: undefined });
+}
