@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { runCredential, signInByCertificate } from './certificate-sign-in.ts';
 import { type Caller, createCaller, fetchToken } from './client.ts';
 import type { SharedService } from './shared-service.ts';
 
@@ -29,7 +30,10 @@ export async function holdEveryRole(admin: Caller, service: SharedService): Prom
   }
 }
 
-/** An application with a service principal of its own, and no role: the principal's object id, its token and its caller. */
+/**
+ * An application with a service principal of its own, and no role: the principal's object id, its token and its caller. It
+ * signs in by the certificate of the run.
+ */
 export async function makePrincipal(
   admin: Caller,
   service: SharedService,
@@ -41,11 +45,11 @@ export async function makePrincipal(
 }> {
   const post = async <Shape>(path: string, body: object) =>
     (await admin('POST', `/v1.0/${path}`, body)).json<Shape>();
-  const { id, appId } = await post<{ id: string; appId: string }>('applications', {
+  const { appId } = await post<{ appId: string }>('applications', {
     displayName: 'a principal of a test',
+    keyCredentials: [await runCredential()],
   });
-  const { secretText } = await post<{ secretText: string }>(`applications/${id}/addPassword`, {});
   const principal = await post<{ id: string }>('servicePrincipals', { appId });
-  const token = await fetchToken(service, { clientId: appId, clientSecret: secretText }, resource);
+  const token = await signInByCertificate(service, appId, resource);
   return { id: principal.id, token, call: createCaller(service, token) };
 }

@@ -70,17 +70,26 @@ export function createCaller(
   });
 }
 
+/** How a client proves who it is: by a secret, or by a JWT that a certificate's key has signed. */
+export type Credentials = { readonly clientId: string } & (
+  { readonly clientSecret: string } | { readonly assertion: string }
+);
+
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
 /** A token by the client-credentials grant, as Azure's libraries ask for it. */
 export async function fetchToken(
   service: { readonly port: number; readonly ca: string },
-  credentials: { readonly clientId: string; readonly clientSecret: string },
+  credentials: Credentials,
   resource = 'https://strongroom.localhost',
 ): Promise<string> {
   const call = createCaller(service);
   const form = new URLSearchParams({
     grant_type: 'client_credentials',
     client_id: credentials.clientId,
-    client_secret: credentials.clientSecret,
+    ...('clientSecret' in credentials
+      ? { client_secret: credentials.clientSecret }
+      : { client_assertion: credentials.assertion, client_assertion_type: ASSERTION_TYPE }),
     scope: `${resource}/.default`,
   });
   const answer = await call('POST', '/adfs/oauth2/token', form.toString(), {

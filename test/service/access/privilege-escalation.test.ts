@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { makeClientCertificate } from '../../support/client-certificates.ts';
-import { type Answer, type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import { registerCertificate, signInByCertificate } from '../../support/certificate-sign-in.ts';
+import { type Answer, type Caller, createCaller } from '../../support/client.ts';
 import {
   addSecret,
   assignRole,
@@ -52,8 +53,8 @@ async function define(dataActions: readonly string[]): Promise<string> {
   return id;
 }
 async function signIn(client: Client): Promise<Caller & { close(): void }> {
-  const secret = await addSecret(admin, client);
-  const token = await fetchToken(service, { clientId: client.appId, clientSecret: secret });
+  await registerCertificate(admin, client);
+  const token = await signInByCertificate(service, client.appId);
   const caller = createCaller(service, token);
   atEnd(caller);
   return caller;

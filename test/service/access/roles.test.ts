@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { createCaller, fetchToken } from '../../support/client.ts';
+import { makePrincipal } from '../../support/administrator.ts';
 import { ROLE } from '../../support/roles.ts';
 import { useSharedService } from '../../support/use-service.ts';
 
@@ -167,25 +167,6 @@ const covers = (held: Place, aimed: Place) => ORDER.indexOf(held) <= ORDER.index
 
 const { service, admin } = useSharedService();
 
-/** A service principal of its own with a secret, and a caller that is it. */
-async function makePrincipal(displayName: string) {
-  const application = (await admin('POST', '/v1.0/applications', { displayName })).json<{
-    id: string;
-    appId: string;
-  }>();
-  const password = (
-    await admin('POST', `/v1.0/applications/${application.id}/addPassword`, {})
-  ).json<{ secretText: string }>();
-  const principal = (
-    await admin('POST', '/v1.0/servicePrincipals', { appId: application.appId })
-  ).json<{ id: string }>();
-  const token = await fetchToken(service, {
-    clientId: application.appId,
-    clientSecret: password.secretText,
-  });
-  return { id: principal.id, call: createCaller(service, token) };
-}
-
 describe.each(Object.keys(ROLES) as Role[])('a %s', (role) => {
   describe.each(HELD_AT)('with its role at $place', ({ place, scope }) => {
     const own = `own-${role.toLowerCase().replaceAll(' ', '-')}-${place.replace(' ', '-')}`;
@@ -195,7 +176,7 @@ describe.each(Object.keys(ROLES) as Role[])('a %s', (role) => {
     beforeAll(async () => {
       for (const name of [own, other])
         await admin('POST', `/keys/${name}/create`, { kty: 'oct-HSM', key_size: 128 });
-      principal = await makePrincipal(own);
+      principal = await makePrincipal(admin, service);
       const made = await admin('PUT', `${scope(own)}/${PROVIDER}/roleAssignments/${randomUUID()}`, {
         properties: { roleDefinitionId: ROLES[role], principalId: principal.id },
       });

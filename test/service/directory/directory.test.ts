@@ -5,6 +5,7 @@ import {
   type ClientCertificate,
   makeClientCertificate,
 } from '../../support/client-certificates.ts';
+import { registerCertificate, signInByCertificate } from '../../support/certificate-sign-in.ts';
 import { type Answer, createCaller, fetchToken } from '../../support/client.ts';
 import {
   addSecret,
@@ -26,10 +27,8 @@ beforeAll(async () => {
 });
 
 async function signIn(client: Client): Promise<string> {
-  return fetchToken(service, {
-    clientId: client.appId,
-    clientSecret: await addSecret(admin, client),
-  });
+  await registerCertificate(admin, client);
+  return signInByCertificate(service, client.appId);
 }
 
 /** Statuses of the same call over several new connections, which reach every worker process. */

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { type Answer, type Caller, createCaller, fetchToken } from '../../support/client.ts';
-import { addSecret, assignRole, makeClient } from '../../support/directory.ts';
+import { registerCertificate, signInByCertificate } from '../../support/certificate-sign-in.ts';
+import { type Answer, type Caller, createCaller } from '../../support/client.ts';
+import { assignRole, makeClient } from '../../support/directory.ts';
 import { freePort } from '../../support/free-port.ts';
 import { ROLE } from '../../support/roles.ts';
 import { useService } from '../../support/use-service.ts';
@@ -32,9 +33,9 @@ beforeAll(async () => {
 /** A Crypto User at one key, and nowhere else. */
 async function userOf(key: string) {
   const client = await makeClient(admin, `user of ${key}`);
-  const clientSecret = await addSecret(admin, client);
+  await registerCertificate(admin, client);
   await assignRole(admin, ROLE.user, client.principalId, `/keys/${key}`);
-  return createCaller(service, await fetchToken(service, { clientId: client.appId, clientSecret }));
+  return createCaller(service, await signInByCertificate(service, client.appId));
 }
 
 const wrap = () =>
