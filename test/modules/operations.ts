@@ -12,8 +12,10 @@ import {
 } from 'node:crypto';
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js';
 import {
+  ALGORITHMS,
   CURVE,
   type Curve,
+  CURVES,
   PARAMETER_SETS,
   type ParameterSet,
 } from '../../src/core/operations/algorithms.ts';
@@ -53,10 +55,7 @@ export const OPERATIONS = {
     const key = publicOf(path, await get(admin, path));
     await signAndVerify(admin, key, 'RS256', 'sha256', {});
   },
-  'EC: P-256': (admin) => ecKey(admin, 'P-256', 'sha256'),
-  'EC: P-384': (admin) => ecKey(admin, 'P-384', 'sha384'),
-  'EC: P-521': (admin) => ecKey(admin, 'P-521', 'sha512'),
-  'EC: P-256K': (admin) => ecKey(admin, 'P-256K', 'sha256'),
+  ...eachCurve(),
   'EC: imported': async (admin) => {
     const path = await importKey(admin, outsideEc('P-256').jwk);
     const key = publicOf(path, await get(admin, path));
@@ -362,9 +361,17 @@ async function verifies(admin: Caller, path: string, body: object, expected: boo
   if ((answer.value as unknown) !== expected) throw new Error(`verify said ${answer.value}`);
 }
 
-async function ecKey(admin: Caller, crv: Curve, hash: string): Promise<void> {
+/** A key of each curve, made in the pool. */
+function eachCurve() {
+  const operations = CURVES.map((crv) => [`EC: ${crv}`, (admin: Caller) => ecKey(admin, crv)]);
+  return Object.fromEntries(operations) as Record<`EC: ${Curve}`, (admin: Caller) => Promise<void>>;
+}
+
+async function ecKey(admin: Caller, crv: Curve): Promise<void> {
   const key = await create(admin, { kty: 'EC-HSM', crv });
-  await signAndVerify(admin, key, CURVE[crv].algorithm, hash, { dsaEncoding: 'ieee-p1363' });
+  const { algorithm } = CURVE[crv];
+  const hash = `sha${ALGORITHMS[algorithm].digestBytes * 8}`;
+  await signAndVerify(admin, key, algorithm, hash, { dsaEncoding: 'ieee-p1363' });
 }
 
 /** Signs here and verifies outside; verifies here too, a signature that is right and one that isn't. */

@@ -6,7 +6,7 @@ import {
   randomBytes,
   createCipheriv,
 } from 'node:crypto';
-import type { Curve } from '../../src/core/operations/algorithms.ts';
+import { CURVE, type Curve } from '../../src/core/operations/algorithms.ts';
 import { type ImportedJwk, JWK_MEMBERS } from '../../src/core/keys/import/key-import.ts';
 import { rsaKeyPair } from './rsa-keys.ts';
 
@@ -16,13 +16,6 @@ export interface OutsideKey {
   readonly privateKey: KeyObject;
   readonly jwk: Readonly<Record<string, string>>;
 }
-
-const NAMED_CURVE: Readonly<Record<Curve, string>> = {
-  'P-256': 'P-256',
-  'P-256K': 'secp256k1',
-  'P-384': 'P-384',
-  'P-521': 'P-521',
-};
 
 export function outsideRsa(bits: number, publicExponent = 65537): OutsideKey {
   const pair =
@@ -34,7 +27,7 @@ export function outsideRsa(bits: number, publicExponent = 65537): OutsideKey {
 }
 
 export function outsideEc(curve: Curve): OutsideKey {
-  const pair = generateKeyPairSync('ec', { namedCurve: NAMED_CURVE[curve] });
+  const pair = generateKeyPairSync('ec', { namedCurve: CURVE[curve].openssl });
   const jwk = pair.privateKey.export({ format: 'jwk' }) as Record<string, string>;
   return { ...pair, jwk: { ...jwk, kty: 'EC-HSM', crv: curve } };
 }

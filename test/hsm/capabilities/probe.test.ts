@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { CURVES } from '../../../src/core/operations/algorithms.ts';
 import type { Capabilities } from '../../../src/hsm/capabilities/capabilities.ts';
 import { fromGlobalSetup } from '../../support/environment.ts';
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
@@ -73,7 +74,7 @@ const ALL = {
   algorithms: [],
 };
 const PAIRS = [
-  ...['RSA-HSM 2048', 'EC-HSM P-256', 'EC-HSM P-256K', 'EC-HSM P-384', 'EC-HSM P-521'],
+  ...['RSA-HSM 2048', ...CURVES.map((curve) => `EC-HSM ${curve}`)],
   ...['RSA-HSM 3072', 'RSA-HSM 4096'],
 ];
 const GCM = ['A128GCM', 'A192GCM', 'A256GCM'];

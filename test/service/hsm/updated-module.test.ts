@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { join } from 'node:path';
+import { AES_SIZES, CURVE, CURVES } from '../../../src/core/operations/algorithms.ts';
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 import { bootstrap, type PreparedProduction, prepareProduction } from '../../support/production.ts';
@@ -11,11 +12,8 @@ const VALUE = Buffer.alloc(32, 7).toString('base64url');
 /** A key of each type, size and curve, and what shows that its private part was opened. */
 const KEYS = [
   ['rsa-2048', { kty: 'RSA-HSM', key_size: 2048 }, 'RS256'],
-  ...(['P-256', 'P-256K', 'P-384', 'P-521'] as const).map(
-    (crv, at) =>
-      [`ec-${crv}`, { kty: 'EC-HSM', crv }, ['ES256', 'ES256K', 'ES384', 'ES512'][at]] as const,
-  ),
-  ...[128, 192, 256].map(
+  ...CURVES.map((crv) => [`ec-${crv}`, { kty: 'EC-HSM', crv }, CURVE[crv].algorithm] as const),
+  ...AES_SIZES.map(
     (bits) => [`oct-${bits}`, { kty: 'oct-HSM', key_size: bits }, `A${bits}KW`] as const,
   ),
 ] as const;
