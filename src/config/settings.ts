@@ -24,7 +24,7 @@ const isHostName = (text: string) => HOST_NAME.test(text);
 
 const isHttpsUrl = (text: string) => URL.canParse(text) && new URL(text).protocol === 'https:';
 
-/** One or more, by comma or blank. */
+/** One or more, separated by commas or blanks. */
 const commaList = (isOne: (text: string) => boolean, message: string) =>
   z
     .string()
@@ -71,7 +71,7 @@ export const SETTINGS = {
   }),
   STRONGROOM_DOMAIN: hostName
     .default('strongroom.localhost')
-    .meta({ meaning: 'parent domain: the pool is `https://{pool}.{domain}`' }),
+    .meta({ meaning: 'parent domain in DNS: the pool is `https://{pool}.{domain}`' }),
   STRONGROOM_POOL: z
     .string()
     .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, { message: 'must be one label of a host name' })
@@ -132,12 +132,12 @@ export const SETTINGS = {
   PKCS11_OBJECT_LIMIT: count(1, 10_000_000).optional().meta({
     default: 'none: the HSM itself refuses',
     meaning:
-      'objects for which the HSM has room, whosever they are: a pool whose keys are resident warns from nine tenths of it on, and makes no key beyond it',
+      'objects for which the HSM has room, whoever made them: a pool whose keys are resident warns from nine tenths of it on, and makes no key beyond it',
   }),
   STRONGROOM_SESSIONS: count(1, 1024).optional().meta({
     default: '8; with a fast HSM as many as cores, 2 to 8',
     meaning:
-      'threads of a process that wait for the HSM, each with two PKCS#11 sessions; fewer where the token has fewer sessions, and one where the module bears no more',
+      'threads of a process that wait for the HSM, each with two PKCS#11 sessions; fewer where the token has fewer sessions, and one where the module supports no more',
   }),
   STRONGROOM_LOADED_KEYS: count(16, 1_000_000).optional().meta({
     default: 'what the memory limit has room for, at most 100000',
@@ -169,7 +169,7 @@ export const SETTINGS = {
   ).meta({
     default: 'none: no key is released',
     meaning:
-      "https URLs, by comma: the only ones that are believed and asked, and that release policies may name. While it is unset a policy may be stored, and a release is refused with this setting's name",
+      "https URLs, separated by commas: the only ones that are believed and asked, and that release policies may name. While it is unset a policy may be stored, and a release is refused with this setting's name",
   }),
   STRONGROOM_ATTESTATION_CA_FILE: z.string().min(1).optional().meta({
     default: 'the public CAs',
@@ -177,7 +177,8 @@ export const SETTINGS = {
   }),
   STRONGROOM_ISSUERS_FILE: z.string().min(1).optional().meta({
     default: 'none: the built-in directory',
-    meaning: 'JSON: other OIDC issuers whose tokens are taken, see _External issuers_',
+    meaning:
+      'JSON: other OIDC issuers whose tokens are taken: see [External issuers](../identity/README.md#external-issuers)',
   }),
   STRONGROOM_ISSUERS_CA_FILE: z.string().min(1).optional().meta({
     default: 'the public CAs',
@@ -190,7 +191,7 @@ export const SETTINGS = {
   ).meta({
     default: 'none: public addresses only',
     meaning:
-      "URLs, by comma: issuers that federated credentials may name though they are at no public address, such as a cluster's own; those of `STRONGROOM_ISSUERS_FILE` may be named too",
+      "URLs, separated by commas: issuers that federated credentials may name though they are at no public address, such as a cluster's own; those of `STRONGROOM_ISSUERS_FILE` may be named too",
   }),
   STRONGROOM_SIGNING_KEY_DAYS: count(1, 3650)
     .default(30)
@@ -265,7 +266,7 @@ export const SETTINGS = {
     .optional()
     .meta({
       default: 'none: no traces',
-      meaning: 'the same, as the whole URL; goes before the other',
+      meaning: 'the same, as the whole URL; wins over the other',
     }),
   STRONGROOM_LOG_LEVEL: logLevel.meta({
     meaning:
