@@ -6,10 +6,12 @@ import { openPoolKeys } from '../../src/compose/root-keys.ts';
 import { openSignedLog } from '../../src/compose/signed-log.ts';
 import { openTokenSigningKeys } from '../../src/compose/token-signing-keys.ts';
 import type { KeyMaterial, KeySpec, KeyVersion } from '../../src/core/keys/key.ts';
-import { changing } from '../../src/store/database.ts';
+import { changing, type StoreContext } from '../../src/store/database.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';
 import { createPool, findPool, type Pool } from '../../src/store/pool/pool-store.ts';
 import { createKeyArchive } from '../../src/store/recovery/key-archive.ts';
+import { createBackupKeyStore } from '../../src/store/recovery/root-keys/backup-key-store.ts';
+import { createSecurityDomainStore } from '../../src/store/recovery/security-domain/security-domain-store.ts';
 import type { Pkcs11Hsm } from '../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from './hsm.ts';
 import { newChange, processOf, type StoreDatabase } from './store.ts';
@@ -123,6 +125,16 @@ function wholePool(database: StoreDatabase, pool: Pool, hsm: Pkcs11Hsm) {
         `insert into federated_credential_use (pool_id, application_id, id) values ($pool,
           '00000000-0000-4000-8000-000000000003', '00000000-0000-4000-8000-000000000007')`,
       ),
+    /** As after an upload: the other pool's root keys are in the same token. */
+    takeDomainOf: async (other: { readonly pool: Pool; readonly context: StoreContext }) => {
+      const { id, rootGeneration, rootCheck } = other.pool;
+      const backupKeys = await createBackupKeyStore(other.context).list();
+      await createSecurityDomainStore(context).recordUpload(
+        { poolId: id, generation: rootGeneration, rootCheck, backupKeys },
+        newChange('SecurityDomainUpload'),
+      );
+      hsm.openBackupKeys(await createBackupKeyStore(context).list(), backupKeys);
+    },
     /** As the store has it now. */
     findKey,
     keyOf: async (material: KeyMaterial): Promise<KeyMaterial> => {

@@ -12,7 +12,7 @@ import {
   type StoreDatabase,
   withClient,
 } from '../../support/store.ts';
-import { newName, openWholePool, type WholePool } from '../../support/whole-pool.ts';
+import { newName, openWholePool, reopenPool, type WholePool } from '../../support/whole-pool.ts';
 
 let database: StoreDatabase;
 let folder: string;
@@ -142,3 +142,76 @@ test('every table of the schema is backed up, or named as left out', async () =>
   const named = [...ARCHIVED_TABLES.map(({ name }) => name), ...Object.keys(LEFT_OUT)];
   expect(named.sort()).toEqual(tables);
 });
+
+describe.each([true, false])(
+  'a fresh pool with the security domain of another one (records of the audit log: %s)',
+  (withAuditRecords) => {
+    let original: WholePool;
+    let fresh: WholePool;
+    let elsewhere: StoreDatabase;
+    let signing: KeyMaterial;
+    let signature: Uint8Array;
+    let before: Record<string, readonly string[]>;
+    const backup = `taken-${withAuditRecords}`;
+    const restore = (pool: WholePool) =>
+      pool.backups().restore(storage(), backup, {}, newChange('FullRestore'));
+
+    beforeAll(async () => {
+      original = await openWholePool(database, newName());
+      [signing] = (await original.addKey('signing', { keyType: 'EC-HSM', curve: 'P-256' })) as [
+        KeyMaterial,
+      ];
+      signature = await original.hsm.sign(signing, 'ES256', DIGEST);
+      await original.addOthers();
+      before = await original.dump(REPLACED);
+      await original
+        .backups()
+        .create(storage(), backup, { withAuditRecords }, newChange('FullBackup'));
+      elsewhere = await openStoreDatabase();
+      fresh = await openWholePool(elsewhere, newName());
+      await fresh.takeDomainOf(original);
+    });
+    afterAll(async () => {
+      await original.hsm.close();
+      await fresh.hsm.close();
+      await elsewhere.close();
+    });
+
+    test('takes no place while it holds keys', async () => {
+      await fresh.addKey('own', { keyType: 'EC-HSM', curve: 'P-256' });
+      await expect(restore(fresh)).rejects.toMatchObject({ code: 'Conflict' });
+      await fresh.change(`delete from key where pool_id = $pool`);
+      await fresh.sign();
+    });
+
+    test('becomes that pool, under its own name', async () => {
+      await restore(fresh);
+      const taken = await reopenPool(elsewhere, fresh.pool.name, fresh.hsm);
+      expect(taken.pool).toMatchObject({
+        id: original.pool.id,
+        tenantId: original.pool.tenantId,
+        activation: 'domain',
+      });
+      expect(await taken.dump(REPLACED)).toEqual(before);
+      expect(await taken.hsm.verify(await taken.keyOf(signing), 'ES256', DIGEST, signature)).toBe(
+        true,
+      );
+      await taken.addKey('later', { keyType: 'oct-HSM', bits: 256 });
+      await taken.sign();
+      const report = await taken.verify();
+      expect(report).toMatchObject({ verified: true, unsigned: 0 });
+      expect(report.removedBefore === undefined).toBe(withAuditRecords);
+    });
+
+    test('keeps the audit log of the time before', async () => {
+      const { rows } = await withClient(elsewhere.ownerUrl, (client) =>
+        client.query<{ name: string }>('select name from pool where id = $1', [fresh.pool.id]),
+      );
+      const name = rows[0]?.name ?? '';
+      expect(name).toMatch(new RegExp(`^${fresh.pool.name}-before-restore-\\d{14}$`));
+      const left = await reopenPool(elsewhere, name, fresh.hsm);
+      const report = await left.verify();
+      expect(report).toMatchObject({ verified: true, unsigned: 0 });
+    });
+  },
+);
