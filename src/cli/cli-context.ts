@@ -14,6 +14,8 @@ export interface CliContext {
   readonly setEnvironment: (name: string, value: string) => void;
   /** Writes a line to standard output. */
   readonly print: (line: string) => void;
+  /** Writes a sentence to standard error, as a command that could not do what it was asked for. */
+  readonly warn: (sentence: string) => void;
   readonly setExitStatus: (status: number) => void;
   /** Runs an action each time that the process is sent SIGHUP, which would end it otherwise. */
   readonly onHangUp: (action: () => void) => void;
@@ -36,6 +38,9 @@ export function createCliContext(environment: Environment): CliContext {
     },
     print(line) {
       process.stdout.write(`${line}\n`);
+    },
+    warn(sentence) {
+      process.stderr.write(`strongroom: ${sentence}\n`);
     },
     setExitStatus(status) {
       process.exitCode = status;

@@ -2,6 +2,7 @@ import process from 'node:process';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { KEY_KEEPINGS } from '../core/keys/key-keeping.ts';
 import { addAuditCommands } from './audit/commands.ts';
+import { addBackupCommands } from './backup/commands.ts';
 import { type CliContext, createCliContext, type Run } from './cli-context.ts';
 // Types alone, in a way that leaves no import behind: the commands' modules are loaded when they run.
 import type { BootstrapOptions } from './bootstrap.ts';
@@ -148,6 +149,7 @@ export function createProgram(context: CliContext, run: Run): Command {
     );
 
   addAuditCommands(program, context, run, EXIT_STATUS);
+  addBackupCommands(program, context, run);
   addRootKeyCommands(program, context, run, EXIT_STATUS);
   addSecurityDomainCommands(program, context, run, EXIT_STATUS);
 

@@ -22,6 +22,7 @@ import { composeRecovery } from './recovery.ts';
 import { composeRelease } from './release.ts';
 import { recordActivation } from './activation.ts';
 import { openPoolKeys } from './root-keys.ts';
+import { watchRestores } from './service/restore-watch.ts';
 import { watchRootKeys } from './service/root-key-watch.ts';
 import { watchRequests } from './service/request-watch.ts';
 import type { Service, Overrides } from './service/service.ts';
@@ -38,7 +39,7 @@ export async function compose(
   log: Logger,
   overrides: Overrides = {},
 ): Promise<Service> {
-  const { clock = systemClock, onHang, isStartOver, auditLog } = overrides;
+  const { clock = systemClock, onHang, onRestored, isStartOver, auditLog } = overrides;
   const store = await openServiceStore(settings, log, clock);
   const keeping = requireKeeping(store.pool, settings.keeping);
   const module = openHsm(settings, keeping, log, onHang, true);
@@ -64,6 +65,7 @@ export async function compose(
   const identity = composeIdentity(base, directory, audit);
   const rootKeys = watchRootKeys(base);
   const recovery = composeRecovery(base, rootKeys);
+  const stopRestoreWatch = watchRestores(base, onRestored ?? (() => undefined));
   const storeClock = watchClock(base);
   const stopMaintenance = startMaintenance(base, { keys, identity, audit, storeClock });
   const readiness = composeReadiness(base, { hsm: module, audit, isStartOver });
@@ -95,6 +97,7 @@ export async function compose(
     endStreams: audit.endStreams,
     async close() {
       await stopMaintenance();
+      await stopRestoreWatch();
       await rootKeys.stop();
       await audit.close();
       await tracing.close();

@@ -2,6 +2,8 @@ import type { Logger } from 'pino';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { ServiceSettings } from './service/settings.ts';
 import { openHsm } from './hsm.ts';
+import type { FullBackups } from '../core/recovery/full-backup/ports.ts';
+import { openFullBackups } from './full-backup.ts';
 import { systemClock } from '../core/clock.ts';
 import { openObjectKeeper } from './objects.ts';
 import { openPoolKeys } from './root-keys.ts';
@@ -12,6 +14,7 @@ import { openStore, type OpenStore } from './store.ts';
 export interface OpenPool extends OpenStore {
   readonly hsm: Pkcs11Hsm;
   readonly signedLog: SignedLog;
+  readonly fullBackups: FullBackups;
 }
 
 /** Sessions of a command: one that works, and one that stays logged in. */
@@ -33,7 +36,8 @@ export async function openPool(
     await openPoolKeys(context, pool, hsm);
     const keeper = openObjectKeeper(context, pool, hsm, settings, log);
     const signedLog = openSignedLog(context, pool, hsm, systemClock, keeper);
-    return { context, pool, hsm, signedLog, close };
+    const fullBackups = openFullBackups({ context, pool, hsm, settings, log, pauseShare: 0 });
+    return { context, pool, hsm, signedLog, fullBackups, close };
   } catch (error) {
     await close();
     throw error;

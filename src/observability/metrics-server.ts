@@ -15,7 +15,7 @@ export interface WorkersState {
 
 export interface MetricsServer {
   /** A process has been replaced, and why. */
-  replaced(reason: 'ended' | 'hung' | 'memory'): void;
+  replaced(reason: 'ended' | 'hung' | 'memory' | 'restored'): void;
   close(): Promise<void>;
 }
 
@@ -56,7 +56,7 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
     labelNames: ['reason'] as const,
     registers,
   });
-  for (const reason of ['ended', 'hung', 'memory']) replacements.inc({ reason }, 0);
+  for (const reason of ['ended', 'hung', 'memory', 'restored']) replacements.inc({ reason }, 0);
   const incomplete = new Counter({
     name: 'strongroom_metrics_incomplete_total',
     help: 'Times that a worker process did not give its metrics in time.',

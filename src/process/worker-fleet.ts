@@ -30,12 +30,14 @@ export interface FleetOptions {
   readonly log: Logger;
   /** Of this moment. */
   readonly ticketKeys: () => string;
-  readonly onReplaced: (reason: 'ended' | 'hung' | 'memory') => void;
+  readonly onReplaced: (reason: 'ended' | 'hung' | 'memory' | 'restored') => void;
 }
 
 const STOPPING: Patience = { idleMs: 500, limitMs: 30_000 };
 /** A hung driver doesn't drain: what else the process has under way gets this long. */
 const HUNG: Patience = { idleMs: 500, limitMs: 2_000 };
+/** What it answers is of a pool that is another one by now. */
+const OUTDATED: Patience = { idleMs: 500, limitMs: 10_000 };
 /** Nobody waits for one that has grown, or that has earlier settings: its clients' connections may live as long as they are promised to. */
 const GROWN: Patience = { limitMs: 180_000 };
 /** After the start, of the processes' word how they are. */
@@ -228,6 +230,10 @@ export class WorkerFleet {
         log.error({ worker, operation: message.operation }, 'driver call hangs');
         this.#options.onReplaced('hung');
         this.#replace(entry, HUNG);
+        break;
+      case 'outdated':
+        this.#options.onReplaced('restored');
+        this.#replace(entry, OUTDATED);
         break;
       case 'alive':
         entry.report = message.report ?? entry.report;

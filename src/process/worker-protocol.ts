@@ -52,4 +52,6 @@ export type FromWorker =
       readonly report?: ReadinessReport;
     }
   | { readonly kind: 'settled'; readonly report: ReadinessReport }
-  | { readonly kind: 'hung'; readonly operation: string };
+  | { readonly kind: 'hung'; readonly operation: string }
+  /** A backup was restored: what the process knows of its pool is out of date. */
+  | { readonly kind: 'outdated' };

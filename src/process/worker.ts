@@ -46,6 +46,9 @@ async function start(settings: WorkerSettings): Promise<void> {
     onHang: (operation) => {
       send({ kind: 'hung', operation });
     },
+    onRestored: () => {
+      send({ kind: 'outdated' });
+    },
     isStartOver: () => isStartOver,
   });
   const server = createHttpsServer(service.app, settings.tls, messagesOf(service.app));

@@ -45,6 +45,8 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
 
   const publish = (change: StateChange | 'reset') => {
     for (const listener of listeners) listener(change);
+    // Whatever is remembered is out of date.
+    if (change !== 'reset' && change.topic === 'restored') publish('reset');
   };
 
   const connect = () =>

@@ -22,6 +22,8 @@ export interface Overrides {
   readonly clock?: Clock;
   /** A driver call hangs: this process should be replaced. */
   readonly onHang?: (operation: string) => void;
+  /** A backup was restored: this process should be replaced. */
+  readonly onRestored?: () => void;
   /** Whether the start of which this process is a part has come to its end; it has where absent. */
   readonly isStartOver?: () => boolean;
   /** Another audit log than the one in the store: for measuring what that costs. No setting leads here. */

@@ -1,0 +1,53 @@
+import { createArchiveFormat } from '../../backup/full-backup/archive-format.ts';
+import { summarize } from '../../core/recovery/full-backup/archive-opener.ts';
+import { ServiceError } from '../../core/errors.ts';
+import type { BackupStorage, BackupSummary } from '../../core/recovery/full-backup/ports.ts';
+import type { CliContext } from '../cli-context.ts';
+import { describeBackup, inSentences } from './backup-command.ts';
+import { openPlace } from './place.ts';
+
+export interface ListOptions {
+  readonly from: string;
+  readonly json?: true;
+}
+
+const PREFIX = 'mhsm-';
+
+/** `strongroom backup list`: as their manifests say, which only `backup verify` believes. */
+export async function listBackups(context: CliContext, { from, json }: ListOptions): Promise<void> {
+  await inSentences(context, async () => {
+    const storage = openPlace(from);
+    try {
+      const found = await readAll(storage);
+      const backups = found.sort((a, b) => a.madeAt.getTime() - b.madeAt.getTime());
+      if (json === true) {
+        const listed = backups.map((backup) => ({
+          ...backup,
+          madeAt: backup.madeAt.toISOString(),
+        }));
+        context.print(JSON.stringify(listed, null, 2));
+      } else if (backups.length === 0) context.print(`There is no backup in ${storage.place}.`);
+      else for (const backup of backups) context.print(describeBackup(backup, false));
+    } finally {
+      await storage.close();
+    }
+  });
+}
+
+async function readAll(storage: BackupStorage): Promise<BackupSummary[]> {
+  const format = createArchiveFormat();
+  const backups: BackupSummary[] = [];
+  for (const folder of await storage.listFolders(PREFIX))
+    try {
+      const { claimed } = await format.readManifest({ storage, folder });
+      backups.push(summarize(folder, claimed));
+    } catch (error) {
+      // One that is being written, or was cut off, has none.
+      if (!(error instanceof ServiceError && isNone(error))) throw error;
+    }
+  return backups;
+}
+
+function isNone({ code }: ServiceError): boolean {
+  return code === 'BackupNotFound' || code === 'MalformedBackupBlob';
+}
