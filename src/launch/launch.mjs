@@ -42,9 +42,9 @@ const commands = {
     await ensureBuilt();
     ensureSoftHsm();
     const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules'];
-    // Suites wait now and then, for what is due in seconds: one more than there are cores. Each has a service of its own, and
+    // Suites wait now and then, for what is due in seconds: two more than there are cores. Each has a service of its own, and
     // all have one PostgreSQL: not more than eight.
-    const workers = `--maxWorkers=${Math.min(availableParallelism() + 1, 8)}`;
+    const workers = `--maxWorkers=${Math.min(availableParallelism() + 2, 8)}`;
     const words = args.some((word) => SIDE_BY_SIDE.test(word)) ? args : [workers, ...args];
     return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), ...words], {
       environment: { NODE_OPTIONS: options.filter(Boolean).join(' ') },
