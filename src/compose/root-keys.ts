@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { AuditDraft } from '../core/audit/draft.ts';
 import { systemClock } from '../core/clock.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { KeyMaterial } from '../core/keys/key.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
+import { OperatorError } from '../core/operator-error.ts';
 import { BACKUP_KEYS } from '../core/recovery/root-keys/backup-keys.ts';
 import { createRootKeyCeremony } from '../core/recovery/root-keys/root-key-ceremony.ts';
 import {
@@ -69,11 +72,31 @@ async function addBackupPair(
   const version = newVersionId();
   const identity = { ...BACKUP_KEYS.identity, pool: pool.id, version };
   const material = await hsm.generateKey(identity, spec);
-  // Some modules don't wrap HMAC keys: blobs of such a pool open as long as the root keys of then are there.
-  if (material.sealed.macBlob === undefined) return;
+  // Some modules don't wrap HMAC keys, or nothing that was unwrapped: blobs of such a pool open as long as the root keys of then are there.
+  if (material.sealed.macBlob === undefined || !(await isMovable(hsm, material))) return;
   const change = newDraft('BackupKeysCreate');
   change.note({ change: { after: { version } } });
   await createBackupKeyStore(context).insert(material, change);
+}
+
+/** Whether the HSM wraps again what it has unwrapped: in some, nothing that was unwrapped leaves any more. */
+async function isMovable(hsm: Pkcs11Hsm, material: KeyMaterial): Promise<boolean> {
+  try {
+    await hsm.rewrap(material, 'current');
+    return true;
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'BadParameter') return false;
+    throw error;
+  }
+}
+
+/** Tries it with a key of no use. @throws OperatorError where nothing could be sealed by new root keys */
+async function requireMovable(hsm: Pkcs11Hsm, poolId: string): Promise<void> {
+  const identity = { ...BACKUP_KEYS.identity, pool: poolId, version: newVersionId() };
+  if (await isMovable(hsm, await hsm.generateKey(identity, BACKUP_KEYS.spec))) return;
+  throw new OperatorError(
+    'The HSM of this pool wraps nothing that it has unwrapped, so that nothing can be moved to new root keys: the pool keeps those that it has.',
+  );
 }
 
 async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Promise<void> {
@@ -107,6 +130,7 @@ export function openRootKeyRotation(
     hsm,
     store: createRootKeyStore(context),
     hasBackupKeys: () => hsm.backupPairs.length > 0,
+    requireMovable: () => requireMovable(hsm, context.poolId),
     draft: newDraft,
     ...on,
   });

@@ -2,9 +2,16 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AuditedChange } from '../audit/record.ts';
 import type { Recorder } from '../operations/crypto-service.ts';
 import { ServiceError } from '../errors.ts';
-import type { HsmFeatures, RootSecrets } from '../keys/hsm.ts';
+import type { Hsm, HsmFeatures, RootSecrets } from '../keys/hsm.ts';
 import type { KeyRelease } from '../release/key-release.ts';
-import type { KeyName, KeyVersion, KeyVersionId, VerifiedKey } from '../keys/key.ts';
+import type {
+  KeyMaterial,
+  KeyName,
+  KeyVersion,
+  KeyVersionId,
+  VerifiedKey,
+  VerifiedMaterial,
+} from '../keys/key.ts';
 import { requireSealed } from '../keys/key-keeping.ts';
 import { nearestDate } from '../keys/key-date.ts';
 import { keyNotFound } from '../keys/key-service.ts';
@@ -15,6 +22,7 @@ import { verifyKey } from '../keys/verified-keys.ts';
 
 export interface BackupServiceParts {
   readonly hsm: KeyRewrapper &
+    Pick<Hsm, 'reseal'> &
     Pick<HsmFeatures, 'keeping'> &
     Pick<KeyRelease, 'requireIntact'> &
     RootSecrets;
@@ -133,15 +141,27 @@ export function createBackupService({
           notBefore: notBefore && nearestDate(notBefore),
           expires: expires && nearestDate(expires),
         }),
-        material: await hsm.rewrap(material, 'current', {
-          pair,
-          identity: { ...material.identity, pool: poolId },
-        }),
+        material: await ownMaterial(material, pair),
       };
     } catch (error) {
       if (error instanceof ServiceError && error.code === 'KeyIntegrityViolation')
         throw malformed(error);
       throw error;
+    }
+  }
+
+  async function ownMaterial(
+    material: KeyMaterial,
+    pair: KeyVersionId | undefined,
+  ): Promise<VerifiedMaterial> {
+    const identity = { ...material.identity, pool: poolId };
+    try {
+      return await hsm.rewrap(material, 'current', { pair, identity });
+    } catch (error) {
+      // Where nothing that was unwrapped can be wrapped again, what root keys have wrapped stays as it is.
+      if (!(error instanceof ServiceError) || error.code !== 'BadParameter' || pair !== undefined)
+        throw error;
+      return hsm.reseal(material, identity);
     }
   }
 }

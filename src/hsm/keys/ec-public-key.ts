@@ -16,7 +16,7 @@ import { derivedCoordinate } from './templates.ts';
  * The public half of a private key that stays in the HSM. An EC private key object doesn't tell its point, but ECDH with
  * the curve's base point gives the x coordinate of private key times base point (SP 800-56A rev. 3 §5.7.1.2), which is
  * the public key's. Of the two points with that x, `isRight` tells which.
- * @throws Error when neither is
+ * @throws Error when neither is, and the first that `isRight` has thrown
  */
 export function deriveEcPublicKey(
   session: ModuleSession,
@@ -29,6 +29,7 @@ export function deriveEcPublicKey(
   const coordinate = derivedCoordinate(bytes, capabilities);
   const shared = deriveKey(session, ecdh(basePoint(curve)), key, coordinate);
   const x = withObject(session, shared, () => readValue(session, shared));
+  let failure: Error | undefined;
   for (const sign of [2, 3]) {
     const point = ECDH.convertKey(Buffer.concat([Buffer.of(sign), x]), CURVE[curve].openssl);
     const coordinates = (point as Buffer).subarray(1);
@@ -37,8 +38,14 @@ export function deriveEcPublicKey(
       x: coordinates.subarray(0, bytes),
       y: coordinates.subarray(bytes),
     };
-    if (isRight(candidate)) return candidate;
+    try {
+      if (isRight(candidate)) return candidate;
+    } catch (error) {
+      // Of a signature that another key has made some modules say no more than CKR_DEVICE_ERROR.
+      failure ??= error instanceof Error ? error : new Error(String(error));
+    }
   }
+  if (failure !== undefined) throw failure;
   throw new Error('the HSM derived no coordinate of the public key');
 }
 

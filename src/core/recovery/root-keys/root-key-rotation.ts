@@ -10,6 +10,8 @@ export interface RootKeyRotationParts {
   readonly store: RootKeyStore;
   /** Whether the pool has backup keys, which outlive its root keys. */
   readonly hasBackupKeys: () => boolean;
+  /** @throws OperatorError where the HSM can't seal by new root keys what older ones have sealed */
+  readonly requireMovable: () => Promise<void>;
   readonly draft: (operation: string) => AuditDraft;
   readonly onRows?: (rows: number) => void;
   readonly isStopped?: () => boolean;
@@ -93,6 +95,7 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
 
     /** Makes the next generation the current one. Nothing of an earlier rotation is left to do. */
     async begin({ keeps, givesBackupsUp }: RotationChoice): Promise<RootKeyState> {
+      await parts.requireMovable();
       const { generations } = await store.readState();
       const current = currentOf(generations);
       const number = current.number + 1;

@@ -60,6 +60,7 @@ function rotationOf(
       },
       recordDestroyed: () => Promise.resolve(),
     },
+    requireMovable: () => Promise.resolve(),
     hasBackupKeys: () => true,
     draft: (operation) => new AuditDraft(() => NOW, { requestId: 'r', operation }),
   });
