@@ -29,7 +29,7 @@ export async function bootstrapPool(
   const pkcs11 = required(config.pkcs11, 'PKCS11_MODULE');
   const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
   await requireCurrentSchema(databaseUrl);
-  const administrator = await bootstrap(
+  const { administrator, activation } = await bootstrap(
     {
       domain: config.domain,
       pool: config.pool,
@@ -50,6 +50,10 @@ export async function bootstrapPool(
   print(
     `The pool "${config.pool}" is there; the credentials of its new administrator are in ${credentialsFile}.`,
   );
+  if (activation === 'none')
+    print(
+      'Its keys can be used once its security domain has been downloaded: `strongroom security-domain download` or `az keyvault security-domain download`. Where the HSM keeps copies of its own, run this again with --no-security-domain.',
+    );
 }
 
 /** Before anything is made: a secret that can't be written is lost. @throws OperatorError */

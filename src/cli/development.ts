@@ -77,7 +77,7 @@ export async function prepareDevelopment(
     const databaseUrl = postgres?.serviceUrl ?? secrets.databaseUrl ?? '';
     // Last, since it needs most of the service, which a start that fails before needs not load.
     const { bootstrap } = await import('../compose/bootstrap.ts');
-    const made = await bootstrap(
+    const { administrator: made } = await bootstrap(
       {
         domain: config.domain,
         pool: config.pool,

@@ -7,6 +7,7 @@ import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { systemClock } from '../core/clock.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../core/access/role.ts';
 import { ServiceError } from '../core/errors.ts';
+import type { Activation } from '../core/pool/activation.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { StoreContext } from '../store/database.ts';
@@ -54,6 +55,12 @@ export interface BootstrapAdministrator {
   readonly principalId: string;
 }
 
+export interface Bootstrapped {
+  readonly administrator: BootstrapAdministrator | undefined;
+  /** Of the pool; undefined for one from before there was such a thing. */
+  readonly activation: Activation | undefined;
+}
+
 const ROLES = {
   none: [],
   administrator: [ADMINISTRATOR_ROLE],
@@ -66,10 +73,7 @@ const ROOT_GENERATION = 1;
  * signing key; and an administrator where one is asked for. Several processes at once take turns.
  * @throws Error with a sentence for the operator
  */
-export async function bootstrap(
-  settings: BootstrapSettings,
-  log: Logger,
-): Promise<BootstrapAdministrator | undefined> {
+export async function bootstrap(settings: BootstrapSettings, log: Logger): Promise<Bootstrapped> {
   const db = openConnections(settings, log, LIMITS.commandConnections);
   let hsm: Pkcs11Hsm | undefined;
   let keeping: KeyKeeping = settings.keeping ?? 'sealed';
@@ -107,7 +111,8 @@ export async function bootstrap(
         await openRootKeys(opened(), pool);
         await signAuditLog(context, openSignedLog(context, pool, opened(), systemClock, keeper()));
       }
-      return administrator;
+      const { activation } = (await findPool(db, settings.pool)) ?? pool;
+      return { administrator, activation };
     });
   } catch (error) {
     // What is made already stays: with more room the next attempt goes on.

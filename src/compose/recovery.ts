@@ -9,7 +9,7 @@ import type { Base } from './service/base.ts';
 /** Backups of keys, which threads compress and encrypt, and the security domain. */
 export function composeRecovery(
   { pool, context, hsm, log }: Base,
-  rootKeys: Pick<RootKeyStore, 'readState'> & Pick<RootKeyWatch, 'lookNow'>,
+  rootKeys: Pick<RootKeyStore, 'readState'> & Pick<RootKeyWatch, 'lookNow' | 'followed'>,
 ) {
   const protector = createBlobThreads();
   return {
@@ -29,11 +29,14 @@ export function composeRecovery(
         context,
         pool,
         hsm,
-        onNewRootKeys: () => {
-          rootKeys.lookNow();
-        },
-        onFault: (error) => {
-          log.error({ err: error }, 'the root keys of a new security domain are not in use yet');
+        on: {
+          onNewRootKeys: () => {
+            rootKeys.lookNow();
+          },
+          onUploaded: () => rootKeys.followed(),
+          onFault: (error) => {
+            log.error({ err: error }, 'the root keys of a new security domain are not in use yet');
+          },
         },
       }),
     },

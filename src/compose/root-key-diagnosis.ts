@@ -5,6 +5,7 @@ import { openDatabase, type StoreContext } from '../store/database.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { findPool } from '../store/pool/pool-store.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
+import { examineSecurityDomain } from './security-domain-diagnosis.ts';
 import { commandContext } from './store.ts';
 import { findUnopenedKeys } from './unopened-keys.ts';
 import type { ServiceSettings } from './service/settings.ts';
@@ -55,6 +56,7 @@ export function examineRootKeys(
           `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}, whose keys are ${pool.keeping}.`,
         ),
         ...(await examineGenerations(commandContext(db, pool))),
+        ...(await examineSecurityDomain(commandContext(db, pool), pool)),
         ...(unopened.length === 0 && pool.keeping === 'sealed'
           ? [ok('sealed keys', 'All are wrapped in ways that the module opens.')]
           : unopened.map((sentence) => warning('sealed keys', sentence))),

@@ -8,7 +8,10 @@ import { formatDomain, parseRestoreBlob } from '../backup/security-domain/domain
 import { createEnvelopes } from '../backup/security-domain/envelopes.ts';
 import { systemClock } from '../core/clock.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
-import { createSecurityDomainService } from '../core/recovery/security-domain/security-domain-service.ts';
+import {
+  createSecurityDomainService,
+  type SecurityDomainServiceParts,
+} from '../core/recovery/security-domain/security-domain-service.ts';
 import { createTransferKeys } from '../core/recovery/security-domain/transfer-keys.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { StoreContext } from '../store/database.ts';
@@ -21,9 +24,7 @@ export interface SecurityDomainParts {
   readonly context: StoreContext;
   readonly pool: Pick<Pool, 'id'>;
   readonly hsm: Pkcs11Hsm;
-  /** New root keys are on record: everything is wrapped by them from now on. */
-  readonly onNewRootKeys: () => void;
-  readonly onFault: (error: unknown) => void;
+  readonly on: Pick<SecurityDomainServiceParts, 'onNewRootKeys' | 'onUploaded' | 'onFault'>;
 }
 
 /** Of Managed HSM's. */
@@ -31,7 +32,7 @@ const TRANSFER_KEY_BITS = 4096;
 
 /** The pool's security domain, for the service and for commands. */
 export function openSecurityDomain(parts: SecurityDomainParts) {
-  const { context, pool, hsm, onNewRootKeys, onFault } = parts;
+  const { context, pool, hsm, on } = parts;
   const store = createSecurityDomainStore(context);
   return createSecurityDomainService({
     hsm,
@@ -55,7 +56,6 @@ export function openSecurityDomain(parts: SecurityDomainParts) {
       formatCertificate: formatCertificateJwk,
     },
     randomBytes,
-    onNewRootKeys,
-    onFault,
+    ...on,
   });
 }

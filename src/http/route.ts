@@ -21,6 +21,8 @@ export interface RouteAccess<Params> extends RouteDeclaration {
   readonly action: Action;
   readonly scope: (params: Params) => Scope;
   readonly key: ((params: Params) => string) | null;
+  /** Answered by a pool that isn't activated, though it takes an action of keys. */
+  readonly beforeActivation?: boolean;
   /** Answered even while a full restore is under way. */
   readonly whileRestoring?: boolean;
   /** Reads the path; throws ServiceError. */
@@ -89,12 +91,13 @@ export function route<Params, Query = undefined, Body = undefined>(
 /** The first steps of every route but a public one: what is asked, whether the client may, and whether the pool serves it. */
 export async function authorise<Params>(
   { authorizer, gate, tracing }: RouteServices,
-  { operation, action, whileRestoring = false, ...definition }: RouteAccess<Params>,
+  definition: RouteAccess<Params>,
   req: Request,
   res: Response,
 ): Promise<{ readonly context: RequestContext; readonly params: Params }> {
   const context = contextOf(res);
   const { audit } = context;
+  const { operation, action } = definition;
   audit.note({ operation, action });
   requireReadable(req.url);
   context.apiVersion = parseApiVersion(req.query['api-version']);
@@ -102,7 +105,7 @@ export async function authorise<Params>(
   const scope = definition.scope(params);
   audit.note({ scope, keyName: definition.key?.(params) });
   await tracing.step('authorise', () => requireAllowed(authorizer, context, action, scope));
-  if (!gate.isOpen) await requireServed(gate, { action, whileRestoring });
+  if (!gate.isOpen) await requireServed(gate, definition);
   return { context, params };
 }
 

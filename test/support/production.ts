@@ -105,8 +105,9 @@ export async function bootstrap(
  */
 export async function startNewPool(
   environment: Readonly<Record<string, string>>,
+  options: { readonly hasDomain?: boolean } = {},
 ): Promise<ProductionService> {
-  const prepared = await bootstrap(environment);
+  const prepared = await bootstrap(environment, options);
   try {
     return await serve(prepared);
   } catch (error) {

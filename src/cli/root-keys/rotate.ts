@@ -8,6 +8,7 @@ import type { RootKeyState } from '../../core/recovery/root-keys/ports.ts';
 import { currentOf, type RotationEnd } from '../../core/recovery/root-keys/root-key-rotation.ts';
 import { createLog } from '../../observability/log.ts';
 import { withLockIfFree } from '../../store/pool/pool-store.ts';
+import { createSecurityDomainStore } from '../../store/recovery/security-domain/security-domain-store.ts';
 import type { CliContext } from '../cli-context.ts';
 import { openPoolOf } from '../open-pool.ts';
 
@@ -69,7 +70,13 @@ async function rotate(
   for (let looks = 0; ; looks += 1) {
     const end = await withLockIfFree(context.db, rotationLock(pool), work);
     if (end !== undefined) {
-      describeEnd(await rotation.readState(), end).forEach(print);
+      const state = await rotation.readState();
+      describeEnd(state, end).forEach(print);
+      const domain = await createSecurityDomainStore(context).findDownload();
+      if (domain !== undefined && domain.generation < currentOf(state.generations).number)
+        print(
+          'The security domain from before opens nothing that these root keys seal: download a new one (`strongroom security-domain download`).',
+        );
       if (!end.isOver) setExitStatus(1);
       return;
     }

@@ -1,6 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { CliContext, Run } from '../cli-context.ts';
 // Types alone, in a way that leaves no import behind: the commands' modules are loaded when they run.
+import type { DownloadOptions } from './download.ts';
 import type { InspectOptions } from './inspect.ts';
 import type { RestoreBlobOptions } from './restore-blob.ts';
 import type { TransferKeyOptions } from './transfer-key.ts';
@@ -15,11 +16,38 @@ export function addSecurityDomainCommands(
   const domain = program
     .command('security-domain')
     .helpCommand(false)
-    .summary('inspect a security domain, open it with the keys of a quorum, restore an HSM from it')
+    .summary('download a security domain, open it with the keys of a quorum, restore an HSM from it')
     .description(
-      'Work on the file of a security domain, as Managed HSM gives it. inspect and restore-blob need no setting, no database, ' +
-        'no HSM and no network: custodians run them on a machine of their own. transfer-key and restore need the HSM alone ' +
-        '(PKCS11_MODULE, or the one in STRONGROOM_DATA_DIR), which gets the root keys of a pool whose database is there.',
+      'Give the security domain of a pool to its custodians, and work on its file, which is of the form of Managed HSM. ' +
+        'inspect and restore-blob need no setting, no database, no HSM and no network: custodians run them on a machine of ' +
+        'their own. transfer-key and restore need the HSM alone (PKCS11_MODULE, or the one in STRONGROOM_DATA_DIR), which ' +
+        'gets the root keys of a pool whose database is there.',
+    );
+
+  domain
+    .command('download')
+    .summary("give the pool's security domain to its custodians")
+    .description(
+      'Make new root keys in the HSM, and a file of which a quorum of custodians can open them in another HSM. The pool is ' +
+        'active from then on. The service goes on meanwhile. Without DATABASE_URL and PKCS11_MODULE the pool is that of the ' +
+        'service that runs on STRONGROOM_DATA_DIR.',
+    )
+    .requiredOption(
+      '--certificate <files...>',
+      "The custodians' certificates (PEM or DER), 3 to 10 of them with RSA keys.",
+    )
+    .requiredOption(
+      '--required <number>',
+      'How many of the custodians open it together.',
+      parseRequired,
+    )
+    .requiredOption('--out <file>', 'Write the security domain to this new file.')
+    .addHelpText('after', exitStatus)
+    .action((options: DownloadOptions) =>
+      run(async () => {
+        const { downloadDomain } = await import('./download.ts');
+        await downloadDomain(context, options);
+      }),
     );
 
   domain
@@ -100,4 +128,10 @@ export function addSecurityDomainCommands(
         await restoreDomain(context, file);
       }),
     );
+}
+
+function parseRequired(text: string): number {
+  const number = /^\d{1,2}$/.test(text) ? Number(text) : NaN;
+  if (!(number >= 2 && number <= 10)) throw new InvalidArgumentError('It must be 2 to 10.');
+  return number;
 }

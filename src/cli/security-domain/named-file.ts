@@ -27,19 +27,44 @@ export async function naming<Done>(path: string, action: () => Done | Promise<Do
   }
 }
 
+/** A file that is there already, empty, and that nobody else has: what is written into it can't fail for its name. */
+export interface ReservedFile {
+  /** Leaves the whole file or none. @throws OperatorError */
+  write(text: string): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** @throws OperatorError where there is a file already, or where none can be written */
+export async function reserveNewFile(path: string): Promise<ReservedFile> {
+  const file = await explaining(path, () => open(path, 'wx', 0o600));
+  const discard = async () => {
+    await file.close();
+    await rm(path, { force: true });
+  };
+  return {
+    write: (text) =>
+      explaining(path, async () => {
+        try {
+          await file.writeFile(text);
+          await file.sync();
+        } catch (error) {
+          await discard();
+          throw error;
+        }
+        await file.close();
+      }),
+    discard,
+  };
+}
+
 /** Leaves the whole file or none. @throws OperatorError where there is a file already, or where none can be written */
 export async function writeNewFile(path: string, text: string): Promise<void> {
+  await (await reserveNewFile(path)).write(text);
+}
+
+async function explaining<Done>(path: string, action: () => Promise<Done>): Promise<Done> {
   try {
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } catch (error) {
-      await rm(path, { force: true });
-      throw error;
-    } finally {
-      await file.close();
-    }
+    return await action();
   } catch (error) {
     const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST';
     const words = isThere ? 'it is there already, and is not replaced' : inWords(error);

@@ -71,6 +71,8 @@ export function watchRootKeys(base: Base) {
   let looking: Promise<void> | undefined;
   return {
     readState: () => store.readState(),
+    /** Resolves when what this process has changed is in use here. */
+    followed: () => following ?? Promise.resolve(),
     /** A rotation has begun here: it need not wait for the next regular look. */
     lookNow(): void {
       looking ??= look()

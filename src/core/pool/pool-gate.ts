@@ -42,25 +42,29 @@ export function createPoolGate(feed: ChangeFeed, readState: () => Promise<PoolSt
   };
 }
 
+/** What a client is allowed, and when that is served. */
+interface ServedRequest {
+  readonly action: Action;
+  /** By a pool that isn't activated, though it takes an action of keys. */
+  readonly beforeActivation?: boolean;
+  readonly whileRestoring?: boolean;
+}
+
 /** Of keys and random bytes. */
 const USE_OF_KEYS = /^Microsoft\.KeyVault\/managedHsm\/(?:keys|rng)\//;
 
 /**
  * @param gate one that isn't open
- * @param request what the client is allowed
  * @throws ServiceError PoolNotActivated, PoolRestoring
  */
-export async function requireServed(
-  gate: PoolGate,
-  request: { readonly action: Action; readonly whileRestoring: boolean },
-): Promise<void> {
+export async function requireServed(gate: PoolGate, request: ServedRequest): Promise<void> {
   const { isActive, isRestoring } = await gate.read();
-  if (isRestoring && !request.whileRestoring)
+  if (isRestoring && request.whileRestoring !== true)
     throw new ServiceError(
       'PoolRestoring',
       'This pool is being restored from a backup: until that has ended, only its status is answered.',
     );
-  if (!isActive && USE_OF_KEYS.test(request.action))
+  if (!isActive && request.beforeActivation !== true && USE_OF_KEYS.test(request.action))
     throw new ServiceError(
       'PoolNotActivated',
       'This pool is not activated: nothing could open its keys if its HSM were lost. Download its security domain first, by `az keyvault security-domain download` or `strongroom security-domain download`; or say that the HSM keeps copies of its own, by `strongroom bootstrap --no-security-domain`.',

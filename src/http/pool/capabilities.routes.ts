@@ -12,6 +12,7 @@ export function addCapabilityRoutes(routes: Routes, hsm: HsmFeatures): void {
     operation: 'CapabilitiesGet',
     keyMaterial: 'none',
     action: action('keys/read/action'),
+    beforeActivation: true,
     scope: () => '/' as const,
     key: null,
     params: () => ({}),

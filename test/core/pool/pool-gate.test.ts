@@ -68,26 +68,27 @@ describe('a pool that is not activated', () => {
   const { gate } = openGate({ isActive: false, isRestoring: false });
 
   test.each(USES)('refuses %s, and says what to do', async (name) => {
-    await expect(
-      requireServed(gate, { action: name, whileRestoring: false }),
-    ).rejects.toMatchObject({
+    await expect(requireServed(gate, { action: name })).rejects.toMatchObject({
       code: 'PoolNotActivated',
       message: expect.stringContaining('security-domain download') as unknown,
     });
   });
 
+  test('answers what says so, though it takes an action of keys', async () => {
+    const request = { action: action('keys/read/action'), beforeActivation: true };
+    await expect(requireServed(gate, request)).resolves.toBeUndefined();
+  });
+
   test.each(ACTIONS.filter((name) => !USES.includes(name)))('allows %s', async (name) => {
-    await expect(
-      requireServed(gate, { action: name, whileRestoring: false }),
-    ).resolves.toBeUndefined();
+    await expect(requireServed(gate, { action: name })).resolves.toBeUndefined();
   });
 });
 
 test('a pool that is being restored answers nothing but what says how far that is', async () => {
   const { gate } = openGate({ isActive: true, isRestoring: true });
   for (const name of ACTIONS)
-    await expect(
-      requireServed(gate, { action: name, whileRestoring: false }),
-    ).rejects.toMatchObject({ code: 'PoolRestoring' });
+    await expect(requireServed(gate, { action: name })).rejects.toMatchObject({
+      code: 'PoolRestoring',
+    });
   await requireServed(gate, { action: action('restore/status/action'), whileRestoring: true });
 });

@@ -141,6 +141,7 @@ function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
     onNewRootKeys: () => {
       held.rotations += 1;
     },
+    onUploaded: () => Promise.resolve(),
     onFault: (error) => faults.push(error),
   });
   return { domain, held, time, faults };

@@ -29,6 +29,8 @@ export interface SecurityDomainServiceParts {
   readonly randomBytes: RandomBytes;
   /** New root keys are on record: everything is wrapped by them from now on. */
   readonly onNewRootKeys: () => void;
+  /** Another domain is on record: resolves when this process opens backups by it. */
+  readonly onUploaded: () => Promise<void>;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -109,6 +111,7 @@ export function createSecurityDomainService(parts: SecurityDomainServiceParts) {
             },
           });
           await store.recordUpload(imported, change);
+          await parts.onUploaded();
         } finally {
           eraseEntries(entries);
         }
