@@ -10,6 +10,7 @@ import { createCertifiedKeys } from '../core/pool/certified-keys.ts';
 import { createFullBackups } from '../core/recovery/full-backup/full-backup-service.ts';
 import { endInheritedLog } from '../core/recovery/full-backup/inherited-log.ts';
 import type { FullBackups } from '../core/recovery/full-backup/ports.ts';
+import { findProvenUpload } from '../core/recovery/security-domain/uploaded-domain.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import { changing, type StoreContext } from '../store/database.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
@@ -44,7 +45,7 @@ export function openFullBackups(options: FullBackupOptions): FullBackups {
     pool,
     clock,
     pauseShare: options.pauseShare,
-    findOtherPool: () => createSecurityDomainStore(context).findUpload(),
+    findOtherPool: () => findProvenUpload(hsm, createSecurityDomainStore(context)),
     format: createArchiveFormat(),
     keys: createKeyArchive(context),
     store: createFullBackupStore({

@@ -13,6 +13,7 @@ import {
   type RootKeyRotation,
   type RootKeyRotationParts,
 } from '../core/recovery/root-keys/root-key-rotation.ts';
+import { findProvenUpload } from '../core/recovery/security-domain/uploaded-domain.ts';
 import type { RootKeyCeremony } from '../core/recovery/security-domain/ports.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { StoreContext } from '../store/database.ts';
@@ -100,8 +101,11 @@ async function requireMovable(hsm: Pkcs11Hsm, poolId: string): Promise<void> {
 }
 
 async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Promise<void> {
-  const uploaded = await createSecurityDomainStore(context).findUpload();
-  hsm.openBackupKeys(await createBackupKeyStore(context).list(), uploaded?.backupKeys);
+  const own = await createBackupKeyStore(context).list();
+  // By the oldest of them the HSM proves what was uploaded.
+  if (hsm.backupPairs.length === 0) hsm.openBackupKeys(own);
+  const uploaded = await findProvenUpload(hsm, createSecurityDomainStore(context));
+  hsm.openBackupKeys(own, uploaded?.backupKeys);
 }
 
 /** Follows what another process has made current, or wrapped anew. */

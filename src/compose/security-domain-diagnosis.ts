@@ -21,7 +21,7 @@ export async function examineSecurityDomain(
       : [
           ok(
             SUBJECT,
-            `That of the pool ${uploaded.poolId}, generation ${uploaded.generation}, was uploaded: backups of that pool can be restored here.`,
+            `That of the pool ${uploaded.poolId}, generation ${uploaded.generation}, was uploaded: restore that pool's backup, or download this pool's own domain.`,
           ),
         ]),
   ];
@@ -62,7 +62,7 @@ function examineDownload(
     case 'domain':
       return warning(
         SUBJECT,
-        `The pool was activated by another pool's domain, and has none of its own yet: ${DOWNLOAD}.`,
+        `The pool was restored from a backup, and no domain was downloaded since: that of before opens it; ${DOWNLOAD} for this HSM.`,
       );
   }
 }

@@ -370,6 +370,7 @@ interface UploadedDomainTable {
   of_pool_id: string;
   generation: number;
   root_check: Buffer;
+  proof: Buffer | null;
   uploaded_at: Generated<Date>;
 }
 

@@ -14,10 +14,14 @@ const CertificateJwk = z.object({
   kty: z.literal('RSA'),
   /** Standard base64 of the DER, not base64url. */
   x5c: z.array(z.base64()).min(1),
+  x5t: z.string().optional(),
   'x5t#S256': z.string().optional(),
   n: z.string().optional(),
   e: z.string().optional(),
 });
+
+/** Of an RSA key's private half (RFC 7518 §6.3.2). */
+const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
 
 /** @throws ServiceError BadParameter */
 export function readCertificateJwk(value: unknown): RsaCertificate {
@@ -29,16 +33,23 @@ export function readCertificateJwk(value: unknown): RsaCertificate {
       `It is no JSON Web Key of an RSA certificate: its member ${place || 'x5c'} is missing or wrong.`,
     );
   }
+  const secret = PRIVATE.find((name) => Object.hasOwn(value as object, name));
+  if (secret !== undefined)
+    throw new ServiceError(
+      'BadParameter',
+      `It is a private key (member ${secret}), which has left its custodian now: make a new one, and send its certificate alone.`,
+    );
   const certificate = readRsaCertificate(Buffer.from(jwk.x5c[0] ?? '', 'base64'));
   const ofCertificate = certificate.publicKey.export({ format: 'jwk' });
+  const thumbprints = { x5t: sha1Of(certificate), 'x5t#S256': certificate.thumbprint };
   const differing =
-    (jwk['x5t#S256'] !== undefined &&
-      !isSame(jwk['x5t#S256'], certificate.thumbprint) &&
-      'x5t#S256') ||
+    (['x5t', 'x5t#S256'] as const).find(
+      (name) => jwk[name] !== undefined && !isSame(jwk[name], thumbprints[name]),
+    ) ??
     (['n', 'e'] as const).find(
       (name) => jwk[name] !== undefined && !isSame(jwk[name], ofCertificate[name] ?? ''),
     );
-  if (differing)
+  if (differing !== undefined)
     throw new ServiceError(
       'BadParameter',
       `The JSON Web Key's member ${differing} is not that of its certificate (x5c).`,
@@ -46,7 +57,8 @@ export function readCertificateJwk(value: unknown): RsaCertificate {
   return certificate;
 }
 
-export function formatCertificateJwk({ der, thumbprint, publicKey }: RsaCertificate) {
+export function formatCertificateJwk(certificate: RsaCertificate) {
+  const { der, thumbprint, publicKey } = certificate;
   const { n, e } = publicKey.export({ format: 'jwk' });
   return {
     kty: 'RSA',
@@ -55,9 +67,13 @@ export function formatCertificateJwk({ der, thumbprint, publicKey }: RsaCertific
     n,
     e,
     x5c: [Buffer.from(der).toString('base64')],
-    x5t: createHash('sha1').update(der).digest('base64url'),
+    x5t: sha1Of(certificate),
     'x5t#S256': thumbprint,
   };
+}
+
+function sha1Of({ der }: RsaCertificate): string {
+  return createHash('sha1').update(der).digest('base64url');
 }
 
 /** As bytes: some write a zero byte before a number, or padding after the text. */

@@ -16,7 +16,9 @@ export function addSecurityDomainCommands(
   const domain = program
     .command('security-domain')
     .helpCommand(false)
-    .summary('download a security domain, open it with the keys of a quorum, restore an HSM from it')
+    .summary(
+      'download a security domain, open it with the keys of a quorum, restore an HSM from it',
+    )
     .description(
       'Give the security domain of a pool to its custodians, and work on its file, which is of the form of Managed HSM. ' +
         'inspect and restore-blob need no setting, no database, no HSM and no network: custodians run them on a machine of ' +

@@ -8,6 +8,7 @@ import type {
   RootKeyCarrier,
   RootKeyMaker,
 } from '../../core/recovery/root-keys/root-key-hsm.ts';
+import type { UploadProver } from '../../core/recovery/security-domain/uploaded-domain.ts';
 import type { KeyCalls } from '../key-calls.ts';
 import { type Connection, requireGeneration, requireRootKeys } from '../module/connection.ts';
 import { hsmUnavailable } from '../module/errors.ts';
@@ -26,10 +27,12 @@ import {
   OUTLIVING_BACKUP_KEY_PARTS,
   retirementBytes,
   rootCheckBytes,
+  UPLOAD_KEY_PART,
 } from './seal.ts';
 
 /** What is done with root keys of several generations, and with backup keys, which are used as root keys are. */
-export interface RootKeyCalls extends KeyRewrapper, RootKeyCarrier, RootKeyMaker, RootSecrets {
+export interface RootKeyCalls
+  extends KeyRewrapper, RootKeyCarrier, RootKeyMaker, RootSecrets, UploadProver {
   /**
    * The pairs of backup keys, as the store has them now.
    * @param own oldest first @param others of a pool whose root keys the HSM holds besides: they open, and make nothing
@@ -79,6 +82,18 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
       return Buffer.concat(await Promise.all(partsOfKey.map((part) => on.mac(part, rootKeys))));
     }, true);
 
+  /** 32 bytes that stay the same when root keys change. */
+  function outliving(part: Buffer): Promise<Uint8Array> {
+    // The oldest pair stays as long as the pool does, whoever has heard of newer ones.
+    const [oldest] = pairs.own;
+    if (oldest === undefined) return derive([part], current);
+    return derive([part], (on) => pairs.on(on, oldest)).catch((error: unknown) => {
+      if (!isLack(error)) throw error;
+      // Nothing that is served needs them: here, what is made of them ends with the root keys.
+      return derive([part], current);
+    });
+  }
+
   const destroy = (generation: number) =>
     calls.attempt(async (on) => {
       await on.dispatcher.run('destroyRootKeys', [requireRoots().poolId, generation]);
@@ -112,16 +127,8 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
         ),
       ),
 
-    cursorKey() {
-      // The oldest pair stays as long as the pool does, whoever has heard of newer ones.
-      const [oldest] = pairs.own;
-      if (oldest === undefined) return derive([CURSOR_KEY_PART], current);
-      return derive([CURSOR_KEY_PART], (on) => pairs.on(on, oldest)).catch((error: unknown) => {
-        if (!isLack(error)) throw error;
-        // Lists don't need them: here, cursors end with the root keys.
-        return derive([CURSOR_KEY_PART], current);
-      });
-    },
+    cursorKey: () => outliving(CURSOR_KEY_PART),
+    uploadKey: () => outliving(UPLOAD_KEY_PART),
 
     rewrap: (material, target, source = {}) =>
       calls.attempt(

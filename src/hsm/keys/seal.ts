@@ -92,6 +92,8 @@ export function retirementBytes(poolId: string, generation: number): Buffer {
 
 /** What `root-seal` or the HMAC key of backups makes the key of cursors from, in the same way. */
 export const CURSOR_KEY_PART = encodeFields(['strongroom cursor key 1', '1', '256']);
+/** The same for the key by which uploaded security domains are proven. */
+export const UPLOAD_KEY_PART = encodeFields(['strongroom upload key 1', '1', '256']);
 
 function publicFields(key: PublicKey | undefined): (string | Uint8Array)[] {
   if (key === undefined) return ['', ''];

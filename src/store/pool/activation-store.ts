@@ -1,7 +1,7 @@
 import type { AuditedChange } from '../../core/audit/record.ts';
 import { type Activation, isActive } from '../../core/pool/activation.ts';
 import type { PoolState } from '../../core/pool/pool-gate.ts';
-import { changing, reading, type StoreContext, type Trx } from '../database.ts';
+import { changing, reading, type StoreContext } from '../database.ts';
 
 /** All processes read what the pool serves anew. */
 export const POOL_CHANGED = { topic: 'pool', id: '*' } as const;
@@ -30,25 +30,18 @@ export async function activatePool(
   by: Exclude<Activation, 'none'>,
   change: AuditedChange,
 ): Promise<boolean> {
-  const isDone = await changing(context, change, POOL_CHANGED, (trx) =>
-    activate(trx, context.poolId, by),
-  );
+  const isDone = await changing(context, change, POOL_CHANGED, async (trx) => {
+    const { numUpdatedRows } = await trx
+      .updateTable('pool')
+      .set({ activation: by })
+      .where('id', '=', context.poolId)
+      .where((where) =>
+        where.or([where('activation', 'is', null), where('activation', '=', 'none')]),
+      )
+      .executeTakeFirstOrThrow();
+    return numUpdatedRows === 0n ? undefined : true;
+  });
   return isDone === true;
-}
-
-/** For a transaction that does more. */
-export async function activate(
-  trx: Trx,
-  poolId: string,
-  by: Exclude<Activation, 'none'>,
-): Promise<true | undefined> {
-  const { numUpdatedRows } = await trx
-    .updateTable('pool')
-    .set({ activation: by })
-    .where('id', '=', poolId)
-    .where((where) => where.or([where('activation', 'is', null), where('activation', '=', 'none')]))
-    .executeTakeFirstOrThrow();
-  return numUpdatedRows === 0n ? undefined : true;
 }
 
 /** A pool from before there were security domains that holds no key begins as a new one does. */

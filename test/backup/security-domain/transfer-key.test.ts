@@ -63,7 +63,7 @@ describe('is refused:', () => {
     expect(thrownBy(() => readTransferKey(Buffer.from(contents)))).toEqual(refused(sentence));
   });
 
-  test.each(['n', 'x5t#S256'])("another certificate's %s", (member) => {
+  test.each(['n', 'x5t', 'x5t#S256'])("another certificate's %s", (member) => {
     const other = formatCertificateJwk(azureDomain.custodians[0].certificate);
     const mixed = { ...jwk, [member]: other[member as 'n'] };
     expect(thrownBy(() => readCertificateJwk(mixed))).toEqual(
@@ -78,3 +78,15 @@ test('numbers with a zero byte before them are the same numbers', () => {
   const read = readCertificateJwk({ ...jwk, n: padded(jwk.n), e: padded(jwk.e) });
   expect(read.thumbprint).toBe(certificate.thumbprint);
 });
+
+test.each(['d', 'p', 'qi'])(
+  'a private key (member %s) is refused, and the sentence says what to do',
+  (member) => {
+    expect(() => readCertificateJwk({ ...jwk, [member]: 'AAAA' })).toThrow(
+      expect.objectContaining({
+        code: 'BadParameter',
+        message: expect.stringContaining('make a new one') as unknown,
+      }),
+    );
+  },
+);

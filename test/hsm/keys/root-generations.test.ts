@@ -115,6 +115,8 @@ describe('root keys of several generations', () => {
     await expect(hsm.backupKey(pair)).rejects.toMatchObject({ code: 'HsmUnavailable' });
     hsm.openBackupKeys([material]);
     const [backupKey, cursorKey] = [await hsm.backupKey(pair), await hsm.cursorKey()];
+    const uploadKey = await hsm.uploadKey();
+    expect(uploadKey).not.toEqual(cursorKey);
     expect(backupKey).toHaveLength(64);
     expect(backupKey).not.toEqual(earlier);
 
@@ -135,6 +137,7 @@ describe('root keys of several generations', () => {
     expect(await Promise.all(restored.map((key) => use(hsm, key)))).toEqual(before);
     expect(await hsm.backupKey(pair)).toEqual(backupKey);
     expect(await hsm.cursorKey()).toEqual(cursorKey);
+    expect(await hsm.uploadKey()).toEqual(uploadKey);
   });
 
   test('each pair of backup keys opens what it has wrapped, and no other does', async () => {

@@ -40,12 +40,8 @@ const kept = { older: '', domain: '', blob: '', later: '', signature: '' };
 beforeAll(async () => {
   token = await makeToken();
   const sealed = { STRONGROOM_KEYS: 'sealed' };
-  const hasDomain = { hasDomain: true };
-  lost = await startNewPool({ ...sealed, STRONGROOM_WORKERS: '2' }, hasDomain);
-  fresh = await startNewPool(
-    { ...sealed, STRONGROOM_WORKERS: '1', ...token.environment },
-    hasDomain,
-  );
+  lost = await startNewPool({ ...sealed, STRONGROOM_WORKERS: '2' }, { hasDomain: true });
+  fresh = await startNewPool({ ...sealed, STRONGROOM_WORKERS: '1', ...token.environment });
   place = await mkdtemp(join(tmpdir(), 'strongroom-ceremony-'));
   for (const [index, { pem }] of custodians.entries()) {
     await writeFile(join(place, `${index}.pem`), pem.privateKey);

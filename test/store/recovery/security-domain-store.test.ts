@@ -1,9 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { sql } from 'kysely';
 import type { KeyVersionId, VerifiedMaterial } from '../../../src/core/keys/key.ts';
 import { packBytes } from '../../../src/core/keys/packed-bytes.ts';
 import { BACKUP_KEYS } from '../../../src/core/recovery/root-keys/backup-keys.ts';
 import { TRANSFER_KEY } from '../../../src/core/recovery/security-domain/transfer-key.ts';
+import { createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import { createKeyWriter } from '../../../src/store/keys/key-writer.ts';
 import {
   activatePool,
@@ -12,6 +14,7 @@ import {
 } from '../../../src/store/pool/activation-store.ts';
 import { findPool, type Pool } from '../../../src/store/pool/pool-store.ts';
 import { createExclusively } from '../../../src/store/recovery/recovery-lock.ts';
+import { makeGenerationCurrent } from '../../../src/store/recovery/root-keys/current-generation.ts';
 import { createRootKeyStore } from '../../../src/store/recovery/root-keys/root-key-store.ts';
 import { createSecurityDomainStore } from '../../../src/store/recovery/security-domain/security-domain-store.ts';
 import {
@@ -112,6 +115,17 @@ describe('a download', () => {
     expect(await eventsOf(context)).toEqual([]);
   });
 
+  test('holds up nobody who writes a record of the audit log meanwhile', async () => {
+    const { pool, context } = await openPool();
+    const writer = createAuditWriter(processOf(otherDb, pool));
+    await db.transaction().execute(async (trx) => {
+      const generation = { after: 1, number: 2, rootCheck: randomBytes(32), opensBackups: false };
+      await makeGenerationCurrent(trx, pool.id, generation, sql<boolean>`false`);
+      await writer.write([newChange('Beside').toRecord()]);
+    });
+    expect((await eventsOf(context)).map(({ operation }) => operation)).toEqual(['Beside']);
+  });
+
   test('keeps older root keys that alone open old backups', async () => {
     const { pool, context, store } = await openPool();
     await db
@@ -140,24 +154,23 @@ describe('a download', () => {
 });
 
 describe('an upload', () => {
-  test('is found as it was recorded, activates the pool, and uses the transfer key up', async () => {
+  test('is found as it was recorded, uses the transfer key up, and activates nothing', async () => {
     const { context, store, domain, now } = await openPool();
     await store.putTransferKey(transferKey(context.poolId, LATER), newChange());
-    const of = { ...domain(), poolId: randomUUID() };
+    const of = { ...domain(), proof: randomBytes(32) };
     const pairs = [backupKeys(of.poolId, 4), backupKeys(of.poolId, 4)];
     await store.recordUpload({ ...of, backupKeys: pairs }, newChange());
     expect(await store.findUpload()).toEqual({ ...of, backupKeys: pairs });
     expect(await store.findTransferKey()).toBeUndefined();
-    expect(await now()).toMatchObject({ activation: 'domain', rootGeneration: 1 });
+    expect(await now()).toMatchObject({ activation: 'none', rootGeneration: 1 });
   });
 
-  test('takes the place of the one before, and leaves an activation as it is', async () => {
-    const { context, store, domain, now } = await openPool({ activation: 'embedded' });
+  test('takes the place of the one before', async () => {
+    const { context, store, domain } = await openPool();
     const [first, second] = [domain(), domain()];
     await store.recordUpload({ ...first, backupKeys: [backupKeys(first.poolId, 4)] }, newChange());
     await store.recordUpload(second, newChange());
     expect(await store.findUpload()).toEqual(second);
-    expect(await now()).toMatchObject({ activation: 'embedded' });
     expect((await eventsOf(context)).length).toBe(2);
   });
 

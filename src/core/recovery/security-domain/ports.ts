@@ -58,6 +58,11 @@ export interface ImportedRootKeys {
   readonly backupKeys: readonly KeyMaterial[];
 }
 
+export interface UploadedDomain extends ImportedRootKeys {
+  /** Absent in rows from before there were proofs. */
+  readonly proof?: Uint8Array;
+}
+
 export type CeremonyStatus = 'InProgress' | 'Success' | 'Failed';
 
 /** A download, as it is remembered. */
@@ -92,15 +97,16 @@ export interface SecurityDomainStore {
     download: Pick<DomainDownload, 'required' | 'custodians'>,
     change: AuditedChange,
   ): Promise<void>;
-  findUpload(): Promise<ImportedRootKeys | undefined>;
+  /** As its rows have it: `findProvenUpload` says whether the service has written them. */
+  findUpload(): Promise<UploadedDomain | undefined>;
   /** @throws ServiceError Conflict where the pool holds keys */
   requireNoKeys(): Promise<void>;
   /**
-   * In the place of the one that there was. The pool is active from then on, and the transfer key is gone: it is good for
-   * one upload.
+   * In the place of the one that there was. The transfer key is gone: it is good for one upload. The pool's own keys could
+   * not be opened by that domain, so that it isn't what activates the pool.
    * @throws ServiceError Conflict where the pool holds keys
    */
-  recordUpload(domain: ImportedRootKeys, change: AuditedChange): Promise<void>;
+  recordUpload(domain: UploadedDomain, change: AuditedChange): Promise<void>;
   findTransferKey(): Promise<TransferKey | undefined>;
   /**
    * In place of one that has expired.

@@ -16,10 +16,10 @@ import type { RsaCertificate } from './rsa-certificate.ts';
 import type { RandomBytes } from './secret-sharing.ts';
 import { requireCustodians, sealDomain } from './security-domain.ts';
 import type { TransferKeys } from './transfer-keys.ts';
+import { proveUpload, type UploadProver } from './uploaded-domain.ts';
 
 export interface SecurityDomainServiceParts {
-  /** Where the pool's keys are. */
-  readonly hsm: Pick<HsmFeatures, 'keeping'>;
+  readonly hsm: Pick<HsmFeatures, 'keeping'> & UploadProver;
   readonly ceremony: RootKeyCeremony;
   readonly store: SecurityDomainStore;
   readonly exclusively: Exclusively;
@@ -110,7 +110,8 @@ export function createSecurityDomainService(parts: SecurityDomainServiceParts) {
               along: { transferKey: transferKey.thumbprint },
             },
           });
-          await store.recordUpload(imported, change);
+          const proof = await proveUpload(parts.hsm, imported);
+          await store.recordUpload({ ...imported, proof }, change);
           await parts.onUploaded();
         } finally {
           eraseEntries(entries);

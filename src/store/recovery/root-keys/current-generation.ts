@@ -24,7 +24,9 @@ export async function makeGenerationCurrent(
     .selectFrom('pool')
     .select('root_generation')
     .where('id', '=', poolId)
-    .forUpdate()
+    // Not `for update`: a record of the audit log that is being written refers to this row, and the lock of its chain, which
+    // this transaction takes at its end, may be held for it. Postgres sees only half of that circle.
+    .forNoKeyUpdate()
     .executeTakeFirstOrThrow();
   if (pool.root_generation !== after) return false;
   await trx

@@ -3,7 +3,6 @@ import { ServiceError } from '../../../core/errors.ts';
 import { unpackBytes } from '../../../core/keys/packed-bytes.ts';
 import type { SecurityDomainStore } from '../../../core/recovery/security-domain/ports.ts';
 import { changing, reading, type StoreContext } from '../../database.ts';
-import { activate, POOL_CHANGED } from '../../pool/activation-store.ts';
 import type { Tables } from '../../tables.ts';
 import { toBackupMaterial } from '../root-keys/backup-key-store.ts';
 
@@ -33,6 +32,7 @@ export function createUploadStore(
           poolId: of_pool_id,
           generation,
           rootCheck: domain.root_check,
+          ...(domain.proof !== null && { proof: domain.proof }),
           backupKeys: pairs.map((row) =>
             toBackupMaterial({ ...row, pool_id: of_pool_id, root_generation: generation }),
           ),
@@ -42,10 +42,7 @@ export function createUploadStore(
     requireNoKeys: () => reading(context, (db) => requireNoKeys(db, poolId)),
 
     async recordUpload(domain, change) {
-      const topics = () => [{ topic: 'root-keys', id: '*' } as const, POOL_CHANGED];
-      await changing(context, change, topics, async (trx) => {
-        // A key that is being made refers to this row, and waits, or is seen.
-        await trx.selectFrom('pool').select('id').where('id', '=', poolId).forUpdate().execute();
+      await changing(context, change, { topic: 'root-keys', id: '*' }, async (trx) => {
         await requireNoKeys(trx, poolId);
         await trx.deleteFrom('uploaded_domain').where('pool_id', '=', poolId).execute();
         await trx
@@ -55,6 +52,7 @@ export function createUploadStore(
             of_pool_id: domain.poolId,
             generation: domain.generation,
             root_check: Buffer.from(domain.rootCheck),
+            proof: domain.proof === undefined ? null : Buffer.from(domain.proof),
           })
           .execute();
         for (const [ordinal, { identity, sealed }] of domain.backupKeys.entries()) {
@@ -73,7 +71,6 @@ export function createUploadStore(
             .execute();
         }
         await trx.deleteFrom('transfer_key').where('pool_id', '=', poolId).execute();
-        await activate(trx, poolId, 'domain');
         return true;
       });
     },
