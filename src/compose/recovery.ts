@@ -2,6 +2,8 @@ import { createBlobThreads } from '../backup/blob-threads.ts';
 import { createBackupService } from '../core/recovery/backup-service.ts';
 import { createKeyArchive } from '../store/recovery/key-archive.ts';
 import type { RootKeyStore } from '../core/recovery/root-keys/ports.ts';
+import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
+import { openBackupKeys } from './root-keys.ts';
 import { openSecurityDomain } from './security-domain.ts';
 import type { RootKeyWatch } from './service/root-key-watch.ts';
 import type { Base } from './service/base.ts';
@@ -12,6 +14,7 @@ export function composeRecovery(
   rootKeys: Pick<RootKeyStore, 'readState'> & Pick<RootKeyWatch, 'lookNow' | 'followed'>,
 ) {
   const protector = createBlobThreads();
+  const store = createRootKeyStore(context);
   return {
     app: {
       backups: createBackupService({
@@ -19,10 +22,8 @@ export function composeRecovery(
         archive: createKeyArchive(context),
         protector,
         poolId: pool.id,
-        generations: async () =>
-          (await rootKeys.readState()).generations.flatMap(({ number, opensBackups }) =>
-            opensBackups ? [number] : [],
-          ),
+        generations: () => store.listOpeningBackups(),
+        refreshPairs: () => openBackupKeys(context, hsm),
       }),
       rootKeys,
       securityDomain: openSecurityDomain({

@@ -42,9 +42,11 @@ export function examineRootKeys(
         ];
       const hsm = openHsm({ pkcs11, sessions: 2 }, pool.keeping, log);
       let unopened: readonly string[];
+      let inToken: readonly number[];
       try {
         await openRootKeys(hsm, pool);
         unopened = await findUnopenedKeys({ db, poolId: pool.id }, hsm);
+        inToken = await hsm.listRootGenerations();
       } catch (error) {
         return [fault('root keys', error instanceof Error ? error.message : String(error))];
       } finally {
@@ -55,7 +57,7 @@ export function examineRootKeys(
           'root keys',
           `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}, whose keys are ${pool.keeping}.`,
         ),
-        ...(await examineGenerations(commandContext(db, pool))),
+        ...(await examineGenerations(commandContext(db, pool), inToken)),
         ...(await examineSecurityDomain(commandContext(db, pool), pool)),
         ...(unopened.length === 0 && pool.keeping === 'sealed'
           ? [ok('sealed keys', 'All are wrapped in ways that the module opens.')]
@@ -67,10 +69,18 @@ export function examineRootKeys(
   });
 }
 
-/** What there is besides the current root keys. */
-async function examineGenerations(context: StoreContext): Promise<readonly Finding[]> {
-  const { generations } = await createRootKeyStore(context).readState();
-  return generations
+/** What there is besides the current root keys. @param inToken generations of which the token holds something */
+async function examineGenerations(
+  context: StoreContext,
+  inToken: readonly number[],
+): Promise<readonly Finding[]> {
+  const { generations, retired } = await createRootKeyStore(context).readState();
+  const known = new Set([
+    ...generations.map(({ number }) => number),
+    ...retired.flatMap(({ number, destroyedAt }) => (destroyedAt === undefined ? [number] : [])),
+  ]);
+  const strays = inToken.filter((number) => !known.has(number));
+  const older = generations
     .filter(({ isCurrent }) => !isCurrent)
     .map(({ number, rows, isKept }) =>
       isKept && rows === 0
@@ -80,4 +90,13 @@ async function examineGenerations(context: StoreContext): Promise<readonly Findi
             `Generation ${number} still seals ${rows} keys: a rotation has not ended. The service ends it by itself, and so does \`strongroom root-keys rotate\`.`,
           ),
     );
+  return strays.length === 0
+    ? older
+    : [
+        ...older,
+        warning(
+          'root keys',
+          `The token holds root keys of this pool that the database does not know (generation ${strays.join(', ')}): an attempt that was cut off has left them, a database of another time knows them, or somebody has brought them in. No new key is sealed by them. If no such database is kept, destroy them with the HSM's own tools.`,
+        ),
+      ];
 }

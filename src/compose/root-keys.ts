@@ -100,7 +100,8 @@ async function requireMovable(hsm: Pkcs11Hsm, poolId: string): Promise<void> {
   );
 }
 
-async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Promise<void> {
+/** Has the HSM know the pairs of backup keys that the store has now. */
+export async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Promise<void> {
   const own = await createBackupKeyStore(context).list();
   // By the oldest of them the HSM proves what was uploaded.
   if (hsm.backupPairs.length === 0) hsm.openBackupKeys(own);

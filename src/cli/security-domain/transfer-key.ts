@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { createCertificates } from '../../attestation/certificates.ts';
-import { readRsaCertificate } from '../../core/recovery/security-domain/rsa-certificate.ts';
-import { openBareHsm } from '../../hsm/bare-hsm.ts';
+import {
+  readRsaCertificate,
+  type RsaCertificate,
+} from '../../core/recovery/security-domain/rsa-certificate.ts';
+import { type BareHsm, openBareHsm } from '../../hsm/bare-hsm.ts';
 import type { CliContext } from '../cli-context.ts';
 import { pkcs11Of } from '../pkcs11-settings.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { naming, writeNewFile } from './named-file.ts';
+import { naming, reserveNewFile } from './named-file.ts';
 
 export interface TransferKeyOptions {
   readonly out: string;
@@ -16,34 +19,40 @@ export async function makeTransferKey(
   context: CliContext,
   { out }: TransferKeyOptions,
 ): Promise<void> {
-  const hsm = openBareHsm(await pkcs11Of(context));
+  // The key that there is goes when a new one is made: before that, the file has to be ours.
+  const file = await reserveNewFile(out);
+  let made: RsaCertificate;
+  let label: string;
   try {
-    const certificate = await naming(hsm.label, async () => {
-      const now = new Date();
-      const { publicKey, sign } = await hsm.makeTransferKey(now);
-      const der = await createCertificates().make({
-        commonName: 'transfer-key',
-        poolId: hsm.label,
-        publicKey,
-        now,
-        sign: (bytes) => sign(createHash('sha256').update(bytes).digest()),
-      });
-      return readRsaCertificate(der);
-    });
+    const hsm = openBareHsm(await pkcs11Of(context));
     try {
-      await writeNewFile(out, pemOf(certificate.der));
-    } catch (error) {
-      // Nobody has the certificate.
-      await hsm.destroyTransferKeys();
-      throw error;
+      ({ label } = hsm);
+      made = await naming(label, () => makeOn(hsm));
+    } finally {
+      hsm.close();
     }
-    context.print(
-      `${out} is the certificate of a transfer key, whose private half is in the token "${hsm.label}" for 24 hours: bring it to the custodians, and what they make with it to \`strongroom security-domain restore\`.`,
-    );
-    context.print(`SHA-256: ${fingerprintOf(certificate)}`);
-  } finally {
-    hsm.close();
+  } catch (error) {
+    await file.discard();
+    throw error;
   }
+  await file.write(pemOf(made.der));
+  context.print(
+    `${out} is the certificate of a transfer key, whose private half is in the token "${label}" for 24 hours: bring it to the custodians, and what they make with it to \`strongroom security-domain restore\`.`,
+  );
+  context.print(`SHA-256: ${fingerprintOf(made)}`);
+}
+
+async function makeOn(hsm: BareHsm): Promise<RsaCertificate> {
+  const now = new Date();
+  const { publicKey, sign } = await hsm.makeTransferKey(now);
+  const der = await createCertificates().make({
+    commonName: 'transfer-key',
+    poolId: hsm.label,
+    publicKey,
+    now,
+    sign: (bytes) => sign(createHash('sha256').update(bytes).digest()),
+  });
+  return readRsaCertificate(der);
 }
 
 function pemOf(der: Uint8Array): string {

@@ -31,6 +31,8 @@ export interface BackupServiceParts {
   readonly poolId: string;
   /** The generations of root keys by which nothing else is needed to open blobs from before the pool had keys for them. */
   readonly generations: () => Promise<readonly number[]>;
+  /** Has the HSM know the pairs of backup keys that the store has now. */
+  readonly refreshPairs: () => Promise<void>;
 }
 
 export type BackupService = ReturnType<typeof createBackupService>;
@@ -48,6 +50,7 @@ export function createBackupService({
   protector,
   poolId,
   generations,
+  refreshPairs,
 }: BackupServiceParts) {
   return {
     /**
@@ -99,8 +102,19 @@ export function createBackupService({
     return { ...version, material: await hsm.rewrap(version.material, { pair }) };
   }
 
-  /** What is in a blob, and the pair by which it was made. */
+  /** What is in a blob, and the pair by which it was made: one that another process may have added a moment ago. */
   async function open(blob: Uint8Array) {
+    const known = hsm.openablePairs.join();
+    try {
+      return await openByKnown(blob);
+    } catch (error) {
+      await refreshPairs();
+      if (hsm.openablePairs.join() === known) throw error;
+      return openByKnown(blob);
+    }
+  }
+
+  async function openByKnown(blob: Uint8Array) {
     const { keys, lack } = await candidates();
     const opened = await protector.open(
       keys.map(({ key }) => key),

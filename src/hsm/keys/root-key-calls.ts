@@ -18,7 +18,7 @@ import { withoutOpenSslErrors } from '../module/openssl-errors.ts';
 import { returnValue } from '../module/return-values.ts';
 import { BACKUP_GENERATION } from './backup-keys.ts';
 import { BackupPairs } from './backup-pairs.ts';
-import { completeRootKeys, type RootKeys } from './root-keys.ts';
+import { createRootKeys, nextFreeGeneration, type RootKeys } from './root-keys.ts';
 import {
   ARCHIVE_KEY_PARTS,
   BACKUP_KEY_PARTS,
@@ -149,16 +149,24 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
         material.identity.name,
       ),
 
-    async prepareRootKeys(generation) {
+    async makeRootKeys(after) {
       const { poolId } = requireRoots();
       const on = live.current;
       if (on === undefined) throw hsmUnavailable(undefined);
-      const rootKeys = withoutOpenSslErrors(() =>
-        completeRootKeys(on.token.loginSession, poolId, generation),
-      );
+      const { loginSession } = on.token;
+      const rootKeys = withoutOpenSslErrors(() => {
+        const generation = nextFreeGeneration(loginSession, poolId, after);
+        return createRootKeys(loginSession, poolId, generation);
+      });
       on.generations.clear();
-      return checkOf(on, rootKeys);
+      return { generation: rootKeys.generation, rootCheck: await checkOf(on, rootKeys) };
     },
+
+    listRootGenerations: () =>
+      calls.attempt(
+        (on) => on.dispatcher.run('listRootGenerations', [requireRoots().poolId]),
+        true,
+      ),
 
     useRootKeys: (generation, rootCheck) =>
       calls.attempt(async (on) => {

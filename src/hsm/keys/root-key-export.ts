@@ -1,11 +1,9 @@
 import graphene, { type MechanismType } from 'graphene-pk11';
 import type { WrappedRootKeys } from '../../core/recovery/root-keys/root-key-hsm.ts';
 import * as calls from '../module/calls.ts';
-import type { ModuleSession } from '../module/calls.ts';
 import { GENERIC_SECRET } from '../operations/mechanisms.ts';
 import {
   type CarryingContext,
-  find,
   type Parts,
   requireCarrying,
   toRootKeys,
@@ -13,7 +11,7 @@ import {
   withPlaced,
 } from './root-key-carrier.ts';
 import { leavingRootKey, probedKey, ROOT_PARTS, type RootPart } from './root-key-templates.ts';
-import { requireBound, type RootKeys } from './root-keys.ts';
+import { nextFreeGeneration, requireBound, type RootKeys } from './root-keys.ts';
 import { makeMac } from './root-mac.ts';
 import { rootCheckBytes } from './seal.ts';
 import { type SealingContext, wrapForSealing } from './sealed-blob.ts';
@@ -27,7 +25,7 @@ export function exportRootKeys(
 ): WrappedRootKeys {
   requireCarrying(context);
   const { session } = context;
-  const generation = nextFree(session, poolId, after);
+  const generation = nextFreeGeneration(session, poolId, after);
   return withCarrier(context, poolId, by, (carrier) => {
     const wrapped = {
       'root-wrap': makeLeaving(carrier, 'root-wrap'),
@@ -45,13 +43,6 @@ export function exportRootKeys(
       };
     });
   });
-}
-
-/** What an attempt has left that was cut off is passed over: another database may know it. */
-function nextFree(session: ModuleSession, poolId: string, after: number): number {
-  for (let generation = after + 1; ; generation += 1)
-    if (ROOT_PARTS.every((part) => find(session, part, { poolId, generation }) === undefined))
-      return generation;
 }
 
 const MADE_BY: Parts<MechanismType> = {

@@ -8,6 +8,16 @@ export const ROOT_PARTS: readonly RootPart[] = ['root-wrap', 'root-seal'];
 
 const BYTES = 32;
 
+/** Both parts of all generations of a pool, and other things. */
+export const ROOT_KEY_CLASS: ITemplate = { class: ObjectClass.SECRET_KEY, token: true };
+
+/** The generation of a pool's root key, by its CKA_ID; undefined for other objects. */
+export function generationIn(id: Buffer, poolId: string): number | undefined {
+  const [pool, part, number] = id.toString().split(':');
+  const isRootKey = pool === poolId && ROOT_PARTS.some((known) => known === part);
+  return isRootKey ? Number(number) : undefined;
+}
+
 /** By which a part is found. */
 export function rootKeySearch(part: RootPart, poolId: string, generation: number): ITemplate {
   return {

@@ -10,15 +10,21 @@ import {
   type Handle,
   type ModuleSession,
   readAttributes,
+  readBytes,
 } from '../module/calls.ts';
 import {
   generatedRootKey,
+  generationIn,
+  ROOT_KEY_CLASS,
   ROOT_PARTS,
   type RootPart,
   rootKeySearch,
 } from './root-key-templates.ts';
 
 const { KeyGenMechanism } = graphene;
+
+/** More than HSMs have; SoftHSM, which has no limit, may have more. */
+const MOST_OBJECTS = 100_000;
 
 /** The keys that never leave the HSM, by which everything else is wrapped and sealed. */
 export interface RootKeys {
@@ -95,21 +101,22 @@ export function createRootKeys(
 }
 
 /**
- * Makes the root keys of a generation that isn't in use yet. An attempt that was cut off may have left one or both: nothing
- * is destroyed, since somebody may have sealed by them what another database holds.
- * @throws OperatorError where the token doesn't take them
+ * The next number of which the token holds nothing. What is there is never taken for new root keys: another database may
+ * have sealed by it, or somebody may have brought it in who knows its value.
  */
-export function completeRootKeys(
-  session: ModuleSession,
-  poolId: string,
-  generation: number,
-): RootKeys {
-  const [wrap, seal] = ROOT_PARTS.map(
-    (part) =>
-      findOne(session, rootKeySearch(part, poolId, generation)) ??
-      makeOne(session, part, poolId, generation),
-  ) as [Handle, Handle];
-  return requireBound(session, { poolId, generation, wrap, seal });
+export function nextFreeGeneration(session: ModuleSession, poolId: string, after: number): number {
+  const isThere = (part: RootPart, generation: number) =>
+    findObjects(session, rootKeySearch(part, poolId, generation), 1).length > 0;
+  for (let generation = after + 1; ; generation += 1)
+    if (!ROOT_PARTS.some((part) => isThere(part, generation))) return generation;
+}
+
+/** Generations of which the token holds something, whoever has made it. Reads all secret keys of the token. */
+export function listRootGenerations(session: ModuleSession, poolId: string): readonly number[] {
+  const numbers = findObjects(session, ROOT_KEY_CLASS, MOST_OBJECTS).flatMap(
+    (key) => generationIn(readBytes(session, key, 'id'), poolId) ?? [],
+  );
+  return [...new Set(numbers)].sort((a, b) => a - b);
 }
 
 /** Destroys the root keys of a generation, as far as they are there. */

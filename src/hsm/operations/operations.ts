@@ -23,7 +23,12 @@ import { describeObject } from '../keys/key-inspection.ts';
 import { releaseKey } from '../keys/key-release.ts';
 import { SIGNING, signingMechanism } from './mechanisms.ts';
 import { makeMac, verifyMac } from '../keys/root-mac.ts';
-import { destroyRootKeys, findRootKeys, type RootKeys } from '../keys/root-keys.ts';
+import {
+  destroyRootKeys,
+  findRootKeys,
+  listRootGenerations,
+  type RootKeys,
+} from '../keys/root-keys.ts';
 import { loadBackupKeys } from '../keys/backup-keys.ts';
 import { rewrap } from '../keys/rewrapping.ts';
 import { exportRootKeys } from '../keys/root-key-export.ts';
@@ -232,6 +237,10 @@ const OPERATIONS = {
     generation: number,
   ): RootKeys | undefined {
     return findRootKeys(session, poolId, generation, capabilities.keeping);
+  },
+
+  listRootGenerations({ session }: OperationContext, poolId: string): readonly number[] {
+    return listRootGenerations(session, poolId);
   },
 
   destroyRootKeys({ session }: OperationContext, poolId: string, generation: number): void {

@@ -11,6 +11,7 @@ import { makePreparedFolder } from '../../support/prepared-folder.ts';
 import { testToken } from '../../support/softhsm.ts';
 import { removeDataFolder, type RunningService, startService } from '../../support/service.ts';
 import { until } from '../../support/until.ts';
+import { workersOf } from '../../support/worker-processes.ts';
 
 const run = promisify(execFile);
 /** Longer than a worker process that has ended is waited for: had there been another attempt, it would be seen. */
@@ -40,14 +41,6 @@ async function changePin(folder: string, module: string): Promise<void> {
 }
 
 const timesIn = (text: string, words: string) => text.split(words).length - 1;
-
-async function workersOf({ process: { pid } }: RunningService): Promise<number[]> {
-  const { stdout } = await run('ps', ['-o', 'pid=,args=', '--ppid', String(pid)]);
-  return stdout
-    .split('\n')
-    .filter((line) => line.includes('worker.js'))
-    .map((line) => Number.parseInt(line, 10));
-}
 
 describe('while the PIN is changed under a service that runs', () => {
   let folder: string;

@@ -23,6 +23,7 @@ import {
   type RunningService,
   startService,
 } from '../../support/service.ts';
+import { workersOf } from '../../support/worker-processes.ts';
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
@@ -40,15 +41,6 @@ afterAll(async () => {
 async function signIn(running: RunningService): Promise<Caller & { close(): void }> {
   const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } = running.client;
   return createCaller(running, await fetchToken(running, { clientId, clientSecret }));
-}
-
-/** The worker processes, from what the operating system says of the service's children. */
-async function workersOf(running: RunningService): Promise<number[]> {
-  const { stdout } = await run('ps', ['-o', 'pid=,args=', '--ppid', String(running.process.pid)]);
-  return stdout
-    .split('\n')
-    .filter((line) => line.includes('worker.js'))
-    .map((line) => Number.parseInt(line, 10));
 }
 
 async function until(condition: () => Promise<boolean>, limitMs: number): Promise<boolean> {

@@ -10,12 +10,16 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { formatCertificateJwk } from '../../../src/backup/security-domain/certificate-jwk.ts';
+import { examineRootKeys } from '../../../src/compose/root-key-diagnosis.ts';
+import { createLog } from '../../../src/observability/log.ts';
 import { azureDomain } from '../../support/azure-domain.ts';
 import { createCaller } from '../../support/client.ts';
 import { type ProductionService, startNewPool } from '../../support/production.ts';
 import { startService } from '../../support/service.ts';
+import { freePort } from '../../support/free-port.ts';
 import { modulesFolder } from '../../support/modules.ts';
 import { makeToken } from '../../support/softhsm.ts';
+import { workersOf } from '../../support/worker-processes.ts';
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
@@ -39,7 +43,12 @@ const before = { wrapped: '', blob: '', signature: '' };
 
 beforeAll(async () => {
   // A resident pool's keys aren't wrapped by root keys, and so the command refuses.
-  pool = await startNewPool({ STRONGROOM_WORKERS: '2', STRONGROOM_KEYS: 'sealed' });
+  pool = await startNewPool({
+    STRONGROOM_WORKERS: '2',
+    STRONGROOM_KEYS: 'sealed',
+    // While no worker process is there, a port that nobody chose is gone.
+    STRONGROOM_LISTEN: `127.0.0.1:${await freePort()}`,
+  });
   owner = new pg.Client({ connectionString: pool.database.ownerUrl });
   await owner.connect();
   for (const [name, body] of [
@@ -83,16 +92,19 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
   }
 }
 
+/** Somebody waits for a lock. */
+async function isWaiting(): Promise<boolean> {
+  const { rowCount } = await owner.query(
+    `select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`,
+  );
+  return (rowCount ?? 0) > 0;
+}
+
 /** The command is killed where it waits for a lock that the test holds. */
 async function killedAt(statement: string): Promise<void> {
   await owner.query(`begin; ${statement}`);
   const command = begin();
-  await until(async () => {
-    const { rowCount } = await owner.query(
-      `select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`,
-    );
-    return (rowCount ?? 0) > 0;
-  });
+  await until(isWaiting);
   await kill(command);
   await owner.query('rollback');
 }
@@ -137,7 +149,7 @@ async function expectAsBefore(): Promise<void> {
 describe('new root keys', () => {
   test('that are killed at any step leave a pool that serves, and the service sees them through', async () => {
     const stop = callAllTheTime();
-    // Made in the HSM, on record nowhere.
+    // Made in the HSM, on record nowhere: the next ones get the number after.
     await killedAt('lock table root_generation in share row exclusive mode');
     expect((await report()).generations).toMatchObject([{ number: 1, isCurrent: true }]);
     await expectAsBefore();
@@ -146,7 +158,7 @@ describe('new root keys', () => {
     const { generations } = await report();
     expect(generations).toMatchObject([
       { number: 1, isCurrent: false },
-      { number: 2, isCurrent: true },
+      { number: 3, isCurrent: true },
     ]);
     expect(generations[0]?.rows).toBeGreaterThan(0);
     await expectAsBefore();
@@ -159,7 +171,7 @@ describe('new root keys', () => {
     await kill(command);
     await expectAsBefore();
     await until(async () => (await report()).retired.every((one) => one.destroyedAt !== undefined));
-    expect((await report()).generations).toMatchObject([{ number: 2, isCurrent: true }]);
+    expect((await report()).generations).toMatchObject([{ number: 3, isCurrent: true }]);
     expect(await stop()).toEqual([]);
     await expectAsBefore();
   }, 300_000);
@@ -169,13 +181,13 @@ describe('new root keys', () => {
     const { stdout } = await run(process.execPath, [MAIN, 'root-keys', 'rotate'], {
       env: pool.settings,
     });
-    expect(stdout).toContain('Everything is sealed by generation 3.');
+    expect(stdout).toContain('Everything is sealed by generation 4.');
     expect(stdout).toContain('The old root keys are destroyed.');
     expect(await stop()).toEqual([]);
     await expectAsBefore();
     expect((await report()).retired).toMatchObject([
       { number: 1, destroyedAt: expect.any(String) },
-      { number: 2, destroyedAt: expect.any(String) },
+      { number: 3, destroyedAt: expect.any(String) },
     ]);
   }, 120_000);
 
@@ -192,11 +204,11 @@ describe('new root keys', () => {
     const { stdout } = await run(process.execPath, [MAIN, 'root-keys', 'rotate', '--keep'], {
       env: pool.settings,
     });
-    expect(stdout).toContain('Generation 3 stays in the HSM (--keep).');
+    expect(stdout).toContain('Generation 4 stays in the HSM (--keep).');
     const { stdout: status } = await run(process.execPath, [MAIN, 'root-keys', 'status'], {
       env: pool.settings,
     });
-    expect(status).toMatch(/generation 3: made .*, seals 0 keys; kept\n/);
+    expect(status).toMatch(/generation 4: made .*, seals 0 keys; kept\n/);
     await expectAsBefore();
   }, 120_000);
 
@@ -217,7 +229,6 @@ describe('new root keys', () => {
 describe('the security domain of a pool', () => {
   let folder: string;
   let token: Awaited<ReturnType<typeof makeToken>>;
-  let text: string;
   let generation: number;
   const at = (name: string) => join(folder, name);
   const onToken = (...words: string[]) =>
@@ -245,20 +256,63 @@ describe('the security domain of a pool', () => {
     for (const [index, { pem }] of azureDomain.custodians.entries())
       await writeFile(at(`custodian-${index}.pem`), pem.privateKey);
     await writeFile(at('ca.pem'), pool.service.ca);
-    generation = ((await report()).generations.at(-1)?.number ?? 0) + 1;
     await modulesFolder();
-    const certificates = azureDomain.custodians.map(({ certificate }) =>
-      formatCertificateJwk(certificate),
-    );
-    const answer = await post('/securitydomain/download', { certificates, required: 2 });
-    expect(answer.status).toBe(202);
-    text = value(answer);
-    await writeFile(at('domain.json'), text);
   }, 120_000);
   afterAll(async () => {
     await token.remove();
     await rm(folder, { recursive: true, force: true });
   });
+
+  const current = async () => (await report()).generations.at(-1)?.number ?? 0;
+  const download = () =>
+    post('/securitydomain/download', {
+      certificates: azureDomain.custodians.map(({ certificate }) =>
+        formatCertificateJwk(certificate),
+      ),
+      required: 2,
+    });
+  /** All processes that serve, which are replaced. */
+  async function killWorkers(): Promise<void> {
+    for (const worker of await workersOf(pool.service)) process.kill(worker, 'SIGKILL');
+  }
+  const serves = () =>
+    until(() =>
+      report().then(
+        () => true,
+        () => false,
+      ),
+    );
+
+  test('changes nothing where the service dies before it is on record', async () => {
+    const before = await current();
+    await owner.query('begin; lock table security_domain_download in exclusive mode');
+    const refused = download().then(
+      () => false,
+      () => true,
+    );
+    await until(isWaiting);
+    await killWorkers();
+    await owner.query('rollback');
+    expect(await refused).toBe(true);
+    await serves();
+    expect(await current()).toBe(before);
+    await expectAsBefore();
+    const objects = await objectsIn(pool.settings);
+    expect(objects.filter(({ extractable }) => extractable !== false)).toEqual([]);
+  }, 120_000);
+
+  test("is the pool's once it was given out, whatever dies then", async () => {
+    const before = await current();
+    const answer = await download();
+    expect(answer.status).toBe(202);
+    await writeFile(at('domain.json'), value(answer));
+    await killWorkers();
+    await serves();
+    await expectAsBefore();
+    // The next number is that of the root keys that the attempt before has left in the token.
+    generation = before + 2;
+    expect(await current()).toBe(generation);
+  }, 120_000);
 
   test('leaves nothing in the token that could leave it, and everything is wrapped by its root keys', async () => {
     await until(async () => {
@@ -274,6 +328,25 @@ describe('the security domain of a pool', () => {
     expect(objects.filter(({ extractable }) => extractable !== false)).toEqual([]);
     await expectAsBefore();
   }, 120_000);
+
+  test('the doctor tells of root keys in the token that the database does not know', async () => {
+    const {
+      DATABASE_URL: databaseUrl = '',
+      PKCS11_MODULE: module = '',
+      PKCS11_TOKEN_LABEL: tokenLabel = '',
+      PKCS11_PIN: pin = '',
+    } = pool.settings;
+    const found = await examineRootKeys(
+      { databaseUrl, pool: 'main', pkcs11: { module, tokenLabel, pin } },
+      createLog('silent'),
+    );
+    const warnings = found.filter(({ severity }) => severity === 'warning');
+    expect(warnings.map(({ sentence }) => sentence)).toEqual([
+      expect.stringMatching(
+        new RegExp(`does not know \\(generation (\\d+, )?${generation - 1}\\)`),
+      ),
+    ]);
+  }, 60_000);
 
   test('brings its root keys into an empty HSM, which then serves the same database', async () => {
     await expect(onToken('restore', at('domain.json'))).rejects.toMatchObject({
@@ -293,6 +366,9 @@ describe('the security domain of a pool', () => {
         extractable: false,
       },
     ]);
+    await expect(onToken('transfer-key', '--out', at('transfer.pem'))).rejects.toMatchObject({
+      stderr: expect.stringContaining('it is there already') as unknown,
+    });
     const keys = [0, 2].map((index) => at(`custodian-${index}.pem`));
     await run(process.execPath, [
       MAIN,
@@ -330,7 +406,12 @@ describe('the security domain of a pool', () => {
 
     const replica = await startService(
       at('unused'),
-      { ...pool.settings, ...token.environment, STRONGROOM_WORKERS: '1' },
+      {
+        ...pool.settings,
+        ...token.environment,
+        STRONGROOM_WORKERS: '1',
+        STRONGROOM_LISTEN: '127.0.0.1:0',
+      },
       { caFile: at('ca.pem') },
     );
     const admin = createCaller(replica, pool.adminToken);

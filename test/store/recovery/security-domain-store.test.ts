@@ -204,7 +204,7 @@ describe('a transfer key', () => {
     await store.putTransferKey(key, newChange());
     const rootKeys = createRootKeyStore(context);
     await rootKeys.makeCurrent(
-      { number: 2, rootCheck: randomBytes(32), opensBackups: false },
+      { after: 1, number: 2, rootCheck: randomBytes(32), opensBackups: false },
       [],
       newChange(),
     );

@@ -51,6 +51,10 @@ export interface Rewrapped {
 
 export interface RootKeyStore {
   currentGeneration(): Promise<number>;
+  /** Those without which old backup blobs may not open. */
+  listOpeningBackups(): Promise<readonly number[]>;
+  /** Whether the database has a pool of that id, be it this one or another. */
+  hasPool(id: string): Promise<boolean>;
   readState(): Promise<RootKeyState>;
   /** Whether something is left to do of a rotation that has begun. */
   isUnfinished(): Promise<boolean>;
@@ -61,6 +65,8 @@ export interface RootKeyStore {
    */
   makeCurrent(
     generation: {
+      /** The one that was current when it was made. */
+      readonly after: number;
       readonly number: number;
       readonly rootCheck: Uint8Array;
       readonly opensBackups: boolean;

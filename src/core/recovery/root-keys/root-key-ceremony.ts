@@ -13,7 +13,7 @@ export interface RootKeyCeremonyParts {
     RootKeyCarrier &
     Pick<RootKeyMaker, 'useRootKeys'> &
     Pick<Hsm, 'generateKey' | 'random'>;
-  readonly store: Pick<RootKeyStore, 'currentGeneration' | 'isUnfinished'>;
+  readonly store: Pick<RootKeyStore, 'currentGeneration' | 'hasPool' | 'isUnfinished'>;
   readonly backupKeys: Pick<BackupKeyStore, 'list'>;
   readonly poolId: string;
   readonly newVersionId: () => KeyVersionId;
@@ -84,10 +84,11 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
     },
 
     async importRootKeys(entries) {
-      if (readEntries(entries).keys.poolId === poolId)
+      // Root keys of a pool that is there come from its own HSM, and from nobody else.
+      if (await store.hasPool(readEntries(entries).keys.poolId))
         throw new ServiceError(
           'Conflict',
-          "The security domain is this pool's own, whose root keys the HSM holds.",
+          'The security domain is of a pool that this database has already, be it this one or another.',
         );
       return importEntries(hsm, entries);
     },

@@ -32,10 +32,15 @@ export interface KeyRewrapper {
 /** Generations of a pool's root keys in the HSM. */
 export interface RootKeyMaker {
   /**
-   * Makes the root keys of a generation. What an attempt that was cut off has left is taken, and the missing one made.
-   * @returns 32 bytes that only they give
+   * Makes root keys. They get the next number of which the HSM holds nothing: what an attempt that was cut off has left is
+   * passed over, and so is what was brought in.
+   * @returns their number, and 32 bytes that only they give
    */
-  prepareRootKeys(generation: number): Promise<Uint8Array>;
+  makeRootKeys(
+    after: number,
+  ): Promise<{ readonly generation: number; readonly rootCheck: Uint8Array }>;
+  /** Generations of which the HSM holds something, be it made here or brought in. */
+  listRootGenerations(): Promise<readonly number[]>;
   /** New keys are sealed by that generation from now on. False where the token doesn't hold it, or holds another. */
   useRootKeys(generation: number, rootCheck: Uint8Array): Promise<boolean>;
   /** Says for a later process that the generation may be destroyed: an HMAC by the current one. */

@@ -98,8 +98,7 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
       await parts.requireMovable();
       const { generations } = await store.readState();
       const current = currentOf(generations);
-      const number = current.number + 1;
-      const rootCheck = await hsm.prepareRootKeys(number);
+      const { generation: number, rootCheck } = await hsm.makeRootKeys(current.number);
       const kept = generations
         .filter(({ isKept, opensBackups }) =>
           opensBackups ? keeps || !givesBackupsUp : keeps || isKept,
@@ -113,7 +112,8 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
         },
       });
       const opensBackups = !parts.hasBackupKeys();
-      if (!(await store.makeCurrent({ number, rootCheck, opensBackups }, kept, change)))
+      const made = { after: current.number, number, rootCheck, opensBackups };
+      if (!(await store.makeCurrent(made, kept, change)))
         throw new OperatorError('Another process has made new root keys meanwhile.');
       await hsm.useRootKeys(number, rootCheck);
       return store.readState();

@@ -32,6 +32,28 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
         return pool.root_generation;
       }),
 
+    listOpeningBackups: () =>
+      reading(context, async (db) => {
+        const rows = await db
+          .selectFrom('root_generation')
+          .select('number')
+          .where('pool_id', '=', poolId)
+          .where('opens_backups', '=', true)
+          .orderBy('number')
+          .execute();
+        return rows.map(({ number }) => number);
+      }),
+
+    hasPool: (id) =>
+      reading(context, async (db) => {
+        const pool = await db
+          .selectFrom('pool')
+          .select('id')
+          .where('id', '=', id)
+          .executeTakeFirst();
+        return pool !== undefined;
+      }),
+
     readState: () =>
       reading(context, async (db) => {
         const { rows: generations } = await sql<RootGeneration>`
@@ -72,16 +94,16 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
         return rows[0]?.isUnfinished ?? false;
       }),
 
-    async makeCurrent({ number, rootCheck, opensBackups }, kept, change) {
+    async makeCurrent(generation, kept, change) {
       const made = await changing(
         context,
         change,
-        { topic: 'root-keys', id: String(number) },
+        { topic: 'root-keys', id: String(generation.number) },
         async (trx) => {
           const isCurrent = await makeGenerationCurrent(
             trx,
             poolId,
-            { after: number - 1, number, rootCheck, opensBackups },
+            generation,
             sql<boolean>`number = any(${[...kept]}::integer[])`,
           );
           return isCurrent ? true : undefined;

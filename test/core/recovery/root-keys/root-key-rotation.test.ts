@@ -34,7 +34,8 @@ function rotationOf(
   const rotation = createRootKeyRotation({
     hsm: {
       rewrap,
-      prepareRootKeys: () => Promise.resolve(PROOF),
+      makeRootKeys: (after) => Promise.resolve({ generation: after + 1, rootCheck: PROOF }),
+      listRootGenerations: () => Promise.resolve([]),
       useRootKeys: () => Promise.resolve(true),
       retirementProof: () => Promise.resolve(PROOF),
       destroyRootKeys: (number) => {
@@ -44,6 +45,8 @@ function rotationOf(
     },
     store: {
       currentGeneration: () => Promise.resolve(2),
+      listOpeningBackups: () => Promise.resolve([]),
+      hasPool: () => Promise.resolve(true),
       readState: () => Promise.resolve(state()),
       isUnfinished: () => Promise.resolve(true),
       makeCurrent: () => Promise.resolve(true),
