@@ -98,10 +98,10 @@ export async function compose(
     async close() {
       await stopMaintenance();
       await stopRestoreWatch();
+      await recovery.close();
       await rootKeys.stop();
       await audit.close();
       await tracing.close();
-      await recovery.close();
       await module.close();
       await store.close();
     },

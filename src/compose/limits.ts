@@ -25,6 +25,10 @@ export const LIMITS = {
   countedKeys: 10_000,
   maintenanceEveryMs: 10_000,
   rootKeysEveryMs: 10_000,
+  jobsEveryMs: 2_000,
+  jobKeepAliveMs: 5_000,
+  /** Of a process that ends, for the backup or restore that it is at. */
+  jobEndMs: 25_000,
   checkpointEveryMs: 1_000,
   usageRounds: 20,
   readinessMs: 1_000,

@@ -4,17 +4,31 @@ import { createKeyArchive } from '../store/recovery/key-archive.ts';
 import type { RootKeyStore } from '../core/recovery/root-keys/ports.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { openBackupKeys } from './root-keys.ts';
+import { repeat } from '../core/repeating.ts';
+import { openFullBackups } from './full-backup.ts';
+import { LIMITS } from './limits.ts';
+import { openRecoveryJobs } from './recovery-jobs.ts';
 import { openSecurityDomain } from './security-domain.ts';
 import type { RootKeyWatch } from './service/root-key-watch.ts';
 import type { Base } from './service/base.ts';
 
-/** Backups of keys, which threads compress and encrypt, and the security domain. */
+/** Backups of keys, which threads compress and encrypt, and of the pool; restores; and the security domain. */
 export function composeRecovery(
-  { pool, context, hsm, log }: Base,
+  { pool, context, hsm, settings, log, clock }: Base,
   rootKeys: Pick<RootKeyStore, 'readState'> & Pick<RootKeyWatch, 'lookNow' | 'followed'>,
 ) {
   const protector = createBlobThreads();
   const store = createRootKeyStore(context);
+  const backups = openFullBackups({ context, pool, hsm, settings, log, clock, pauseShare: 1 });
+  const recoveryJobs = openRecoveryJobs({ context, pool, backups, settings, log, clock });
+  const stopLooking = repeat(
+    () => recoveryJobs.look(),
+    LIMITS.jobsEveryMs,
+    Math.random,
+    (error) => {
+      log.error({ err: error }, 'what a backup or a restore has left was not looked for');
+    },
+  );
   return {
     app: {
       backups: createBackupService({
@@ -26,6 +40,7 @@ export function composeRecovery(
         refreshPairs: () => openBackupKeys(context, hsm),
       }),
       rootKeys,
+      recoveryJobs,
       securityDomain: openSecurityDomain({
         context,
         pool,
@@ -41,6 +56,11 @@ export function composeRecovery(
         },
       }),
     },
-    close: () => protector.close(),
+    /** What is under way is ended first. */
+    async close() {
+      await stopLooking();
+      await recoveryJobs.close(LIMITS.jobEndMs);
+      await protector.close();
+    },
   };
 }

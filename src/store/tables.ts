@@ -2,6 +2,7 @@ import type { ColumnType, Generated, Selectable } from 'kysely';
 import type { FieldColumns } from '../core/audit/record-fields.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import type { Activation } from '../core/pool/activation.ts';
+import type { AskedBy, JobKind, RecoveryJob } from '../core/recovery/jobs/ports.ts';
 import type { CertifiedKeyPurpose } from '../core/pool/certified-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
@@ -384,6 +385,26 @@ interface UploadedBackupKeysTable {
   seal: Buffer;
 }
 
+interface RecoveryJobTable {
+  id: string;
+  pool_id: string;
+  pool_name: string;
+  kind: JobKind;
+  status: RecoveryJob['status'];
+  asked_by: AskedBy;
+  principal_id: string | null;
+  place: string | null;
+  folder: string | null;
+  key_name: string | null;
+  started_at: Generated<Date>;
+  seen_at: Generated<Date>;
+  ended_at: Date | null;
+  keys: number | null;
+  bytes: NullableSeconds;
+  error_code: string | null;
+  error_message: string | null;
+}
+
 /** The schema of sql/, as Kysely sees it. */
 export interface Tables {
   pool: PoolTable;
@@ -423,6 +444,7 @@ export interface Tables {
   audit_usage: AuditUsageTable;
   audit_key_use: AuditKeyUseTable;
   audit_checkpoint_head: AuditCheckpointHeadTable;
+  recovery_job: RecoveryJobTable;
 }
 
 export type AssignmentRow = Selectable<RoleAssignmentTable>;
@@ -432,5 +454,6 @@ export type SigningKeyRow = Selectable<SigningKeyTable>;
 export type RotationPolicyRow = Selectable<RotationPolicyTable>;
 export type CertifiedKeyRow = Selectable<CertifiedKeyTable>;
 export type AuditEventRow = Selectable<AuditEventTable>;
+export type RecoveryJobRow = Selectable<RecoveryJobTable>;
 export type BackupKeysRow = Selectable<BackupKeysTable>;
 export type TransferKeyRow = Selectable<TransferKeyTable>;

@@ -11,6 +11,8 @@ export interface ObjectServer {
   readonly requests: readonly string[];
   /** From now on. */
   fail(fault: Fault | undefined): void;
+  /** Ends all of them, those without an answer too. */
+  dropConnections(): void;
   close(): Promise<void>;
 }
 
@@ -58,6 +60,9 @@ export async function startObjectServer(
     requests,
     fail(next) {
       fault = next;
+    },
+    dropConnections: () => {
+      server.closeAllConnections();
     },
     close: () =>
       new Promise((resolve) => {

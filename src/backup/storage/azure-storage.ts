@@ -13,7 +13,7 @@ import { ServiceError } from '../../core/errors.ts';
 import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
 import { failureOf, writing } from './storage-failure.ts';
 import { readWhole } from './resumed-read.ts';
-import { partsOf } from './storage-path.ts';
+import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
 import { backupNotFound, STORAGE_LIMITS, tooManyFolders } from './storage-refusals.ts';
 import { watchContent } from './watched-content.ts';
 

@@ -6,7 +6,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { inWords } from '../../core/operator-error.ts';
 import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
 import { backupNotFound, STORAGE_LIMITS, tooManyFolders } from './storage-refusals.ts';
-import { partsOf } from './storage-path.ts';
+import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
 import { watchContent } from './watched-content.ts';
 
 const READ_BYTES = 256 * 1024;

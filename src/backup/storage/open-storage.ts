@@ -11,7 +11,7 @@ import { ruleOf } from '../../core/recovery/jobs/storage-hosts.ts';
 import { createOneHostAgent, type OneHostOptions } from '../../network/one-host-agent.ts';
 import { createFolderStorage } from './folder-storage.ts';
 import { readSasToken } from './sas-token.ts';
-import { partsOf } from './storage-path.ts';
+import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
 
 const RETRY_DELAY_MS = 500;
 const CONNECTION = { idleMs: 30_000, connections: 6 };

@@ -1,3 +1,4 @@
+import type { AuditedChange } from '../../audit/record.ts';
 import type { BackupStorage } from '../full-backup/ports.ts';
 
 /** Where a backup lies or is to lie, as somebody says it. */
@@ -40,4 +41,53 @@ export interface StorageSettings {
 export interface S3Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
+}
+
+/** `backup-check` and `restore-check` do nothing but find out whether the other would be possible. */
+export type JobKind = 'backup' | 'backup-check' | 'restore' | 'restore-check' | 'key-restore';
+
+export interface NewJob {
+  /** 32 hex digits that nobody guesses. */
+  readonly id: string;
+  readonly kind: JobKind;
+  /** Where the backup lies; undefined for a check that was not told. */
+  readonly place: string | undefined;
+  readonly folder: string | undefined;
+  readonly keyName: string | undefined;
+  /** By object id; undefined where the pool does it by its schedule, or an operator by a command. */
+  readonly principalId: string | undefined;
+  readonly askedBy: AskedBy;
+}
+
+export interface JobFailure {
+  /** A kind of ServiceError, Interrupted, or InternalServerError. */
+  readonly code: string;
+  /** For whoever asked: without secrets. */
+  readonly message: string;
+}
+
+export interface RecoveryJob extends NewJob {
+  readonly status: 'InProgress' | 'Succeeded' | 'Failed';
+  readonly startedAt: Date;
+  readonly endedAt: Date | undefined;
+  readonly failure: JobFailure | undefined;
+}
+
+/** How a job ended: what the backup holds, or why there is none. */
+export type JobEnd =
+  { readonly keys: number; readonly bytes: number } | { readonly failure: JobFailure };
+
+/** What is known of backups and restores, of all processes. It outlives a full restore. */
+export interface JobStore {
+  /** From now on it is under way; while a full restore is, the pool serves nothing. */
+  begin(job: NewJob, change: AuditedChange): Promise<void>;
+  /** Says that its process lives. @returns false where another one has given it up */
+  keepAlive(id: string): Promise<boolean>;
+  /** The pool serves again. @param change of a failure, or of a full restore; none else */
+  end(id: string, end: JobEnd, change: AuditedChange | undefined): Promise<void>;
+  find(id: string): Promise<RecoveryJob | undefined>;
+  /** Whether there are jobs that have no end. */
+  hasUnfinished(): Promise<boolean>;
+  /** Jobs without an end have failed with their process. Whoever calls it does so in `exclusively`. */
+  endAbandoned(failure: JobFailure, change: AuditedChange): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import { ServiceError } from '../../core/errors.ts';
+import { ServiceError } from '../../errors.ts';
 
 /** Begins with no dot: neither a way up, nor one of the files that storages make for themselves. */
 const PART = /^[a-z0-9_][a-z0-9._-]{0,127}$/i;

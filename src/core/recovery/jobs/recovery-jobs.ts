@@ -1,0 +1,262 @@
+import { AuditDraft } from '../../audit/draft.ts';
+import type { AuditedChange } from '../../audit/record.ts';
+import type { Clock } from '../../clock.ts';
+import { ServiceError } from '../../errors.ts';
+import type { KeyName } from '../../keys/key.ts';
+import { repeat } from '../../repeating.ts';
+import type { BackupStorage, BackupSummary, FullBackups } from '../full-backup/ports.ts';
+import { partsOf } from '../full-backup/storage-path.ts';
+import type { Exclusively } from '../security-domain/ports.ts';
+import type {
+  AskedBy,
+  AskedStorage,
+  JobEnd,
+  JobFailure,
+  JobStore,
+  NewJob,
+  OpenBackupStorage,
+  RecoveryJob,
+} from './ports.ts';
+
+export interface RecoveryJobParts {
+  readonly store: JobStore;
+  readonly exclusively: Exclusively;
+  readonly backups: FullBackups;
+  readonly openStorage: OpenBackupStorage;
+  readonly clock: Clock;
+  /** Of a job: 32 hex digits. */
+  readonly newId: () => string;
+  readonly newGuid: () => string;
+  readonly keepAliveMs: number;
+  /** Something of ours failed, in a job or at its end. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** What is to be done, and where. */
+export type JobRequest =
+  | { readonly kind: 'backup'; readonly storage: AskedStorage; readonly withAuditRecords: boolean }
+  | { readonly kind: 'backup-check'; readonly storage: AskedStorage | undefined }
+  | {
+      readonly kind: 'restore-check';
+      readonly storage: AskedStorage | undefined;
+      readonly folder: string | undefined;
+    }
+  | { readonly kind: 'restore'; readonly storage: AskedStorage; readonly folder: string }
+  | {
+      readonly kind: 'key-restore';
+      readonly storage: AskedStorage;
+      readonly folder: string;
+      readonly keyName: KeyName;
+    };
+
+/** What the audit log calls what a job has done. */
+const OPERATIONS = {
+  backup: 'FullBackup',
+  'backup-check': 'PreBackup',
+  restore: 'FullRestore',
+  'restore-check': 'PreRestore',
+  'key-restore': 'SelectiveKeyRestore',
+} as const;
+
+const INTERRUPTED: JobFailure = {
+  code: 'Interrupted',
+  message: 'The process that was at it has ended, or was cut off from the database. Begin anew.',
+};
+
+export type RecoveryJobs = ReturnType<typeof createRecoveryJobs>;
+
+/** Backups and restores, one at a time in a pool: each is begun by a request, and goes on when that has been answered. */
+export function createRecoveryJobs(parts: RecoveryJobParts) {
+  const { store, exclusively, backups, openStorage, clock, newId, newGuid, onFault } = parts;
+  const running = new Map<AbortController, Promise<void>>();
+
+  /**
+   * @param change of the request: it is on record before anything is done
+   * @returns the job that has begun, and when it has ended; the end never rejects
+   * @throws ServiceError Conflict where another is under way, BadParameter, StorageRefused
+   */
+  async function start(
+    request: JobRequest,
+    askedBy: AskedBy,
+    change: AuditedChange,
+  ): Promise<{ readonly job: NewJob; readonly ended: Promise<void> }> {
+    const named = 'folder' in request ? request.folder : undefined;
+    if (named !== undefined) partsOf(named);
+    const storage = request.storage && (await openStorage(request.storage, askedBy));
+    const job: NewJob = {
+      id: newId(),
+      kind: request.kind,
+      place: storage?.place,
+      folder: request.kind === 'backup' ? backups.newFolder() : named,
+      keyName: request.kind === 'key-restore' ? request.keyName : undefined,
+      principalId: change.principalId,
+      askedBy,
+    };
+    const { place, folder } = job;
+    change.note({ change: { after: { job: job.id, storage: place, folder } } });
+    const control = new AbortController();
+    let isBegun = false;
+    let sayBegun = (): void => undefined;
+    const begun = new Promise<void>((resolve) => {
+      sayBegun = resolve;
+    });
+    const work = exclusively(async () => {
+      // Whoever has the lock is the only one: no other job is under way, whatever its row says.
+      if (await store.hasUnfinished()) await endAbandoned();
+      await store.begin(job, change);
+      isBegun = true;
+      sayBegun();
+      await see(job, request, storage, control);
+    }).finally(async () => {
+      running.delete(control);
+      await storage?.close();
+    });
+    const ended = work.catch((error: unknown) => {
+      if (isBegun) onFault(error);
+    });
+    running.set(control, ended);
+    await Promise.race([begun, work]);
+    return { job, ended };
+  }
+
+  /** Sees a job through to its end, whatever happens. */
+  async function see(
+    job: NewJob,
+    request: JobRequest,
+    storage: BackupStorage | undefined,
+    control: AbortController,
+  ): Promise<void> {
+    const stop = repeat(
+      async () => {
+        if (!(await store.keepAlive(job.id))) control.abort(interrupted());
+      },
+      parts.keepAliveMs,
+      () => 0.5,
+      onFault,
+    );
+    const done = draftOf(job, OPERATIONS[job.kind]);
+    const end = await act(request, job, storage, control.signal, done).catch(
+      (error: unknown): JobEnd => {
+        const failure = control.signal.aborted ? INTERRUPTED : failureOf(error);
+        if (failure.code === INTERNAL) onFault(error);
+        return { failure };
+      },
+    );
+    await stop();
+    await store.end(job.id, end, changeOf(job, end));
+  }
+
+  /** A failure is on record with the end of its job; what a job has done is, before. */
+  function changeOf(job: NewJob, end: JobEnd): AuditedChange | undefined {
+    if (!('failure' in end))
+      return job.kind === 'restore' ? draftOf(job, 'FullRestoreEnd') : undefined;
+    return failedChange(draftOf(job, OPERATIONS[job.kind]), end.failure);
+  }
+
+  async function act(
+    request: JobRequest,
+    { folder = '' }: NewJob,
+    storage: BackupStorage | undefined,
+    signal: AbortSignal,
+    change: AuditedChange,
+  ): Promise<JobEnd> {
+    if (storage === undefined) return NOTHING;
+    switch (request.kind) {
+      case 'backup': {
+        const { withAuditRecords } = request;
+        const options = { withAuditRecords, signal };
+        return countsOf(await backups.create(storage, folder, options, change));
+      }
+      case 'backup-check':
+        await storage.check();
+        return NOTHING;
+      case 'restore-check':
+        if (request.folder === undefined) return NOTHING;
+        return countsOf(await backups.verify(storage, folder, { signal }));
+      case 'restore':
+        return countsOf(await backups.restore(storage, folder, { signal }, change));
+      case 'key-restore':
+        return countsOf(
+          await backups.restoreKey(storage, folder, request.keyName, { signal }, change),
+        );
+    }
+  }
+
+  function draftOf({ id, place, folder, keyName, principalId }: NewJob, operation: string) {
+    return new AuditDraft(() => clock.now(), {
+      requestId: newGuid(),
+      operation,
+      principalId,
+      keyName,
+      scope: '/',
+      change: { after: { job: id, storage: place, folder } },
+    });
+  }
+
+  const endAbandoned = () =>
+    store.endAbandoned(
+      INTERRUPTED,
+      new AuditDraft(() => clock.now(), {
+        requestId: newGuid(),
+        operation: 'RecoveryJobInterrupted',
+        scope: '/',
+      }),
+    );
+
+  return {
+    start,
+    find: (id: string): Promise<RecoveryJob | undefined> => store.find(id),
+
+    /** Ends what a process that died has left: in seconds the pool serves again, as it was. */
+    async look(): Promise<void> {
+      if (running.size > 0 || !(await store.hasUnfinished())) return;
+      await exclusively(async () => {
+        if (await store.hasUnfinished()) await endAbandoned();
+      }).catch((error: unknown) => {
+        // It is under way in another process.
+        if (!(error instanceof ServiceError && error.code === 'Conflict')) throw error;
+      });
+    },
+
+    /** Lets a job that is under way end within a time, or breaks it off. */
+    async close(limitMs: number): Promise<void> {
+      if (running.size === 0) return;
+      const timer = setTimeout(() => {
+        for (const control of running.keys()) control.abort(interrupted());
+      }, limitMs);
+      await Promise.all(running.values());
+      clearTimeout(timer);
+    },
+  };
+}
+
+const NOTHING = { keys: 0, bytes: 0 };
+const INTERNAL = 'InternalServerError';
+
+function countsOf({ keys, bytes }: BackupSummary): JobEnd {
+  return { keys, bytes };
+}
+
+function interrupted(): ServiceError {
+  return new ServiceError('StoreUnavailable', INTERRUPTED.message);
+}
+
+function failureOf(error: unknown): JobFailure {
+  return error instanceof ServiceError
+    ? { code: error.code, message: error.message }
+    : { code: INTERNAL, message: 'An unexpected error occurred.' };
+}
+
+/** A change of which the record tells that something failed. */
+function failedChange(draft: AuditDraft, { code, message }: JobFailure): AuditedChange {
+  return {
+    principalId: draft.principalId,
+    note: (notes) => {
+      draft.note(notes);
+    },
+    toRecord: () => draft.finish({ status: 500, errorCode: code, reason: message }),
+    committed: () => {
+      draft.committed();
+    },
+  };
+}
