@@ -17,8 +17,14 @@ const ENTRIES = [
   'store/transaction-builder',
 ];
 
-/** Packages that find files of their own by path: a driver, and those that start threads. */
-const APART = ['pkcs11js', 'pg-native', 'pino', 'piscina', 'jsonc-parser'];
+/**
+ * Packages that stay in node_modules: a driver and those that start threads find files of their own by path; the others are
+ * loaded when they are needed, by import() of CommonJS, of which the bundler keeps the default export alone.
+ */
+const APART = [
+  ...['pkcs11js', 'pg-native', 'pino', 'piscina', 'jsonc-parser'],
+  ...['@opentelemetry/*', '@aws-sdk/*', '@smithy/*', '@azure/*'],
+];
 
 /** By which packages in CommonJS ask for Node's own modules. */
 const REQUIRE =

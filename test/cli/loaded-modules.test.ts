@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,6 +45,14 @@ async function bundledIn(url: string): Promise<readonly string[]> {
   const map = await readFile(fileURLToPath(`${url}.map`), 'utf8');
   return (JSON.parse(map) as { sources: string[] }).sources;
 }
+
+test('import() of a package in CommonJS is left to Node, since the bundler would keep its default export alone', async () => {
+  const folder = fileURLToPath(DIST);
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.js'));
+  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
+  expect(texts.filter((text) => /^export default require_/m.test(text))).toEqual([]);
+  expect(files.length).toBeGreaterThan(10);
+});
 
 describe('a command loads only what it needs', () => {
   test('identity-agent knows neither database nor HSM', async () => {
