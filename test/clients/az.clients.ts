@@ -1,9 +1,7 @@
-import { spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type Az, findAz, openAz } from '../support/az.ts';
 import { makeClientCertificate } from '../support/client-certificates.ts';
 import type { Caller } from '../support/client.ts';
 import { makeClient, signInAdministrator } from '../support/directory.ts';
@@ -13,7 +11,6 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
-import { makeVirtualEnvironment } from '../support/virtual-environment.ts';
 
 /**
  * The `az` command with this service as its cloud: the machine's own, else one in a virtual environment below node_modules
@@ -23,18 +20,19 @@ import { makeVirtualEnvironment } from '../support/virtual-environment.ts';
 const { path, missing } = findAz();
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
 
-/** A command takes seconds, and more on a busy machine. */
-const COMMAND_MS = 240_000;
 const TEST_MS = 1_800_000;
 
 let service: RunningService;
 /** az's own folder, and where the recipe's commands run. */
 let home: string;
+let run: Az['run'];
+let az: Az['az'];
+let closeAz: Az['close'];
 let admin: Caller & { close(): void };
 beforeAll(async () => {
   if (missing !== undefined) return;
-  home = await mkdtemp(join(tmpdir(), 'strongroom-az-'));
   service = await startService(await makeDataFolder());
+  ({ home, run, az, close: closeAz } = await openAz(service, path));
   await symlink(service.dataFolder, join(home, '.strongroom'));
   admin = await signInAdministrator(service);
   run('bash', ['-euo', 'pipefail', '-c', await readRecipe()]);
@@ -44,18 +42,8 @@ afterAll(async () => {
   admin.close();
   await service.stop();
   await removeDataFolder(service.dataFolder);
-  await rm(home, { recursive: true, force: true });
+  await closeAz();
 });
-
-/** The PATH by which there is an az; or why there is none. */
-function findAz(): { readonly path: string; readonly missing?: string } {
-  const path = process.env['PATH'] ?? '';
-  if (spawnSync('az', ['version'], { timeout: 120_000 }).status === 0) return { path };
-  const requirements = fileURLToPath(new URL('az-requirements.txt', import.meta.url));
-  const made = makeVirtualEnvironment('az', requirements);
-  const extended = [made.bin, path].join(delimiter);
-  return { path: extended, ...(made.missing !== undefined && { missing: made.missing }) };
-}
 
 /** The commands that the page about callers gives for az, as they stand there but for the port. */
 async function readRecipe(): Promise<string> {
@@ -63,30 +51,6 @@ async function readRecipe(): Promise<string> {
   const block = /## az\n+```sh\n(?<commands>[^`]*)```/.exec(page)?.groups?.['commands'] ?? '';
   expect(block).toContain('az keyvault role assignment create');
   return block.replaceAll(':8443', `:${service.port}`);
-}
-
-function run(command: string, args: readonly string[]): string {
-  const { status, stdout, stderr } = spawnSync(command, args, {
-    cwd: home,
-    encoding: 'utf8',
-    env: {
-      PATH: path,
-      HOME: home,
-      AZURE_CONFIG_DIR: home,
-      REQUESTS_CA_BUNDLE: join(service.dataFolder, 'ca.pem'),
-      AZURE_CORE_COLLECT_TELEMETRY: 'false',
-      ...service.client,
-    },
-    timeout: COMMAND_MS,
-  });
-  if (status !== 0) throw new Error(`${command} ${args.slice(0, 3).join(' ')}: ${stderr}`);
-  return stdout;
-}
-
-/** What it prints as JSON; fails with what it says where it does. */
-function az<Shape = unknown>(...args: readonly string[]): Shape {
-  const stdout = run('az', [...args, '--output', 'json', '--only-show-errors']);
-  return (stdout.trim() === '' ? undefined : JSON.parse(stdout)) as Shape;
 }
 
 const principalOf = (appId: string) => az<{ id: string }>('ad', 'sp', 'show', '--id', appId).id;
@@ -210,39 +174,6 @@ const certificatesOf = (appId: string) =>
       member('remove');
       expect(member('check')).toEqual({ value: false });
       expect(az('ad', 'group', 'get-member-groups', '--group', group.id)).toEqual([]);
-    },
-    TEST_MS,
-  );
-
-  test(
-    'takes a security domain from the pool, and gives it back by two of three keys',
-    async () => {
-      for (const index of [1, 2, 3]) {
-        const { certificate, privateKey } = await makeClientCertificate();
-        await writeFile(join(home, `custodian-${index}.cer`), certificate);
-        await writeFile(join(home, `custodian-${index}.pem`), privateKey);
-      }
-      const at = ['--id', service.localUrl];
-      const domain = (verb: string, ...args: readonly string[]) =>
-        az<{ status: string } | undefined>('keyvault', 'security-domain', verb, ...args);
-      const file = join(home, 'domain.json');
-      const custodians = (ending: string, ...which: readonly number[]) => [
-        '--sd-wrapping-keys',
-        ...which.map((index) => join(home, `custodian-${index}.${ending}`)),
-      ];
-      const asked = ['--security-domain-file', file, '--sd-quorum', '2'];
-      domain('download', ...at, ...asked, ...custodians('cer', 1, 2, 3));
-      expect(domain('wait', ...at, '--target-operation', 'download')).toMatchObject({
-        status: 'Success',
-      });
-      const transferKey = ['--sd-exchange-key', join(home, 'transfer.pem')];
-      domain('init-recovery', ...at, ...transferKey);
-      const blob = join(home, 'blob.json');
-      const from = ['--sd-file', file, ...transferKey];
-      domain('restore-blob', ...from, ...custodians('pem', 1, 3), '--sd-file-restore-blob', blob);
-      const upload = ['upload', ...at, '--sd-file', blob, '--restore-blob'] as const;
-      expect(domain(...upload)).toMatchObject({ status: 'Success' });
-      expect(() => domain(...upload)).toThrow(/no transfer key/);
     },
     TEST_MS,
   );
