@@ -63,10 +63,14 @@ export async function requireSigningKeys(hsm: Pick<Pkcs11Hsm, 'offer' | 'keeping
  * @throws OperatorError where it doesn't
  */
 export async function openRootKeys(hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
-  if (!hsm.openRootKeys(pool.id, pool.rootGeneration))
+  if (!hsm.openRootKeys(pool.id, pool.rootGeneration)) {
+    const others = await hsm.listRootGenerations();
+    const instead =
+      others.length === 0 ? '' : ` It holds generation ${others.join(', ')} of them instead.`;
     throw new OperatorError(
-      `The token (PKCS11_TOKEN_LABEL) does not hold the root keys of the pool "${pool.name}" (STRONGROOM_POOL): its keys can't be opened.`,
+      `The token (PKCS11_TOKEN_LABEL) does not hold the root keys of the pool "${pool.name}" (STRONGROOM_POOL), generation ${pool.rootGeneration}: its keys can't be opened.${instead}`,
     );
+  }
   if (!Buffer.from(await hsm.rootCheck(pool.id)).equals(pool.rootCheck))
     throw new OperatorError(
       `The token (PKCS11_TOKEN_LABEL) holds other root keys than those of the pool "${pool.name}" (STRONGROOM_POOL).`,

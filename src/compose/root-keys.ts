@@ -120,7 +120,7 @@ export async function followRootKeys(
   if (!(await hsm.useRootKeys(now.rootGeneration, now.rootCheck)))
     log.error(
       { generation: now.rootGeneration },
-      'the HSM does not hold the current root keys of the pool: what they seal cannot be used here',
+      'the HSM does not hold the current root keys of the pool, or the database names older ones than before: what they seal cannot be used here',
     );
   if (pool.keeping === 'sealed') await openBackupKeys(context, hsm);
 }

@@ -36,6 +36,8 @@ export interface BareHsm extends Pick<RootKeyCarrier, 'importRootKeys'> {
   /** The one that there is. Those that are too old are destroyed. */
   findTransferKey(now: Date): Promise<UnwrapContentKey | undefined>;
   destroyTransferKeys(): Promise<void>;
+  /** Generations of a pool of which the token holds something. */
+  listRootGenerations(poolId: string): Promise<readonly number[]>;
   close(): void;
 }
 
@@ -125,6 +127,8 @@ export function openBareHsm(options: TokenOptions): BareHsm {
       asked(() => {
         destroy(findTokenTransferKeys(session));
       }),
+
+    listRootGenerations: (poolId) => run('listRootGenerations', [poolId]),
 
     importRootKeys: (keys, by, backupKeys) => run('importRootKeys', [keys, by, backupKeys]),
 

@@ -1,8 +1,9 @@
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SingleBar } from 'cli-progress';
+import type { Logger } from 'pino';
 import type { OpenPool } from '../../compose/pool.ts';
-import { openRootKeyRotation, rotationLock } from '../../compose/root-keys.ts';
+import { followRootKeys, openRootKeyRotation, rotationLock } from '../../compose/root-keys.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import type { RootKeyState } from '../../core/recovery/root-keys/ports.ts';
 import { currentOf, type RotationEnd } from '../../core/recovery/root-keys/root-key-rotation.ts';
@@ -22,13 +23,14 @@ const LOOK_EVERY_MS = 1_000;
 /** `strongroom root-keys rotate`: begins a rotation, or goes on with one that was cut off, and sees it through. */
 export async function rotateRootKeys(context: CliContext, options: RotateOptions): Promise<void> {
   const { config } = context.readSettings();
-  const opened = await openPoolOf(context, createLog(config.logLevel));
+  const log = createLog(config.logLevel);
+  const opened = await openPoolOf(context, log);
   try {
     if (opened.pool.keeping === 'resident')
       throw new OperatorError(
         `The keys of the pool "${opened.pool.name}" (STRONGROOM_POOL) are objects of the HSM, which no root key wraps: new root keys would change nothing.`,
       );
-    await rotate(context, opened, options);
+    await rotate(context, opened, options, log);
     if (opened.context.chain.grown() > 0) {
       opened.context.chain.end();
       await opened.signedLog.checkpoints([opened.context.chain]).sign();
@@ -42,6 +44,7 @@ async function rotate(
   { print, setExitStatus }: CliContext,
   { context, pool, hsm }: OpenPool,
   { keep, destroyBackupsKey }: RotateOptions,
+  log: Logger,
 ): Promise<void> {
   const progress = new Progress();
   const rotation = openRootKeyRotation(context, hsm, {
@@ -50,6 +53,8 @@ async function rotate(
     },
   });
   const work = async () => {
+    // Who was at a rotation meanwhile has destroyed the root keys that this process knows.
+    await followRootKeys({ context, pool }, hsm, log);
     let state = await rotation.readState();
     if (await rotation.isUnfinished())
       print(

@@ -3,9 +3,13 @@ import { createEnvelopes } from '../../backup/security-domain/envelopes.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { importEntries } from '../../core/recovery/root-keys/root-key-ceremony.ts';
-import { eraseEntries } from '../../core/recovery/security-domain/domain-entries.ts';
+import { readEntries } from '../../core/recovery/root-keys/root-key-entries.ts';
+import {
+  type DomainEntry,
+  eraseEntries,
+} from '../../core/recovery/security-domain/domain-entries.ts';
 import { openRestoreBlob } from '../../core/recovery/security-domain/restore-blob.ts';
-import { openBareHsm } from '../../hsm/bare-hsm.ts';
+import { type BareHsm, openBareHsm } from '../../hsm/bare-hsm.ts';
 import type { CliContext } from '../cli-context.ts';
 import { pkcs11Of } from '../pkcs11-settings.ts';
 import { fingerprintOf } from './fingerprint.ts';
@@ -32,6 +36,7 @@ export async function restoreDomain(context: CliContext, path: string): Promise<
         throw isRefusal(cause) ? notForThisKey(thumbprint, cause) : cause;
       });
       try {
+        await requireNew(hsm, entries);
         return await importEntries(hsm, entries);
       } finally {
         eraseEntries(entries);
@@ -44,6 +49,17 @@ export async function restoreDomain(context: CliContext, path: string): Promise<
   } finally {
     hsm.close();
   }
+}
+
+/** Into an HSM that a pool uses nobody brings further root keys of that pool. @throws ServiceError Conflict */
+async function requireNew(hsm: BareHsm, entries: readonly DomainEntry[]): Promise<void> {
+  const { poolId, generation } = readEntries(entries).keys;
+  const there = await hsm.listRootGenerations(poolId);
+  if (there.every((number) => number === generation)) return;
+  throw new ServiceError(
+    'Conflict',
+    `The token holds root keys of the pool ${poolId} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides: restore into an empty one.`,
+  );
 }
 
 const isRefusal = (error: unknown) =>

@@ -174,6 +174,8 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
         // Those that it knows may be gone by now.
         on.generations.clear();
         if (on.rootKeys?.generation === generation) return true;
+        // Generations only ever grow: whoever writes older ones into the database would have everything sealed by them.
+        if (on.rootKeys !== undefined && generation < on.rootKeys.generation) return false;
         const rootKeys = await on.generations.find(poolId, generation);
         if (rootKeys === undefined || !(await checkOf(on, rootKeys)).equals(rootCheck))
           return false;

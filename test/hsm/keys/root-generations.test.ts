@@ -134,7 +134,9 @@ describe('root keys of several generations', () => {
     }
 
     const made = await hsm.makeRootKeys(2);
+    const earlierCheck = await hsm.rootCheck(poolId);
     expect(await hsm.useRootKeys(made.generation, made.rootCheck)).toBe(true);
+    expect(await hsm.useRootKeys(2, earlierCheck)).toBe(false);
     hsm.openBackupKeys([await hsm.rewrap(material, 'current')]);
     await hsm.destroyRootKeys(2);
     const restored = await Promise.all(kept.map((key) => hsm.rewrap(key, 'current', { pair })));

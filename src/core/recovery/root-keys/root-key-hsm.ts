@@ -41,7 +41,7 @@ export interface RootKeyMaker {
   ): Promise<{ readonly generation: number; readonly rootCheck: Uint8Array }>;
   /** Generations of which the HSM holds something, be it made here or brought in. */
   listRootGenerations(): Promise<readonly number[]>;
-  /** New keys are sealed by that generation from now on. False where the token doesn't hold it, or holds another. */
+  /** New keys are sealed by that generation from now on. False where the token doesn't hold it, or holds another, and for an older one. */
   useRootKeys(generation: number, rootCheck: Uint8Array): Promise<boolean>;
   /** Says for a later process that the generation may be destroyed: an HMAC by the current one. */
   retirementProof(generation: number): Promise<Uint8Array>;
