@@ -117,7 +117,6 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
     backups: {
       ...withoutUndefined({
         hosts: env.STRONGROOM_BACKUP_HOSTS,
-        folder: env.STRONGROOM_BACKUP_FOLDER,
         sasFile: env.STRONGROOM_BACKUP_SAS_FILE,
         caFile: env.STRONGROOM_BACKUP_CA_FILE,
       }),

@@ -120,7 +120,7 @@ async function readIssuersFile<Issuer>(
 
 /** Where backups may lie, and the credentials for it. @throws ConfigError */
 export async function readBackupStorage({
-  backups: { hosts, folder, sasFile, caFile, s3 },
+  backups: { hosts, sasFile, caFile, s3 },
 }: Pick<Config, 'backups'>): Promise<StorageSettings> {
   const [sasToken, extraCa, credentials] = await Promise.all([
     sasFile && readText('STRONGROOM_BACKUP_SAS_FILE', sasFile),
@@ -128,7 +128,7 @@ export async function readBackupStorage({
     s3 && readS3Credentials(s3.credentialsFile),
   ]);
   return {
-    ...withoutUndefined({ hosts, folder, extraCa, sasToken: sasToken?.trim() }),
+    ...withoutUndefined({ hosts, extraCa, sasToken: sasToken?.trim() }),
     ...(s3 !== undefined &&
       credentials !== undefined && {
         s3: { origin: s3.origin, region: s3.region, bucket: s3.bucket, credentials },

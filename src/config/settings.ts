@@ -1,4 +1,3 @@
-import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { KEY_KEEPINGS } from '../core/keys/key-keeping.ts';
 import { isHostPattern } from '../core/recovery/jobs/storage-hosts.ts';
@@ -219,16 +218,9 @@ export const SETTINGS = {
   }),
   STRONGROOM_BACKUP_SAS_FILE: z.string().min(1).optional().meta({
     default: 'none',
-    meaning: 'file that holds the SAS token of scheduled backups, and of commands',
+    meaning:
+      'file that holds the SAS token by which `strongroom backup` goes to Azure Blob storage',
   }),
-  STRONGROOM_BACKUP_FOLDER: z
-    .string()
-    .refine(isAbsolute, { message: 'must be an absolute path' })
-    .optional()
-    .meta({
-      default: 'none',
-      meaning: 'the one folder where scheduled backups may be, the same for all replicas',
-    }),
   STRONGROOM_BACKUP_S3_ENDPOINT: z
     .url({ protocol: /^https?$/ })
     .refine((text) => /^https?:\/\/[^/]+\/?$/.test(text), { message: 'must have no path' })

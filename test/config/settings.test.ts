@@ -63,7 +63,6 @@ const OTHER: Readonly<Record<keyof typeof SETTINGS, string>> = {
   STRONGROOM_BACKUP_HOSTS: 'backups.blob.example,http://azurite.localhost:10000',
   STRONGROOM_BACKUP_CA_FILE: '/backup-ca.pem',
   STRONGROOM_BACKUP_SAS_FILE: '/sas',
-  STRONGROOM_BACKUP_FOLDER: '/backups',
   STRONGROOM_BACKUP_S3_ENDPOINT: 'https://s3.other.example',
   STRONGROOM_BACKUP_S3_REGION: 'eu-central-1',
   STRONGROOM_BACKUP_S3_BUCKET: 'other',

@@ -1,4 +1,4 @@
-import { isAbsolute, relative } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { ServiceError } from '../../core/errors.ts';
 import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
 import type {
@@ -29,7 +29,7 @@ export function createStorageOpener(settings: StorageSettings, now: () => Date):
     createOneHostAgent({ ...CONNECTION, origin, onlyPublic, extraCa });
 
   return async (asked, by) => {
-    if (isAbsolute(asked.place)) return openFolder(asked.place, by, settings.folder);
+    if (isAbsolute(asked.place)) return openFolder(asked.place, by);
     const url = readPlace(asked.place);
     const [container = '', ...prefix] = url.pathname.split('/').filter((part) => part !== '');
     if (!CONTAINER.test(container))
@@ -70,17 +70,9 @@ function readPlace(place: string): URL {
   );
 }
 
-function openFolder(path: string, by: AskedBy, own: string | undefined): BackupStorage {
+function openFolder(path: string, by: AskedBy): BackupStorage {
   if (by === 'operator') return createFolderStorage(path);
-  const below = own === undefined ? undefined : relative(own, path);
-  if (by === 'schedule' && below !== undefined && !below.startsWith('..') && !isAbsolute(below))
-    return createFolderStorage(path);
-  throw new ServiceError(
-    'StorageRefused',
-    by === 'schedule'
-      ? 'Scheduled backups can be in the folder STRONGROOM_BACKUP_FOLDER of this machine, and in no other.'
-      : 'storageResourceUri must be the URL of a container.',
-  );
+  throw new ServiceError('StorageRefused', 'storageResourceUri must be the URL of a container.');
 }
 
 /** The service's own credential is good for what its operator meant it for. */

@@ -28,7 +28,10 @@ export function addBackupCommands(program: Command, context: CliContext, run: Ru
       'Write a full backup of the pool as it is at this moment, into a new folder. The service goes on meanwhile. It opens ' +
         "with the pool's backup keys, which are in its security domain, and with nothing else.",
     )
-    .requiredOption('--to <place>', 'A folder, in which each backup has a folder of its own.')
+    .requiredOption(
+      '--to <place>',
+      'A folder, or the URL of a container or bucket, in which each backup has a folder of its own.',
+    )
     .option('--audit-records', 'Take the records of the audit log along.')
     .option('--json', 'Print what was made as JSON.')
     .addHelpText('after', EXIT_STATUS)
@@ -45,7 +48,10 @@ export function addBackupCommands(program: Command, context: CliContext, run: Ru
     .description(
       'List the full backups in a place, as their manifests say. It needs neither a database nor an HSM.',
     )
-    .requiredOption('--from <place>', 'A folder, in which backups were made.')
+    .requiredOption(
+      '--from <place>',
+      'A folder, or the URL of a container or bucket, in which backups were made.',
+    )
     .option('--json', 'Print them as JSON.')
     .addHelpText('after', EXIT_STATUS)
     .action((options: ListOptions) =>

@@ -14,7 +14,7 @@ export async function createBackup(context: CliContext, options: CreateOptions):
   const { to, auditRecords, json } = options;
   await withBackups(
     context,
-    () => makePlace(to),
+    () => makePlace(context, to),
     async ({ opened, storage, newChange }) => {
       const bar = createProgressBar({ isShown: json !== true });
       try {

@@ -16,7 +16,7 @@ const PREFIX = 'mhsm-';
 /** `strongroom backup list`: as their manifests say, which only `backup verify` believes. */
 export async function listBackups(context: CliContext, { from, json }: ListOptions): Promise<void> {
   await inSentences(context, async () => {
-    const storage = openPlace(from);
+    const storage = await openPlace(context, from);
     try {
       const found = await readAll(storage);
       const backups = found.sort((a, b) => a.madeAt.getTime() - b.madeAt.getTime());

@@ -1,15 +1,25 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { createFolderStorage } from '../../backup/storage/folder-storage.ts';
+import { createStorageOpener } from '../../backup/storage/open-storage.ts';
+import { readBackupStorage } from '../../config/setting-files.ts';
 import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
+import type { CliContext } from '../cli-context.ts';
 
-/** Where backups are read. @param place a folder */
-export function openPlace(place: string): BackupStorage {
-  return createFolderStorage(resolve(place));
+const URL_FORM = /^https?:\/\//;
+
+/**
+ * Where backups are read.
+ * @param place a folder, or the URL of a container or a bucket, for which the settings have a credential
+ * @throws ServiceError for a place where the settings allow none, ConfigError
+ */
+export async function openPlace(context: CliContext, place: string): Promise<BackupStorage> {
+  const { config } = context.readSettings();
+  const open = createStorageOpener(await readBackupStorage(config), () => new Date());
+  return open({ place: URL_FORM.test(place) ? place : resolve(place) }, 'operator');
 }
 
 /** Where backups are written: a folder is made if there is none. */
-export async function makePlace(place: string): Promise<BackupStorage> {
-  await mkdir(resolve(place), { recursive: true, mode: 0o700 });
-  return openPlace(place);
+export async function makePlace(context: CliContext, place: string): Promise<BackupStorage> {
+  if (!URL_FORM.test(place)) await mkdir(resolve(place), { recursive: true, mode: 0o700 });
+  return openPlace(context, place);
 }

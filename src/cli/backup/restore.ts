@@ -26,7 +26,7 @@ export async function restoreBackup(
     );
   await withBackups(
     context,
-    () => openPlace(from),
+    () => openPlace(context, from),
     async ({ opened, storage, newChange }) => {
       const bar = createProgressBar({ isShown: json !== true });
       const { onProgress } = bar;

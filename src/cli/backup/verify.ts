@@ -16,7 +16,7 @@ export async function verifyBackup(
 ): Promise<void> {
   await withBackups(
     context,
-    () => openPlace(from),
+    () => openPlace(context, from),
     async ({ opened, storage }) => {
       const bar = createProgressBar({ isShown: json !== true });
       try {

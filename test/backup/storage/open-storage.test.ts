@@ -135,13 +135,12 @@ describe('a SAS token', () => {
     await expect(storage.check()).resolves.toBeUndefined();
   });
 
-  test('of the settings is for schedules and operators', async () => {
+  test('of the settings is for operators', async () => {
     const settings = { hosts: [blobs.origin], sasToken: token };
     const asked = { place: `${blobs.origin}/backups` };
-    await (await open(asked, settings, 'schedule')).check();
     await (await open(asked, settings, 'operator')).check();
     await expect(open(asked, settings)).rejects.toMatchObject({ code: 'BadParameter' });
-    await expect(open(asked, { hosts: [blobs.origin] }, 'schedule')).rejects.toMatchObject(
+    await expect(open(asked, { hosts: [blobs.origin] }, 'operator')).rejects.toMatchObject(
       refused('StorageRefused', /STRONGROOM_BACKUP_SAS_FILE/),
     );
   });
@@ -179,17 +178,5 @@ describe('a folder', () => {
   test('may be any for an operator', async () => {
     const storage = await open({ place: folder }, {}, 'operator');
     await expect(storage.check()).resolves.toBeUndefined();
-  });
-
-  test('may be the configured one, or one in it, for a schedule', async () => {
-    const settings = { folder: join(folder, 'own') };
-    await open({ place: join(folder, 'own/deeper') }, settings, 'schedule');
-    for (const place of [folder, join(folder, 'own/../other'), join(folder, 'owner')])
-      await expect(open({ place }, settings, 'schedule')).rejects.toMatchObject(
-        refused('StorageRefused', /STRONGROOM_BACKUP_FOLDER/),
-      );
-    await expect(open({ place: folder }, {}, 'schedule')).rejects.toMatchObject({
-      code: 'StorageRefused',
-    });
   });
 });

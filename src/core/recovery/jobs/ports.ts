@@ -11,11 +11,8 @@ export interface AskedStorage {
   readonly useManagedIdentity?: boolean | undefined;
 }
 
-/**
- * Who says it: whoever may call the REST API, the pool's own schedule, or an operator at the service's machine. They may
- * name different places.
- */
-export type AskedBy = 'caller' | 'schedule' | 'operator';
+/** Who says it: whoever may call the REST API, or an operator at the service's machine. They may name different places. */
+export type AskedBy = 'caller' | 'operator';
 
 /** @throws ServiceError BadParameter, StorageRefused: nothing has been asked of the storage yet */
 export type OpenBackupStorage = (asked: AskedStorage, by: AskedBy) => Promise<BackupStorage>;
@@ -24,8 +21,6 @@ export type OpenBackupStorage = (asked: AskedStorage, by: AskedBy) => Promise<Ba
 export interface StorageSettings {
   /** Hosts of Azure Blob storage, as `ruleOf` takes them; those of Azure where absent. */
   readonly hosts?: readonly string[];
-  /** The one folder where a schedule may keep backups; none where absent. */
-  readonly folder?: string;
   readonly s3?: {
     readonly origin: string;
     readonly region: string;
@@ -34,7 +29,7 @@ export interface StorageSettings {
   };
   /** PEM of certificate authorities that storages' certificates may come from besides the public ones. */
   readonly extraCa?: string;
-  /** The SAS token of schedules and commands, which bring none. */
+  /** The SAS token of commands, which bring none. */
   readonly sasToken?: string;
 }
 
@@ -54,7 +49,7 @@ export interface NewJob {
   readonly place: string | undefined;
   readonly folder: string | undefined;
   readonly keyName: string | undefined;
-  /** By object id; undefined where the pool does it by its schedule, or an operator by a command. */
+  /** By object id; undefined where an operator does it by a command. */
   readonly principalId: string | undefined;
   readonly askedBy: AskedBy;
 }
