@@ -7,6 +7,7 @@ import { type CliContext, createCliContext, type Run } from './cli-context.ts';
 // Types alone, in a way that leaves no import behind: the commands' modules are loaded when they run.
 import type { BootstrapOptions } from './bootstrap.ts';
 import type { DoctorOptions } from './doctor/doctor.ts';
+import type { DrillOptions } from './drill/drill.ts';
 import { addRootKeyCommands } from './root-keys/commands.ts';
 import { addSecurityDomainCommands } from './security-domain/commands.ts';
 
@@ -152,6 +153,33 @@ export function createProgram(context: CliContext, run: Run): Command {
   addBackupCommands(program, context, run);
   addRootKeyCommands(program, context, run, EXIT_STATUS);
   addSecurityDomainCommands(program, context, run, EXIT_STATUS);
+
+  program
+    .command('drill')
+    .summary('restore a backup as after a disaster, in a folder')
+    .description(
+      'Restore a full backup as after a disaster, to see that it can be done and how long it takes: a new SoftHSM2 token and ' +
+        'a new database in a folder, the security domain from a quorum of custodians, all of the pool, every key opened and ' +
+        'one of each kind used. It reads the files that it is given, and asks nothing of the pool that was backed up.',
+    )
+    .argument('<backup>', 'The folder of the backup.')
+    .requiredOption('--domain <file>', 'The newest security domain, as it was downloaded.')
+    .requiredOption('--key <files...>', 'The private keys of a quorum of custodians (PEM).')
+    .option(
+      '--passphrase-file <files...>',
+      'Files with the passphrases of those keys that are encrypted, in the same order.',
+    )
+    .requiredOption('--folder <folder>', 'A new folder, which is to be removed afterwards.')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 when all was restored and works, 1 when the drill could not be\ndone, 2 when something that was restored does not work.',
+    )
+    .action((backup: string, options: DrillOptions) =>
+      run(async () => {
+        const { drill } = await import('./drill/drill.ts');
+        await drill(context, backup, options);
+      }),
+    );
 
   program
     .command('identity-agent')

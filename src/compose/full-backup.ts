@@ -9,6 +9,7 @@ import { newVersionId } from '../core/keys/new-version-id.ts';
 import { createCertifiedKeys } from '../core/pool/certified-keys.ts';
 import { createFullBackups } from '../core/recovery/full-backup/full-backup-service.ts';
 import { endInheritedLog } from '../core/recovery/full-backup/inherited-log.ts';
+import type { FullBackupStore } from '../core/recovery/full-backup/pool-store.ts';
 import type { FullBackups } from '../core/recovery/full-backup/ports.ts';
 import { findProvenUpload } from '../core/recovery/security-domain/uploaded-domain.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
@@ -36,10 +37,23 @@ export interface FullBackupOptions {
   readonly pauseShare: number;
 }
 
+/** A pool's rows as a backup reads and writes them. */
+export function openFullBackupStore(
+  context: StoreContext,
+  settings: FullBackupOptions['settings'],
+  log: Logger,
+  clock: Clock = systemClock,
+): FullBackupStore {
+  return createFullBackupStore({
+    context,
+    newChain: (poolId) => createAuditChain({ poolId, newGuid: randomUUID, clock }),
+    connect: () => openConnections(settings, log, 1, { statementLimitMs: STATEMENT_LIMIT_MS }),
+  });
+}
+
 /** Full backups of a pool, for the service and for commands. */
 export function openFullBackups(options: FullBackupOptions): FullBackups {
   const { context, pool, hsm, settings, log, clock = systemClock } = options;
-  const newChain = (poolId: string) => createAuditChain({ poolId, newGuid: randomUUID, clock });
   return createFullBackups({
     hsm,
     pool,
@@ -48,11 +62,7 @@ export function openFullBackups(options: FullBackupOptions): FullBackups {
     findOtherPool: () => findProvenUpload(hsm, createSecurityDomainStore(context)),
     format: createArchiveFormat(),
     keys: createKeyArchive(context),
-    store: createFullBackupStore({
-      context,
-      newChain,
-      connect: () => openConnections(settings, log, 1, { statementLimitMs: STATEMENT_LIMIT_MS }),
-    }),
+    store: openFullBackupStore(context, settings, log, clock),
     isRotating: () => createRootKeyStore(context).isUnfinished(),
     record: async (change) => {
       await changing(
