@@ -6,6 +6,7 @@ import { openPoolKeys } from '../../src/compose/root-keys.ts';
 import { openSignedLog } from '../../src/compose/signed-log.ts';
 import { openTokenSigningKeys } from '../../src/compose/token-signing-keys.ts';
 import type { KeyMaterial, KeySpec, KeyVersion } from '../../src/core/keys/key.ts';
+import { proveUpload } from '../../src/core/recovery/security-domain/uploaded-domain.ts';
 import { changing, type StoreContext } from '../../src/store/database.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';
 import { createPool, findPool, type Pool } from '../../src/store/pool/pool-store.ts';
@@ -129,8 +130,9 @@ function wholePool(database: StoreDatabase, pool: Pool, hsm: Pkcs11Hsm) {
     takeDomainOf: async (other: { readonly pool: Pool; readonly context: StoreContext }) => {
       const { id, rootGeneration, rootCheck } = other.pool;
       const backupKeys = await createBackupKeyStore(other.context).list();
+      const domain = { poolId: id, generation: rootGeneration, rootCheck, backupKeys };
       await createSecurityDomainStore(context).recordUpload(
-        { poolId: id, generation: rootGeneration, rootCheck, backupKeys },
+        { ...domain, proof: await proveUpload(hsm, domain) },
         newChange('SecurityDomainUpload'),
       );
       hsm.openBackupKeys(await createBackupKeyStore(context).list(), backupKeys);

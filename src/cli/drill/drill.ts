@@ -85,8 +85,12 @@ async function takeDomain(
       context: store,
       pool,
       hsm,
-      onNewRootKeys: () => undefined,
-      onFault: () => undefined,
+      on: {
+        onNewRootKeys: () => undefined,
+        // The pool is opened anew for the restore.
+        onUploaded: () => Promise.resolve(),
+        onFault: () => undefined,
+      },
     });
     const transferKey = join(place.folder, 'transfer-key.json');
     const out = join(place.folder, 'restore-blob.json');

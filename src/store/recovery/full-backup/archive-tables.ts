@@ -4,6 +4,8 @@ export interface ArchivedTable {
   /** Its primary key but for the pool: the order in which rows are read. */
   readonly keys: readonly string[];
   readonly onRestore: OnRestore;
+  /** A column that counts rows of all pools: rows get new numbers, in the order of the old ones. */
+  readonly renumbers?: string;
   /** Columns that stay out. */
   readonly omits?: readonly string[];
 }
@@ -53,7 +55,7 @@ export const ARCHIVED_TABLES: readonly ArchivedTable[] = [
   table('key_version', 'name_key version', 'replaced'),
   table('rotation_policy', 'name_key', 'replaced'),
   table('gcm_use', 'version', 'raised'),
-  table('audit_chain', 'chain', 'kept'),
+  { ...table('audit_chain', 'chain', 'kept'), renumbers: 'number' },
   table('audit_checkpoint', 'number', 'kept'),
   table('audit_checkpoint_head', 'chain number', 'kept'),
   table('audit_event', 'time chain sequence', 'kept'),

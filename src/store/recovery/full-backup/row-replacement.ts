@@ -42,9 +42,11 @@ export async function insertMissing(
   poolId: string,
   onConflict = sql``,
 ): Promise<void> {
-  const { name, keys } = table;
+  const { name, keys, renumbers } = table;
   const same = keys.map((key) => sql`and r.${sql.ref(key)} = v.${sql.ref(key)}`);
-  const columns = sql.join((await columnsOf(trx, name)).map((column) => sql.ref(column)));
+  const kept = (await columnsOf(trx, name)).filter((column) => column !== renumbers);
+  const columns = sql.join(kept.map((column) => sql.ref(column)));
+  const order = renumbers === undefined ? sql`s.n` : sql`v.${sql.ref(renumbers)}`;
   for (const [from, to] of await rangesOf(trx, name)) {
     await sql`
       insert into ${sql.table(name)} (${columns}) overriding system value
@@ -53,7 +55,7 @@ export async function insertMissing(
         cross join lateral jsonb_populate_record(null::${sql.table(name)}, s.row) v
         where s.source = ${name} and s.n between ${from} and ${to} and not exists (
           select from ${sql.table(name)} r where r.pool_id = ${poolId} ${sql.join(same, sql` `)})
-        order by s.n) missing
+        order by ${order}) missing
       ${onConflict}`.execute(trx);
     await forgetNoted(trx);
   }
