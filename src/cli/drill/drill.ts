@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Logger } from 'pino';
+import { createFolderStorage } from '../../backup/storage/folder-storage.ts';
 import { openFullBackupStore } from '../../compose/full-backup.ts';
 import { openPool, type OpenPool } from '../../compose/pool.ts';
 import { openSecurityDomain } from '../../compose/security-domain.ts';
@@ -10,7 +11,6 @@ import { systemClock } from '../../core/clock.ts';
 import { type KeyTrial, tryKeys } from '../../core/recovery/full-backup/key-trial.ts';
 import { createLog } from '../../observability/log.ts';
 import { inSentences } from '../backup/backup-command.ts';
-import { openPlace } from '../backup/place.ts';
 import type { CliContext } from '../cli-context.ts';
 import { makeRestoreBlob } from '../security-domain/restore-blob.ts';
 import { type DrillPlace, makeDrillPlace } from './place.ts';
@@ -47,7 +47,7 @@ export async function drill(
         inPool(place, log, async ({ fullBackups }) => {
           const path = resolve(backup);
           await fullBackups.restore(
-            openPlace(dirname(path)),
+            createFolderStorage(dirname(path)),
             basename(path),
             {},
             newChange('FullRestore'),
