@@ -1,10 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Az, findAz, openAz, signInToAz } from '../support/az.ts';
+import { formatCertificateJwk } from '../../src/backup/security-domain/certificate-jwk.ts';
+import { parseDomain } from '../../src/backup/security-domain/domain-text.ts';
+import { type Az, openAz, signInToAz } from '../support/az.ts';
 import { azureDomain, PAIRS } from '../support/azure-domain.ts';
 import { makeClientCertificate } from '../support/client-certificates.ts';
-import type { Caller } from '../support/client.ts';
+import { type Caller, fetchToken } from '../support/client.ts';
 import { signInAdministrator } from '../support/directory.ts';
 import {
   makeDataFolder,
@@ -12,13 +15,16 @@ import {
   type RunningService,
   startService,
 } from '../support/service.ts';
+import { makeVirtualEnvironment } from '../support/virtual-environment.ts';
 
 /**
- * `az keyvault security-domain`, unmodified, from one pool to another: each has an HSM and a database of its own. A machine
- * without az skips with the reason.
+ * `az keyvault security-domain` and azure-keyvault-securitydomain, unmodified, from one pool to another: each has an HSM and
+ * a database of its own. A machine that can't have them skips with the reason.
  */
 
-const { path, missing } = findAz();
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const { bin, missing } = makeVirtualEnvironment('az', join(HERE, 'az-requirements.txt'));
+const path = [bin, process.env['PATH'] ?? ''].join(delimiter);
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
 
 const TEST_MS = 1_800_000;
@@ -54,7 +60,6 @@ async function deploy(): Promise<Deployment> {
 
 const custodian = (index: number, ending: string) =>
   join(lost.home, `custodian-${index}.${ending}`);
-const transferKey = () => join(fresh.home, 'transfer.pem');
 const domain = <Shape>({ az, service }: Deployment, verb: string, ...args: readonly string[]) =>
   az<Shape>('keyvault', 'security-domain', verb, '--id', service.localUrl, ...args);
 
@@ -62,10 +67,11 @@ const domain = <Shape>({ az, service }: Deployment, verb: string, ...args: reado
 let count = 0;
 function restoreBlob(file: string, keys: readonly string[]): string {
   const blob = join(fresh.home, `blob-${(count += 1)}.json`);
-  domain(fresh, 'init-recovery', '--sd-exchange-key', transferKey());
+  const transferKey = join(fresh.home, `transfer-${count}.pem`);
+  domain(fresh, 'init-recovery', '--sd-exchange-key', transferKey);
   fresh.az(
     ...['keyvault', 'security-domain', 'restore-blob', '--sd-file', file],
-    ...['--sd-exchange-key', transferKey(), '--sd-file-restore-blob', blob],
+    ...['--sd-exchange-key', transferKey, '--sd-file-restore-blob', blob],
     ...['--sd-wrapping-keys', ...keys],
   );
   return blob;
@@ -126,6 +132,67 @@ const upload = (blob: string) =>
       await fresh.admin('POST', '/keys/k/create', { kty: 'EC-HSM' });
       const ours = restoreBlob(file(), [custodian(0, 'pem'), custodian(1, 'pem')]);
       expect(() => upload(ours)).toThrow(/holds keys/);
+    },
+    TEST_MS,
+  );
+});
+
+(missing === undefined ? describe : describe.skip)('azure-keyvault-securitydomain', () => {
+  /** @returns what it printed */
+  async function client({ run, home, service }: Deployment, ...words: string[]): Promise<string> {
+    const { AZURE_CLIENT_ID: clientId = '', AZURE_CLIENT_SECRET: clientSecret = '' } =
+      service.client;
+    const token = join(home, 'token');
+    await writeFile(token, await fetchToken(service, { clientId, clientSecret }));
+    const script = join(HERE, 'domain_client.py');
+    return run(join(bin, 'python'), [script, service.localUrl, token, ...words]);
+  }
+
+  test(
+    'downloads a domain, waits until everything is wrapped by its root keys, and reads transfer keys',
+    async () => {
+      const request = join(lost.home, 'request.json');
+      const certificates = azureDomain.custodians.map(({ certificate }) =>
+        formatCertificateJwk(certificate),
+      );
+      await writeFile(request, JSON.stringify({ certificates, required: 2 }));
+      const domain = parseDomain(await client(lost, 'download', request));
+      expect(domain.shares.map(({ thumbprint }) => thumbprint)).toEqual(
+        azureDomain.custodians.map(({ certificate }) => certificate.thumbprint),
+      );
+      expect(await client(lost, 'transfer-key')).toContain('x5c');
+    },
+    TEST_MS,
+  );
+
+  test(
+    'uploads a domain, and waits for the end of it',
+    async () => {
+      const third = await deploy();
+      try {
+        const [domain, transferKey, blob] = ['domain', 'transfer', 'blob'].map((name) =>
+          join(third.home, name),
+        ) as [string, string, string];
+        const request = join(lost.home, 'request.json');
+        await writeFile(domain, await client(lost, 'download', request));
+        await writeFile(transferKey, await client(third, 'transfer-key'));
+        const keys: string[] = [];
+        for (const [index, { pem }] of azureDomain.custodians.slice(1).entries()) {
+          keys.push(join(third.home, `${index}.pem`));
+          await writeFile(join(third.home, `${index}.pem`), pem.privateKey);
+        }
+        const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+        third.run(process.execPath, [
+          ...[main, 'security-domain', 'restore-blob', domain, '--transfer-key', transferKey],
+          ...['--key', ...keys, '--out', blob],
+        ]);
+        await expect(client(third, 'upload', blob)).resolves.toBe('');
+      } finally {
+        third.admin.close();
+        await third.service.stop();
+        await removeDataFolder(third.service.dataFolder);
+        await third.close();
+      }
     },
     TEST_MS,
   );
