@@ -12,9 +12,10 @@ import { text } from '../values/text.ts';
 
 const UPLOAD_LIMIT = 1024 ** 2;
 
-/** The certificates are read by the service: it alone knows what makes a custodian. */
+/** An object, whose members are read by the service: it alone knows what makes a custodian. */
+const JsonWebKey = z.custom<object>((value) => typeof value === 'object' && value !== null);
 const DownloadRequest = z.object({
-  certificates: z.array(z.unknown()).min(CUSTODIANS.least).max(CUSTODIANS.most),
+  certificates: z.array(JsonWebKey).min(CUSTODIANS.least).max(CUSTODIANS.most),
   required: z.int().min(LEAST_REQUIRED).max(CUSTODIANS.most).default(LEAST_REQUIRED),
 });
 const UploadRequest = z.object({ value: text(UPLOAD_LIMIT) });
