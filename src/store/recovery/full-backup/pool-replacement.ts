@@ -13,6 +13,10 @@ const REPLACED = ARCHIVED_TABLES.filter(({ onRestore }) => onRestore === 'replac
 export async function beginReplacement(trx: Trx, poolId: string): Promise<void> {
   await sql`select set_config('timezone', 'UTC', true), set_config('bytea_output', 'hex', true),
     set_config('lock_timeout', ${LOCK_LIMIT}, true)`.execute(trx);
+  // What Postgres knows of the tables' sizes is of before: by plans for few rows, many would take as long as their square.
+  await sql`select set_config('enable_nestloop', 'off', true), set_config('enable_seqscan', 'off', true)`.execute(
+    trx,
+  );
   const tables = REPLACED.map(({ name }) => sql.table(name));
   await sql`lock table ${sql.join(tables)} in share row exclusive mode`.execute(trx);
   const { rows } = await sql`
