@@ -49,13 +49,13 @@ export interface BootstrapSettings extends Omit<ServiceSettings, 'limits' | 'kee
 }
 
 /** The secret is given here and never again. */
-export interface BootstrapAdministrator {
+interface BootstrapAdministrator {
   readonly clientId: string;
   readonly clientSecret: string;
   readonly principalId: string;
 }
 
-export interface Bootstrapped {
+interface Bootstrapped {
   readonly administrator: BootstrapAdministrator | undefined;
   /** Of the pool; undefined for one from before there was such a thing. */
   readonly activation: Activation | undefined;

@@ -4,7 +4,7 @@ import type { StoreContext } from '../database.ts';
 import { withLockIfFree } from '../pool/pool-store.ts';
 
 /** By which all processes see that one of them is at a backup, a restore or a ceremony. */
-export function recoveryLock(poolId: string): string {
+function recoveryLock(poolId: string): string {
   return `recovery ${poolId}`;
 }
 

@@ -37,7 +37,7 @@ export interface RootKeyCeremony {
   importRootKeys(entries: readonly DomainEntry[]): Promise<ImportedRootKeys>;
 }
 
-export interface ExportedRootKeys {
+interface ExportedRootKeys {
   /** The generation that was current then. */
   readonly after: number;
   readonly generation: number;
@@ -58,7 +58,7 @@ export interface ImportedRootKeys {
   readonly backupKeys: readonly KeyMaterial[];
 }
 
-export interface UploadedDomain extends ImportedRootKeys {
+interface UploadedDomain extends ImportedRootKeys {
   /** Absent in rows from before there were proofs. */
   readonly proof?: Uint8Array;
 }
