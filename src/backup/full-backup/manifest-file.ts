@@ -5,19 +5,21 @@ import type { ArchiveManifest } from '../../core/recovery/full-backup/archive.ts
 
 const FORMAT = 'strongroom-full-backup/1';
 const count = z.int().min(0);
+/** Names of pools, tables and files of the schema: they are told before it is known who has written them. */
+const name = z.string().regex(/^[\w.-]{1,100}$/);
 
 /** In this order: the file is the only one that its members can be written as. */
 const Manifest = z.strictObject({
   format: z.literal(FORMAT),
   id: z.string().regex(/^[\w-]{43}$/),
-  pool: z.strictObject({ id: z.guid(), name: z.string() }),
+  pool: z.strictObject({ id: z.guid(), name }),
   madeAt: z.iso.datetime(),
   backupKeys: z.string().regex(/^[0-9a-f]{32}$/),
-  schema: z.strictObject({ newest: z.string(), digest: z.string().regex(/^[0-9a-f]{64}$/) }),
+  schema: z.strictObject({ newest: name, digest: z.string().regex(/^[0-9a-f]{64}$/) }),
   auditRecords: z.boolean(),
-  rows: z.record(z.string(), count),
+  rows: z.record(name, count),
   data: z.strictObject({ bytes: count, chunks: count, sha256: z.string().regex(/^[0-9a-f]{64}$/) }),
-  mac: z.string(),
+  mac: z.string().regex(/^[\w-]{43}$/),
 });
 
 type Content = Omit<z.infer<typeof Manifest>, 'mac'>;

@@ -107,6 +107,17 @@ describe('nothing is read of a backup', () => {
     }
   });
 
+  // Whoever asks for a restore is told the name, and so is the log, before it is known who has written it.
+  test.each(['a\\u0000b', 'x'.repeat(101), '\\u001b[31m', 'two words'])(
+    'whose pool is called %j',
+    async (name) => {
+      const folder = changed('manifest.json', (bytes) =>
+        Buffer.from(bytes.toString().replace(/("name": ")[^"]*/, `$1${name}`)),
+      );
+      await expect(format.readManifest({ storage, folder })).rejects.toMatchObject(refused);
+    },
+  );
+
   test.each(['data', 'manifest.json'])('whose %s was cut or has grown', async (file) => {
     for (const share of [0, 0.3, 0.7, 0.999]) {
       const folder = changed(file, (bytes) => bytes.subarray(0, bytes.length * share));
