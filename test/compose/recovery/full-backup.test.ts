@@ -118,6 +118,28 @@ describe('a full backup of a pool that goes on', () => {
     expect(await pool.verify()).toMatchObject({ verified: true });
   });
 
+  test('does not take the place of a pool that was opened again meanwhile', async () => {
+    const mark = (since: string) =>
+      pool.change(`update pool set restoring_since = ${since} where id = $pool`);
+    await mark('now()');
+    const real = storage();
+    /** Whoever takes the restore for dead does so while its data is read. */
+    async function* read(path: string) {
+      if (path.endsWith('/data')) {
+        await mark('null');
+        await pool.addKey('acknowledged', { keyType: 'oct-HSM', bits: 256 });
+      }
+      yield* real.read(path);
+    }
+    const present = await pool.dump(['key']);
+    await expect(
+      pool.backups().restore({ ...real, read }, backup, {}, newChange('FullRestore')),
+    ).rejects.toMatchObject({ code: 'Conflict' });
+    expect((await pool.dump(['key']))['key']).toHaveLength((present['key'] ?? []).length + 1);
+    await pool.sign();
+    expect(await pool.verify()).toMatchObject({ verified: true });
+  });
+
   test('is refused by another pool, and changes nothing there', async () => {
     const other = await openWholePool(database, newName());
     try {

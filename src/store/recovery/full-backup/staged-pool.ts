@@ -6,6 +6,7 @@ import type {
   TakenPool,
   WrittenChain,
 } from '../../../core/recovery/full-backup/pool-store.ts';
+import { ServiceError } from '../../../core/errors.ts';
 import { fromPostgres } from '../../errors.ts';
 import type { Tables } from '../../tables.ts';
 import { holdConnection } from './held-connection.ts';
@@ -33,7 +34,9 @@ export async function openStagedPool({
   newChain,
 }: StagedPoolParts): Promise<StagedPool> {
   const { on, end } = await holdConnection(db);
+  let begun: string | null;
   try {
+    begun = await readRestoringSince(on, poolId);
     await createStagedTables(on);
   } catch (error) {
     await end();
@@ -55,6 +58,8 @@ export async function openStagedPool({
     const written = pools.map((id) => ({ poolId: id, chain: newChain(id) }));
     await on.transaction().execute(async (trx) => {
       await beginReplacement(trx, poolId);
+      // Whoever has taken this restore for dead has let others write meanwhile: what they wrote must stay.
+      if ((await readRestoringSince(trx, poolId)) !== begun) throw interrupted();
       if (target === undefined) await replaceOwnRows(trx, poolId);
       else await takeOver(trx, poolId, target);
       await endReplacement(trx);
@@ -65,6 +70,22 @@ export async function openStagedPool({
     change.committed();
     return written;
   }
+}
+
+/** Since when the pool is closed for a restore; the row stays as it is until the transaction ends. */
+async function readRestoringSince(db: Kysely<Tables>, poolId: string): Promise<string | null> {
+  const { rows } = await sql<{ since: string | null }>`
+    select restoring_since::text as since from pool where id = ${poolId} for no key update`.execute(
+    db,
+  );
+  return rows[0]?.since ?? null;
+}
+
+function interrupted(): ServiceError {
+  return new ServiceError(
+    'Conflict',
+    'The pool was opened again while this restore was under way: nothing is restored.',
+  );
 }
 
 async function translated<T>(work: Promise<T>): Promise<T> {
