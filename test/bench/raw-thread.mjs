@@ -6,7 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import graphene from 'graphene-pk11';
 import { generateKeyPair, sign } from '../../dist/modules/hsm/module/calls.js';
 import { openToken } from '../../dist/modules/hsm/module/token.js';
-import { SIGNATURE_LIMIT_BYTES, SIGNING } from '../../dist/modules/hsm/operations/mechanisms.js';
+import { SIGNING } from '../../dist/modules/hsm/operations/mechanisms.js';
 
 const session = openToken(workerData).openSession();
 const { privateKey } = generateKeyPair(
@@ -15,14 +15,14 @@ const { privateKey } = generateKeyPair(
   { token: false, verify: true, modulusBits: 2048, publicExponent: Buffer.from([1, 0, 1]) },
   { keyType: graphene.KeyType.RSA, token: false, sensitive: true, sign: true },
 );
-const { mechanism, input } = SIGNING.RS256;
+const { mechanism, input, limitBytes } = SIGNING.RS256;
 const data = input(randomBytes(32));
 
 parentPort.on('message', (ms) => {
   const started = performance.now();
   let done = 0;
   while (performance.now() - started < ms) {
-    sign(session, mechanism, privateKey, data, SIGNATURE_LIMIT_BYTES);
+    sign(session, mechanism, privateKey, data, limitBytes);
     done += 1;
   }
   parentPort.postMessage({ done, ms: performance.now() - started });
