@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import {
@@ -14,12 +16,14 @@ import {
   readIssuers,
   readPin,
 } from '../config/setting-files.ts';
+import { packageFile } from '../core/package-file.ts';
 import { parseIssuers } from '../identity/issuers/issuers-file.ts';
 import { createLog } from '../observability/log.ts';
 import { sentenceFor } from '../process/error-sentence.ts';
 import { createMutex } from '../process/mutex.ts';
 import { startSupervisor, type Supervisor } from '../process/supervisor.ts';
-import { requireCurrentSchema } from '../store/migrate.ts';
+import type { WorkerSettings } from '../process/worker-protocol.ts';
+import { newestMigration, requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
 import type { Surroundings } from './development.ts';
 import { printStart } from './start-report.ts';
@@ -38,6 +42,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   const stopping = context.stopSignal(options);
   // Before anything is set up: a wrong file is told at once.
   const files = await readFiles(config);
+  const replica = await identify(config);
   const surroundings = isProduction(config)
     ? await givenSurroundings(config, secrets)
     : await developmentSurroundings(config, secrets, log, context);
@@ -46,7 +51,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
       workers: config.workers,
       memoryLimit: config.workerMemoryLimit,
       nodeOptions: context.environment['NODE_OPTIONS'] ?? '',
-      settings: { ...config, ...files, ...surroundings.settings },
+      settings: { ...config, ...files, ...surroundings.settings, replica },
       environment: surroundings.environment,
       ...(config.metricsListen !== undefined && {
         metrics: {
@@ -56,7 +61,8 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
       }),
       log,
     });
-    if (isProduction(config)) reloadOnHangUp(context, config, secrets, supervisor, log);
+    if (isProduction(config))
+      reloadOnHangUp(context, config, secrets, { supervisor, replica }, log);
     try {
       await printStart(context.print, config, surroundings, supervisor);
       await Promise.race([stopping, supervisor.failure]);
@@ -66,6 +72,24 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   } finally {
     await surroundings.close();
   }
+}
+
+interface Running {
+  readonly supervisor: Supervisor;
+  readonly replica: WorkerSettings['replica'];
+}
+
+/** By which the processes of this start are told from those of others. */
+async function identify({ replicaName }: Config): Promise<Running['replica']> {
+  const manifest = JSON.parse(await readFile(packageFile('package.json'), 'utf8')) as {
+    readonly version: string;
+  };
+  return {
+    id: randomUUID(),
+    name: replicaName ?? hostname(),
+    version: manifest.version,
+    schema: await newestMigration(),
+  };
 }
 
 async function readFiles(config: Config) {
@@ -84,14 +108,14 @@ function reloadOnHangUp(
   context: CliContext,
   config: Config,
   secrets: Secrets,
-  supervisor: Supervisor,
+  { supervisor, replica }: Running,
   log: Logger,
 ): void {
   const oneReload = createMutex();
   const reload = async () => {
     const files = await readFiles(config);
     const { settings } = await givenSurroundings(config, secrets);
-    if (await supervisor.reload({ ...config, ...files, ...settings }))
+    if (await supervisor.reload({ ...config, ...files, ...settings, replica }))
       log.info('SIGHUP: the worker processes go by the files as they are now');
   };
   context.onHangUp(() => {

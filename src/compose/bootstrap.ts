@@ -34,7 +34,7 @@ import { openSignedLog, type SignedLog } from './signed-log.ts';
 import { commandContext, openConnections } from './store.ts';
 import { openTokenSigningKeys } from './token-signing-keys.ts';
 
-export interface BootstrapSettings extends Omit<ServiceSettings, 'limits' | 'keeping'> {
+export interface BootstrapSettings extends Omit<ServiceSettings, 'limits' | 'keeping' | 'replica'> {
   readonly softDeleteDays: number;
   readonly purgeProtection: boolean;
   /** Of a pool that is made; one that is there must have its keys so already. */

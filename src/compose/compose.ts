@@ -18,6 +18,7 @@ import { startMaintenance, watchClock } from './service/maintenance.ts';
 import { composeOperations } from './operations.ts';
 import { readProcessState } from './service/process-state.ts';
 import { composeReadiness } from './service/readiness.ts';
+import { reportProcess } from './service/replicas.ts';
 import { composeRecovery } from './recovery.ts';
 import { composeRelease } from './release.ts';
 import { recordActivation } from './activation.ts';
@@ -47,7 +48,7 @@ export async function compose(
   await recordActivation(store.context);
   logUnopenedKeys(store.context, module, log);
   const metrics = createMetrics(() =>
-    readProcessState({ module, store, audit, access, keeper, rootKeys, storeClock }),
+    readProcessState({ module, store, audit, access, keeper, rootKeys, storeClock, replicas }),
   );
   const { tracesUrl } = settings;
   const tracing = tracesUrl === undefined ? NO_TRACING : await openTracing(tracesUrl);
@@ -68,7 +69,8 @@ export async function compose(
   const stopRestoreWatch = watchRestores(base, onRestored ?? (() => undefined));
   const storeClock = watchClock(base);
   const stopMaintenance = startMaintenance(base, { keys, identity, audit, storeClock });
-  const readiness = composeReadiness(base, { hsm: module, audit, isStartOver });
+  const readiness = composeReadiness(base, { hsm: module, audit, rootKeys, isStartOver });
+  const replicas = reportProcess(base, { readiness, rootKeys });
 
   const app = createApp({
     hosts: { domain: settings.domain, pool: settings.pool },
@@ -80,6 +82,7 @@ export async function compose(
     ...identity.app,
     ...audit.app,
     ...recovery.app,
+    replicas,
     gate: createPoolGate(store.feed, () => readPoolState(store.context)),
     ...requests.app,
     ...(auditLog !== undefined && { auditLog }),
@@ -96,6 +99,7 @@ export async function compose(
     readiness,
     endStreams: audit.endStreams,
     async close() {
+      await replicas.stop();
       await stopMaintenance();
       await stopRestoreWatch();
       await recovery.close();

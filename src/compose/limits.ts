@@ -25,6 +25,9 @@ export const LIMITS = {
   countedKeys: 10_000,
   maintenanceEveryMs: 10_000,
   rootKeysEveryMs: 10_000,
+  /** What a process knows of the other replicas is for metrics. */
+  replicasEveryMs: 10_000,
+  replicaProcesses: 1_000,
   jobsEveryMs: 2_000,
   jobKeepAliveMs: 5_000,
   /** Of a process that ends, for the backup or restore that it is at. */

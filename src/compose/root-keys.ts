@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { Logger } from 'pino';
 import { AuditDraft } from '../core/audit/draft.ts';
 import { systemClock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -109,20 +108,25 @@ export async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Pro
   hsm.openBackupKeys(own, uploaded?.backupKeys);
 }
 
-/** Follows what another process has made current, or wrapped anew. */
+/** The current root keys of a pool, and whether they can be used here. */
+export interface RootKeyUse {
+  readonly generation: number;
+  readonly isHeld: boolean;
+}
+
+/**
+ * Follows what another process has made current, or wrapped anew.
+ * @returns undefined where the pool is another one by now
+ */
 export async function followRootKeys(
   { context, pool }: { readonly context: StoreContext; readonly pool: Pool },
   hsm: Pkcs11Hsm,
-  log: Logger,
-): Promise<void> {
+): Promise<RootKeyUse | undefined> {
   const now = await findPool(context.db, pool.name);
-  if (now?.id !== pool.id) return;
-  if (!(await hsm.useRootKeys(now.rootGeneration, now.rootCheck)))
-    log.error(
-      { generation: now.rootGeneration },
-      'the HSM does not hold the current root keys of the pool, or the database names older ones than before: what they seal cannot be used here',
-    );
+  if (now?.id !== pool.id) return undefined;
+  const isHeld = await hsm.useRootKeys(now.rootGeneration, now.rootCheck);
   if (pool.keeping === 'sealed') await openBackupKeys(context, hsm);
+  return { generation: now.rootGeneration, isHeld };
 }
 
 /** Rotations of the root keys of a sealed pool. */

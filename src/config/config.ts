@@ -67,6 +67,7 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
     listen: parseAddress(env.STRONGROOM_LISTEN),
     domain: env.STRONGROOM_DOMAIN,
     pool: env.STRONGROOM_POOL,
+    ...(env.STRONGROOM_REPLICA !== undefined && { replicaName: env.STRONGROOM_REPLICA }),
     workers,
     workerMemoryLimit,
     ...(env.STRONGROOM_SESSIONS !== undefined && { sessions: env.STRONGROOM_SESSIONS }),

@@ -143,6 +143,14 @@ export const SETTINGS = {
     meaning:
       'keys that a process keeps in the HSM as session objects: some 10 KB each with SoftHSM, two of one whose halves are both used; fewer where the HSM has less room',
   }),
+  STRONGROOM_REPLICA: z
+    .string()
+    .regex(/^[\w.-]{1,253}$/, { message: 'must be letters, digits, dots, hyphens, underscores' })
+    .optional()
+    .meta({
+      default: "the machine's host name",
+      meaning: 'name by which `GET /replicas` and `doctor` show this start of the service',
+    }),
   STRONGROOM_WORKERS: count(1, 256)
     .optional()
     .meta({ default: 'number of cores', meaning: 'processes that share the listener' }),

@@ -52,6 +52,7 @@ import { addRotationRoutes } from './keys/rotation.routes.ts';
 import { addRoleRoutes } from './access/roles.routes.ts';
 import { type Routes, routesAt, type RouteServices } from './routes.ts';
 import { addRootKeyRoutes } from './pool/root-keys.routes.ts';
+import { addReplicaRoutes, type ReplicaList } from './pool/replicas.routes.ts';
 import { addFullBackupRoutes } from './recovery/full-backup.routes.ts';
 import { addSecurityDomainRoutes } from './recovery/security-domain.routes.ts';
 import { addSettingRoutes } from './pool/settings.routes.ts';
@@ -66,6 +67,7 @@ export interface AppParts {
   readonly rotation: RotationService;
   readonly settings: SettingService;
   readonly rootKeys: Pick<RootKeyStore, 'readState'>;
+  readonly replicas: ReplicaList;
   readonly securityDomain: SecurityDomainService;
   readonly recoveryJobs: RecoveryJobs;
   readonly crypto: CryptoService;
@@ -189,6 +191,7 @@ function addPoolRoutes(routes: Routes, parts: AppParts): void {
   addKeyRoutes(routes, parts.keys, parts.backups, formatOf);
   addSettingRoutes(routes, parts.settings);
   addRootKeyRoutes(routes, parts.rootKeys);
+  addReplicaRoutes(routes, parts.replicas);
   addSecurityDomainRoutes(routes, parts.securityDomain);
   addFullBackupRoutes(routes, parts.recoveryJobs, parts.clock);
   addCapabilityRoutes(routes, parts.hsm);

@@ -7,6 +7,7 @@ import {
   Registry,
 } from 'prom-client';
 import type { Hsm, KeyImporter } from '../core/keys/hsm.ts';
+import { REPLICA_STATUSES, type ReplicaStatus } from '../core/pool/replicas.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import type { Tracing } from '../core/tracing.ts';
@@ -33,6 +34,8 @@ export interface ProcessState {
   readonly isFeedCoherent: boolean;
   /** Rows that other root keys than the current ones seal, by the generation of these. */
   readonly rowsLeft: ReadonlyMap<number, number>;
+  /** Of each start of the service that serves the pool. */
+  readonly replicas: readonly ReplicaStatus[];
   /** Between this process's clock and the database's, when last compared. */
   readonly clockDifferenceSeconds: number;
 }
@@ -254,6 +257,19 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
     'Token objects for which the HSM has room (PKCS11_OBJECT_LIMIT); 0 where it is not known.',
     ({ objects }) => objects?.limit ?? 0,
   );
+  new Gauge({
+    name: 'strongroom_replicas',
+    help: 'Starts of the service that serve the pool, on whatever machines, by how they are.',
+    labelNames: ['status'] as const,
+    // Each process knows of all.
+    aggregator: 'max',
+    registers,
+    collect() {
+      const { replicas } = readState();
+      for (const status of REPLICA_STATUSES)
+        this.set({ status }, replicas.filter((one) => one === status).length);
+    },
+  });
   new Gauge({
     name: 'strongroom_root_keys_rows_left',
     help: 'Sealed rows that wait to be wrapped by the current root keys, by the generation that seals them.',

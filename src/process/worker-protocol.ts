@@ -6,14 +6,14 @@ import type { AttestationSettings, TlsIdentity } from '../config/setting-files.t
 import type { ExternalIssuer } from '../identity/issuers/external-issuer.ts';
 
 /** Settings that name something: in their place a worker gets the thing itself. */
-type Named = 'attestation' | 'issuers' | 'pkcs11' | 'tls';
+type Named = 'attestation' | 'issuers' | 'pkcs11' | 'tls' | 'replicaName';
 
 /**
  * All that a worker process needs: the settings, and what is named by them. It comes over the process channel, so that no
  * secret stands in an environment.
  */
 export interface WorkerSettings
-  extends Omit<Config, Named>, Pick<ServiceSettings, 'databaseUrl' | 'pkcs11'> {
+  extends Omit<Config, Named>, Pick<ServiceSettings, 'databaseUrl' | 'pkcs11' | 'replica'> {
   readonly tls: TlsIdentity;
   readonly attestation: AttestationSettings;
   readonly issuers: readonly ExternalIssuer[];

@@ -19,6 +19,8 @@ export interface ChangeFeedOptions {
 }
 
 export interface OpenChangeFeed extends ChangeFeed {
+  /** How long the last notification took to come; undefined where none has lately. Milliseconds. */
+  lagMs(): number | undefined;
   /** A sentence for the operator, where the feed can't work however long one waits. */
   fault(): string | undefined;
   /** A change that this process has just committed. */
@@ -37,6 +39,7 @@ export interface OpenChangeFeed extends ChangeFeed {
 export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenChangeFeed> {
   const listeners: ((change: StateChange | 'reset') => void)[] = [];
   let provenAt = Number.NEGATIVE_INFINITY;
+  let lagMs = 0;
   let connection: FeedConnection | undefined;
   let fault: string | undefined;
   let isClosed = false;
@@ -71,6 +74,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
         }
         const began = performance.now();
         await connection.prove();
+        lagMs = Math.round(performance.now() - began);
         provenAt = began;
         fault = undefined;
         wait = RECONNECT_DELAY_MS.first;
@@ -91,8 +95,10 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
 
   connection = await connect();
   const beating = beat();
+  const isCoherent = () => performance.now() - provenAt < BELIEVED_FOR_MS;
   return {
-    isCoherent: () => performance.now() - provenAt < BELIEVED_FOR_MS,
+    isCoherent,
+    lagMs: () => (isCoherent() ? lagMs : undefined),
     fault: () => fault,
     subscribe: (listener) => {
       listeners.push(listener);

@@ -125,6 +125,12 @@ async function readApplied(client: pg.Client): Promise<Map<string, string>> {
   return new Map(rows.map(({ name, checksum }) => [name, checksum]));
 }
 
+/** The name of the newest migration that this version knows. */
+export async function newestMigration(): Promise<string> {
+  const [newest = ''] = (await readMigrations()).map(({ name }) => name).reverse();
+  return newest;
+}
+
 async function readMigrations(): Promise<Migration[]> {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort();
   return Promise.all(

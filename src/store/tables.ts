@@ -405,6 +405,22 @@ interface RecoveryJobTable {
   error_message: string | null;
 }
 
+export interface ReplicaProcessTable {
+  id: string;
+  pool_id: string;
+  replica_id: string;
+  replica_name: string;
+  version: string;
+  schema: string;
+  root_generations: number[];
+  is_ready: boolean;
+  reason: string | null;
+  feed_lag_ms: number | null;
+  clock_difference_ms: number | null;
+  started_at: Date;
+  seen_at: Generated<Date>;
+}
+
 /** The schema of sql/, as Kysely sees it. */
 export interface Tables {
   pool: PoolTable;
@@ -445,6 +461,7 @@ export interface Tables {
   audit_key_use: AuditKeyUseTable;
   audit_checkpoint_head: AuditCheckpointHeadTable;
   recovery_job: RecoveryJobTable;
+  replica_process: ReplicaProcessTable;
 }
 
 export type AssignmentRow = Selectable<RoleAssignmentTable>;

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -46,6 +47,7 @@ async function start(audited: boolean): Promise<Measured> {
       domain: 'hsm.example',
       pool: 'main',
       databaseUrl: settings['DATABASE_URL'],
+      replica: { id: randomUUID(), name: 'bench', version: '0', schema: '0' },
       pkcs11: {
         module: settings['PKCS11_MODULE'],
         tokenLabel: settings['PKCS11_TOKEN_LABEL'],

@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { examineObjects } from '../../compose/object-diagnosis.ts';
 import { examineRootKeys, findKeeping } from '../../compose/root-key-diagnosis.ts';
+import { examineReplicas } from '../../compose/replica-diagnosis.ts';
 import type { ServiceSettings } from '../../compose/service/settings.ts';
 import { examineCertificate } from '../../config/certificate-diagnosis.ts';
 import { type Config, isProduction, type Secrets } from '../../config/config.ts';
@@ -121,7 +122,12 @@ async function examineDeployment(context: CliContext, mends: boolean): Promise<E
               ),
             ],
     },
-    ...(settings === undefined ? [] : await objectSection(settings, mends)),
+    ...(settings === undefined
+      ? []
+      : [
+          ...(await objectSection(settings, mends)),
+          { title: 'Replicas', findings: await examineReplicas(settings) },
+        ]),
     { title: 'Certificate', findings: await examineTls(config, host) },
     { title: 'Names', findings: await examineNames(host) },
     { title: 'Machine', findings: await examineMachine(config) },

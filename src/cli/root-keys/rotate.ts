@@ -1,7 +1,6 @@
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SingleBar } from 'cli-progress';
-import type { Logger } from 'pino';
 import type { OpenPool } from '../../compose/pool.ts';
 import { followRootKeys, openRootKeyRotation, rotationLock } from '../../compose/root-keys.ts';
 import { OperatorError } from '../../core/operator-error.ts';
@@ -30,7 +29,7 @@ export async function rotateRootKeys(context: CliContext, options: RotateOptions
       throw new OperatorError(
         `The keys of the pool "${opened.pool.name}" (STRONGROOM_POOL) are objects of the HSM, which no root key wraps: new root keys would change nothing.`,
       );
-    await rotate(context, opened, options, log);
+    await rotate(context, opened, options);
     if (opened.context.chain.grown() > 0) {
       opened.context.chain.end();
       await opened.signedLog.checkpoints([opened.context.chain]).sign();
@@ -44,7 +43,6 @@ async function rotate(
   { print, setExitStatus }: CliContext,
   { context, pool, hsm }: OpenPool,
   { keep, destroyBackupsKey }: RotateOptions,
-  log: Logger,
 ): Promise<void> {
   const progress = new Progress();
   const rotation = openRootKeyRotation(context, hsm, {
@@ -54,7 +52,11 @@ async function rotate(
   });
   const work = async () => {
     // Who was at a rotation meanwhile has destroyed the root keys that this process knows.
-    await followRootKeys({ context, pool }, hsm, log);
+    const use = await followRootKeys({ context, pool }, hsm);
+    if (use?.isHeld === false)
+      throw new OperatorError(
+        `The HSM here does not hold the root keys of generation ${use.generation}, which are the pool's current ones.`,
+      );
     let state = await rotation.readState();
     if (await rotation.isUnfinished())
       print(

@@ -1,4 +1,5 @@
 import type { ObjectKeeper } from '../../core/keys/objects/object-keeper.ts';
+import type { Replica } from '../../core/pool/replicas.ts';
 import type { OpenAuditLog } from '../../audit/audit-log.ts';
 import type { ProcessState } from '../../observability/metrics.ts';
 import { connectionsOf } from '../../store/database.ts';
@@ -12,12 +13,13 @@ interface ObservedParts {
   readonly access: { readonly authorizer: { readonly status: ProcessState['decisions'] } };
   readonly keeper: Pick<ObjectKeeper, 'lastUse'> | undefined;
   readonly rootKeys: { readonly rowsLeft: ReadonlyMap<number, number> };
+  readonly replicas: { readonly known: readonly Replica[] };
   readonly storeClock: { readonly differenceSeconds: number };
 }
 
 /** What the metrics say of this process, read when somebody asks. */
 export function readProcessState(parts: ObservedParts): ProcessState {
-  const { module, store, audit, access, storeClock, rootKeys } = parts;
+  const { module, store, audit, access, storeClock, rootKeys, replicas } = parts;
   const { waiting, lost } = audit.auditLog;
   return {
     hsm: { ...module.status, isReady: module.isReady },
@@ -31,6 +33,7 @@ export function readProcessState(parts: ObservedParts): ProcessState {
     objects: parts.keeper?.lastUse,
     isFeedCoherent: store.feed.isCoherent(),
     rowsLeft: rootKeys.rowsLeft,
+    replicas: replicas.known.map(({ status }) => status),
     clockDifferenceSeconds: Math.abs(storeClock.differenceSeconds),
   };
 }

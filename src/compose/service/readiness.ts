@@ -7,13 +7,15 @@ import { LIMITS } from '../limits.ts';
 interface ReadinessParts {
   readonly hsm: { readonly isReady: boolean };
   readonly audit: { isTaking(): boolean };
+  /** What the HSM lacks of the pool's root keys: a sentence. */
+  readonly rootKeys: { lack(): string | undefined };
   readonly isStartOver: (() => boolean) | undefined;
 }
 
 /** Which parts of the service could serve a request now. */
 export function composeReadiness(
   { pool, context, feed }: Base,
-  { hsm, audit, isStartOver }: ReadinessParts,
+  { hsm, audit, rootKeys, isStartOver }: ReadinessParts,
 ): Readiness {
   const isStoreThere = createStoreCheck(
     async () => (await findPool(context.db, pool.name)) !== undefined,
@@ -21,13 +23,15 @@ export function composeReadiness(
   );
   return async () => {
     const store = await isStoreThere();
-    const reason = feed.fault();
+    const lack = rootKeys.lack();
+    const reason = feed.fault() ?? lack;
     return {
       parts: {
         hsm: hsm.isReady,
         store,
         audit: audit.isTaking(),
         changeFeed: feed.isCoherent(),
+        ...(lack !== undefined && { rootKeys: false }),
         // Nobody has the settings of a client before.
         ...(isStartOver?.() === false && { start: false }),
       },

@@ -3,7 +3,12 @@ import { repeat } from '../../core/repeating.ts';
 import { withLockIfFree } from '../../store/pool/pool-store.ts';
 import { createRootKeyStore } from '../../store/recovery/root-keys/root-key-store.ts';
 import { LIMITS } from '../limits.ts';
-import { followRootKeys, openRootKeyRotation, rotationLock } from '../root-keys.ts';
+import {
+  followRootKeys,
+  openRootKeyRotation,
+  type RootKeyUse,
+  rotationLock,
+} from '../root-keys.ts';
 import type { Base } from './base.ts';
 
 /**
@@ -14,17 +19,29 @@ export function watchRootKeys(base: Base) {
   const { log, context, pool, feed, hsm } = base;
   const store = createRootKeyStore(context);
   let state: RootKeyState | undefined;
+  // The start has opened them.
+  let use: RootKeyUse = { generation: pool.rootGeneration, isHeld: true };
   let isStopped = false;
   let following: Promise<void> | undefined;
   let isStale = false;
 
   const rotation = openRootKeyRotation(context, hsm, { isStopped: () => isStopped });
 
+  async function followNow(): Promise<void> {
+    const now = await followRootKeys(base, hsm);
+    if (now === undefined) return;
+    const isNew = now.generation !== use.generation || now.isHeld !== use.isHeld;
+    use = now;
+    if (!isNew) return;
+    if (now.isHeld) log.info({ generation: now.generation }, 'the current root keys are in use');
+    else log.error({ generation: now.generation }, lackOf(now));
+  }
+
   /** What changes while it is read is read again. */
   async function follow(): Promise<void> {
     do {
       isStale = false;
-      await followRootKeys(base, hsm, log);
+      await followNow();
     } while (asBoolean(isStale) && !isStopped);
   }
 
@@ -44,7 +61,7 @@ export function watchRootKeys(base: Base) {
   });
 
   async function look(): Promise<void> {
-    await followRootKeys(base, hsm, log);
+    await followNow();
     // Rows are counted only while there is something to count: of many keys that takes Postgres a while.
     const isUnfinished = await store.isUnfinished();
     state = isUnfinished ? await store.readState() : undefined;
@@ -71,6 +88,12 @@ export function watchRootKeys(base: Base) {
   let looking: Promise<void> | undefined;
   return {
     readState: () => store.readState(),
+    /** What this process's HSM holds, of the root keys that new keys are sealed by. */
+    get held(): readonly number[] {
+      return use.isHeld ? [use.generation] : [];
+    },
+    /** Why this process can't serve what the pool's current root keys seal; undefined where it can. */
+    lack: () => (use.isHeld ? undefined : lackOf(use)),
     /** Resolves when what this process has changed is in use here. */
     followed: () => following ?? Promise.resolve(),
     /** A rotation has begun here: it need not wait for the next regular look. */
@@ -93,6 +116,10 @@ export function watchRootKeys(base: Base) {
       await following;
     },
   };
+}
+
+function lackOf({ generation }: RootKeyUse): string {
+  return `The HSM here does not hold the root keys of generation ${generation}, which are the pool's current ones, or the database names older ones than before. Bring them in: \`strongroom security-domain transfer-key\` and \`restore\` by the newest security domain, or by what the HSM has for that itself.`;
 }
 
 export type RootKeyWatch = ReturnType<typeof watchRootKeys>;

@@ -1,11 +1,14 @@
 import type { Config } from '../../config/config.ts';
 import type { AttestationSettings } from '../../config/setting-files.ts';
 import type { StorageSettings } from '../../core/recovery/jobs/ports.ts';
+import type { ReplicaIdentity, ServingProcess } from '../../core/pool/replicas.ts';
 import type { ExternalIssuer } from '../../identity/issuers/external-issuer.ts';
 
 /** What a service can't be without, of the settings and from what surrounds it. */
 interface Required extends Pick<Config, 'domain' | 'pool' | 'limits'> {
   readonly databaseUrl: string;
+  /** Of which start of the service this process is a part. */
+  readonly replica: ReplicaIdentity & Pick<ServingProcess, 'version' | 'schema'>;
   readonly pkcs11: NonNullable<Config['pkcs11']> & { readonly pin: string };
 }
 

@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto';
+import {
+  FORGOTTEN_AFTER_MS,
+  type Replica,
+  type ReplicaStore,
+  REPORT_EVERY_MS,
+  type ServingProcess,
+  toReplicas,
+} from '../../core/pool/replicas.ts';
+import { repeat } from '../../core/repeating.ts';
+import type { Readiness } from '../../http/pool/health.routes.ts';
+import { createReplicaStore } from '../../store/pool/replica-store.ts';
+import { LIMITS } from '../limits.ts';
+import type { Base } from './base.ts';
+
+interface ReportedParts {
+  readonly readiness: Readiness;
+  readonly rootKeys: { readonly held: readonly number[] };
+}
+
+/** Says every few seconds how this process is, and knows of the others. */
+export function reportProcess(
+  { context, feed, clock, log, settings }: Base,
+  { readiness, rootKeys }: ReportedParts,
+) {
+  const store: ReplicaStore = createReplicaStore(context);
+  const { version, schema, ...replica } = settings.replica;
+  const process: ServingProcess = {
+    id: randomUUID(),
+    replica,
+    version,
+    schema,
+    startedAt: clock.now(),
+  };
+  let clockDifferenceMs: number | undefined;
+  let known: readonly Replica[] = [];
+  let lookedAt = Number.NEGATIVE_INFINITY;
+
+  const list = async () => toReplicas(await store.list(LIMITS.replicaProcesses));
+
+  async function report(): Promise<void> {
+    const { parts, reason } = await readiness();
+    const missing = Object.keys(parts).filter((name) => parts[name] === false);
+    const asked = clock.now().getTime();
+    const time = await store.report(process, {
+      isReady: missing.length === 0,
+      reason: missing.length === 0 ? undefined : (reason ?? `Not ready: ${missing.join(', ')}.`),
+      rootGenerations: rootKeys.held,
+      feedLagMs: feed.lagMs(),
+      clockDifferenceMs,
+    });
+    // The store looked at its clock somewhere between the two.
+    clockDifferenceMs = Math.round((asked + clock.now().getTime()) / 2 - time.getTime());
+    if (performance.now() - lookedAt < LIMITS.replicasEveryMs) return;
+    lookedAt = performance.now();
+    await store.forget(FORGOTTEN_AFTER_MS);
+    known = await list();
+  }
+
+  const stop = repeat(report, REPORT_EVERY_MS, Math.random, (error) => {
+    log.debug({ err: error, pool: settings.pool }, 'this process could not say how it is');
+  });
+  return {
+    list,
+    /** Of the pool; as last read. */
+    get known(): readonly Replica[] {
+      return known;
+    },
+    async stop(): Promise<void> {
+      await stop();
+      await store.remove(process.id).catch(() => undefined);
+    },
+  };
+}
