@@ -1,4 +1,4 @@
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -14,6 +14,13 @@ export async function postmasterOf(folder: string): Promise<number> {
 export async function homeOf(folder: string): Promise<string> {
   const location = await readFile(join(folder, 'postgres-location'), 'utf8').catch(() => undefined);
   return location?.trim() ?? join(folder, 'postgres');
+}
+
+/** Where the first start in a data folder makes the cluster: root's would be below /var/lib. */
+export async function placeCluster(folder: string, home: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await mkdir(home, { mode: 0o711 });
+  await writeFile(join(folder, 'postgres-location'), `${home}\n`);
 }
 
 /** Ends the postmaster of a data folder's cluster where it still runs, and removes the cluster, wherever it is. */

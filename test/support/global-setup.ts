@@ -1,9 +1,12 @@
-import { mkdir, mkdtemp, readdir } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmbeddedPostgres } from '../../src/setup/postgres/embedded-postgres.ts';
 import { findSoftHsmLibrary } from '../../src/setup/softhsm/library.ts';
 import { initialiseToken, writeConfiguration } from '../../src/setup/softhsm/token.ts';
+import { placeCluster } from './cluster.ts';
+import { memoryFolder } from './memory-folder.ts';
+import { preparedFolderOf } from './prepared-folder.ts';
 import { removeRun } from './run-folder.ts';
 import { offerSharedService } from './shared-service.ts';
 import { PRODUCTION_TOKEN } from './softhsm.ts';
@@ -22,8 +25,9 @@ export interface WithTestRun {
 
 /** One PostgreSQL and one folder of tokens for the run. Workers inherit the environment: they are forked after this. */
 export default async function globalSetup({ maxWorkers }: { maxWorkers: number }): Promise<void> {
-  await removeAbandonedRuns();
-  const folder = await mkdtemp(join(tmpdir(), `strongroom-jest-${process.pid}-`));
+  const inMemory = await memoryFolder();
+  for (const place of [tmpdir(), inMemory ?? []].flat()) await removeAbandonedRuns(place);
+  const folder = await makeRunFolder(inMemory);
   const [postgres, tokens] = await Promise.all([
     startEmbeddedPostgres(folder, log, {
       // What is written here is gone at the end of the run anyway.
@@ -33,6 +37,8 @@ export default async function globalSetup({ maxWorkers }: { maxWorkers: number }
     makeTokens(folder, maxWorkers),
   ]);
   process.env['STRONGROOM_TEST_FOLDER'] = folder;
+  // What suites write is in the folder of the run, and is removed with it.
+  process.env['TMPDIR'] = join(folder, 'tmp');
   process.env['STRONGROOM_TEST_OWNER_URL'] = postgres.ownerUrl;
   process.env['STRONGROOM_TEST_SERVICE_URL'] = postgres.serviceUrl;
   process.env['STRONGROOM_TEST_PKCS11_MODULE'] = tokens.module;
@@ -62,11 +68,23 @@ async function makeTokens(
   return { module, configFile };
 }
 
+/** In memory where that can be: see memoryFolder(). Root's clusters are in it too then, and whoever runs them has to get through. */
+async function makeRunFolder(inMemory: string | undefined): Promise<string> {
+  const folder = await mkdtemp(join(inMemory ?? tmpdir(), `strongroom-jest-${process.pid}-`));
+  await mkdir(join(folder, 'tmp'));
+  if (inMemory !== undefined && process.getuid?.() === 0) {
+    await chmod(folder, 0o711);
+    await placeCluster(folder, join(folder, 'cluster'));
+    await placeCluster(preparedFolderOf(folder), join(folder, 'prepared-cluster'));
+  }
+  return folder;
+}
+
 /** Of runs that were killed before their end. */
-async function removeAbandonedRuns(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
+async function removeAbandonedRuns(place: string): Promise<void> {
+  for (const name of await readdir(place)) {
     const pid = Number(/^strongroom-jest-(?<pid>\d+)-/.exec(name)?.groups?.['pid']);
-    if (pid > 0 && !isAlive(pid)) await removeRun(join(tmpdir(), name)).catch(() => undefined);
+    if (pid > 0 && !isAlive(pid)) await removeRun(join(place, name)).catch(() => undefined);
   }
 }
 
