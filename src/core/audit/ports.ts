@@ -103,6 +103,14 @@ export interface AddedCode {
   readonly name: string;
 }
 
+/** All that the index has of a table, and all of its rows. */
+export interface SmallTable {
+  /** In the order of rows, and of each in the order of its states. */
+  readonly entries: readonly StateEntry[];
+  /** In whatever order, and whether the index has them. */
+  readonly rows: readonly { readonly row: string; readonly isKnown: boolean }[];
+}
+
 /** The rows that records witness, and the index over what those say of them. */
 export interface StateReader {
   readonly tables: readonly string[];
@@ -125,6 +133,8 @@ export interface StateReader {
     after: string | undefined,
     limit: number,
   ): Promise<readonly { readonly row: string; readonly isKnown: boolean }[]>;
+  /** Of these tables those that have no more than so many entries and rows; all of one moment. */
+  listSmall(tables: readonly string[], limit: number): Promise<ReadonlyMap<string, SmallTable>>;
   /** Whether any entry says that the row was in that state. */
   hasBeen(table: string, row: string, digest: string): Promise<boolean>;
   /** With code of somebody else in between, neither what is read nor what the service's transactions write is sure. */

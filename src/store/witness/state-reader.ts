@@ -1,22 +1,20 @@
-import { type RawBuilder, sql } from 'kysely';
-import type { StateReader, WitnessEntry } from '../../core/audit/ports.ts';
+import { sql } from 'kysely';
+import type { StateReader } from '../../core/audit/ports.ts';
 import { UUID } from '../cursors.ts';
 import { reading, type StoreContext, type Trx } from '../database.ts';
 import { findAddedCode } from './added-code.ts';
+import {
+  ENTRY_ORDER,
+  type EntryRow,
+  type JudgedRow,
+  judgement,
+  toEntry,
+  toStateEntry,
+  withUpgrade,
+} from './entry-rows.ts';
 import { digest, ofPool, rowKey } from './row-digest.ts';
+import { readSmallTables } from './small-tables.ts';
 import { WITNESSED_TABLES, type WitnessedTable } from './witnessed-tables.ts';
-
-interface EntryRow {
-  source: string;
-  row_key: string;
-  revision: string;
-  before: string | null;
-  after: string | null;
-  found: 'upgrade' | 'retention' | null;
-  chain: string;
-  sequence: string;
-  time: Date;
-}
 
 const TABLES = new Map(WITNESSED_TABLES.map((table) => [table.name, table]));
 
@@ -103,41 +101,16 @@ export function createStateReader(context: Pick<StoreContext, 'db' | 'poolId'>):
                 and (row_key, revision, coalesce(found, ''), chain, sequence)
                   > (${after.row}, ${after.revision}, ${after.found ?? ''}, ${after.chain}, ${after.sequence})`
             : sql<boolean>`row_key >= ${after.row}`;
-        // There is one upgrade, and nothing of the pool is on record before it: what looks like a second one was forged.
-        const { rows } = await sql<
-          EntryRow & { is_newest: boolean; is_first: boolean; is_on_record: boolean }
-        >`
-          with own as materialized (
-            select * from audit_witness
-            where pool_id = ${poolId} and source = 'pool' and row_key = '[]'
-          ), upgrade as materialized (
-            select case when count(*) = 1 then (array_agg(chain))[1] end as chain from own u
-            where found = 'upgrade' and not exists (
-              select from own o where o.found is null and o.revision < u.revision
-                or o.found = 'retention' and o.time < u.time))
-          select w.*, ${onRecord()} as is_on_record, not exists (
-              select from audit_witness n where n.pool_id = w.pool_id and n.source = w.source
-                and n.row_key = w.row_key and n.revision > w.revision) as is_newest,
-            found = 'upgrade' and exists (
-              select from audit_witness n where n.pool_id = w.pool_id and n.source = w.source
-                and n.row_key = w.row_key and n.revision = w.revision and n.after = w.after
-                and n.found = 'upgrade' and n.chain = (select chain from upgrade)) is true as is_first
+        const { rows } = await sql<JudgedRow>`
+          ${withUpgrade(poolId)}
+          select w.*, ${judgement()}
           from audit_witness w
           where pool_id = ${poolId} and source = ${name} and ${from}
-          order by row_key, revision, coalesce(found, ''), chain, sequence
+          order by ${ENTRY_ORDER}
           limit ${limit}`.execute(trx);
         const newest = rows.filter((row) => row.is_newest).map((row) => row.row_key);
         const digests = await readDigests(trx, table, [...new Set(newest)]);
-        return rows.map(({ is_newest, is_first, is_on_record, ...row }) => {
-          const present = is_newest ? digests.get(row.row_key) : undefined;
-          return {
-            ...toEntry(row),
-            isNewest: is_newest,
-            isFirst: is_first,
-            isOnRecord: is_on_record,
-            ...(present !== undefined && { present }),
-          };
-        });
+        return rows.map((row) => toStateEntry(row, digests.get(row.row_key)));
       }),
 
     listRows: (name, after, limit) =>
@@ -162,6 +135,11 @@ export function createStateReader(context: Pick<StoreContext, 'db' | 'poolId'>):
             limit ${limit}) rows`.execute(trx);
         return rows;
       }),
+
+    listSmall: (tables, limit) =>
+      tables.length === 0
+        ? Promise.resolve(new Map())
+        : atOneMoment((trx) => readSmallTables(trx, poolId, tables.map(tableOf), limit)),
 
     hasBeen: (table, row, state) =>
       reading(context, async (db) => {
@@ -226,27 +204,3 @@ function isOfType(value: unknown, type: WitnessedTable['keys'][number][1] | unde
 
 /** Of Postgres's integer. */
 const LARGEST_INTEGER = 0x7fff_ffff;
-
-/** Whether the record of the entry's place, where there can be one, has the entry among what it witnesses. */
-function onRecord(): RawBuilder<boolean> {
-  return sql`w.sequence > 0 and exists (
-    select from audit_event e cross join lateral jsonb_array_elements(
-      case jsonb_typeof(e.witnessed) when 'array' then e.witnessed end) said
-    where e.pool_id = w.pool_id and e.chain = w.chain and e.sequence = w.sequence and e.time = w.time
-      and said = jsonb_strip_nulls(jsonb_build_object('table', w.source, 'row', w.row_key,
-        'revision', w.revision, 'before', w.before, 'after', w.after, 'found', w.found)))`;
-}
-
-function toEntry(row: EntryRow): WitnessEntry {
-  return {
-    table: row.source,
-    row: row.row_key,
-    revision: Number(row.revision),
-    ...(row.before !== null && { before: row.before }),
-    ...(row.after !== null && { after: row.after }),
-    ...(row.found !== null && { found: row.found }),
-    chain: row.chain,
-    sequence: Number(row.sequence),
-    time: row.time,
-  };
-}

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { WITNESSED_TABLES } from '../../../src/store/witness/witnessed-tables.ts';
 import { LATER_ROWS, openWitnessedPool, ROWS } from '../../support/witnessed-pool.ts';
 
@@ -377,6 +377,28 @@ describe('what a verification does not find, as the threat model says:', () => {
     await asOwner(`update setting set value = 'false'`);
     await asOwner(`update setting set value = 'true'`);
     expect(await verify()).toMatchObject({ verified: true });
+  });
+});
+
+describe('a table that is too large to be read together with others', () => {
+  beforeEach(async () => {
+    touching('setting');
+    await change(
+      `insert into setting select $pool, 'many ' || n, 'true' from generate_series(1, 60) n`,
+    );
+  });
+
+  test('is what the records say', async () => {
+    expect(await verify()).toMatchObject({ verified: true, rows: LISTED.length + 61 });
+  });
+
+  test.each([
+    ['row changed', `update setting set value = 'false' where name = 'many 7'`],
+    ['row removed', `delete from setting where name = 'many 7'`],
+    ['row inserted', `insert into setting select $pool, 'planted', 'true'`],
+  ])('is found where it has a %s', async (kind, statement) => {
+    await asOwner(statement);
+    expect(await verify()).toMatchObject({ problem: { kind, table: 'setting' } });
   });
 });
 

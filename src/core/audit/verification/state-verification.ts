@@ -1,6 +1,13 @@
 import type { LinkedRecord } from '../chain.ts';
 import { ServiceError } from '../../errors.ts';
-import type { AddedCode, AuditLogReader, StateEntry, StateReader, WitnessEntry } from '../ports.ts';
+import type {
+  AddedCode,
+  AuditLogReader,
+  SmallTable,
+  StateEntry,
+  StateReader,
+  WitnessEntry,
+} from '../ports.ts';
 
 /** A record, as it is named to whoever looks for it. */
 export interface RecordReference extends Pick<LinkedRecord, 'chain' | 'sequence'> {
@@ -40,6 +47,8 @@ export interface StateVerifierParts {
 }
 
 const PAGE = 500;
+/** Entries and rows of a table that is read together with others, as most are: of all tables no more than a few pages. */
+const SMALL = 50;
 
 /**
  * Holds the store's rows against what the records witness. What links records to rows is an index that nobody signs:
@@ -138,28 +147,48 @@ export function createStateVerifier({ state, auditLog }: StateVerifierParts) {
       if (stray !== undefined) return { rows: 0, problem: insertedProblem(stray) };
       const start = after === undefined ? undefined : readPlace(after, state);
       const work = { rows: 0, left: limit };
-      for (const table of tables.slice(Math.max(0, tables.indexOf(start?.table ?? '')))) {
+      const left = tables.slice(Math.max(0, tables.indexOf(start?.table ?? '')));
+      const small = await state.listSmall(start === undefined ? left : left.slice(1), SMALL);
+      for (const table of left) {
         const here = start?.table === table ? start : undefined;
+        const pages = pagesOf(table, small.get(table));
         const ended =
           (here?.list === 'unwitnessed'
             ? undefined
-            : await verifyEntries(table, here?.row, work)) ??
-          (await findUnwitnessed(table, here?.list === 'unwitnessed' ? here.row : undefined, work));
+            : await verifyEntries(pages, here?.row, work)) ??
+          (await findUnwitnessed(pages, here?.list === 'unwitnessed' ? here.row : undefined, work));
         if (ended !== undefined) return { rows: work.rows, ...ended };
       }
       return { rows: work.rows };
     },
   };
 
+  /** Of a small table there is one page of each, and it is known. */
+  function pagesOf(table: string, small: SmallTable | undefined): Pages {
+    if (small === undefined)
+      return {
+        table,
+        size: PAGE,
+        entries: (after) => state.listEntries(table, after, PAGE),
+        rows: (after) => state.listRows(table, after, PAGE),
+      };
+    return {
+      table,
+      size: Infinity,
+      entries: () => Promise.resolve(small.entries),
+      rows: () => Promise.resolve(small.rows),
+    };
+  }
+
   /** @param from the first row */
   async function verifyEntries(
-    table: string,
+    { table, size, entries }: Pages,
     from: string | undefined,
     work: Work,
   ): Promise<Ended | undefined> {
     let before: StateEntry | undefined;
     for (;;) {
-      const page = await state.listEntries(table, before ?? { row: from ?? '' }, PAGE);
+      const page = await entries(before ?? { row: from ?? '' });
       for (const entry of page) {
         const isSameRow = before?.row === entry.row;
         if (!isSameRow && work.left <= 0)
@@ -173,28 +202,39 @@ export function createStateVerifier({ state, auditLog }: StateVerifierParts) {
         work.left -= 1;
         before = entry;
       }
-      if (page.length < PAGE) return undefined;
+      if (page.length < size) return undefined;
     }
   }
 
   /** @param after the last row that was looked at */
   async function findUnwitnessed(
-    table: string,
+    { table, size, rows }: Pages,
     after: string | undefined,
     work: Work,
   ): Promise<Ended | undefined> {
     for (let row = after; ;) {
-      const page = await state.listRows(table, row, PAGE);
+      const page = await rows(row);
       const unknown = page.find(({ isKnown }) => !isKnown);
       if (unknown !== undefined)
         return { problem: { kind: 'row inserted', table, row: unknown.row } };
-      if (page.length < PAGE) return undefined;
+      if (page.length < size) return undefined;
       work.left -= page.length;
       row = page.at(-1)?.row;
       if (work.left <= 0 && row !== undefined)
         return { next: presentPlace({ table, list: 'unwitnessed', row }) };
     }
   }
+}
+
+/** What a table has, page by page. */
+interface Pages {
+  readonly table: string;
+  /** Of a page that isn't the last. */
+  readonly size: number;
+  readonly entries: (
+    after: WitnessEntry | Pick<WitnessEntry, 'row'>,
+  ) => ReturnType<StateReader['listEntries']>;
+  readonly rows: (after: string | undefined) => ReturnType<StateReader['listRows']>;
 }
 
 /** Rows that were held against records, those that are gone too, and how many entries may still be looked at. */
