@@ -150,7 +150,7 @@ export function createProgram(context: CliContext, run: Run): Command {
     );
 
   addAuditCommands(program, context, run, EXIT_STATUS);
-  addBackupCommands(program, context, run);
+  addBackupCommands(program, context, run, EXIT_STATUS);
   addRootKeyCommands(program, context, run, EXIT_STATUS);
   addSecurityDomainCommands(program, context, run, EXIT_STATUS);
 

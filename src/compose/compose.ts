@@ -48,7 +48,17 @@ export async function compose(
   await recordActivation(store.context);
   logUnopenedKeys(store.context, module, log);
   const metrics = createMetrics(() =>
-    readProcessState({ module, store, audit, access, keeper, rootKeys, storeClock, replicas }),
+    readProcessState({
+      module,
+      store,
+      audit,
+      access,
+      keeper,
+      rootKeys,
+      storeClock,
+      replicas,
+      ...recovery,
+    }),
   );
   const { tracesUrl } = settings;
   const tracing = tracesUrl === undefined ? NO_TRACING : await openTracing(tracesUrl);

@@ -30,6 +30,7 @@ export const LIMITS = {
   replicaProcesses: 1_000,
   jobsEveryMs: 2_000,
   jobKeepAliveMs: 5_000,
+  backupScheduleEveryMs: 5_000,
   /** Of a process that ends, for the backup or restore that it is at. */
   jobEndMs: 25_000,
   checkpointEveryMs: 1_000,

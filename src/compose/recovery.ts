@@ -5,6 +5,7 @@ import type { RootKeyStore } from '../core/recovery/root-keys/ports.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { openBackupKeys } from './root-keys.ts';
 import { repeat } from '../core/repeating.ts';
+import { startBackupSchedule } from './backup-schedule.ts';
 import { openFullBackups } from './full-backup.ts';
 import { LIMITS } from './limits.ts';
 import { openRecoveryJobs } from './recovery-jobs.ts';
@@ -14,13 +15,15 @@ import type { Base } from './service/base.ts';
 
 /** Backups of keys, which threads compress and encrypt, and of the pool; restores; and the security domain. */
 export function composeRecovery(
-  { pool, context, hsm, settings, log, clock }: Base,
+  base: Base,
   rootKeys: Pick<RootKeyStore, 'readState'> & Pick<RootKeyWatch, 'lookNow' | 'followed'>,
 ) {
+  const { pool, context, hsm, settings, log, clock } = base;
   const protector = createBlobThreads();
   const store = createRootKeyStore(context);
   const backups = openFullBackups({ context, pool, hsm, settings, log, clock, pauseShare: 1 });
   const recoveryJobs = openRecoveryJobs({ context, pool, backups, settings, log, clock });
+  const schedule = startBackupSchedule(base, recoveryJobs, backups);
   const stopLooking = repeat(
     () => recoveryJobs.look(),
     LIMITS.jobsEveryMs,
@@ -30,6 +33,7 @@ export function composeRecovery(
     },
   );
   return {
+    backupSchedule: schedule.scheduler,
     app: {
       backups: createBackupService({
         hsm,
@@ -59,7 +63,10 @@ export function composeRecovery(
     /** What is under way is ended first. */
     async close() {
       await stopLooking();
+      // Nothing is planned any more; a scheduled backup that is under way ends with its job.
+      const planned = schedule.stop();
       await recoveryJobs.close(LIMITS.jobEndMs);
+      await planned;
       await protector.close();
     },
   };

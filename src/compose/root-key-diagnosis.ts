@@ -4,6 +4,7 @@ import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { openDatabase, type StoreContext } from '../store/database.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { findPool } from '../store/pool/pool-store.ts';
+import { examineBackups } from './backup-diagnosis.ts';
 import { openHsm, openRootKeys } from './hsm.ts';
 import { examineSecurityDomain } from './security-domain-diagnosis.ts';
 import { commandContext } from './store.ts';
@@ -59,6 +60,7 @@ export function examineRootKeys(
         ),
         ...(await examineGenerations(commandContext(db, pool), inToken)),
         ...(await examineSecurityDomain(commandContext(db, pool), pool)),
+        ...(await examineBackups(commandContext(db, pool), pool)),
         ...(unopened.length === 0 && pool.keeping === 'sealed'
           ? [ok('sealed keys', 'All are wrapped in ways that the module opens.')]
           : unopened.map((sentence) => warning('sealed keys', sentence))),

@@ -8,6 +8,7 @@ import {
 } from 'prom-client';
 import type { Hsm, KeyImporter } from '../core/keys/hsm.ts';
 import { REPLICA_STATUSES, type ReplicaStatus } from '../core/pool/replicas.ts';
+import type { BackupStanding } from '../core/recovery/schedule/backup-scheduler.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import type { Tracing } from '../core/tracing.ts';
@@ -36,6 +37,8 @@ export interface ProcessState {
   readonly rowsLeft: ReadonlyMap<number, number>;
   /** Of each start of the service that serves the pool. */
   readonly replicas: readonly ReplicaStatus[];
+  /** Undefined until it was looked at for the first time. */
+  readonly backups: BackupStanding | undefined;
   /** Between this process's clock and the database's, when last compared. */
   readonly clockDifferenceSeconds: number;
 }
@@ -283,6 +286,46 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
         this.set({ generation: String(generation) }, rows);
     },
   });
+  /** Without a value where there is nothing to tell of. @param aggregator of processes, which may have looked at other times */
+  const sometimes = (
+    name: string,
+    help: string,
+    aggregator: 'min' | 'max',
+    read: (backups: BackupStanding, now: number) => number | undefined,
+  ) =>
+    new Gauge({
+      name: `strongroom_backup_${name}`,
+      help,
+      aggregator,
+      registers,
+      collect() {
+        const { backups } = readState();
+        const value = backups && read(backups, Date.now());
+        if (value === undefined) this.remove();
+        else this.set(value);
+      },
+    });
+  const secondsSince = (time: Date | undefined, now: number) =>
+    time && Math.max(0, (now - time.getTime()) / 1000);
+  sometimes(
+    'age_seconds',
+    'Since the newest full backup was begun that has succeeded; absent where none was made.',
+    'min',
+    ({ newestAt }, now) => secondsSince(newestAt, now),
+  );
+  sometimes(
+    'overdue_seconds',
+    'Since the planned time that has no backup yet, 0 where none is due; absent without a schedule.',
+    'min',
+    ({ hasSchedule, dueSince }, now) =>
+      hasSchedule ? (secondsSince(dueSince, now) ?? 0) : undefined,
+  );
+  sometimes(
+    'failure_timestamp_seconds',
+    'When a scheduled backup has last failed; absent where none has.',
+    'max',
+    ({ failedAt }) => failedAt && failedAt.getTime() / 1000,
+  );
   const gauge = (name: string, help: string, read: (state: ProcessState) => number) =>
     new Gauge({
       name: `strongroom_${name}`,

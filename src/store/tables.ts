@@ -421,6 +421,19 @@ export interface ReplicaProcessTable {
   seen_at: Generated<Date>;
 }
 
+interface BackupScheduleTable {
+  pool_id: string;
+  kind: 'full';
+  place: string;
+  cron: string | null;
+  time_zone: string | null;
+  every_seconds: number | null;
+  keep_count: number | null;
+  keep_seconds: number | null;
+  with_audit_records: boolean;
+  set_at: Generated<Date>;
+}
+
 /** The schema of sql/, as Kysely sees it. */
 export interface Tables {
   pool: PoolTable;
@@ -462,6 +475,7 @@ export interface Tables {
   audit_checkpoint_head: AuditCheckpointHeadTable;
   recovery_job: RecoveryJobTable;
   replica_process: ReplicaProcessTable;
+  backup_schedule: BackupScheduleTable;
 }
 
 export type AssignmentRow = Selectable<RoleAssignmentTable>;

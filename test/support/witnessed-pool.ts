@@ -61,6 +61,8 @@ export const LATER_ROWS: typeof ROWS = {
       root_generation, blob, seal, certificate, expires_at)
     values ($pool, repeat('e', 32), 4096, 65537, '\\x01', '\\x02', 1, '\\x03', decode(repeat('00', 32), 'hex'),
       '\\x05', '2027-01-01T00:00Z')`,
+  backup_schedule: `insert into backup_schedule (pool_id, kind, place, cron, time_zone, keep_count, with_audit_records)
+    values ($pool, 'full', '/backups', '30 2 * * *', 'UTC', 14, false)`,
   uploaded_domain: `insert into uploaded_domain (pool_id, of_pool_id, generation, root_check)
     values ($pool, '00000000-0000-4000-8000-00000000000b', 3, decode(repeat('00', 32), 'hex'))`,
   uploaded_backup_keys: `insert into uploaded_backup_keys

@@ -71,7 +71,7 @@ function readPlace(place: string): URL {
 }
 
 function openFolder(path: string, by: AskedBy): BackupStorage {
-  if (by === 'operator') return createFolderStorage(path);
+  if (by !== 'caller') return createFolderStorage(path);
   throw new ServiceError('StorageRefused', 'storageResourceUri must be the URL of a container.');
 }
 

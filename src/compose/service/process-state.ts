@@ -1,6 +1,7 @@
 import type { ObjectKeeper } from '../../core/keys/objects/object-keeper.ts';
 import type { Replica } from '../../core/pool/replicas.ts';
 import type { OpenAuditLog } from '../../audit/audit-log.ts';
+import type { BackupScheduler } from '../../core/recovery/schedule/backup-scheduler.ts';
 import type { ProcessState } from '../../observability/metrics.ts';
 import { connectionsOf } from '../../store/database.ts';
 import type { Pkcs11Hsm } from '../../hsm/pkcs11-hsm.ts';
@@ -15,11 +16,12 @@ interface ObservedParts {
   readonly rootKeys: { readonly rowsLeft: ReadonlyMap<number, number> };
   readonly replicas: { readonly known: readonly Replica[] };
   readonly storeClock: { readonly differenceSeconds: number };
+  readonly backupSchedule: Pick<BackupScheduler, 'standing'>;
 }
 
 /** What the metrics say of this process, read when somebody asks. */
 export function readProcessState(parts: ObservedParts): ProcessState {
-  const { module, store, audit, access, storeClock, rootKeys, replicas } = parts;
+  const { module, store, audit, access, storeClock, rootKeys, replicas, backupSchedule } = parts;
   const { waiting, lost } = audit.auditLog;
   return {
     hsm: { ...module.status, isReady: module.isReady },
@@ -34,6 +36,7 @@ export function readProcessState(parts: ObservedParts): ProcessState {
     isFeedCoherent: store.feed.isCoherent(),
     rowsLeft: rootKeys.rowsLeft,
     replicas: replicas.known.map(({ status }) => status),
+    backups: backupSchedule.standing,
     clockDifferenceSeconds: Math.abs(storeClock.differenceSeconds),
   };
 }

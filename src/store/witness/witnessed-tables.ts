@@ -61,6 +61,7 @@ export const WITNESSED_TABLES: readonly WitnessedTable[] = [
     claimed_until: 'who works on a rotation that is due writes no record of that alone',
   }),
   table('setting', [['name', 'text']]),
+  table('backup_schedule', [['kind', 'text']]),
   table('role_definition', [['id', 'uuid']]),
   table('role_permission', [
     ['role_id', 'uuid'],

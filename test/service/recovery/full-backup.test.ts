@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { type CommandHost, openCommandHost } from '../../support/commands.ts';
+import { freePort } from '../../support/free-port.ts';
 import { type ProductionService, startNewPool } from '../../support/production.ts';
 
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
@@ -19,6 +20,7 @@ let commands: CommandHost;
 let place: string;
 let backup: string;
 let wrapped: string;
+let metricsPort: number;
 
 const post = (path: string, body: object) => pool.admin('POST', `${path}?api-version=7.4`, body);
 const value = (answer: Awaited<ReturnType<typeof post>>) => answer.json<{ value: string }>().value;
@@ -38,7 +40,12 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
 
 beforeAll(async () => {
   // A resident pool has no full backups.
-  pool = await startNewPool({ STRONGROOM_WORKERS: '1', STRONGROOM_KEYS: 'sealed' });
+  metricsPort = await freePort();
+  pool = await startNewPool({
+    STRONGROOM_WORKERS: '1',
+    STRONGROOM_KEYS: 'sealed',
+    STRONGROOM_METRICS_LISTEN: `127.0.0.1:${metricsPort}`,
+  });
   owner = new pg.Client({ connectionString: pool.database.ownerUrl });
   await owner.connect();
   commands = await openCommandHost();
@@ -145,4 +152,91 @@ test('a restore has to be told whether all is to be replaced', async () => {
   const { status, words } = await strongroom('backup', 'restore', backup, '--from', place);
   expect(status).toBe(1);
   expect(words).toContain('--replace-pool');
+});
+
+describe('backups that are planned', () => {
+  const planned = async (...words: readonly string[]) => {
+    const { status, words: said } = await strongroom('backup', 'schedule', ...words, '--json');
+    expect([status, said]).toEqual([0, expect.stringMatching(/^\{/)]);
+    return JSON.parse(said) as {
+      readonly schedule: unknown;
+      readonly newestBackup: string | null;
+      readonly lastFailure: { readonly code: string } | null;
+    };
+  };
+  const metricOf = async (name: string) => {
+    const answer = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
+    return new RegExp(`^strongroom_backup_${name} (\\S+)$`, 'm').exec(await answer.text())?.[1];
+  };
+  const inPlace = async () => (await readdir(scheduled)).sort();
+  let scheduled: string;
+  beforeAll(async () => {
+    scheduled = await mkdtemp(join(tmpdir(), 'strongroom-scheduled-'));
+  });
+  afterAll(() => rm(scheduled, { recursive: true }));
+
+  test('are made by the service, read back, and removed when there are enough newer ones', async () => {
+    expect(await metricOf('age_seconds')).toBeUndefined();
+    expect(await metricOf('overdue_seconds')).toBeUndefined();
+    // An operator's own one, which no schedule may remove.
+    const own = await strongroom('backup', 'create', '--to', scheduled, '--json');
+    const { folder: kept } = JSON.parse(own.words) as { folder: string };
+    const words = ['set', '--to', scheduled, '--every', '6h', '--keep', '1', '--audit-records'];
+    expect(await planned(...words)).toMatchObject({
+      schedule: { place: scheduled, every: '6h', keep: 1, keepFor: null, auditRecords: true },
+    });
+    await until(async () => (await planned()).newestBackup !== null);
+    const [, first = ''] = await inPlace();
+    expect(await inPlace()).toEqual([kept, first]);
+    await planned(...words);
+    await until(async () => {
+      const now = await inPlace();
+      return now.length === 2 && now[1] !== first;
+    });
+    const [, second = ''] = await inPlace();
+    expect(second > first).toBe(true);
+    const verified = await strongroom('backup', 'verify', second, '--from', scheduled);
+    expect(verified.words).toContain('with the records of the audit log');
+    await until(async () => Number(await metricOf('age_seconds')) < 30);
+    expect(await metricOf('overdue_seconds')).toBe('0');
+    expect(await metricOf('failure_timestamp_seconds')).toBeUndefined();
+  }, 60_000);
+
+  test('are in the audit log, with what was planned and what was removed', async () => {
+    const { rows } = await owner.query<{ operation: string; error_code: string | null }>(
+      `select operation, error_code from audit_event
+       where operation like 'BackupSchedule%' or operation like '%Backup%' order by time, sequence`,
+    );
+    const names = rows.map(({ operation }) => operation);
+    expect(names).toEqual(
+      expect.arrayContaining(['BackupScheduleSet', 'ScheduledBackupStart', 'FullBackup']),
+    );
+    expect(names.filter((name) => name === 'FullBackupRemoval')).toHaveLength(1);
+    expect((await strongroom('audit', 'verify')).status).toBe(0);
+  });
+
+  test('that fail are said, where operators look and in metrics', async () => {
+    await planned('set', '--to', scheduled, '--every', '6h');
+    await rm(scheduled, { recursive: true });
+    await until(async () => (await planned()).lastFailure !== null);
+    expect(await planned()).toMatchObject({ lastFailure: { code: 'StorageRefused' } });
+    await until(async () => (await metricOf('failure_timestamp_seconds')) !== undefined);
+    expect(pool.service.output()).toContain('a scheduled backup has failed');
+    const { words } = await strongroom('backup', 'schedule');
+    expect(words).toContain('it is not there');
+    expect((await strongroom('backup', 'schedule', 'off')).status).toBe(0);
+    expect((await planned()).schedule).toBeNull();
+    await mkdir(scheduled);
+  }, 60_000);
+
+  test.each([
+    [['--every', '6h', '--cron', '0 3 * * *'], 'one of --cron and --every'],
+    [['--every', '6'], '--every'],
+    [['--cron', '0 3 * *'], '--cron'],
+    [['--cron', '0 3 * * *', '--keep', '0'], '--keep'],
+    [['--cron', '0 3 * * *', '--keep-for', '1y'], '--keep-for'],
+  ])('%j are refused in a sentence', async (options, words) => {
+    const said = await strongroom('backup', 'schedule', 'set', '--to', scheduled, ...options);
+    expect(said).toMatchObject({ status: 1, words: expect.stringContaining(words) });
+  });
 });

@@ -11,8 +11,11 @@ export interface AskedStorage {
   readonly useManagedIdentity?: boolean | undefined;
 }
 
-/** Who says it: whoever may call the REST API, or an operator at the service's machine. They may name different places. */
-export type AskedBy = 'caller' | 'operator';
+/**
+ * Who says it: whoever may call the REST API, an operator at the service's machine, or the schedule that one has set. Callers
+ * may name other places than operators.
+ */
+export type AskedBy = 'caller' | 'operator' | 'schedule';
 
 /** @throws ServiceError BadParameter, StorageRefused: nothing has been asked of the storage yet */
 export type OpenBackupStorage = (asked: AskedStorage, by: AskedBy) => Promise<BackupStorage>;

@@ -34,7 +34,17 @@ export interface RecoveryJobParts {
 
 /** What is to be done, and where. */
 export type JobRequest =
-  | { readonly kind: 'backup'; readonly storage: AskedStorage; readonly withAuditRecords: boolean }
+  | {
+      readonly kind: 'backup';
+      readonly storage: AskedStorage;
+      readonly withAuditRecords: boolean;
+      /** What belongs to it before its end: where that throws, the job has failed. */
+      readonly onMade?: (
+        storage: BackupStorage,
+        made: BackupSummary,
+        signal: AbortSignal,
+      ) => Promise<void>;
+    }
   | { readonly kind: 'backup-check'; readonly storage: AskedStorage | undefined }
   | {
       readonly kind: 'restore-check';
@@ -69,6 +79,7 @@ export type RecoveryJobs = ReturnType<typeof createRecoveryJobs>;
 export function createRecoveryJobs(parts: RecoveryJobParts) {
   const { store, exclusively, backups, openStorage, clock, newId, newGuid, onFault } = parts;
   const running = new Map<AbortController, Promise<void>>();
+  let isClosing = false;
 
   /**
    * @param change of the request: it is on record before anything is done
@@ -94,6 +105,10 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
     };
     const { place, folder } = job;
     change.note({ change: { after: { job: job.id, storage: place, folder } } });
+    if (isClosing) {
+      await storage?.close();
+      throw new ServiceError('Conflict', 'This process is ending: ask again.');
+    }
     const control = new AbortController();
     let isBegun = false;
     let sayBegun = (): void => undefined;
@@ -165,7 +180,9 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
       case 'backup': {
         const { withAuditRecords } = request;
         const options = { withAuditRecords, signal };
-        return countsOf(await backups.create(storage, folder, options, change));
+        const made = await backups.create(storage, folder, options, change);
+        await request.onMade?.(storage, made, signal);
+        return countsOf(made);
       }
       case 'backup-check':
         await storage.check();
@@ -220,6 +237,7 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
 
     /** Lets a job that is under way end within a time, or breaks it off. */
     async close(limitMs: number): Promise<void> {
+      isClosing = true;
       if (running.size === 0) return;
       const timer = setTimeout(() => {
         for (const control of running.keys()) control.abort(interrupted());

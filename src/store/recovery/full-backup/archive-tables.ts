@@ -76,5 +76,7 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   audit_witness_pending: 'what an upgrade has left to do, which the first start does',
   replica_process: 'processes that serve now',
   recovery_job: 'backups and restores that were made here: this one is still under way',
+  backup_schedule:
+    "where this pool's service writes backups, and removes some: one that was restored for a trial must not",
   schema_migration: 'the manifest says which schema it was',
 };
