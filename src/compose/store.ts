@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import { openChangeFeed, type OpenChangeFeed } from '../store/change-feed.ts';
 import { type DatabaseOptions, openDatabase, type StoreContext } from '../store/database.ts';
+import { readServers } from '../store/servers.ts';
 import { findPool, type Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
 import type { ServiceSettings } from './service/settings.ts';
@@ -52,19 +53,21 @@ export async function openServiceStore(
   log: Logger,
   clock: Clock,
 ): Promise<ServiceStore> {
-  const db = openConnections(settings, log, LIMITS.databaseConnections);
+  const servers = readServers(settings.databaseUrl);
+  const db = openConnections(settings, log, LIMITS.databaseConnections, { servers });
   const pool = await requirePool(db, settings.pool);
   const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
   const chains = { changes: newChain(), auditLog: newChain(), found: newChain() };
   const feed = await openChangeFeed({
     url: settings.databaseUrl,
+    servers,
     poolId: pool.id,
     onError: (error) => {
       if (error instanceof OperatorError) log.error({}, error.message);
       log.warn({ err: error }, 'the change feed broke: caches are not believed meanwhile');
     },
   });
-  const auditDb = openConnections(settings, log, LIMITS.auditConnections);
+  const auditDb = openConnections(settings, log, LIMITS.auditConnections, { servers });
   const context: StoreContext = {
     db,
     poolId: pool.id,
@@ -91,7 +94,7 @@ export function openConnections(
   { databaseUrl }: Pick<ServiceSettings, 'databaseUrl'>,
   log: Logger,
   connections: number,
-  limits: Pick<DatabaseOptions, 'statementLimitMs'> = {},
+  limits: Pick<DatabaseOptions, 'statementLimitMs' | 'servers'> = {},
 ): StoreContext['db'] {
   return openDatabase({
     url: databaseUrl,

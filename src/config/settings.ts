@@ -90,7 +90,8 @@ export const SETTINGS = {
     .optional()
     .meta({
       default: 'PostgreSQL in the data folder',
-      meaning: '`postgres://…` of PostgreSQL 14 or newer',
+      meaning:
+        '`postgres://…` of PostgreSQL 14 or newer; several hosts with commas between them: [PostgreSQL](../cli/README.md#postgresql)',
     }),
   PKCS11_MODULE: z.string().min(1).optional().meta({
     default: 'SoftHSM2 in the data folder',

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import type { ChangeFeed, StateChange } from '../core/caching/change-feed.ts';
 import { STATE_TOPICS } from '../core/caching/change-feed.ts';
+import { readServers, type Servers } from './servers.ts';
 import { connectFeed, DeafFeedError, type FeedConnection } from './feed-connection.ts';
 
 const HEARTBEAT_EVERY_MS = 250;
@@ -14,6 +15,8 @@ const Payload = z.object({ topic: z.enum(STATE_TOPICS), id: z.string() });
 
 export interface ChangeFeedOptions {
   readonly url: string;
+  /** Those of the URL, which other connections of this process use as well. */
+  readonly servers?: Servers;
   readonly poolId: string;
   readonly onError: (error: unknown) => void;
 }
@@ -37,6 +40,7 @@ export interface OpenChangeFeed extends ChangeFeed {
  * any server answers.
  */
 export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenChangeFeed> {
+  const { servers = readServers(options.url) } = options;
   const listeners: ((change: StateChange | 'reset') => void)[] = [];
   let provenAt = Number.NEGATIVE_INFINITY;
   let lagMs = 0;
@@ -54,7 +58,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
 
   const connect = () =>
     connectFeed({
-      url: options.url,
+      servers,
       limitMs: BELIEVED_FOR_MS,
       onChange: (payload) => {
         const change = read(payload, options.poolId);

@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
-import pg from 'pg';
+import type pg from 'pg';
 import type { AuditedChange } from '../core/audit/record.ts';
 import type { AuditChain, ChainLock } from '../core/audit/chain.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -9,12 +9,16 @@ import { insertAuditRecords } from './audit/audit-rows.ts';
 import { CHANNEL } from './feed-connection.ts';
 import { fromDriver, fromPostgres } from './errors.ts';
 import { POOLS } from './prepared-query.ts';
+import { openPrimaryPool } from './primary-pool.ts';
+import { readServers, type Servers } from './servers.ts';
 import type { Tables } from './tables.ts';
 import { readNotedWitnesses } from './witness/noted-witnesses.ts';
 
 export interface DatabaseOptions {
-  /** postgres://…; `?host=/folder` for a Unix socket. */
+  /** postgres://…; `?host=/folder` for a Unix socket; several hosts as libpq has them. */
   readonly url: string;
+  /** Those of the URL, which other connections of this process use as well. */
+  readonly servers?: Servers;
   /** Connections at most. */
   readonly connections: number;
   /** Of a statement; as requests have it where absent. Milliseconds. */
@@ -24,24 +28,22 @@ export interface DatabaseOptions {
 }
 
 /** `answer` is for a database that says nothing at all, where the server's own limit can't help. */
-const LIMITS_MS = { connect: 5_000, statement: 15_000, idleInTransaction: 15_000, answer: 17_000 };
+const LIMITS_MS = {
+  connect: 5_000,
+  connectOneOf: 2_000,
+  statement: 15_000,
+  idleInTransaction: 15_000,
+  answer: 17_000,
+};
 
 export function openDatabase(options: DatabaseOptions): Kysely<Tables> {
-  const { url, connections, onIdleError, statementLimitMs = LIMITS_MS.statement } = options;
-  const pool = new pg.Pool({
-    connectionString: url,
+  const { connections, onIdleError, statementLimitMs = LIMITS_MS.statement } = options;
+  const { servers = readServers(options.url) } = options;
+  const pool = openPrimaryPool(servers, {
     max: connections,
-    connectionTimeoutMillis: LIMITS_MS.connect,
+    connectionTimeoutMillis: servers.urls.length === 1 ? LIMITS_MS.connect : LIMITS_MS.connectOneOf,
     // Not by the startup message, which poolers refuse for what they don't know.
-    verify: (client, done) => {
-      client
-        .query(
-          `set statement_timeout = ${statementLimitMs}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}`,
-        )
-        .then(() => {
-          done();
-        }, done);
-    },
+    prepare: `set statement_timeout = ${statementLimitMs}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}`,
     query_timeout: statementLimitMs + LIMITS_MS.answer - LIMITS_MS.statement,
     keepAlive: true,
     application_name: 'strongroom',
@@ -79,16 +81,31 @@ export function openDatabase(options: DatabaseOptions): Kysely<Tables> {
   });
 }
 
-/** Where the driver rejects, its errors are known for the driver's. */
+/**
+ * Where the driver rejects, its errors are known for the driver's. A commit whose wait for the synchronous standby was
+ * cancelled (pg_cancel_backend) counts as one whose answer was lost: PostgreSQL says that it is done, and would lose it with
+ * this server.
+ */
 function translateErrors(client: pg.PoolClient): void {
   const query = client.query.bind(client) as (...given: unknown[]) => unknown;
+  let isUnreplicated = false;
+  client.on('notice', ({ routine }) => {
+    if (routine === 'SyncRepWaitForLSN') isUnreplicated = true;
+  });
   client.query = ((...given: unknown[]) => {
     const result = query(...given);
-    // Those who wait by a callback, as the pool's own queries, translate for themselves.
+    // Those who wait by a callback, as the pool's own queries, translate for themselves: they read.
     if (!(result instanceof Promise)) return result;
-    return result.catch((error: unknown) => {
-      throw fromDriver(error);
-    });
+    return result.then(
+      (answer: unknown) => {
+        if (!isUnreplicated) return answer;
+        isUnreplicated = false;
+        throw fromDriver(new Error('the synchronous standby has not confirmed the commit'));
+      },
+      (error: unknown) => {
+        throw fromDriver(error);
+      },
+    );
   }) as typeof client.query;
 }
 

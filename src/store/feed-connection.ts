@@ -2,12 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { OperatorError } from '../core/operator-error.ts';
+import { connectToPrimary, type Servers } from './servers.ts';
 
 /** The one channel of changes; payloads name their pool. */
 export const CHANNEL = 'strongroom_change';
 
 const END_LIMIT_MS = 1_000;
 const CONNECT_LIMIT_MS = 5_000;
+/** Where there is another one to be tried. */
+const CONNECT_LIMIT_OF_ONE_MS = 2_000;
 
 /** Notifications that other connections send don't reach the one that listens. */
 export class DeafFeedError extends OperatorError {
@@ -21,7 +24,7 @@ export class DeafFeedError extends OperatorError {
 }
 
 export interface FeedConnectionOptions {
-  readonly url: string;
+  readonly servers: Servers;
   /** Of an answer, and of a notification on its way back. */
   readonly limitMs: number;
   /** What came on the channel of changes. */
@@ -49,8 +52,13 @@ export async function connectFeed(options: FeedConnectionOptions): Promise<FeedC
   const { limitMs } = options;
   const proofs = `strongroom_proof_${randomBytes(8).toString('hex')}`;
   let awaited: { readonly nonce: string; readonly arrived: () => void } | undefined;
-  const listener = newClient(options);
-  const sender = newClient(options);
+  const { servers } = options;
+  let primary = servers.current;
+  const sender = await connectToPrimary(servers, (url) => {
+    primary = url;
+    return newClient(options, url);
+  });
+  const listener = newClient(options, primary);
   const end = async () => {
     await Promise.all([listener, sender].map(endClient));
   };
@@ -61,7 +69,6 @@ export async function connectFeed(options: FeedConnectionOptions): Promise<FeedC
   try {
     await listener.connect();
     await listener.query(`listen ${CHANNEL}; listen ${proofs}`);
-    await sender.connect();
   } catch (error) {
     await end();
     throw error;
@@ -97,10 +104,10 @@ export async function connectFeed(options: FeedConnectionOptions): Promise<FeedC
   };
 }
 
-function newClient({ url, limitMs, onError }: FeedConnectionOptions): pg.Client {
+function newClient({ servers, limitMs, onError }: FeedConnectionOptions, url: string): pg.Client {
   const client = new pg.Client({
     connectionString: url,
-    connectionTimeoutMillis: CONNECT_LIMIT_MS,
+    connectionTimeoutMillis: servers.urls.length === 1 ? CONNECT_LIMIT_MS : CONNECT_LIMIT_OF_ONE_MS,
     query_timeout: limitMs,
     keepAlive: true,
     application_name: 'strongroom change feed',

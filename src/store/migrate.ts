@@ -4,6 +4,7 @@ import pg from 'pg';
 import { OperatorError } from '../core/operator-error.ts';
 import { packageFile } from '../core/package-file.ts';
 import { fromDriver } from './errors.ts';
+import { connectToPrimary, readServers } from './servers.ts';
 
 const FOLDER = packageFile('sql/');
 /** Any number that nothing else takes as an advisory lock. */
@@ -93,10 +94,7 @@ function requireNoneUnknown(
 }
 
 async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = newClient(url);
-  // What was asked on a connection that breaks fails by itself; unheard, this would end the process.
-  client.on('error', () => undefined);
-  await client.connect().catch((error: unknown) => {
+  const client = await connectToPrimary(readServers(url), newClient).catch((error: unknown) => {
     throw fromDriver(error);
   });
   try {
@@ -109,7 +107,10 @@ async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>
 
 function newClient(connectionString: string): pg.Client {
   try {
-    return new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
+    const client = new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
+    // What was asked on a connection that breaks fails by itself; unheard, this would end the process.
+    client.on('error', () => undefined);
+    return client;
   } catch (error) {
     // The driver's own words may quote the password.
     throw new OperatorError("DATABASE_URL: it can't be read as the URL of a database.", {

@@ -1,7 +1,8 @@
 import pg from 'pg';
 import { fault, type Finding, findings, ok, warning } from '../../core/diagnosis/finding.ts';
-import { fromDriver } from '../errors.ts';
+import { describeDatabaseError, fromDriver } from '../errors.ts';
 import { connectFeed } from '../feed-connection.ts';
+import { nameOfServer, readServers } from '../servers.ts';
 import { requireCurrentSchema } from '../migrate.ts';
 
 const LIMITS_MS = { connect: 5_000, query: 10_000, notification: 2_000 };
@@ -26,8 +27,12 @@ interface Facts {
 /** Looks at the database as the service uses it: changes nothing. @param url of the user that the service is */
 export async function examineDatabase(url: string): Promise<readonly Finding[]> {
   return findings('connection', async () => {
-    const { facts, clockMs } = await readFacts(url);
+    const { urls } = readServers(url);
+    const [only = url, ...others] = urls;
+    const { facts, clockMs, servers } =
+      others.length === 0 ? { ...(await readFacts(only)), servers: [] } : await readAll(urls);
     return [
+      ...servers,
       ...describeServer(facts),
       ...(await describeSchema(url)),
       ...describeRights(facts),
@@ -36,6 +41,34 @@ export async function examineDatabase(url: string): Promise<readonly Finding[]> 
       ...(await describeNotifications(url)),
     ];
   });
+}
+
+/** @returns what is known of the primary, and a finding for each server. @throws what the first says, where none is the primary */
+async function readAll(urls: readonly string[]) {
+  const answers = await Promise.all(
+    urls.map(async (url) => {
+      const name = nameOfServer(url);
+      try {
+        return { name, known: await readFacts(url) };
+      } catch (error) {
+        return { name, error };
+      }
+    }),
+  );
+  const primary = answers.find(({ known }) => known?.facts.isStandby === false)?.known;
+  const [first] = answers;
+  if (primary === undefined && first?.known === undefined) throw first?.error;
+  const servers = answers.map(({ name, known, error }) => {
+    if (known === undefined)
+      return warning(
+        'servers',
+        `${name}: ${describeDatabaseError(error) ?? "it can't be examined"}.`,
+      );
+    return ok('servers', `${name} is ${known.facts.isStandby ? 'a standby' : 'the primary'}.`);
+  });
+  const known = primary ?? first?.known;
+  if (known === undefined) throw new TypeError('one of the servers has answered');
+  return { ...known, servers };
 }
 
 async function readFacts(url: string): Promise<{ facts: Facts; clockMs: number }> {
@@ -161,7 +194,7 @@ function describeClock(ms: number): Finding {
 async function describeNotifications(url: string): Promise<readonly Finding[]> {
   return findings('notifications', async () => {
     const feed = await connectFeed({
-      url,
+      servers: readServers(url),
       limitMs: LIMITS_MS.notification,
       onChange: () => undefined,
       onError: () => undefined,

@@ -1,0 +1,115 @@
+import pg from 'pg';
+import { IS_READ_ONLY, type Servers, takesNoChanges } from './servers.ts';
+
+export interface PrimaryPoolOptions extends Omit<pg.PoolConfig, 'connectionString' | 'verify'> {
+  /** Statements by which each connection begins. */
+  readonly prepare: string;
+}
+
+/** Connections to whichever server is the primary: each new one is asked, and those to the one before are given up. */
+export function openPrimaryPool(servers: Servers, options: PrimaryPoolOptions): pg.Pool {
+  const { prepare, ...config } = options;
+  const urls = new WeakMap<object, string>();
+  const open = new Set<pg.PoolClient>();
+
+  /** Goes to the primary of the moment. */
+  class PrimaryClient extends pg.Client {
+    constructor(given?: pg.ClientConfig) {
+      const url = servers.current;
+      super({ ...given, connectionString: url });
+      urls.set(this, url);
+    }
+
+    override connect(): Promise<pg.Client>;
+    override connect(connected: (error: Error) => void): void;
+    override connect(connected?: (error: Error) => void): Promise<pg.Client> | void {
+      if (connected === undefined) return super.connect();
+      // Though its type says otherwise, there is an error only where there is no connection.
+      super.connect((error: Error) => {
+        if ((error as Error | undefined) !== undefined) servers.failed(urls.get(this) ?? '');
+        connected(error);
+      });
+    }
+  }
+
+  async function verify(client: pg.PoolClient): Promise<void> {
+    const url = urls.get(client) ?? '';
+    const answers = (await client.query(`${prepare}; ${IS_READ_ONLY}`)) as unknown;
+    const last = (answers as readonly pg.QueryResult<{ isReadOnly: boolean }>[]).at(-1);
+    if (last?.rows[0]?.isReadOnly === true) {
+      servers.failed(url);
+      throw takesNoChanges();
+    }
+    servers.verified(url);
+  }
+
+  const pool = new PrimaryPool(servers, {
+    ...config,
+    Client: PrimaryClient,
+    verify: (client, done) => {
+      verify(client).then(() => {
+        done();
+      }, done);
+    },
+  });
+  pool.on('connect', (client) => open.add(client));
+  pool.on('remove', (client) => open.delete(client));
+  servers.onMoved((primary) => {
+    for (const client of open) if (urls.get(client) !== primary) breakOff(client);
+  });
+  return pool;
+}
+
+type Connected = (
+  error: Error | undefined,
+  client: pg.PoolClient | undefined,
+  done: (error?: Error | boolean) => void,
+) => void;
+
+/** Tries each server before it says that there is none. */
+class PrimaryPool extends pg.Pool {
+  readonly #servers: Servers;
+
+  constructor(servers: Servers, config: pg.PoolConfig) {
+    super(config);
+    this.#servers = servers;
+  }
+
+  override connect(): Promise<pg.PoolClient>;
+  override connect(connected: Connected): void;
+  override connect(connected?: Connected): Promise<pg.PoolClient> | void {
+    if (connected !== undefined && this.#servers.urls.length === 1) {
+      super.connect(connected);
+      return;
+    }
+    const connecting = this.#connectToAny();
+    if (connected === undefined) return connecting;
+    connecting.then(
+      (client) => {
+        connected(undefined, client, client.release.bind(client));
+      },
+      (error: unknown) => {
+        connected(error as Error, undefined, () => undefined);
+      },
+    );
+  }
+
+  async #connectToAny(): Promise<pg.PoolClient> {
+    for (let tried = 1; ; tried += 1) {
+      const { current } = this.#servers;
+      try {
+        return await super.connect();
+      } catch (error) {
+        // Where it is the same as before, nobody has found another, as when all connections are in use.
+        if (tried >= this.#servers.urls.length || this.#servers.current === current) throw error;
+      }
+    }
+  }
+}
+
+/** Whoever waits for an answer on it hears at once that none will come. */
+function breakOff(client: pg.PoolClient): void {
+  (
+    client as unknown as { connection: { stream: { destroy(): void } } }
+  ).connection.stream.destroy();
+}

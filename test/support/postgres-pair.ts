@@ -1,0 +1,140 @@
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { dataFolderOf, ensureCluster, hbaFileOf } from '../../src/setup/postgres/cluster.ts';
+import {
+  findPostgresPlace,
+  makeSocketFolder,
+  type PostgresPlace,
+} from '../../src/setup/postgres/place.ts';
+import { type DatabaseCertificates, makeDatabaseCertificates } from './database-certificates.ts';
+import { freePort } from './free-port.ts';
+import { startPostmaster, stopPostmaster } from '../../src/setup/postgres/postmaster.ts';
+
+const PASSWORDS = { owner: 'owner-of-a-test', service: 'service-of-a-test' };
+const STANDBY = 'standby';
+const SETTINGS = { shared_buffers: '32MB', wal_level: 'replica' };
+
+export interface PostgresPair {
+  /** Of both, as libpq writes several hosts. */
+  readonly ownerUrl: string;
+  readonly serviceUrl: string;
+  /** Of the one that is the primary at first, and of the other. */
+  readonly urls: readonly [string, string];
+  readonly certificates: DatabaseCertificates;
+  /** Of the primary by TCP, where a server takes TLS alone, and a certificate of the client. @param host that is this machine */
+  tlsUrl(host: string, parameters: Readonly<Record<string, string>>): string;
+  /** As a machine that loses its power. */
+  killPrimary(): Promise<void>;
+  /** Neither goes on nor closes anything. */
+  freezePrimary(): void;
+  thawPrimary(): void;
+  stopStandby(): Promise<void>;
+  startStandby(): Promise<void>;
+  promoteStandby(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** A PostgreSQL, and a synchronous standby of it: what the one acknowledges, the other has. */
+export async function startPostgresPair(): Promise<PostgresPair> {
+  const folders = await Promise.all([1, 2].map(() => mkdtemp(join(tmpdir(), 'strongroom-pair-'))));
+  const [first, second] = (await Promise.all(folders.map(findPostgresPlace))) as [
+    PostgresPlace,
+    PostgresPlace,
+  ];
+  await ensureCluster(first, PASSWORDS, 'CREATEDB REPLICATION');
+  await cp(dataFolderOf(first), dataFolderOf(second), {
+    recursive: true,
+    preserveTimestamps: true,
+  });
+  const sockets = [await makeSocketFolder(first), await makeSocketFolder(second)] as const;
+  const certificates = await makeDatabaseCertificates(dataFolderOf(first));
+  const port = await freePort();
+  for (const place of [first, second])
+    await writeFile(
+      hbaFileOf(place),
+      [
+        'local all all scram-sha-256',
+        'local replication strongroom_owner scram-sha-256',
+        'hostssl all strongroom 127.0.0.1/32 scram-sha-256 clientcert=verify-full',
+        '',
+      ].join('\n'),
+    );
+  await writeFile(join(dataFolderOf(second), 'standby.signal'), '');
+  for (const place of [first, second]) ownAll(place);
+
+  const primary = await startPostmaster(first, sockets[0], {
+    ...SETTINGS,
+    synchronous_standby_names: STANDBY,
+    listen_addresses: '127.0.0.1',
+    port: String(port),
+    ssl: 'on',
+    ssl_cert_file: certificates.server.certificate,
+    ssl_key_file: certificates.server.key,
+    ssl_ca_file: certificates.authority,
+  });
+  const startStandby = () =>
+    startPostmaster(second, sockets[1], {
+      ...SETTINGS,
+      primary_conninfo: `host=${sockets[0]} port=${port} user=strongroom_owner password=${PASSWORDS.owner} application_name=${STANDBY}`,
+    });
+  let standby: ChildProcess = await startStandby();
+  const url = (user: string, password: string, hosts: string, ports: string) =>
+    `postgres://${user}:${password}@/strongroom?host=${encodeURIComponent(hosts)}&port=${ports}`;
+  const ports = [String(port), '5432'] as const;
+  const ofBoth = [sockets.join(','), ports.join(',')] as const;
+  return {
+    ownerUrl: url('strongroom_owner', PASSWORDS.owner, ...ofBoth),
+    serviceUrl: url('strongroom', PASSWORDS.service, ...ofBoth),
+    urls: [
+      url('strongroom', PASSWORDS.service, sockets[0], ports[0]),
+      url('strongroom', PASSWORDS.service, sockets[1], ports[1]),
+    ],
+    certificates,
+    tlsUrl: (host, parameters) =>
+      `postgres://strongroom:${PASSWORDS.service}@${host}:${port}/strongroom?${new URLSearchParams(parameters).toString()}`,
+    async killPrimary() {
+      const end = once(primary, 'exit');
+      primary.kill('SIGQUIT');
+      await end;
+    },
+    freezePrimary() {
+      signalAll(primary, 'SIGSTOP');
+    },
+    thawPrimary() {
+      signalAll(primary, 'SIGCONT');
+    },
+    stopStandby: () => stopPostmaster(standby),
+    async startStandby() {
+      standby = await startStandby();
+    },
+    async promoteStandby() {
+      await writeFile(join(dataFolderOf(second), 'promote'), '');
+      standby.kill('SIGUSR1');
+    },
+    async remove() {
+      signalAll(primary, 'SIGCONT');
+      await Promise.all([primary, standby].map(stopPostmaster));
+      for (const path of [first.home, second.home, ...folders, ...sockets])
+        await rm(path, { recursive: true, force: true });
+    },
+  };
+}
+
+function ownAll({ home, user }: PostgresPlace): void {
+  if (user !== undefined)
+    execFileSync('chown', ['-R', `${user.uid}:${user.gid}`, join(home, 'data')]);
+}
+
+/** Its processes are in sessions of their own. */
+function signalAll({ pid, exitCode }: ChildProcess, signal: 'SIGSTOP' | 'SIGCONT'): void {
+  if (pid === undefined || exitCode !== null) return;
+  process.kill(pid, signal);
+  try {
+    execFileSync('pkill', [`-${signal.slice(3)}`, '-P', String(pid)]);
+  } catch {
+    // It has none.
+  }
+}
