@@ -24,6 +24,17 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ],
     ['src/core/audit/chain.ts#COUNTERSIGNED_AFTER_MS', (n) => `up to ${seconds(n)} seconds`],
   ],
+  'deploy/README.md': [
+    [
+      'src/process/worker-fleet.ts#STOPPING.limitMs',
+      (n) => `answers what is under way for up to ${seconds(n)}`,
+    ],
+  ],
+  'deploy/sizes.md': [
+    ['src/hsm/module/sessions.ts#MOST_WORKERS', (n) => `${count(n)} in each worker process`],
+    ['src/config/worker-memory.ts#BESIDE', (n) => `takes ${mib(n)} MiB at most besides`],
+    ['src/config/worker-memory.ts#OBJECT', (n) => `and ${kib(n)} KiB for each`],
+  ],
   'policies/README.md': [
     [
       'src/store/change-feed.ts#BELIEVED_FOR_MS',

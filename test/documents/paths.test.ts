@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals';
 import { documentAt, FILE_NAMES, isInRepository, perDocument, ROOT } from './documents.ts';
 
 /** A path below a folder of the repository, wherever it stands in code; it may end in a pattern. */
-const BELOW_A_FOLDER = /(?<![\w./{~-])(?:src|test|policies|sql|softhsm)\/[\w./*-]*[\w/*-]/g;
+const BELOW_A_FOLDER = /(?<![\w./{~-])(?:src|test|policies|sql|softhsm|deploy)\/[\w./*-]*[\w/*-]/g;
 /** A whole code span that is a file: from the root, from `src/`, from the document's own folder, or by its bare name. */
 const A_FILE = /^[\w./-]+\.(?:ts|mjs|sql|csv|py|yaml|md)$/;
 
