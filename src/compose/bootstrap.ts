@@ -169,6 +169,7 @@ async function makePool(hsm: Pkcs11Hsm, settings: BootstrapSettings): Promise<Po
     id,
     name: settings.pool,
     tenantId: randomUUID(),
+    restores: 0,
     softDeleteDays: settings.softDeleteDays,
     purgeProtection: settings.purgeProtection,
     rootGeneration: ROOT_GENERATION,

@@ -31,6 +31,10 @@ export const LIMITS = {
   jobsEveryMs: 2_000,
   jobKeepAliveMs: 5_000,
   backupScheduleEveryMs: 5_000,
+  /** Of a backup or a restore as a whole. */
+  jobMs: 4 * 3_600_000,
+  /** Of a storage from which nothing comes. */
+  storageSilenceMs: 60_000,
   /** Of a process that ends, for the backup or restore that it is at. */
   jobEndMs: 25_000,
   checkpointEveryMs: 1_000,

@@ -32,6 +32,7 @@ export function openRecoveryJobs(options: RecoveryJobOptions) {
     newId: () => randomBytes(16).toString('hex'),
     newGuid: randomUUID,
     keepAliveMs: LIMITS.jobKeepAliveMs,
+    limitsMs: { job: LIMITS.jobMs, silence: LIMITS.storageSilenceMs },
     onFault: (error) => {
       log.error({ err: error }, 'a backup or a restore failed');
     },

@@ -42,9 +42,12 @@ export async function openStore(settings: StoreSettings, log: Logger): Promise<O
 }
 
 /** What a command's stores share. */
-export function commandContext(db: StoreContext['db'], pool: Pick<Pool, 'id'>): StoreContext {
-  const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
-  return { db, poolId: pool.id, chain, publish: () => undefined };
+export function commandContext(
+  db: StoreContext['db'],
+  { id: poolId, restores }: Pick<Pool, 'id' | 'restores'>,
+): StoreContext {
+  const chain = createAuditChain({ poolId, newGuid: randomUUID, clock: systemClock });
+  return { db, poolId, restores, chain, publish: () => undefined };
 }
 
 /** @throws OperatorError without such a pool */
@@ -71,6 +74,7 @@ export async function openServiceStore(
   const context: StoreContext = {
     db,
     poolId: pool.id,
+    restores: pool.restores,
     chain: chains.changes,
     publish: (change) => {
       feed.publish(change);

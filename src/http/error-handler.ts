@@ -100,7 +100,10 @@ export function createErrorHandler(
         });
         wire = WIRE.AuditUnavailable;
       }
-    if (wire.status >= 500)
+    if (error?.code === 'PoolRestoring')
+      // Everybody is refused for a while, and nothing is wrong.
+      log.info({ requestId: context.requestId }, 'request refused: the pool is being restored');
+    else if (wire.status >= 500)
       log.error({ err: thrown, requestId: context.requestId }, 'request failed');
     if (wire.status === 401) {
       // As the live service answers: exactly one challenge, and no JSON (a second header breaks Azure's Java client).

@@ -2,4 +2,5 @@
 export interface Log {
   error(details: object, message: string): void;
   warn(details: object, message: string): void;
+  info(details: object, message: string): void;
 }

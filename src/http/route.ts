@@ -19,7 +19,8 @@ import { send } from './send.ts';
 export interface RouteAccess<Params> extends RouteDeclaration {
   readonly operation: string;
   readonly action: Action;
-  readonly scope: (params: Params) => Scope;
+  /** A promise where the path alone doesn't say it. */
+  readonly scope: (params: Params) => Scope | Promise<Scope>;
   readonly key: ((params: Params) => string) | null;
   /** Answered by a pool that isn't activated, though it takes an action of keys. */
   readonly beforeActivation?: boolean;
@@ -102,7 +103,8 @@ export async function authorise<Params>(
   requireReadable(req.url);
   context.apiVersion = parseApiVersion(req.query['api-version']);
   const params = definition.params(req.params as Record<string, string | undefined>);
-  const scope = definition.scope(params);
+  const found = definition.scope(params);
+  const scope = typeof found === 'string' ? found : await found;
   audit.note({ scope, keyName: definition.key?.(params) });
   await tracing.step('authorise', () => requireAllowed(authorizer, context, action, scope));
   if (!gate.isOpen) await requireServed(gate, definition);

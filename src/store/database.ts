@@ -12,7 +12,7 @@ import { POOLS } from './prepared-query.ts';
 import { openPrimaryPool } from './primary-pool.ts';
 import { readServers, type Servers } from './servers.ts';
 import type { Tables } from './tables.ts';
-import { readNotedWitnesses } from './witness/noted-witnesses.ts';
+import { readNoted } from './witness/noted-witnesses.ts';
 
 export interface DatabaseOptions {
   /** postgres://…; `?host=/folder` for a Unix socket; several hosts as libpq has them. */
@@ -125,6 +125,8 @@ export function connectionsOf(...databases: readonly Kysely<Tables>[]) {
 export interface StoreContext {
   readonly db: Kysely<Tables>;
   readonly poolId: string;
+  /** How many full restores the pool had been through when this process opened it. */
+  readonly restores: number;
   /** The chain to which this process links what it records of changes. */
   readonly chain: AuditChain;
   /** Notifies this process's own caches, after the commit. */
@@ -147,15 +149,21 @@ export async function reading<T>(
   }
 }
 
+/** Whether the pool has to be as this process knows it; `anyhow` is for what a restore says of itself. */
+type Requires = 'pool as known' | 'anyhow';
+
 /**
  * A change of state: it, its audit record, which witnesses the rows that it touched, and the notification of the other processes
  * commit together, or not at all. `change` gives back what was changed, or undefined where there was nothing to change: then nothing is written.
+ * @throws ServiceError PoolRestoring while a full restore makes the pool another one, and from then on in a process that has
+ * known it before: what was let in earlier must not be found in what was restored
  */
 export async function changing<T>(
   context: StoreContext,
   audited: AuditedChange,
   changed: StateChange | ((result: T) => readonly StateChange[]),
   change: (trx: Trx) => Promise<T | undefined>,
+  requires: Requires = 'pool as known',
 ): Promise<T | undefined> {
   const { db, poolId, chain, publish } = context;
   let lock: ChainLock | undefined;
@@ -164,7 +172,10 @@ export async function changing<T>(
     const result = await db.transaction().execute(async (trx) => {
       const done = await change(trx);
       if (done === undefined) return undefined;
-      const witnesses = await readNotedWitnesses(trx, poolId);
+      const { witnesses, pool } = await readNoted(trx, poolId);
+      // After the change, not before it: a restore takes tables' locks, for which whoever has written there first is waited.
+      if (requires === 'pool as known' && (pool.isRestoring || pool.restores !== context.restores))
+        throw poolRestoring();
       // Last, since whoever holds the lock holds up the others until the commit.
       lock = await chain.lock();
       await insertAuditRecords(
@@ -185,6 +196,13 @@ export async function changing<T>(
     lock?.settle(outcomeOf(error));
     throw error;
   }
+}
+
+function poolRestoring(): ServiceError {
+  return new ServiceError(
+    'PoolRestoring',
+    'This pool is being restored from a backup, or has just been: nothing was changed.',
+  );
 }
 
 /** Where the connection went away, the commit may have been done. */

@@ -23,6 +23,7 @@ interface PoolTable {
   key_keeping: KeyKeeping | null;
   activation: Activation | null;
   restoring_since: Date | null;
+  restores: number | null;
 }
 
 interface KeyTable {

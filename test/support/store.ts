@@ -74,6 +74,7 @@ export async function makePool(db: Db, overrides: Partial<Pool> = {}): Promise<P
     rootCheck: randomBytes(32),
     keeping: 'sealed',
     activation: 'hsm',
+    restores: 0,
     ...overrides,
   };
   await insertPool(db, pool);
@@ -83,7 +84,7 @@ export async function makePool(db: Db, overrides: Partial<Pool> = {}): Promise<P
 /** A process's view of a pool; `published` is what it published to its own caches. */
 export function processOf(
   db: Db,
-  { id: poolId }: Pick<Pool, 'id'>,
+  { id: poolId, restores = 0 }: Pick<Pool, 'id'> & Partial<Pick<Pool, 'restores'>>,
 ): StoreContext & { readonly published: StateChange[] } {
   const published: StateChange[] = [];
   const chain = createAuditChain({
@@ -91,7 +92,7 @@ export function processOf(
     newGuid: randomUUID,
     clock: { now: () => new Date() },
   });
-  return { db, poolId, chain, published, publish: (change) => published.push(change) };
+  return { db, poolId, restores, chain, published, publish: (change) => published.push(change) };
 }
 
 export function newChange(operation = 'Change'): AuditDraft & AuthoredChange {

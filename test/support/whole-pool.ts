@@ -6,10 +6,12 @@ import { openPoolKeys } from '../../src/compose/root-keys.ts';
 import { openSignedLog } from '../../src/compose/signed-log.ts';
 import { openTokenSigningKeys } from '../../src/compose/token-signing-keys.ts';
 import type { KeyMaterial, KeySpec, KeyVersion } from '../../src/core/keys/key.ts';
+import type { BackupStorage } from '../../src/core/recovery/full-backup/ports.ts';
 import { proveUpload } from '../../src/core/recovery/security-domain/uploaded-domain.ts';
 import { changing, type StoreContext } from '../../src/store/database.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';
 import { createPool, findPool, type Pool } from '../../src/store/pool/pool-store.ts';
+import { createJobStore } from '../../src/store/recovery/jobs/job-store.ts';
 import { createKeyArchive } from '../../src/store/recovery/key-archive.ts';
 import { createBackupKeyStore } from '../../src/store/recovery/root-keys/backup-key-store.ts';
 import { createSecurityDomainStore } from '../../src/store/recovery/security-domain/security-domain-store.ts';
@@ -36,6 +38,7 @@ export async function openWholePool(database: StoreDatabase, name: string) {
     rootCheck: await hsm.rootCheck(poolId),
     keeping: 'sealed',
     activation: 'hsm',
+    restores: 0,
   };
   const context = processOf(database.db, pool);
   await createPool(context, pool, newChange('PoolCreate'));
@@ -72,21 +75,40 @@ function wholePool(database: StoreDatabase, pool: Pool, hsm: Pkcs11Hsm) {
     );
   const findKey = async ({ identity }: KeyMaterial): Promise<KeyMaterial | undefined> =>
     (await createKeyReader(context).findKey(identity.name, identity.version))?.material;
+  const backups = (options: Partial<FullBackupOptions> = {}) =>
+    openFullBackups({
+      context,
+      pool,
+      hsm,
+      settings: { databaseUrl: database.serviceUrl },
+      log: NOBODY,
+      pauseShare: 0,
+      ...options,
+    });
+  const jobs = createJobStore(context, pool);
   return {
     pool,
     hsm,
     context,
     change,
-    backups: (options: Partial<FullBackupOptions> = {}) =>
-      openFullBackups({
-        context,
-        pool,
-        hsm,
-        settings: { databaseUrl: database.serviceUrl },
-        log: NOBODY,
-        pauseShare: 0,
-        ...options,
-      }),
+    backups,
+    jobs,
+    /** A full restore as one of the pool's jobs. From then on the context is that of a process that has begun after it. */
+    restore: async (storage: BackupStorage, folder: string) => {
+      const id = randomBytes(16).toString('hex');
+      const asked = { place: undefined, folder, keyName: undefined, principalId: undefined };
+      const job = { id, kind: 'restore', askedBy: 'operator', ...asked } as const;
+      await jobs.begin(job, newChange('FullRestoreStart'));
+      const closePool = () => jobs.closePool(id, newChange('FullRestoreClose'));
+      try {
+        await backups().restore(storage, folder, {}, { id, closePool }, newChange('FullRestore'));
+        Object.assign(context, { restores: context.restores + 1 });
+      } catch (error) {
+        const failure = { code: 'Failed', message: String(error) };
+        await jobs.end(id, { failure }, newChange('FullRestore'));
+        throw error;
+      }
+    },
     sign: () => signedLog.checkpoints([context.chain]).sign(),
     verify: () => signedLog.verifier.verify({ after: 0, recordLimit: 1e6 }),
     /** A key with so many versions. */

@@ -94,6 +94,7 @@ export async function openWitnessedPool({
     rootCheck: randomBytes(32),
     keeping: 'sealed' as const,
     activation: 'hsm' as const,
+    restores: 0,
   };
   const context = processOf(db, pool);
   const ofPool = (statement: string) => statement.replaceAll('$pool', `'${pool.id}'`);

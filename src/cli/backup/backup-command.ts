@@ -13,10 +13,13 @@ import { openPoolOf } from '../open-pool.ts';
 /** Of a backup that isn't as it was written. */
 const ALTERED_STATUS = 2;
 
-export interface BackupWork {
+export interface PoolWork {
   readonly opened: OpenPool;
-  readonly storage: BackupStorage;
   readonly newChange: (operation: string) => AuditDraft;
+}
+
+export interface BackupWork extends PoolWork {
+  readonly storage: BackupStorage;
 }
 
 /**
@@ -28,17 +31,25 @@ export async function withBackups(
   openStorage: () => BackupStorage | Promise<BackupStorage>,
   work: (parts: BackupWork) => Promise<void>,
 ): Promise<void> {
+  await withBackupPool(context, async ({ opened }) => {
+    const storage = await openStorage();
+    try {
+      await createExclusively(opened.context)(() => work({ opened, storage, newChange }));
+    } finally {
+      await storage.close();
+    }
+  });
+}
+
+/** The same for work that sees to it by itself that it is alone. */
+export async function withBackupPool(
+  context: CliContext,
+  work: (parts: PoolWork) => Promise<void>,
+): Promise<void> {
   const { config } = context.readSettings();
   const opened = await openPoolOf(context, createLog(config.logLevel));
   try {
-    await inSentences(context, async () => {
-      const storage = await openStorage();
-      try {
-        await createExclusively(opened.context)(() => work({ opened, storage, newChange }));
-      } finally {
-        await storage.close();
-      }
-    });
+    await inSentences(context, () => work({ opened, newChange }));
     if (opened.context.chain.grown() > 0) {
       opened.context.chain.end();
       await opened.signedLog.checkpoints([opened.context.chain]).sign();

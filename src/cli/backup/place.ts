@@ -15,7 +15,12 @@ const URL_FORM = /^https?:\/\//;
 export async function openPlace(context: CliContext, place: string): Promise<BackupStorage> {
   const { config } = context.readSettings();
   const open = createStorageOpener(await readBackupStorage(config), () => new Date());
-  return open({ place: URL_FORM.test(place) ? place : resolve(place) }, 'operator');
+  return open({ place: placeOf(place) }, 'operator');
+}
+
+/** A folder's path is absolute from then on. */
+export function placeOf(place: string): string {
+  return URL_FORM.test(place) ? place : resolve(place);
 }
 
 /** Where backups are written: a folder is made if there is none. */

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Logger } from 'pino';
-import { createFolderStorage } from '../../backup/storage/folder-storage.ts';
 import { openFullBackupStore } from '../../compose/full-backup.ts';
 import { openPool, type OpenPool } from '../../compose/pool.ts';
 import { openSecurityDomain } from '../../compose/security-domain.ts';
@@ -11,6 +10,7 @@ import { systemClock } from '../../core/clock.ts';
 import { type KeyTrial, tryKeys } from '../../core/recovery/full-backup/key-trial.ts';
 import { createLog } from '../../observability/log.ts';
 import { inSentences } from '../backup/backup-command.ts';
+import { operatorJobs } from '../backup/operator-job.ts';
 import type { CliContext } from '../cli-context.ts';
 import { makeRestoreBlob } from '../security-domain/restore-blob.ts';
 import { type DrillPlace, makeDrillPlace } from './place.ts';
@@ -44,13 +44,11 @@ export async function drill(
         takeDomain(context, place, options, log),
       );
       await timed('The pool is restored', () =>
-        inPool(place, log, async ({ fullBackups }) => {
+        inPool(place, log, async (opened) => {
           const path = resolve(backup);
-          await fullBackups.restore(
-            createFolderStorage(dirname(path)),
-            basename(path),
-            {},
-            newChange('FullRestore'),
+          await operatorJobs(opened, {}).run(
+            { kind: 'restore', storage: { place: dirname(path) }, folder: basename(path) },
+            newChange('FullRestoreStart'),
           );
         }),
       );

@@ -25,7 +25,7 @@ export function watchRestores(
   return repeat(
     async () => {
       const now = await findPool(context.db, pool.name);
-      if (now !== undefined && now.id !== pool.id) restored();
+      if (now !== undefined && (now.id !== pool.id || now.restores !== pool.restores)) restored();
     },
     LIMITS.rootKeysEveryMs,
     Math.random,

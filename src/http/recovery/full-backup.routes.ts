@@ -1,5 +1,7 @@
 import { action } from '../../core/access/actions.ts';
+import { keyScope } from '../../core/access/role.ts';
 import type { Clock } from '../../core/clock.ts';
+import { parseKeyName } from '../../core/keys/key.ts';
 import type { JobKind } from '../../core/recovery/jobs/ports.ts';
 import type { JobRequest, RecoveryJobs } from '../../core/recovery/jobs/recovery-jobs.ts';
 import type { RequestContext } from '../context.ts';
@@ -133,6 +135,11 @@ export function addFullBackupRoutes(routes: Routes, jobs: RecoveryJobs, clock: C
 
   route(routes, {
     ...job,
+    // Whoever may restore one key alone sees how far that has come.
+    scope: async ({ id }) => {
+      const keyName = (await jobs.find(id))?.keyName;
+      return keyName === undefined ? '/' : keyScope(parseKeyName(keyName));
+    },
     method: 'get',
     path: '/restore/:jobId/pending',
     operation: 'FullRestoreStatusGet',

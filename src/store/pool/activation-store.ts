@@ -10,13 +10,16 @@ export async function readPoolState(context: StoreContext): Promise<PoolState> {
   return reading(context, async (db) => {
     const row = await db
       .selectFrom('pool')
-      .select(['activation', 'restoring_since'])
+      .select(['activation', 'restoring_since', 'restores'])
       .where('id', '=', context.poolId)
       .executeTakeFirst();
     return {
       // After a full restore the pool of this id may be gone: nothing is served for it.
       isActive: row !== undefined && isActive(row.activation ?? undefined),
-      isRestoring: row !== undefined && row.restoring_since !== null,
+      // A process from before a restore serves nothing of what it remembers: a fresh one takes its place.
+      isRestoring:
+        row !== undefined &&
+        (row.restoring_since !== null || (row.restores ?? 0) !== context.restores),
     };
   });
 }

@@ -21,6 +21,8 @@ export interface Pool {
   readonly keeping: KeyKeeping;
   /** Undefined for a pool from before there were security domains. */
   readonly activation: Activation | undefined;
+  /** How many full restores it has been through. */
+  readonly restores: number;
 }
 
 export async function findPool(db: Kysely<Tables>, name: string): Promise<Pool | undefined> {
@@ -189,6 +191,7 @@ function toPool(row: PoolRow): Pool {
     rootCheck: row.root_check,
     keeping: row.key_keeping ?? 'sealed',
     activation: row.activation ?? undefined,
+    restores: row.restores ?? 0,
   };
 }
 

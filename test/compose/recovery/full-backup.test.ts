@@ -1,10 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createFolderStorage } from '../../../src/backup/storage/folder-storage.ts';
 import type { KeyMaterial } from '../../../src/core/keys/key.ts';
 import { parseKeyName } from '../../../src/core/keys/key.ts';
+import { changing } from '../../../src/store/database.ts';
+import { readPoolState } from '../../../src/store/pool/activation-store.ts';
 import { ARCHIVED_TABLES } from '../../../src/store/recovery/full-backup/archive-tables.ts';
 import {
   newChange,
@@ -12,6 +15,7 @@ import {
   type StoreDatabase,
   withClient,
 } from '../../support/store.ts';
+import { until } from '../../support/until.ts';
 import { newName, openWholePool, reopenPool, type WholePool } from '../../support/whole-pool.ts';
 
 let database: StoreDatabase;
@@ -87,7 +91,7 @@ describe('a full backup of a pool that goes on', () => {
       `delete from role_assignment where pool_id = $pool`,
       `insert into setting values ($pool, 'Later', 'true')`,
     );
-    await pool.backups().restore(storage(), backup, {}, newChange('FullRestore'));
+    await pool.restore(storage(), backup);
     expect(await pool.dump(REPLACED)).toEqual(before);
     const [count] = (await pool.dump(['gcm_use']))['gcm_use'] ?? [];
     expect(JSON.parse(count ?? '{}')).toMatchObject({ reserved: 9 });
@@ -118,34 +122,106 @@ describe('a full backup of a pool that goes on', () => {
     expect(await pool.verify()).toMatchObject({ verified: true });
   });
 
-  test('does not take the place of a pool that was opened again meanwhile', async () => {
-    const mark = (since: string) =>
-      pool.change(`update pool set restoring_since = ${since} where id = $pool`);
-    await mark('now()');
+  /** The storage, with something that happens while the data is read. */
+  function storageWith(meanwhile: () => Promise<unknown>) {
     const real = storage();
-    /** Whoever takes the restore for dead does so while its data is read. */
     async function* read(path: string) {
-      if (path.endsWith('/data')) {
-        await mark('null');
-        await pool.addKey('acknowledged', { keyType: 'oct-HSM', bits: 256 });
-      }
+      if (path.endsWith('/data')) await meanwhile();
       yield* real.read(path);
     }
+    return { ...real, read };
+  }
+
+  const isClosed = async () => (await readPoolState(pool.context)).isRestoring;
+
+  test('does not take the place of a pool whose restore was taken for dead', async () => {
     const present = await pool.dump(['key']);
-    await expect(
-      pool.backups().restore({ ...real, read }, backup, {}, newChange('FullRestore')),
-    ).rejects.toMatchObject({ code: 'Conflict' });
+    const restored = pool.restore(
+      storageWith(async () => {
+        const failure = { code: 'Interrupted', message: 'It is dead.' };
+        await pool.jobs.endAbandoned(failure, newChange('RecoveryJobInterrupted'));
+        await pool.addKey('acknowledged', { keyType: 'oct-HSM', bits: 256 });
+      }),
+      backup,
+    );
+    await expect(restored).rejects.toMatchObject({ code: 'Conflict' });
     expect((await pool.dump(['key']))['key']).toHaveLength((present['key'] ?? []).length + 1);
     await pool.sign();
     expect(await pool.verify()).toMatchObject({ verified: true });
   });
 
+  test('is read to its end before the pool is closed, and leaves it open where it is no backup', async () => {
+    let closed: boolean | undefined;
+    const meanwhile = async () => {
+      closed = await isClosed();
+    };
+    await pool.restore(storageWith(meanwhile), backup);
+    expect([closed, await isClosed()]).toEqual([false, false]);
+    await expect(pool.restore(storage(), 'nothing')).rejects.toMatchObject({
+      code: 'BackupNotFound',
+    });
+    expect(await isClosed()).toBe(false);
+  });
+
+  test('lets nobody write who has known the pool before', async () => {
+    const { context, jobs } = pool;
+    const known = { ...context };
+    const write = () =>
+      changing(
+        known,
+        newChange('Change'),
+        () => [],
+        async (trx) => {
+          await sql`insert into setting values (${context.poolId}, ${newName()}, 'true')`.execute(
+            trx,
+          );
+          return true;
+        },
+      );
+    await write();
+    const before = (await pool.dump(['setting']))['setting'];
+    const id = '1'.repeat(32);
+    const asked = { place: undefined, folder: backup, keyName: undefined, principalId: undefined };
+    await jobs.begin({ id, kind: 'restore', askedBy: 'operator', ...asked }, newChange());
+    await write();
+    await jobs.closePool(id, newChange());
+    await expect(write()).rejects.toMatchObject({ code: 'PoolRestoring' });
+    const failure = { code: 'Interrupted', message: 'It is dead.' };
+    expect(await jobs.end(id, { failure }, newChange())).toBe(true);
+    await write();
+    expect((await pool.dump(['setting']))['setting']).toHaveLength((before ?? []).length + 2);
+    await pool.restore(storage(), backup);
+    await expect(write()).rejects.toMatchObject({ code: 'PoolRestoring' });
+    expect(await readPoolState(known)).toMatchObject({ isRestoring: true });
+    expect(await isClosed()).toBe(false);
+  });
+
+  test('a job that is called failed while its restore takes the place has failed, and nothing is restored', async () => {
+    const { jobs } = pool;
+    // It waits for the row of a key that somebody holds, until somebody else has called it dead.
+    await withClient(database.ownerUrl, async (owner) => {
+      await pool.addKey('held', { keyType: 'oct-HSM', bits: 256 });
+      await owner.query('begin');
+      await owner.query(`select from key where pool_id = $1 and name_key = 'held' for update`, [
+        pool.pool.id,
+      ]);
+      const restored = pool.restore(storage(), backup);
+      await until(isClosed);
+      const failure = { code: 'Interrupted', message: 'It is dead.' };
+      await jobs.endAbandoned(failure, newChange('RecoveryJobInterrupted'));
+      await owner.query('rollback');
+      await expect(restored).rejects.toMatchObject({ code: 'Conflict' });
+    });
+    expect((await pool.dump(['key']))['key']?.some((row) => row.includes('"held"'))).toBe(true);
+    expect(await isClosed()).toBe(false);
+  });
+
   test('is refused by another pool, and changes nothing there', async () => {
     const other = await openWholePool(database, newName());
     try {
-      await expect(
-        other.backups().restore(storage(), backup, {}, newChange('FullRestore')),
-      ).rejects.toMatchObject({ code: 'MalformedBackupBlob' });
+      await expect(other.restore(storage(), backup)).rejects.toMatchObject({
+        code: 'MalformedBackupBlob',
+      });
     } finally {
       await other.hsm.close();
     }
@@ -176,8 +252,7 @@ describe.each([true, false])(
     let signature: Uint8Array;
     let before: Record<string, readonly string[]>;
     const backup = `taken-${withAuditRecords}`;
-    const restore = (pool: WholePool) =>
-      pool.backups().restore(storage(), backup, {}, newChange('FullRestore'));
+    const restore = (pool: WholePool) => pool.restore(storage(), backup);
 
     beforeAll(async () => {
       // Each the first pool of its database: what is counted over all pools has the same numbers in both.
@@ -235,6 +310,8 @@ describe.each([true, false])(
       );
       const name = rows[0]?.name ?? '';
       expect(name).toMatch(new RegExp(`^${fresh.pool.name}-before-restore-\\d{14}$`));
+      // As every process does when it ends.
+      await fresh.sign();
       const left = await reopenPool(elsewhere, name, fresh.hsm);
       const report = await left.verify();
       expect(report).toMatchObject({ verified: true, unsigned: 0 });

@@ -156,6 +156,19 @@ describe('a full backup over REST', () => {
     expect((await admin('GET', `/keys/lost${VERSION}`)).status).toBe(200);
   });
 
+  test('who may restore one key sees what became of that, and of nothing else', async () => {
+    const { call, id } = await makePrincipal(admin, service, 'https://hsm.example');
+    atEnd(call);
+    await assignRole(admin, ROLE.restore, id, '/keys/lost');
+    const body = { sasTokenParameters: storage(), folder };
+    const begun = await call('PUT', `/keys/lost/restore${VERSION}`, body);
+    expect(await endOf(begun, call)).toMatchObject({ status: 'Failed' });
+    const check = await admin('PUT', `/prerestore${VERSION}`, restoreOf(folder));
+    const poll = await pollerOf(check, call);
+    expect((await poll()).status).toBe(403);
+    await endOf(check);
+  });
+
   test('is nothing for those who lack its role', async () => {
     const refused = async (call: Caller, method: string, path: string, body?: unknown) => {
       expect([path, (await call(method, path + VERSION, body)).status]).toEqual([path, 403]);
@@ -251,11 +264,19 @@ describe('a full backup over REST', () => {
 describe('a full restore over REST', () => {
   test('whose process is killed leaves the pool as it was, which serves again in seconds', async () => {
     await admin('POST', `/keys/later/create${VERSION}`, { kty: 'EC-HSM' });
-    blobs.fail(({ method }) => (method === 'GET' ? 'hang' : undefined));
+    let isAsked = false;
+    blobs.fail(({ method }) => {
+      isAsked ||= method === 'GET';
+      return method === 'GET' ? 'hang' : undefined;
+    });
     const poll = await pollerOf(await admin('PUT', `/restore${VERSION}`, restoreOf(folder)), admin);
-    await until(async () => (await admin('GET', `/keys${VERSION}`)).status === 503);
+    await until(() => Promise.resolve(isAsked));
+    // Whoever names a slow storage closes nothing.
+    expect((await admin('GET', `/keys${VERSION}`)).status).toBe(200);
+    expect(
+      (await admin('POST', `/keys/meanwhile/create${VERSION}`, { kty: 'EC-HSM' })).status,
+    ).toBe(200);
     expect((await poll()).json<Job>().status).toBe('InProgress');
-    expect((await admin('GET', '/healthz')).status).toBe(200);
 
     const killedAt = performance.now();
     process.kill(await workerOf(), 'SIGKILL');
@@ -267,13 +288,28 @@ describe('a full restore over REST', () => {
   }, 90_000);
 
   test('makes the pool what it was', async () => {
+    // Let in before the restore, and made in the HSM, one after the other, while it takes place.
+    const slow = ['slow-1', 'slow-2', 'slow-3'];
+    const made = slow.map((name) =>
+      admin('POST', `/keys/${name}/create${VERSION}`, { kty: 'RSA-HSM', key_size: 4096 }),
+    );
     const begun = await restorer.call('PUT', `/restore${VERSION}`, restoreOf(folder));
     expect(await endOf(begun, restorer.call)).toMatchObject({
       status: 'Succeeded',
       error: null,
     });
+    const refused = (await Promise.all(made)).filter(({ status }) => status !== 200);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const { status, text, headers } of refused)
+      expect([status, text, headers['retry-after']]).toEqual([
+        503,
+        expect.stringContaining('"PoolRestoring"'),
+        '10',
+      ]);
     await until(unwraps, 30_000);
-    expect((await admin('GET', `/keys/later${VERSION}`)).status).toBe(404);
+    for (const name of ['later', 'meanwhile', ...slow])
+      expect((await admin('GET', `/keys/${name}${VERSION}`)).status).toBe(404);
+    expect(service.output()).not.toMatch(/"level":50[^\n]*PoolRestoring/);
   }, 90_000);
 });
 

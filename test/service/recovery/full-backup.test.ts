@@ -111,6 +111,13 @@ test('a restore makes the pool what it was, and worker processes that know it re
   expect(await unwrapped()).toBe(VALUE);
   expect(await statusOf('after-it')).toBe(404);
   await until(() => Promise.resolve(pool.service.output().includes('a backup was restored')));
+  const { rows: jobs } = await owner.query(
+    `select kind, status, asked_by, keys from recovery_job where kind = 'restore' order by started_at`,
+  );
+  expect(jobs).toEqual([
+    expect.objectContaining({ status: 'Failed', asked_by: 'operator' }),
+    { kind: 'restore', status: 'Succeeded', asked_by: 'operator', keys: 2 },
+  ]);
   expect((await strongroom('audit', 'verify')).status).toBe(0);
 });
 

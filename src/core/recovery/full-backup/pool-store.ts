@@ -33,12 +33,21 @@ export interface StagedPool {
   readInheritedLog(): Promise<InheritedLog>;
   /**
    * In one transaction the pool's rows become those that are set aside, with the record of the change and what it
-   * witnesses, in chains of their own.
-   * @param target absent for the pool itself @returns those chains, for somebody to sign
-   * @throws ServiceError Conflict where the pool doesn't let itself be replaced
+   * witnesses, in chains of their own; the job has succeeded, and the pool is open again for processes that know it so.
+   * @returns those chains, for somebody to sign
+   * @throws ServiceError Conflict where the pool doesn't let itself be replaced, or the job was given up
    */
-  takePlace(change: AuditedChange, target?: TakenPool): Promise<readonly WrittenChain[]>;
+  takePlace(taking: Taking, change: AuditedChange): Promise<readonly WrittenChain[]>;
   close(): Promise<void>;
+}
+
+export interface Taking {
+  /** Of the restore: under way until then. */
+  readonly jobId: string;
+  /** What the backup holds. */
+  readonly counts: { readonly keys: number; readonly bytes: number };
+  /** Absent for the pool itself. */
+  readonly target?: TakenPool;
 }
 
 export interface WrittenChain {

@@ -36,6 +36,16 @@ export interface FullBackupOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A full restore among the pool's jobs: whoever takes it for dead says so there, and then it takes no place. */
+export interface RestoreJob {
+  readonly id: string;
+  /**
+   * From then on the pool serves nothing, until the restore has taken its place or has failed.
+   * @throws ServiceError Conflict where the job was given up
+   */
+  closePool(): Promise<void>;
+}
+
 /** What is in a backup, from its beginning, which is authenticated. */
 export interface BackupSummary {
   readonly folder: string;
@@ -65,11 +75,16 @@ export interface FullBackups {
     folder: string,
     options?: Pick<FullBackupOptions, 'onProgress' | 'signal'>,
   ): Promise<BackupSummary>;
-  /** The pool becomes what it was, all or nothing. Everything is verified before anything is changed. */
+  /**
+   * The pool becomes what it was, all or nothing, and the job has succeeded in that very moment. Everything is read and
+   * verified while the pool serves; it is closed then, and what was written until then is lost with all that has come since
+   * the backup.
+   */
   restore(
     storage: BackupStorage,
     folder: string,
     options: Pick<FullBackupOptions, 'onProgress' | 'signal'>,
+    job: RestoreJob,
     change: AuditedChange,
   ): Promise<BackupSummary>;
   /** One key that isn't there, not even deleted. @throws ServiceError KeyExists, KeyIsDeleted, KeyNotFound */

@@ -9,8 +9,8 @@ import type { ArchivedRow, ArchiveManifest, ArchivePlace } from './archive.ts';
 import { type ArchiveOpener, type OpenedArchive, summarize } from './archive-opener.ts';
 import { type FullBackupParts, KEYS_AT_ONCE } from './full-backup-parts.ts';
 import { inOrder } from './in-order.ts';
-import type { StagedPool } from './pool-store.ts';
-import type { FullBackups } from './ports.ts';
+import type { StagedPool, TakenPool } from './pool-store.ts';
+import type { FullBackups, RestoreJob } from './ports.ts';
 import { createThrottle } from './throttle.ts';
 
 /** Rows that are set aside with one statement, and their characters. */
@@ -101,6 +101,7 @@ export function createRestore(
     place: ArchivePlace,
     opened: OpenedArchive,
     options: Parameters<FullBackups['restore']>[2],
+    job: RestoreJob,
     change: AuditedChange,
   ) {
     const { manifest } = opened;
@@ -116,19 +117,25 @@ export function createRestore(
           after: { ...summary, place: storage.place, backupKeys: manifest.pair },
         },
       });
+      const taken = target && (await takenPool(staged, manifest, target));
       options.signal?.throwIfAborted();
-      if (target === undefined) return await staged.takePlace(change);
-      const { poolId, generation: rootGeneration, rootCheck, backupKeys } = target;
-      const checkpoints = await parts.endInheritedLog(await staged.readInheritedLog(), {
-        poolId,
-        madeAt: manifest.madeAt,
-        hasRecords: manifest.withAuditRecords,
-      });
-      const taken = { poolId, rootGeneration, rootCheck, backupKeys, checkpoints };
-      return await staged.takePlace(change, taken);
+      await job.closePool();
+      const taking = { jobId: job.id, counts: summary, ...(taken && { target: taken }) };
+      return await staged.takePlace(taking, change);
     } finally {
       await staged.close();
     }
+  }
+
+  /** What the other pool brings, with the end of its audit log. */
+  async function takenPool(
+    staged: StagedPool,
+    { madeAt, withAuditRecords: hasRecords }: ArchiveManifest,
+    { poolId, generation: rootGeneration, rootCheck, backupKeys }: ImportedRootKeys,
+  ): Promise<TakenPool> {
+    const log = await staged.readInheritedLog();
+    const checkpoints = await parts.endInheritedLog(log, { poolId, madeAt, hasRecords });
+    return { poolId, rootGeneration, rootCheck, backupKeys, checkpoints };
   }
 
   async function readKey(
@@ -145,13 +152,13 @@ export function createRestore(
   }
 
   return {
-    async restore(storage, folder, options, change) {
+    async restore(storage, folder, options, job, change) {
       requireSealed(hsm, 'restore');
       const place = { storage, folder };
       const opened = await opener.open(place);
       try {
         await requireSameSchema(opened.manifest);
-        const written = await replace(place, opened, options, change);
+        const written = await replace(place, opened, options, job, change);
         await parts.onRestored(written);
         return summarize(folder, opened.manifest);
       } finally {

@@ -77,12 +77,18 @@ export type JobEnd =
 
 /** What is known of backups and restores, of all processes. It outlives a full restore. */
 export interface JobStore {
-  /** From now on it is under way; while a full restore is, the pool serves nothing. */
+  /** From now on it is under way. Jobs that ended long ago are forgotten. */
   begin(job: NewJob, change: AuditedChange): Promise<void>;
+  /** From now on the pool serves nothing, until the job ends. @throws ServiceError Conflict where it was given up */
+  closePool(id: string, change: AuditedChange): Promise<void>;
   /** Says that its process lives. @returns false where another one has given it up */
   keepAlive(id: string): Promise<boolean>;
-  /** The pool serves again. @param change of a failure, or of a full restore; none else */
-  end(id: string, end: JobEnd, change: AuditedChange | undefined): Promise<void>;
+  /**
+   * The pool serves again.
+   * @param change of a failure; none else
+   * @returns false where it had ended already, as a full restore does when it takes its place: then nothing is written
+   */
+  end(id: string, end: JobEnd, change: AuditedChange | undefined): Promise<boolean>;
   find(id: string): Promise<RecoveryJob | undefined>;
   /** Whether there are jobs that have no end. */
   hasUnfinished(): Promise<boolean>;

@@ -4,13 +4,19 @@ import type { Clock } from '../../clock.ts';
 import { ServiceError } from '../../errors.ts';
 import type { KeyName } from '../../keys/key.ts';
 import { repeat } from '../../repeating.ts';
-import type { BackupStorage, BackupSummary, FullBackups } from '../full-backup/ports.ts';
+import type {
+  BackupStorage,
+  BackupSummary,
+  FullBackupOptions,
+  FullBackups,
+  RecoveryProgress,
+} from '../full-backup/ports.ts';
+import { withReadLimit } from '../full-backup/read-limit.ts';
 import { partsOf } from '../full-backup/storage-path.ts';
 import type { Exclusively } from '../security-domain/ports.ts';
 import type {
   AskedBy,
   AskedStorage,
-  JobEnd,
   JobFailure,
   JobStore,
   NewJob,
@@ -28,6 +34,8 @@ export interface RecoveryJobParts {
   readonly newId: () => string;
   readonly newGuid: () => string;
   readonly keepAliveMs: number;
+  /** Of a job as a whole, and of a storage from which nothing comes. */
+  readonly limitsMs: { readonly job: number; readonly silence: number };
   /** Something of ours failed, in a job or at its end. */
   readonly onFault: (error: unknown) => void;
 }
@@ -73,27 +81,38 @@ const INTERRUPTED: JobFailure = {
   message: 'The process that was at it has ended, or was cut off from the database. Begin anew.',
 };
 
+const TOO_LONG: JobFailure = {
+  code: 'Interrupted',
+  message: 'It took longer than a backup or a restore may, and was broken off.',
+};
+
+/** What a job has come to; `backup` is absent where it was to find something out. */
+export type JobOutcome =
+  { readonly backup: BackupSummary | undefined } | { readonly error: unknown };
+
 export type RecoveryJobs = ReturnType<typeof createRecoveryJobs>;
 
 /** Backups and restores, one at a time in a pool: each is begun by a request, and goes on when that has been answered. */
 export function createRecoveryJobs(parts: RecoveryJobParts) {
   const { store, exclusively, backups, openStorage, clock, newId, newGuid, onFault } = parts;
-  const running = new Map<AbortController, Promise<void>>();
+  const running = new Map<AbortController, Promise<unknown>>();
   let isClosing = false;
 
   /**
    * @param change of the request: it is on record before anything is done
-   * @returns the job that has begun, and when it has ended; the end never rejects
+   * @returns the job that has begun, and what it has come to; that never rejects
    * @throws ServiceError Conflict where another is under way, BadParameter, StorageRefused
    */
   async function start(
     request: JobRequest,
     askedBy: AskedBy,
     change: AuditedChange,
-  ): Promise<{ readonly job: NewJob; readonly ended: Promise<void> }> {
+    onProgress?: (progress: RecoveryProgress) => void,
+  ): Promise<{ readonly job: NewJob; readonly ended: Promise<JobOutcome> }> {
     const named = 'folder' in request ? request.folder : undefined;
     if (named !== undefined) partsOf(named);
-    const storage = request.storage && (await openStorage(request.storage, askedBy));
+    const opened = request.storage && (await openStorage(request.storage, askedBy));
+    const storage = opened && withReadLimit(opened, parts.limitsMs.silence);
     const job: NewJob = {
       id: newId(),
       kind: request.kind,
@@ -121,13 +140,14 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
       await store.begin(job, change);
       isBegun = true;
       sayBegun();
-      await see(job, request, storage, control);
+      return await see(job, request, { storage, control, onProgress });
     }).finally(async () => {
       running.delete(control);
       await storage?.close();
     });
-    const ended = work.catch((error: unknown) => {
+    const ended = work.catch((error: unknown): JobOutcome => {
       if (isBegun) onFault(error);
+      return { error };
     });
     running.set(control, ended);
     await Promise.race([begun, work]);
@@ -138,9 +158,9 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
   async function see(
     job: NewJob,
     request: JobRequest,
-    storage: BackupStorage | undefined,
-    control: AbortController,
-  ): Promise<void> {
+    { storage, control, onProgress }: Means,
+  ): Promise<JobOutcome> {
+    let cutOff = INTERRUPTED;
     const stop = repeat(
       async () => {
         if (!(await store.keepAlive(job.id))) control.abort(interrupted());
@@ -149,53 +169,63 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
       () => 0.5,
       onFault,
     );
+    const limit = setTimeout(() => {
+      cutOff = TOO_LONG;
+      control.abort(interrupted());
+    }, parts.limitsMs.job);
+    const options = { signal: control.signal, ...(onProgress !== undefined && { onProgress }) };
     const done = draftOf(job, OPERATIONS[job.kind]);
-    const end = await act(request, job, storage, control.signal, done).catch(
-      (error: unknown): JobEnd => {
-        const failure = control.signal.aborted ? INTERRUPTED : failureOf(error);
-        if (failure.code === INTERNAL) onFault(error);
-        return { failure };
-      },
+    const outcome = await act(request, job, storage, options, done).then(
+      (backup): JobOutcome => ({ backup }),
+      (error: unknown): JobOutcome => ({ error }),
     );
+    clearTimeout(limit);
     await stop();
-    await store.end(job.id, end, changeOf(job, end));
-  }
-
-  /** A failure is on record with the end of its job; what a job has done is, before. */
-  function changeOf(job: NewJob, end: JobEnd): AuditedChange | undefined {
-    if (!('failure' in end))
-      return job.kind === 'restore' ? draftOf(job, 'FullRestoreEnd') : undefined;
-    return failedChange(draftOf(job, OPERATIONS[job.kind]), end.failure);
+    if ('backup' in outcome) {
+      const { keys, bytes } = outcome.backup ?? NOTHING;
+      await store.end(job.id, { keys, bytes }, undefined);
+      return outcome;
+    }
+    const failure = control.signal.aborted ? cutOff : failureOf(outcome.error);
+    if (failure.code === INTERNAL) onFault(outcome.error);
+    const failed = failedChange(draftOf(job, OPERATIONS[job.kind]), failure);
+    if (await store.end(job.id, { failure }, failed)) return outcome;
+    // A restore that has taken its place has succeeded, whatever failed afterwards.
+    return (await store.find(job.id))?.status === 'Succeeded' ? { backup: undefined } : outcome;
   }
 
   async function act(
     request: JobRequest,
-    { folder = '' }: NewJob,
+    job: NewJob,
     storage: BackupStorage | undefined,
-    signal: AbortSignal,
+    options: Pick<FullBackupOptions, 'onProgress'> & { readonly signal: AbortSignal },
     change: AuditedChange,
-  ): Promise<JobEnd> {
-    if (storage === undefined) return NOTHING;
+  ): Promise<BackupSummary | undefined> {
+    const { id, folder = '' } = job;
+    if (storage === undefined) return undefined;
     switch (request.kind) {
       case 'backup': {
         const { withAuditRecords } = request;
-        const options = { withAuditRecords, signal };
-        const made = await backups.create(storage, folder, options, change);
-        await request.onMade?.(storage, made, signal);
-        return countsOf(made);
+        const made = await backups.create(
+          storage,
+          folder,
+          { ...options, withAuditRecords },
+          change,
+        );
+        await request.onMade?.(storage, made, options.signal);
+        return made;
       }
       case 'backup-check':
         await storage.check();
-        return NOTHING;
+        return undefined;
       case 'restore-check':
-        if (request.folder === undefined) return NOTHING;
-        return countsOf(await backups.verify(storage, folder, { signal }));
-      case 'restore':
-        return countsOf(await backups.restore(storage, folder, { signal }, change));
+        return request.folder === undefined ? undefined : backups.verify(storage, folder, options);
+      case 'restore': {
+        const closePool = () => store.closePool(id, draftOf(job, 'FullRestoreClose'));
+        return backups.restore(storage, folder, options, { id, closePool }, change);
+      }
       case 'key-restore':
-        return countsOf(
-          await backups.restoreKey(storage, folder, request.keyName, { signal }, change),
-        );
+        return backups.restoreKey(storage, folder, request.keyName, options, change);
     }
   }
 
@@ -248,12 +278,14 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
   };
 }
 
+interface Means {
+  readonly storage: BackupStorage | undefined;
+  readonly control: AbortController;
+  readonly onProgress: ((progress: RecoveryProgress) => void) | undefined;
+}
+
 const NOTHING = { keys: 0, bytes: 0 };
 const INTERNAL = 'InternalServerError';
-
-function countsOf({ keys, bytes }: BackupSummary): JobEnd {
-  return { keys, bytes };
-}
 
 function interrupted(): ServiceError {
   return new ServiceError('StoreUnavailable', INTERRUPTED.message);

@@ -9,7 +9,9 @@ const LOCK_LIMIT = '10s';
 
 const REPLACED = ARCHIVED_TABLES.filter(({ onRestore }) => onRestore === 'replaced');
 
-/** Nobody changes the pool meanwhile, and everything looks the same whatever the session's settings are. */
+/**
+ * Nobody changes the pool meanwhile: who has written to one of these tables is waited for, and who writes there later sees
+ * at its end that the pool has been restored (`changing` in src/store/database.ts). And everything looks the same whatever the session's settings are. */
 export async function beginReplacement(trx: Trx, poolId: string): Promise<void> {
   await sql`select set_config('timezone', 'UTC', true), set_config('bytea_output', 'hex', true),
     set_config('lock_timeout', ${LOCK_LIMIT}, true)`.execute(trx);

@@ -72,6 +72,7 @@ async function insertPool(trx: Trx, name: string, pool: TakenPool): Promise<void
     root_check: toHex(rootCheck),
     activation: 'domain',
     restoring_since: null,
+    restores: null,
   });
   await sql`
     insert into pool select v.* from staged s

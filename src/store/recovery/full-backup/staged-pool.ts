@@ -3,12 +3,14 @@ import type { AuditedChange } from '../../../core/audit/record.ts';
 import type { AuditChain } from '../../../core/audit/chain.ts';
 import type {
   StagedPool,
-  TakenPool,
+  Taking,
   WrittenChain,
 } from '../../../core/recovery/full-backup/pool-store.ts';
 import { ServiceError } from '../../../core/errors.ts';
 import { fromPostgres } from '../../errors.ts';
+import type { Trx } from '../../database.ts';
 import type { Tables } from '../../tables.ts';
+import { endJob } from '../jobs/job-store.ts';
 import { holdConnection } from './held-connection.ts';
 import { readInheritedLog } from './inherited-log.ts';
 import {
@@ -34,9 +36,7 @@ export async function openStagedPool({
   newChain,
 }: StagedPoolParts): Promise<StagedPool> {
   const { on, end } = await holdConnection(db);
-  let begun: string | null;
   try {
-    begun = await readRestoringSince(on, poolId);
     await createStagedTables(on);
   } catch (error) {
     await end();
@@ -45,24 +45,25 @@ export async function openStagedPool({
   return {
     add: (rows) => translated(addStagedRows(on, rows)),
     readInheritedLog: () => translated(readInheritedLog(on)),
-    takePlace: (change, target) => translated(takePlace(change, target)),
+    takePlace: (taking, change) => translated(takePlace(taking, change)),
     close: end,
   };
 
   async function takePlace(
+    { jobId, counts, target }: Taking,
     change: AuditedChange,
-    target: TakenPool | undefined,
   ): Promise<readonly WrittenChain[]> {
     await sql`analyze staged`.execute(on);
     const pools = target === undefined ? [poolId] : [poolId, target.poolId];
     const written = pools.map((id) => ({ poolId: id, chain: newChain(id) }));
     await on.transaction().execute(async (trx) => {
       await beginReplacement(trx, poolId);
-      // Whoever has taken this restore for dead has let others write meanwhile: what they wrote must stay.
-      if ((await readRestoringSince(trx, poolId)) !== begun) throw interrupted();
       if (target === undefined) await replaceOwnRows(trx, poolId);
       else await takeOver(trx, poolId, target);
       await endReplacement(trx);
+      // Whoever takes this restore for dead says so in the same row, and lets others write again: then all of it is undone.
+      if (!(await endJob(trx, jobId, counts))) throw interrupted();
+      await openAnew(trx, poolId);
       const record = change.toRecord();
       for (const one of written) await recordDifference(trx, { ...one, record });
       await notifyRestored(trx, poolId);
@@ -72,19 +73,17 @@ export async function openStagedPool({
   }
 }
 
-/** Since when the pool is closed for a restore; the row stays as it is until the transaction ends. */
-async function readRestoringSince(db: Kysely<Tables>, poolId: string): Promise<string | null> {
-  const { rows } = await sql<{ since: string | null }>`
-    select restoring_since::text as since from pool where id = ${poolId} for no key update`.execute(
-    db,
-  );
-  return rows[0]?.since ?? null;
+/** It serves again, and processes that have known it before change nothing any more. */
+async function openAnew(trx: Trx, poolId: string): Promise<void> {
+  await sql`
+    update pool set restoring_since = null, restores = coalesce(restores, 0) + 1
+    where id = ${poolId}`.execute(trx);
 }
 
 function interrupted(): ServiceError {
   return new ServiceError(
     'Conflict',
-    'The pool was opened again while this restore was under way: nothing is restored.',
+    'This restore was given up while it was under way: nothing is restored.',
   );
 }
 

@@ -1,8 +1,12 @@
 import { sql } from 'kysely';
+import { ServiceError } from '../../../core/errors.ts';
 import type { JobEnd, JobStore, RecoveryJob } from '../../../core/recovery/jobs/ports.ts';
 import { changing, reading, type StoreContext, type Trx } from '../../database.ts';
 import { POOL_CHANGED } from '../../pool/activation-store.ts';
 import type { RecoveryJobRow } from '../../tables.ts';
+
+/** Of each kind of job. */
+const KEPT = { jobs: 1_000, days: 90 };
 
 /** @param pool by whose name jobs are found again */
 export function createJobStore(
@@ -13,12 +17,12 @@ export function createJobStore(
 
   return {
     async begin(job, change) {
-      const isFull = job.kind === 'restore';
       await changing(
         context,
         change,
-        () => (isFull ? [POOL_CHANGED] : []),
+        () => [],
         async (trx) => {
+          await forgetOld(trx, pool.name);
           await trx
             .insertInto('recovery_job')
             .values({
@@ -34,14 +38,34 @@ export function createJobStore(
               key_name: job.keyName ?? null,
             })
             .execute();
-          if (isFull)
-            await trx
-              .updateTable('pool')
-              .set({ restoring_since: sql`now()` })
-              .where('id', '=', poolId)
-              .execute();
           return true;
         },
+      );
+    },
+
+    async closePool(id, change) {
+      await changing(
+        context,
+        change,
+        () => [POOL_CHANGED],
+        async (trx) => {
+          const job = await trx
+            .selectFrom('recovery_job')
+            .select('id')
+            .where('id', '=', id)
+            .where('status', '=', 'InProgress')
+            .forNoKeyUpdate()
+            .executeTakeFirst();
+          if (job === undefined)
+            throw new ServiceError('Conflict', 'This restore was given up: nothing is restored.');
+          await trx
+            .updateTable('pool')
+            .set({ restoring_since: sql`now()` })
+            .where('id', '=', poolId)
+            .execute();
+          return true;
+        },
+        'anyhow',
       );
     },
 
@@ -58,18 +82,19 @@ export function createJobStore(
 
     async end(id, end, change) {
       if (change === undefined)
-        await reading(context, (db) => db.transaction().execute((trx) => endJob(trx, id, end)));
-      else
-        await changing(
-          context,
-          change,
-          () => [POOL_CHANGED],
-          async (trx) => {
-            await endJob(trx, id, end);
-            await serveAgain(trx, poolId);
-            return true;
-          },
-        );
+        return reading(context, (db) => db.transaction().execute((trx) => endJob(trx, id, end)));
+      const isEnded = await changing(
+        context,
+        change,
+        () => [POOL_CHANGED],
+        async (trx) => {
+          if (!(await endJob(trx, id, end))) return undefined;
+          await serveAgain(trx, poolId);
+          return true;
+        },
+        'anyhow',
+      );
+      return isEnded === true;
     },
 
     find: (id) =>
@@ -98,27 +123,27 @@ export function createJobStore(
         change,
         () => [POOL_CHANGED],
         async (trx) => {
-          await trx
-            .updateTable('recovery_job')
-            .set({
-              status: 'Failed',
-              ended_at: sql`now()`,
-              error_code: failure.code,
-              error_message: failure.message,
-            })
-            .where('pool_id', '=', poolId)
-            .where('status', '=', 'InProgress')
-            .execute();
-          await serveAgain(trx, poolId);
-          return true;
+          const { rows } = await sql<{ id: string }>`
+            select id from recovery_job where pool_id = ${poolId} and status = 'InProgress'`.execute(
+            trx,
+          );
+          let isEnded = false;
+          for (const { id } of rows) isEnded = (await endJob(trx, id, { failure })) || isEnded;
+          return (await serveAgain(trx, poolId)) || isEnded ? true : undefined;
         },
+        'anyhow',
       );
     },
   };
 }
 
-async function endJob(trx: Trx, id: string, end: JobEnd): Promise<void> {
-  await trx
+/**
+ * A job that is under way ends, once: whoever else ends it at the same moment waits for this transaction, and finds that
+ * it has ended.
+ * @returns false where it had ended already
+ */
+export async function endJob(trx: Trx, id: string, end: JobEnd): Promise<boolean> {
+  const { numUpdatedRows } = await trx
     .updateTable('recovery_job')
     .set({
       ended_at: sql`now()`,
@@ -132,16 +157,38 @@ async function endJob(trx: Trx, id: string, end: JobEnd): Promise<void> {
     })
     .where('id', '=', id)
     .where('status', '=', 'InProgress')
-    .execute();
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
 }
 
-async function serveAgain(trx: Trx, poolId: string): Promise<void> {
-  await trx
+/** @returns whether it was closed */
+async function serveAgain(trx: Trx, poolId: string): Promise<boolean> {
+  const { numUpdatedRows } = await trx
     .updateTable('pool')
     .set({ restoring_since: null })
     .where('id', '=', poolId)
     .where('restoring_since', 'is not', null)
-    .execute();
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+/**
+ * Of each kind of job the newest stay, as long as they are young, and the last that has succeeded. Those of the schedule say
+ * which folders it may remove, however old they are.
+ */
+async function forgetOld(trx: Trx, poolName: string): Promise<void> {
+  await sql`
+    delete from recovery_job where id in (
+      select id from (
+        select id, started_at, status, asked_by, row_number() over newest as place,
+          row_number() over (partition by kind, status order by started_at desc) as of_its_end
+        from recovery_job where pool_name = ${poolName}
+        window newest as (partition by kind order by started_at desc)) known
+      where status <> 'InProgress'
+        and not (status = 'Succeeded' and (of_its_end = 1 or asked_by = 'schedule'))
+        and (place > ${KEPT.jobs} or started_at < now() - make_interval(days => ${KEPT.days})))`.execute(
+    trx,
+  );
 }
 
 function toJob(row: RecoveryJobRow): RecoveryJob {

@@ -102,7 +102,7 @@ class World {
             failure = { code, message };
             this.fail(failure);
           }
-          return { job: { id: 'job' } as never, ended: Promise.resolve() };
+          return { job: { id: 'job' } as never, ended: Promise.resolve({ backup: MADE }) };
         },
         find: () =>
           Promise.resolve({
