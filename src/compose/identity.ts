@@ -7,6 +7,7 @@ import { createManagedIdentityApp } from '../http/identity/managed-identity.ts';
 import { createThrottle } from '../http/server/throttle.ts';
 import { createAssertionCheck } from '../identity/clients/client-assertion.ts';
 import { createClientAuthenticator } from '../identity/clients/clients.ts';
+import { createSignInCounters } from '../store/directory/sign-in-counters.ts';
 import { createSignInThrottle, SIGN_IN_LIMITS } from '../identity/clients/sign-in-throttle.ts';
 import { createManagedIdentityEndpoint } from '../identity/endpoints/managed-identity.ts';
 import {
@@ -61,7 +62,7 @@ export function composeIdentity(
       isOwnUrl: createOwnUrlCheck(domain, isTenant),
       clock,
     }),
-    throttle: createSignInThrottle(SIGN_IN_LIMITS),
+    throttle: createSignInThrottle(SIGN_IN_LIMITS, createSignInCounters(context)),
     clock,
   });
   const issuer = createTokenIssuer(signingKeys, { domain, tenantId: pool.tenantId });

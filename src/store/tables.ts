@@ -435,6 +435,12 @@ interface BackupScheduleTable {
   set_at: Generated<Date>;
 }
 
+interface SignInCounterTable {
+  key: string;
+  points: number;
+  expire: string | null;
+}
+
 /** The schema of sql/, as Kysely sees it. */
 export interface Tables {
   pool: PoolTable;
@@ -476,6 +482,7 @@ export interface Tables {
   audit_checkpoint_head: AuditCheckpointHeadTable;
   recovery_job: RecoveryJobTable;
   replica_process: ReplicaProcessTable;
+  sign_in_counter: SignInCounterTable;
   backup_schedule: BackupScheduleTable;
 }
 

@@ -190,7 +190,7 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     ],
     [
       'src/identity/clients/sign-in-throttle.ts#WINDOW_SECONDS',
-      (n) => (n === 60 ? 'In each process and minute' : ''),
+      (n) => (n === 60 ? 'In a minute it looks' : ''),
     ],
     [
       'src/identity/clients/client-secret.ts#AT_ONCE',

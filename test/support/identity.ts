@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { base64url, type JSONWebKeySet } from 'jose';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { byOperator } from '../../src/core/access/escalation-rules.ts';
 import { AuditDraft } from '../../src/core/audit/draft.ts';
 import { createDirectoryService } from '../../src/core/directory/directory-service.ts';
@@ -15,6 +16,7 @@ import { createSecretHasher, newClientSecret } from '../../src/identity/clients/
 import { createClientAuthenticator } from '../../src/identity/clients/clients.ts';
 import {
   createSignInThrottle,
+  type NewCounter,
   SIGN_IN_LIMITS,
   type SignInLimits,
 } from '../../src/identity/clients/sign-in-throttle.ts';
@@ -106,7 +108,7 @@ export async function createIdentity(
         credentials: { listCertificates: () => Promise.resolve([]) },
         hasher,
         verifyAssertion: () => Promise.reject(new Error('no assertions here')),
-        throttle: createSignInThrottle(guessLimits),
+        throttle: createSignInThrottle(guessLimits, newCounter),
         clock,
       }),
       isAudience,
@@ -174,3 +176,7 @@ async function makeSigningKeys(): Promise<TokenSigningKeys> {
   await keys.ensure(new AuditDraft(() => new Date(), { requestId, operation: 'Test' }));
   return keys;
 }
+
+/** Of one process. */
+export const newCounter: NewCounter = ({ name, points, durationSeconds: duration }) =>
+  new RateLimiterMemory({ keyPrefix: name, points, duration });

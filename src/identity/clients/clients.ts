@@ -157,7 +157,7 @@ export function createClientAuthenticator(parts: ClientAuthenticatorParts): Auth
       throw error;
     }
     if (application === undefined) throw wrongClient();
-    throttle.succeeded(appId, address);
+    await throttle.succeeded(appId, address);
     if (mark !== undefined) proved.set(mark, true);
     const principal = await directory.findServicePrincipal({ appId });
     if (principal?.enabled !== true)

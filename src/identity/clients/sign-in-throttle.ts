@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
+import type { RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible';
 import { placeOf } from '../../core/address-place.ts';
 import { Refusal } from '../refusal.ts';
 
@@ -18,51 +19,79 @@ export interface SignInThrottle {
   /** @throws Refusal 429 with Retry-After, before anything is spent on the credential */
   require(appId: string, address: string): Promise<void>;
   failed(appId: string, address: string): Promise<void>;
-  succeeded(appId: string, address: string): void;
+  succeeded(appId: string, address: string): Promise<void>;
 }
 
 export const SIGN_IN_LIMITS: SignInLimits = { perPair: 10, perAddress: 60, perApplication: 200 };
 
 const WINDOW_SECONDS = 60;
-/** Who has signed in from where in the last day. */
-const KNOWN = { max: 50_000, ttl: 24 * 60 * 60_000 };
+const KNOWN_SECONDS = 24 * 60 * 60;
+/** What this process remembers of those that are known, to save a question. */
+const REMEMBERED = { max: 50_000, ttl: (KNOWN_SECONDS / 2) * 1000 };
 
-/** Counts in this process: several processes allow as many times as much. */
-export function createSignInThrottle(limits: SignInLimits): SignInThrottle {
-  const limiter = (points: number, keyPrefix: string) =>
-    new RateLimiterMemory({ points, duration: WINDOW_SECONDS, keyPrefix });
-  const pairs = limiter(limits.perPair, 'pair');
-  const addresses = limiter(limits.perAddress, 'address');
-  const applications = limiter(limits.perApplication, 'application');
-  const known = new LRUCache<string, true>(KNOWN);
+/** Makes a counter of so many points in so long, which the processes that are to count together share by its name. */
+export type NewCounter = (options: {
+  readonly name: string;
+  readonly points: number;
+  readonly durationSeconds: number;
+}) => RateLimiterAbstract;
 
-  async function requireFew(counter: RateLimiterMemory, key: string): Promise<void> {
+export function createSignInThrottle(limits: SignInLimits, newCounter: NewCounter): SignInThrottle {
+  const perMinute = (points: number, name: string) =>
+    newCounter({ name, points, durationSeconds: WINDOW_SECONDS });
+  const pairs = perMinute(limits.perPair, 'pair');
+  const addresses = perMinute(limits.perAddress, 'address');
+  const applications = perMinute(limits.perApplication, 'application');
+  /** Who has signed in from where in the last day. */
+  const known = newCounter({ name: 'known', points: 1, durationSeconds: KNOWN_SECONDS });
+  const remembered = new LRUCache<string, true>(REMEMBERED);
+
+  async function requireFew(counter: RateLimiterAbstract, key: string): Promise<void> {
     const count = await counter.get(key);
     if (count !== null && count.consumedPoints >= counter.points) throw tooMany(count);
   }
 
+  async function isKnown(pair: string): Promise<boolean> {
+    if (remembered.has(pair)) return true;
+    if ((await known.get(pair)) === null) return false;
+    remembered.set(pair, true);
+    return true;
+  }
+
   return {
     async require(appId, address) {
-      const place = placeOf(address);
-      const pair = `${appId} ${place}`;
+      const { pair, place, application } = keysOf(appId, address);
       await requireFew(pairs, pair);
       // Others at its address, or others who try its name, don't keep out an application that has shown who it is.
-      if (known.has(pair)) return;
+      if (await isKnown(pair)) return;
       await requireFew(addresses, place);
-      await requireFew(applications, appId);
+      await requireFew(applications, application);
     },
     async failed(appId, address) {
-      const place = placeOf(address);
+      const { pair, place, application } = keysOf(appId, address);
       await Promise.all([
-        pairs.penalty(`${appId} ${place}`),
+        pairs.penalty(pair),
         addresses.penalty(place),
-        applications.penalty(appId),
+        applications.penalty(application),
       ]);
     },
-    succeeded(appId, address) {
-      known.set(`${appId} ${placeOf(address)}`, true);
+    async succeeded(appId, address) {
+      const { pair } = keysOf(appId, address);
+      if (remembered.has(pair)) return;
+      remembered.set(pair, true);
+      await known.set(pair, 1, KNOWN_SECONDS);
     },
   };
+}
+
+/** Digests: what is counted is on record elsewhere, and callers choose how long their names are. */
+function keysOf(appId: string, address: string) {
+  const place = placeOf(address);
+  return { pair: digest(`${appId} ${place}`), place: digest(place), application: digest(appId) };
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
 }
 
 function tooMany({ msBeforeNext }: RateLimiterRes): Refusal {

@@ -100,6 +100,7 @@ export const UNWITNESSED_TABLES: Readonly<Record<string, string>> = {
     'objects of which no row tells yet, or any more: what a forged one has destroyed is missed at the next use',
   gcm_use: 'encryptions are counted in portions, which would be a record each',
   federated_credential_use: 'a sign-in is on record, and is no change of the directory',
+  sign_in_counter: 'who is counted as guessing, for a minute',
   replica_process: 'what a process says of itself, for seconds',
   recovery_job: 'what of a backup or a restore counts is in its records',
   audit_event: 'the records themselves: linked and signed',

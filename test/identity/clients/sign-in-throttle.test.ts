@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { createSignInThrottle } from '../../../src/identity/clients/sign-in-throttle.ts';
 import { Refusal } from '../../../src/identity/refusal.ts';
-import { createIdentity, quickHasher, RESOURCE } from '../../support/identity.ts';
+import { createIdentity, newCounter, quickHasher, RESOURCE } from '../../support/identity.ts';
 
 const LIMITS = { perPair: 3, perAddress: 6, perApplication: 9 };
 const HERE = '192.0.2.1';
@@ -17,7 +17,7 @@ async function fail(
 
 describe('refused credentials', () => {
   test('of one application from one address are looked at up to the limit', async () => {
-    const throttle = createSignInThrottle(LIMITS);
+    const throttle = createSignInThrottle(LIMITS, newCounter);
     await fail(throttle, 2, 'a');
     await expect(throttle.require('a', HERE)).resolves.toBeUndefined();
     await fail(throttle, 1, 'a');
@@ -30,29 +30,29 @@ describe('refused credentials', () => {
   });
 
   test('do not keep out the same application elsewhere, nor another one there', async () => {
-    const throttle = createSignInThrottle(LIMITS);
+    const throttle = createSignInThrottle(LIMITS, newCounter);
     await fail(throttle, 3, 'a');
     await expect(throttle.require('a', '192.0.2.2')).resolves.toBeUndefined();
     await expect(throttle.require('b', HERE)).resolves.toBeUndefined();
   });
 
   test('of many applications are counted by address', async () => {
-    const throttle = createSignInThrottle(LIMITS);
+    const throttle = createSignInThrottle(LIMITS, newCounter);
     for (let tries = 0; tries < 6; tries += 1) await fail(throttle, 1, `app ${tries}`);
     await expect(throttle.require('another', HERE)).rejects.toMatchObject({ status: 429 });
     await expect(throttle.require('another', '192.0.2.2')).resolves.toBeUndefined();
   });
 
   test('from many addresses are counted by application', async () => {
-    const throttle = createSignInThrottle(LIMITS);
+    const throttle = createSignInThrottle(LIMITS, newCounter);
     for (let tries = 0; tries < 9; tries += 1) await fail(throttle, 1, 'a', `192.0.2.${tries}`);
     await expect(throttle.require('a', '198.51.100.1')).rejects.toMatchObject({ status: 429 });
     await expect(throttle.require('b', '198.51.100.1')).resolves.toBeUndefined();
   });
 
   test('of others do not keep out an application where it has signed in before', async () => {
-    const throttle = createSignInThrottle(LIMITS);
-    throttle.succeeded('a', HERE);
+    const throttle = createSignInThrottle(LIMITS, newCounter);
+    await throttle.succeeded('a', HERE);
     for (let tries = 0; tries < 9; tries += 1) await fail(throttle, 1, 'a', `198.51.100.${tries}`);
     for (let tries = 0; tries < 6; tries += 1) await fail(throttle, 1, `app ${tries}`);
     await expect(throttle.require('a', HERE)).resolves.toBeUndefined();
@@ -63,7 +63,7 @@ describe('refused credentials', () => {
     ['an IPv6 network of 64 bits', '2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff'],
     ['an IPv4 address and its IPv6 form', '192.0.2.7', '::ffff:192.0.2.7'],
   ])('are counted together for %s', async (_what, one, same) => {
-    const throttle = createSignInThrottle(LIMITS);
+    const throttle = createSignInThrottle(LIMITS, newCounter);
     await fail(throttle, 3, 'a', one);
     await expect(throttle.require('a', same)).rejects.toMatchObject({ status: 429 });
     await expect(throttle.require('a', '2001:db8:1:3::1')).resolves.toBeUndefined();
