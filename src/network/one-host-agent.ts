@@ -4,6 +4,7 @@ import { Agent } from 'node:https';
 import { type LookupFunction, Socket } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { addressOf, isPublicAddress } from './addresses.ts';
+import { type AnswerBounds, boundAnswers } from './answer-bounds.ts';
 import { lookupPublic, notPublic } from './public-lookup.ts';
 
 export interface OneHostOptions {
@@ -16,6 +17,7 @@ export interface OneHostOptions {
   /** Of a connection that somebody waits for: after that long without a byte it is given up. */
   readonly idleMs: number;
   readonly connections: number;
+  readonly answers: AnswerBounds;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface OneHostOptions {
  * sockets are made. Each socket belongs to a request or is closed within `idleMs`.
  */
 export function createOneHostAgent(options: OneHostOptions): Agent | PlainAgent {
-  const { origin, onlyPublic, extraCa, idleMs, connections } = options;
+  const { origin, onlyPublic, extraCa, idleMs, connections, answers } = options;
   const { protocol, hostname, port } = new URL(origin);
   const isPlain = protocol === 'http:';
   const defaultPort = isPlain ? 80 : 443;
@@ -37,6 +39,7 @@ export function createOneHostAgent(options: OneHostOptions): Agent | PlainAgent 
     ...(extraCa !== undefined && { ca: [...rootCertificates, extraCa] }),
   };
   const agent = isPlain ? new PlainAgent(common) : new Agent(common);
+  boundAnswers(agent, answers);
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (target, ...more) => {
     const asked = `${target.host ?? ''}:${String(target.port ?? defaultPort)}`;

@@ -14,7 +14,14 @@ import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
 import { failureOf, writing } from './storage-failure.ts';
 import { readWhole } from './resumed-read.ts';
 import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
-import { backupNotFound, STORAGE_LIMITS, tooManyFolders } from './storage-refusals.ts';
+import { LISTING_LIMIT_MS, PAGE_ENTRIES, PAGES_LIMIT } from './answer-limits.ts';
+import {
+  backupNotFound,
+  STORAGE_LIMITS,
+  tooManyFiles,
+  tooManyFolders,
+  tooManyPages,
+} from './storage-refusals.ts';
 import { watchContent } from './watched-content.ts';
 
 export interface AzureStorageParts {
@@ -34,7 +41,6 @@ export interface AzureStorageParts {
 /** A block: of so many at once, with one that is being filled, a write holds some 16 MiB. A blob has at most 50,000. */
 const BLOCK_BYTES = 4 * 1024 ** 2;
 const BLOCKS_AT_ONCE = 3;
-const DELETIONS_AT_ONCE = 8;
 const MAX_TRIES = 4;
 
 /** A container of Azure Blob storage, or a folder in one, by a SAS token. */
@@ -53,6 +59,17 @@ export function createAzureStorage(parts: AzureStorageParts): BackupStorage {
       return await ask();
     } catch (error) {
       throw fromAzure(place, error);
+    }
+  }
+
+  const listing = () => AbortSignal.timeout(LISTING_LIMIT_MS);
+
+  async function* bounded<Page>(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
+    let count = 0;
+    for await (const page of pages) {
+      count += 1;
+      if (count > PAGES_LIMIT) throw tooManyPages(place);
+      yield page;
     }
   }
 
@@ -76,15 +93,16 @@ export function createAzureStorage(parts: AzureStorageParts): BackupStorage {
     async *read(path) {
       const blob = blobs.getBlobClient(nameOf(path));
       try {
-        yield* readWhole(
-          (offset, etag) =>
+        yield* readWhole({
+          place,
+          download: (offset, etag) =>
             blob.download(
               offset,
               undefined,
               etag === undefined ? {} : { conditions: { ifMatch: etag } },
             ),
-          (error) => !(error instanceof RestError && error.statusCode !== undefined),
-        );
+          isCut: (error) => !(error instanceof RestError && error.statusCode !== undefined),
+        });
       } catch (error) {
         throw isBlobAbsent(error) ? backupNotFound(path, place) : fromAzure(place, error);
       }
@@ -93,26 +111,32 @@ export function createAzureStorage(parts: AzureStorageParts): BackupStorage {
     listFolders: (beginning) =>
       asking(async () => {
         const folders: string[] = [];
-        const found = blobs.listBlobsByHierarchy('/', { prefix: `${top}${beginning}` });
-        for await (const item of found) {
-          if (item.kind !== 'prefix') continue;
-          if (folders.length === STORAGE_LIMITS.folders) throw tooManyFolders(place);
-          folders.push(item.name.slice(top.length, -1));
-        }
+        const pages = blobs
+          .listBlobsByHierarchy('/', { prefix: `${top}${beginning}`, abortSignal: listing() })
+          .byPage({ maxPageSize: PAGE_ENTRIES });
+        for await (const { segment } of bounded(pages))
+          for (const { name } of segment.blobPrefixes ?? []) {
+            if (folders.length === STORAGE_LIMITS.folders) throw tooManyFolders(place);
+            folders.push(name.slice(top.length, -1));
+          }
         return folders.sort();
       }),
 
     async removeFolder(folder) {
       const name = nameOf(folder);
       await asking(async () => {
-        let deletions: Promise<unknown>[] = [];
-        for await (const { name: blob } of blobs.listBlobsFlat({ prefix: `${name}/` })) {
-          deletions.push(blobs.getBlobClient(blob).deleteIfExists());
-          if (deletions.length < DELETIONS_AT_ONCE) continue;
-          await Promise.all(deletions);
-          deletions = [];
+        const abortSignal = listing();
+        const pages = blobs
+          .listBlobsFlat({ prefix: `${name}/`, abortSignal })
+          .byPage({ maxPageSize: PAGE_ENTRIES });
+        let files = 0;
+        for await (const { segment } of bounded(pages)) {
+          files += segment.blobItems.length;
+          if (files > STORAGE_LIMITS.files) throw tooManyFiles(folder, place);
+          // In their order: of a backup that is removed by half, the manifest is there to say whose it is.
+          for (const { name: blob } of segment.blobItems)
+            await blobs.getBlobClient(blob).deleteIfExists({ abortSignal });
         }
-        await Promise.all(deletions);
       });
     },
 

@@ -9,12 +9,13 @@ import type {
 } from '../../core/recovery/jobs/ports.ts';
 import { ruleOf } from '../../core/recovery/jobs/storage-hosts.ts';
 import { createOneHostAgent, type OneHostOptions } from '../../network/one-host-agent.ts';
+import { ANSWER_BOUNDS } from './answer-limits.ts';
 import { createFolderStorage } from './folder-storage.ts';
 import { readSasToken } from './sas-token.ts';
 import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
 
 const RETRY_DELAY_MS = 500;
-const CONNECTION = { idleMs: 30_000, connections: 6 };
+const CONNECTION = { idleMs: 30_000, connections: 6, answers: ANSWER_BOUNDS };
 /** Azure's rule for names of containers, and S3's for buckets. */
 const CONTAINER = /^[a-z0-9](?:[a-z0-9.-]{1,61}[a-z0-9])?$/;
 

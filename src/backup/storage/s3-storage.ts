@@ -18,7 +18,14 @@ import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
 import { readWhole } from './resumed-read.ts';
 import { failureOf, writing } from './storage-failure.ts';
 import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
-import { backupNotFound, STORAGE_LIMITS, tooManyFolders } from './storage-refusals.ts';
+import { LISTING_LIMIT_MS, PAGE_ENTRIES, PAGES_LIMIT } from './answer-limits.ts';
+import {
+  backupNotFound,
+  STORAGE_LIMITS,
+  tooManyFiles,
+  tooManyFolders,
+  tooManyPages,
+} from './storage-refusals.ts';
 import { watchContent } from './watched-content.ts';
 
 export interface S3StorageParts {
@@ -66,15 +73,21 @@ export function createS3Storage(parts: S3StorageParts): BackupStorage {
   }
 
   async function* list(below: string, delimiter?: '/'): AsyncGenerator<ListObjectsV2CommandOutput> {
+    const abortSignal = AbortSignal.timeout(LISTING_LIMIT_MS);
     let token: string | undefined;
+    let pages = 0;
     do {
+      pages += 1;
+      if (pages > PAGES_LIMIT) throw tooManyPages(place);
       const page = await client.send(
         new ListObjectsV2Command({
           Bucket: bucket,
           Prefix: below,
           Delimiter: delimiter,
           ContinuationToken: token,
+          MaxKeys: PAGE_ENTRIES,
         }),
+        { abortSignal },
       );
       yield page;
       token = page.NextContinuationToken;
@@ -102,8 +115,9 @@ export function createS3Storage(parts: S3StorageParts): BackupStorage {
     async *read(path) {
       const key = keyOf(path);
       try {
-        yield* readWhole(
-          async (offset, etag) => {
+        yield* readWhole({
+          place,
+          download: async (offset, etag) => {
             const answer = await client.send(
               new GetObjectCommand({
                 Bucket: bucket,
@@ -118,8 +132,8 @@ export function createS3Storage(parts: S3StorageParts): BackupStorage {
               etag: answer.ETag,
             };
           },
-          (error) => !(error instanceof S3ServiceException),
-        );
+          isCut: (error) => !(error instanceof S3ServiceException),
+        });
       } catch (error) {
         throw isKeyAbsent(error) ? backupNotFound(path, place) : fromS3(place, error);
       }
@@ -139,8 +153,11 @@ export function createS3Storage(parts: S3StorageParts): BackupStorage {
     async removeFolder(folder) {
       const below = `${keyOf(folder)}/`;
       await asking(async () => {
+        let files = 0;
         for await (const { Contents = [] } of list(below)) {
           if (Contents.length === 0) continue;
+          files += Contents.length;
+          if (files > STORAGE_LIMITS.files) throw tooManyFiles(folder, place);
           const { Errors = [] } = await client.send(
             new DeleteObjectsCommand({
               Bucket: bucket,

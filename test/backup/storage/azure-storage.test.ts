@@ -4,6 +4,7 @@ import { createAzureStorage } from '../../../src/backup/storage/azure-storage.ts
 import { createOneHostAgent } from '../../../src/network/one-host-agent.ts';
 import { sasToken, startBlobServer } from '../../support/blob-server.ts';
 import type { BackupStorage } from '../../../src/core/recovery/full-backup/ports.ts';
+import { ANSWER_BOUNDS } from '../../../src/backup/storage/answer-limits.ts';
 import type { Fault } from '../../support/object-request.ts';
 import type { ObjectServer } from '../../support/object-server.ts';
 import {
@@ -12,6 +13,8 @@ import {
   readAll,
   STORAGE_PROMISES,
 } from '../../support/storage-contract.ts';
+
+const ANSWERS = { ...ANSWER_BOUNDS, totalMs: 1_000, uploadMs: 1_000 };
 
 let server: ObjectServer;
 beforeAll(async () => {
@@ -30,6 +33,7 @@ function open({ container = 'backups', token = sasToken(), prefix = ['pools', 'm
     onlyPublic: false,
     idleMs: 200,
     connections: 4,
+    answers: ANSWERS,
   });
   const storage = createAzureStorage({
     origin: server.origin,

@@ -53,6 +53,8 @@ describe('where a caller may have backups written to', () => {
 
   test.each([
     'https://blob.core.windows.net/backups',
+    'https://.blob.core.windows.net/backups',
+    'https://a..blob.core.windows.net/backups',
     'https://blob.core.windows.net.example.org/backups',
     'https://account.blob.core.windows.net:8443/backups',
     'http://account.blob.core.windows.net/backups',

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { createS3Storage } from '../../../src/backup/storage/s3-storage.ts';
 import type { BackupStorage } from '../../../src/core/recovery/full-backup/ports.ts';
 import { createOneHostAgent } from '../../../src/network/one-host-agent.ts';
+import { ANSWER_BOUNDS } from '../../../src/backup/storage/answer-limits.ts';
 import type { Fault } from '../../support/object-request.ts';
 import type { ObjectServer } from '../../support/object-server.ts';
 import { S3_CREDENTIALS, startS3Server } from '../../support/s3-server.ts';
@@ -12,6 +13,8 @@ import {
   readAll,
   STORAGE_PROMISES,
 } from '../../support/storage-contract.ts';
+
+const ANSWERS = { ...ANSWER_BOUNDS, totalMs: 1_000, uploadMs: 1_000 };
 
 let server: ObjectServer;
 beforeAll(async () => {
@@ -26,7 +29,13 @@ afterEach(async () => {
 
 function open({ bucket = 'backups', credentials = S3_CREDENTIALS, prefix = ['pools'] } = {}) {
   const { origin } = server;
-  const agent = createOneHostAgent({ origin, onlyPublic: false, idleMs: 200, connections: 4 });
+  const agent = createOneHostAgent({
+    origin,
+    onlyPublic: false,
+    idleMs: 200,
+    connections: 4,
+    answers: ANSWERS,
+  });
   const region = 'eu-central-1';
   const storage = createS3Storage({ origin, region, bucket, prefix, credentials, agent });
   opened.push(storage);

@@ -6,6 +6,8 @@ const AZURE = [
   '*.blob.core.usgovcloudapi.net',
 ];
 
+const LABELS = /^[^.]+(?:\.[^.]+)*$/;
+
 /** How a host may be asked. */
 interface HostRule {
   readonly onlyPublic: boolean;
@@ -22,7 +24,9 @@ export function ruleOf(url: URL, allowed: readonly string[] = AZURE): HostRule |
   if (!isPlain && url.protocol !== 'https:') return undefined;
   if (allowed.includes(`${isPlain ? 'http://' : ''}${url.host}`)) return { onlyPublic: false };
   const isBelow = (pattern: string) =>
-    pattern.startsWith('*.') && url.host.endsWith(pattern.slice(1));
+    pattern.startsWith('*.') &&
+    url.host.endsWith(pattern.slice(1)) &&
+    LABELS.test(url.host.slice(0, 1 - pattern.length));
   return !isPlain && allowed.some(isBelow) ? { onlyPublic: true } : undefined;
 }
 
