@@ -9,6 +9,7 @@ const derive = promisify<string, Buffer, number, object, Buffer>(scrypt);
 
 /** 2^15 x 8 x 128 bytes = 32 MiB and some 60 ms a try. Client secrets are random, so this is a second wall. */
 const COST = { ln: 15, r: 8, p: 1 };
+type ScryptCost = typeof COST;
 const HASH_BYTES = 32;
 const MAX_MEMORY = 64 * 1024 ** 2;
 const FORMAT =
@@ -28,8 +29,8 @@ export function newClientSecret(): string {
   return `srm_${randomBytes(SECRET_BYTES).toString('base64url')}`;
 }
 
-/** scrypt (RFC 7914) in PHC string format, with a fresh salt for each secret. */
-export function createSecretHasher(): SecretHasher {
+/** scrypt (RFC 7914) in PHC string format, with a fresh salt for each secret. @param cost of new secrets */
+export function createSecretHasher(cost: ScryptCost = COST): SecretHasher {
   // What is remembered is a keyed digest under a key of this process: it says nothing about the secret.
   const processKey = randomBytes(32);
   const remembered = new LRUCache<string, true>(REMEMBERED);
@@ -39,8 +40,8 @@ export function createSecretHasher(): SecretHasher {
     hash: (secret) =>
       limited(OWN, async () => {
         const salt = randomBytes(16);
-        const hash = await compute(secret, salt, COST);
-        const { ln, r, p } = COST;
+        const hash = await compute(secret, salt, cost);
+        const { ln, r, p } = cost;
         return `$scrypt$ln=${ln},r=${r},p=${p}$${unpadded(salt)}$${unpadded(hash)}`;
       }),
 
@@ -67,7 +68,7 @@ export function createSecretHasher(): SecretHasher {
   };
 }
 
-function compute(secret: string, salt: Buffer, { ln, r, p }: typeof COST): Promise<Buffer> {
+function compute(secret: string, salt: Buffer, { ln, r, p }: ScryptCost): Promise<Buffer> {
   return derive(secret, salt, HASH_BYTES, { N: 2 ** ln, r, p, maxmem: MAX_MEMORY });
 }
 

@@ -43,8 +43,8 @@ const refused = { code: 'MalformedBackupBlob' };
 function changed(file: string, change: (bytes: Buffer) => Buffer): string {
   const folder = `changed-${randomBytes(4).toString('hex')}`;
   for (const name of ['data', 'manifest.json']) {
-    const bytes = Buffer.from(storage.files.get(`one/${name}`) ?? []);
-    storage.files.set(`${folder}/${name}`, name === file ? change(bytes) : bytes);
+    const bytes = storage.files.get(`one/${name}`) ?? Buffer.alloc(0);
+    storage.files.set(`${folder}/${name}`, name === file ? change(Buffer.from(bytes)) : bytes);
   }
   return folder;
 }

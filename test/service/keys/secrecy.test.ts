@@ -38,6 +38,7 @@ const { service, admin, adminToken, atEnd } = useService({
 let database: pg.Client;
 const answers: string[] = [];
 let secrets: { name: string; bytes: Buffer }[];
+let search: RegExp | undefined;
 
 beforeAll(async () => {
   const call = async (method: string, path: string, body?: unknown) => {
@@ -127,7 +128,19 @@ function formsOf(bytes: Buffer): string[] {
   ];
 }
 
+/** All forms at once: one by one they would take seconds over a whole cluster. */
+function anyForm(): RegExp {
+  const forms = secrets.flatMap(({ bytes }) => formsOf(bytes));
+  const found = new RegExp(
+    forms.map((form) => form.replace(/[$()*+./?[\\\]^{|}-]/g, '\\$&')).join('|'),
+  );
+  for (const form of forms) expect(found.test(`before ${form} after`)).toBe(true);
+  return found;
+}
+
 function expectNone(haystack: string): void {
+  search ??= anyForm();
+  if (!search.test(haystack)) return;
   for (const { name, bytes } of secrets)
     for (const form of formsOf(bytes))
       expect([name, haystack.includes(form)]).toEqual([name, false]);

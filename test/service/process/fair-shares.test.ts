@@ -16,13 +16,13 @@ import { useService } from '../../support/use-service.ts';
  * whose requests must all be answered. How fast is printed, not asserted.
  */
 
-/** The attacks are smaller in `npm test` than in the soak, and so is what the service may have open. */
+/** The attacks are smaller in `npm test` than in the soak, and so is what the service may have open, which has one worker process then. */
 const SCALE = isFullExtent ? 2 : 1;
-const OPEN_FILES = isFullExtent ? 1_024 : 384;
+const OPEN_FILES = isFullExtent ? 1_024 : 512;
 const PAUSE_MS = 20;
 /** Requests of the victim when the attack is over. */
 const AFTERWARDS = 10;
-const STREAMS = 60;
+const STREAMS = 30 * SCALE;
 /** How long connections are held. */
 const HELD_MS = 1_500 * SCALE;
 /** Of the largest body that is read. */
@@ -30,7 +30,10 @@ const PART = isFullExtent ? 1 : 1 / 3;
 const LARGE_BITS = isFullExtent ? 4096 : 3072;
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 
-const { service, admin, atEnd } = useService({}, { openFiles: OPEN_FILES });
+const { service, admin, atEnd } = useService(
+  { STRONGROOM_WORKERS: String(SCALE) },
+  { openFiles: OPEN_FILES },
+);
 let victim: Caller & { close(): void };
 const figures: string[] = [];
 beforeAll(async () => {
@@ -167,7 +170,7 @@ test('connections that never say anything, three times as many as files may be o
 test('connections that shake hands and ask nothing', async () => {
   await expectVictimServed('silent TLS connections', () =>
     holding(
-      2 * OPEN_FILES,
+      SCALE * OPEN_FILES,
       () => connectTls({ port: service.port, host: '127.0.0.1', rejectUnauthorized: false }),
       () => delay(HELD_MS),
     ),
@@ -177,7 +180,7 @@ test('connections that shake hands and ask nothing', async () => {
 test('connections that ask once and stay', async () => {
   await expectVictimServed('idle connections', () =>
     holding(
-      2 * OPEN_FILES,
+      SCALE * OPEN_FILES,
       () => {
         const socket = connectTls({
           port: service.port,
@@ -240,7 +243,7 @@ test('streams of the audit log', async () => {
   const auditor = await callerWith(ROLE.auditor);
   const closing = new AbortController();
   setMaxListeners(STREAMS, closing.signal);
-  const statuses = await expectVictimServed('60 streams of the audit log', () =>
+  const statuses = await expectVictimServed(`${String(STREAMS)} streams of the audit log`, () =>
     Promise.all(times(STREAMS, () => openStream(auditor.token, closing.signal))),
   );
   closing.abort();

@@ -126,7 +126,7 @@ function callAllTheTime() {
         }),
       ];
       for (const { status, text } of answers) if (status !== 200) refused.push(`${status} ${text}`);
-      await delay(20);
+      await delay(100);
     }
   };
   const callers = [caller(1), caller(2)];
