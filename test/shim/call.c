@@ -135,10 +135,13 @@ void end_operation(const struct call *call) {
     word last = OPERATIONS[which].final == F_VerifyFinal ? 64 : (word)&size;
     memset(output, 0, sizeof output);
     if (call_real(OPERATIONS[which].final, (const word[]){call->arguments[0], (word)output, last}) == CKR_OK) continue;
-    /* One that isn't done in parts is still there: SoftHSM2 ends it by an error, as it does for so long a message. */
+    /*
+     * One that isn't done in parts is still there, and ends when it is done with an empty message, whatever comes of it. A
+     * message that is longer than a raw RSA key has SoftHSM2 end the process, by exit(5).
+     */
     word signature_size = OPERATIONS[which].one_shot == F_Verify ? 1 : (word)&size;
     size = sizeof output;
     call_real(OPERATIONS[which].one_shot,
-              (const word[]){call->arguments[0], (word)output, sizeof output, (word)output, signature_size});
+              (const word[]){call->arguments[0], (word)output, 0, (word)output, signature_size});
   }
 }

@@ -12,6 +12,7 @@ import { PARAMETERS, RawHsm } from '../../support/raw-hsm.ts';
 const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
+const RSA_X_509 = 0x3;
 const ECB = 0x1081;
 const CBC_PAD = 0x1085;
 const GCM = 0x1087;
@@ -380,6 +381,24 @@ const KNOWN = {
         'done',
         'done',
       ]);
+    });
+
+    test('ends an operation that it answers itself, whatever its mechanism', async () => {
+      const hsm = await behind({});
+      const rsa = await hsm.keyPair('rsa', {}, { isNamed: true });
+      const aes = await hsm.aesKey(randomBytes(32));
+      const operations = [
+        () => hsm.encrypt({ mechanism: RSA_X_509 }, rsa.publicKey, Buffer.alloc(256)),
+        () => hsm.encrypt({ mechanism: ECB }, aes, Buffer.alloc(16)),
+        () => hsm.sign('rsa', rsa.privateKey, Buffer.alloc(32)),
+      ];
+      for (const operation of operations) {
+        await shim.setLines(['answer Encrypt,Sign CKR_DEVICE_ERROR for 1']);
+        const seen = [];
+        for (let call = 0; call < 2; call += 1)
+          seen.push(await hsm.told(operation().then(() => 'done')));
+        expect(seen).toEqual(['CKR_DEVICE_ERROR', 'done']);
+      }
     });
 
     test('is read again when it changes, and its last line that fits is the one that counts', async () => {
