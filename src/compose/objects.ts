@@ -1,8 +1,12 @@
 import { hostname } from 'node:os';
 import process from 'node:process';
 import type { Logger } from 'pino';
-import { createObjectKeeper, type ObjectKeeper } from '../core/keys/objects/object-keeper.ts';
-import type { HsmObjects } from '../core/keys/objects/ports.ts';
+import { systemClock } from '../core/clock.ts';
+import {
+  createObjectKeeper,
+  type ObjectKeeper,
+  type ObjectKeeperParts,
+} from '../core/keys/objects/object-keeper.ts';
 import type { StoreContext } from '../store/database.ts';
 import { createObjectLedger } from '../store/keys/object-ledger.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
@@ -16,7 +20,7 @@ interface ObjectSettings {
 export function openObjectKeeper(
   context: StoreContext,
   pool: Pick<Pool, 'keeping'>,
-  hsm: HsmObjects,
+  hsm: ObjectKeeperParts['hsm'],
   { pkcs11 }: ObjectSettings,
   log: Logger,
 ): ObjectKeeper | undefined {
@@ -24,11 +28,18 @@ export function openObjectKeeper(
   return createObjectKeeper({
     hsm,
     ledger: createObjectLedger(context, `${hostname()}:${process.pid}`),
+    clock: systemClock,
     limit: pkcs11.objectLimit,
     onNearlyFull: (use) => {
       log.warn(
         use,
         'the HSM is nearly full: from its limit of objects on (PKCS11_OBJECT_LIMIT) no key can be made',
+      );
+    },
+    onRefused: (objects) => {
+      log.error(
+        { objects: objects.map(({ id }) => id) },
+        "objects are not destroyed: what the database says of them carries no proof of this pool's HSM (see strongroom doctor)",
       );
     },
     onError: (error) => {

@@ -70,12 +70,15 @@ interface HsmObjectIntentTable {
   object_id: string;
   version: string;
   key_name: string;
-  state: 'creating' | 'destroying';
+  state: 'creating' | 'destroying' | 'retained';
   since: Generated<Date>;
   process: string;
   claimed_until: Generated<Date>;
   is_over: Generated<boolean>;
   is_absent: Generated<boolean>;
+  permit: Generated<'making' | 'removal' | null>;
+  permit_time: Generated<string | null>;
+  permit_proof: Generated<Buffer | null>;
 }
 
 interface SigningKeyTable {

@@ -5,6 +5,7 @@ import {
   type PublicKey,
   publicMembers,
 } from '../../core/keys/key.ts';
+import type { ObjectStatement } from '../../core/keys/objects/permit.ts';
 import { sizeOf } from '../../core/keys/key-shape.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
 
@@ -84,6 +85,13 @@ export const OUTLIVING_BACKUP_KEY_PARTS: readonly Buffer[] = ['1', '2'].map((cou
 export const ARCHIVE_KEY_PARTS: readonly Buffer[] = ['1', '2'].map((counter) =>
   encodeFields(['strongroom full backup key 1', counter, '512']),
 );
+
+/** What `root-seal` says of a token object that may be destroyed. */
+export function objectStatementBytes(poolId: string, statement: ObjectStatement): Buffer {
+  const { id, name, version, kind, time } = statement;
+  const what = [kind, id, name.toLowerCase(), version, String(time)];
+  return encodeFields(['strongroom object permit 1', poolId, ...what]);
+}
 
 /** What the current root keys say of a generation that may be destroyed. */
 export function retirementBytes(poolId: string, generation: number): Buffer {

@@ -12,7 +12,7 @@ import { NameLocks } from './name-locks.ts';
 import { noteAlong } from '../directory/principal-references.ts';
 import { toAssignment } from '../access/held-policy.ts';
 import { versionsOf } from './key-reader.ts';
-import { doomObjectsOfKey, settleObjects } from './object-ledger.ts';
+import { doomObjectsOfKey, recoverObjects, settleObjects } from './object-ledger.ts';
 import { reschedule } from './rotation-rows.ts';
 import type { Tables } from '../tables.ts';
 import { changeableOf, fromKeyVersion, toDeletedKey, toKeyVersion } from './key-rows.ts';
@@ -109,6 +109,7 @@ export function createKeyWriter(context: StoreContext): KeyWriter {
           .where('pool_id', '=', poolId)
           .where('name_key', '=', key.name_key)
           .execute();
+        await recoverObjects(trx, poolId, name);
         return toKeyVersion(await answeringVersion(trx, poolId, name));
       }),
 

@@ -2,9 +2,13 @@ import { type Kysely, sql } from 'kysely';
 import { ServiceError } from '../../core/errors.ts';
 import type { KeyMaterial } from '../../core/keys/key.ts';
 import { objectIdIn, objectsOf, REFERENCE_BYTES } from '../../core/keys/objects/object-id.ts';
-import type { DoomedObject, ObjectLedger } from '../../core/keys/objects/ports.ts';
+import type { ObjectPermit } from '../../core/keys/objects/permit.ts';
+import type { ObjectLedger } from '../../core/keys/objects/ports.ts';
 import { reading, type StoreContext, type Trx } from '../database.ts';
 import type { Tables } from '../tables.ts';
+import { toKeyVersion } from './key-rows.ts';
+import { versionsOf } from './key-reader.ts';
+import { CLAIM_COLUMNS, type ClaimRow, toClaim } from './object-claims.ts';
 
 /** Objects that are destroyed in one go: some milliseconds each. */
 const BATCH = 20;
@@ -34,8 +38,8 @@ export function createObjectLedger(context: StoreContext, process: string): Obje
           const count =
             room === undefined ? 0 : objects.length + (await countAlone(trx, context.poolId));
           if (room !== undefined && count > room) return count;
-          const made = objects.map((object_id) => ({
-            ...{ pool_id: poolId, object_id, version, key_name: name, process },
+          const made = objects.map((permit) => ({
+            ...{ pool_id: poolId, version, key_name: name, process, ...toRow(permit) },
             state: 'creating' as const,
           }));
           await trx.insertInto('hsm_object_intent').values(made).execute();
@@ -68,16 +72,70 @@ export function createObjectLedger(context: StoreContext, process: string): Obje
 
     claimDoomed: () =>
       reading(context, async (db) => {
-        const { rows } = await sql<DoomedObject>`
-          update hsm_object_intent set claimed_until = clock_timestamp() + ${CLAIM}::interval
-          where pool_id = ${poolId} and object_id in (
+        const { rows } = await sql<ClaimRow & { isOver: boolean }>`
+          update hsm_object_intent i set claimed_until = clock_timestamp() + ${CLAIM}::interval
+          where i.pool_id = ${poolId} and i.object_id in (
             select object_id from hsm_object_intent i
             where pool_id = ${poolId} and state = 'destroying' and claimed_until < clock_timestamp()
               and not ${isInUse}
             limit ${BATCH} for update skip locked)
-          returning object_id as id,
+          returning ${CLAIM_COLUMNS},
             is_over or since < clock_timestamp() - ${OLD}::interval as "isOver"`.execute(db);
-        return rows;
+        return rows.map((row) => ({ ...toClaim(row), isOver: row.isOver }));
+      }),
+
+    permit: (objects) =>
+      reading(context, (db) =>
+        db.transaction().execute(async (trx) => {
+          for (const permit of objects)
+            await trx
+              .updateTable('hsm_object_intent')
+              .set({ ...toRow(permit), claimed_until: sql`'-infinity'` })
+              .where('pool_id', '=', poolId)
+              .where('object_id', '=', permit.id)
+              .where('state', '=', 'destroying')
+              .execute();
+        }),
+      ),
+
+    retain: (objects) =>
+      reading(context, (db) =>
+        db.transaction().execute(async (trx) => {
+          for (const permit of objects) {
+            const { name, version } = permit;
+            const stated = toRow(permit);
+            await trx
+              .insertInto('hsm_object_intent')
+              .values({
+                ...{ pool_id: poolId, version, key_name: name, process, ...stated },
+                state: 'retained',
+              })
+              .onConflict((conflict) =>
+                conflict
+                  .columns(['pool_id', 'object_id'])
+                  .doUpdateSet(stated)
+                  .where('hsm_object_intent.state', '=', 'retained'),
+              )
+              .execute();
+          }
+        }),
+      ),
+
+    setAside: (objects) =>
+      reading(context, async (db) => {
+        await db
+          .updateTable('hsm_object_intent')
+          .set({ claimed_until: sql`'infinity'` })
+          .where('pool_id', '=', poolId)
+          .where('object_id', 'in', [...objects])
+          .execute();
+      }),
+
+    findMaterials: (name) =>
+      reading(context, async (db) => {
+        const rows = await versionsOf(db, poolId, name).execute();
+        const materials = rows.map((row) => toKeyVersion(row).material);
+        return materials.filter((material) => objectsOf(material).length > 0);
       }),
 
     strike: (objects) =>
@@ -105,6 +163,11 @@ export function createObjectLedger(context: StoreContext, process: string): Obje
   };
 }
 
+function toRow({ id, kind, time, proof }: ObjectPermit) {
+  const permit = { permit: kind, permit_time: String(time), permit_proof: Buffer.from(proof) };
+  return { object_id: id, ...permit };
+}
+
 /** While this transaction lasts, nobody else counts so: two who both take the last place must not both be refused. */
 async function countAlone(trx: Trx, poolId: string): Promise<number> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`objects ${poolId}`}, 0))`.execute(trx);
@@ -113,7 +176,8 @@ async function countAlone(trx: Trx, poolId: string): Promise<number> {
 
 async function countObjects(db: Kysely<Tables>, poolId: string): Promise<number> {
   const { rows } = await sql<{ count: string }>`
-    select (select count(*) from hsm_object_intent where pool_id = ${poolId} and not is_absent)
+    select (select count(*) from hsm_object_intent where pool_id = ${poolId} and not is_absent
+        and state <> 'retained')
       + (select count(*) from signing_key where pool_id = ${poolId})
       + (select count(*) from statement_key where pool_id = ${poolId})
       + (select count(*) + count(mac_blob) from key_version where pool_id = ${poolId})
@@ -171,6 +235,19 @@ export async function doomObjects(
     on conflict (pool_id, object_id) do update set state = 'destroying', is_over = true`.execute(
     trx,
   );
+}
+
+/** Takes back what permits the objects of a deleted key to be destroyed, in the transaction that recovers it. */
+export async function recoverObjects(trx: Trx, poolId: string, name: string): Promise<void> {
+  await trx
+    .deleteFrom('hsm_object_intent')
+    .where('pool_id', '=', poolId)
+    .where('state', '=', 'retained')
+    .where(
+      sql<boolean>`version in (
+      select v.version from key_version v where v.pool_id = ${poolId} and v.name_key = ${name.toLowerCase()})`,
+    )
+    .execute();
 }
 
 /** Of a key that is about to be removed with all its versions. */

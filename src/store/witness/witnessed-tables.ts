@@ -97,7 +97,7 @@ export const WITNESSED_TABLES: readonly WitnessedTable[] = [
 /** Tables whose rows no record witnesses, each with the reason. */
 export const UNWITNESSED_TABLES: Readonly<Record<string, string>> = {
   hsm_object_intent:
-    'objects of which no row tells yet, or any more: what a forged one has destroyed is missed at the next use',
+    'objects of which no row tells yet, or any more: what permits to destroy them has a proof of the HSM',
   gcm_use: 'encryptions are counted in portions, which would be a record each',
   federated_credential_use: 'a sign-in is on record, and is no change of the directory',
   sign_in_counter: 'who is counted as guessing, for a minute',

@@ -211,10 +211,9 @@ interface Use {
       select pool_id, encode(substr(blob, 2), 'hex'), version, 'kept', 'destroying', 'forged', now() - interval '2 hours'
       from key_version where name_key = 'kept'`);
     expect(await doctor('--mend')).toEqual([
-      ...['ok objects', 'warning abandoned objects', 'ok mending'],
+      ...['ok objects', 'warning unproven objects', 'ok mending'],
     ]);
-    expect([await intents(), await signs('kept')]).toEqual([['destroying'], 200]);
-    await owner.query('delete from hsm_object_intent');
+    expect([await intents(), await signs('kept')]).toEqual([[], 200]);
     await purge('kept');
   });
 
@@ -245,10 +244,82 @@ interface Use {
     await create('lost');
     // As a database is that was put back as of before the key.
     await owner.query("delete from key where name_key = 'lost'");
+    expect(await doctor('--mend')).toContain('fault missing rows');
+    await owner.query(`delete from audit_witness where row_key like '["lost", %'`);
     expect(await doctor()).toEqual(['ok objects', 'warning stray objects']);
     expect(await doctor('--mend')).toContain('ok mending');
     expect(await doctor()).toEqual(['ok objects']);
   });
+
+  test('whoever can write to the database alone has nothing destroyed', async () => {
+    const forged = (name: string, permit: string, more = '') =>
+      `insert into hsm_object_intent (pool_id, object_id, version, key_name, state, process, permit, permit_time,
+         permit_proof, is_over)
+       select v.pool_id, encode(substr(v.blob, 2), 'hex'), v.version, v.name_key, 'destroying', 'removal', ${permit}, true
+       from key_version v ${more} where v.name_key = '${name}'`;
+    const removed = (name: string) => `delete from key where name_key = '${name}'`;
+    const dated = (name: string) =>
+      `update key set deleted_at = 1, purge_at = 2 where name_key = '${name}'`;
+    const STOLEN = 's.permit, s.permit_time, s.permit_proof';
+    const ACTS = {
+      'no-proof': [forged('no-proof', 'null, null, null'), removed('no-proof')],
+      'no-hmac': [forged('no-hmac', "'removal', 0, sha256('forged')"), removed('no-hmac')],
+      // Of another key's removal.
+      other: [
+        forged('other', STOLEN, "join stolen s on s.key_name = 'gone' and s.permit = 'removal'"),
+        removed('other'),
+      ],
+      // Of its own making.
+      making: [forged('making', STOLEN, 'join stolen s using (version)'), removed('making')],
+      // The service purges these two, with a record.
+      undeleted: [dated('undeleted')],
+      deleted: [dated('deleted')],
+    };
+    const names = Object.keys(ACTS);
+    // Whoever reads the ledger all the time has seen every proof.
+    await owner.query('create table stolen as select * from hsm_object_intent where false');
+    await owner.query(`create function steal() returns trigger language plpgsql security definer as
+      'begin insert into public.stolen select new.*; return new; end'`);
+    await owner.query(
+      'create trigger steal after insert on hsm_object_intent for each row execute function steal()',
+    );
+    for (const name of [...names, 'gone']) expect((await create(name)).status).toBe(200);
+    await purge('gone');
+    await pool.admin('DELETE', '/keys/deleted');
+    for (const table of ['key', 'key_version'])
+      await owner.query(
+        `create table saved_${table} as select * from ${table} where name_key = any ($1)`,
+        [names],
+      );
+    for (const act of Object.values(ACTS).flat()) expect((await owner.query(act)).rowCount).toBe(1);
+    // The upkeep of the pool has come to all of them, and leaves them alone.
+    await until(async () => {
+      const { rows } = await owner.query(
+        `select from hsm_object_intent where state = 'destroying'
+           and claimed_until > case when key_name = 'deleted' then '-infinity' else now() + interval '1 day' end`,
+      );
+      return rows.length === names.length;
+    }, 40_000);
+    expect(await doctor('--mend')).toEqual([
+      ...['ok objects', 'ok objects in the making', 'warning unproven objects'],
+      ...['fault forged intents', 'fault missing rows'],
+    ]);
+    await owner.query('begin');
+    await owner.query('set constraints all deferred');
+    await owner.query('insert into key select * from saved_key');
+    await owner.query(
+      'insert into key_version overriding system value select * from saved_key_version',
+    );
+    await owner.query('update key set deleted_at = null, purge_at = null');
+    await owner.query('delete from hsm_object_intent');
+    await owner.query('drop table saved_key, saved_key_version, stolen cascade');
+    await owner.query('drop function steal cascade');
+    await owner.query('commit');
+    // Each of them is there.
+    expect(await doctor()).toEqual(['ok objects']);
+    for (const name of names) await purge(name);
+    expect(await intents()).toEqual([]);
+  }, 90_000);
 
   test('is signed in to and used again after the HSM was lost', async () => {
     await create('again');

@@ -1,15 +1,21 @@
+import type { Clock } from '../../clock.ts';
 import { ServiceError } from '../../errors.ts';
-import type { KeyIdentity, KeyVersionId } from '../key.ts';
+import type { KeyIdentity, KeyMaterial, KeyName, KeyVersionId } from '../key.ts';
 import { type BeginObjects, newObjectId, type ObjectIds } from './object-id.ts';
+import { judgePermit, type ObjectPermit, permit } from './permit.ts';
+import { permitRemoval, type RemovalProver } from './removal-permits.ts';
 import type { DoomedObject, HsmObjects, ObjectLedger, ObjectUse } from './ports.ts';
 
 export interface ObjectKeeperParts {
-  readonly hsm: HsmObjects;
+  readonly hsm: HsmObjects & RemovalProver;
   readonly ledger: ObjectLedger;
+  readonly clock: Clock;
   /** Of token objects, whoever made them; unknown where absent. */
   readonly limit?: number | undefined;
   /** The HSM is nearly full; again only once it wasn't in between. */
   readonly onNearlyFull: (use: ObjectUse) => void;
+  /** They stay, since nothing permits to destroy them: `strongroom doctor` tells of them. */
+  readonly onRefused: (objects: readonly DoomedObject[]) => void;
   /** Something is left for the next mending. */
   readonly onError: (error: unknown) => void;
 }
@@ -25,7 +31,7 @@ export type ObjectKeeper = ReturnType<typeof createObjectKeeper>;
  * it; what the ledger alone tells of is in the making, or is destroyed.
  */
 export function createObjectKeeper(parts: ObjectKeeperParts) {
-  const { hsm, ledger, limit, onNearlyFull, onError } = parts;
+  const { hsm, ledger, clock, limit, onNearlyFull, onRefused, onError } = parts;
   /** Of other pools and programs, and the pool's own root key. */
   let others = 0;
   let used = 0;
@@ -39,6 +45,12 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
     return { used, limit };
   }
 
+  /** The HSM is away: what isn't permitted now stays, and `strongroom doctor` tells of it. */
+  function noPermits(error: unknown): readonly ObjectPermit[] {
+    onError(error);
+    return [];
+  }
+
   /** @throws ServiceError HsmFull */
   async function begin(
     { private: first, mac }: ObjectIds,
@@ -47,7 +59,9 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
   ): Promise<void> {
     const room = limit === undefined ? undefined : limit - others;
     const objects = hasMac ? [first, mac] : [first];
-    const count = await ledger.begin(objects, identity, room).catch(async (error: unknown) => {
+    const time = Math.floor(clock.now().getTime() / 1000);
+    const permits = await permit(hsm, objects, identity, { kind: 'making', time });
+    const count = await ledger.begin(permits, identity, room).catch(async (error: unknown) => {
       // They may be on record all the same.
       await ledger.strike(objects).catch(onError);
       throw error;
@@ -64,8 +78,9 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
   async function destroyDoomed(): Promise<number> {
     let destroyed = 0;
     for (;;) {
-      const doomed = await ledger.claimDoomed();
-      if (doomed.length === 0) return destroyed;
+      const claimed = await ledger.claimDoomed();
+      if (claimed.length === 0) return destroyed;
+      const doomed = await permitted(claimed);
       const found = new Set(await hsm.destroyObjects(doomed.map(({ id }) => id)));
       // One that isn't there may yet appear, while whoever was told to make it lives.
       const isGone = ({ id, isOver }: DoomedObject) => isOver || found.has(id);
@@ -73,6 +88,22 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
       await ledger.noteAbsent(doomed.filter((object) => !isGone(object)).map(({ id }) => id));
       destroyed += found.size;
     }
+  }
+
+  /** Those of them that may be destroyed now. */
+  async function permitted(claimed: readonly DoomedObject[]): Promise<readonly DoomedObject[]> {
+    const good = [];
+    const refused = [];
+    for (const object of claimed) {
+      const verdict = await judgePermit(hsm, object);
+      if (verdict === 'good') good.push(object);
+      else if (verdict !== 'early') refused.push(object);
+    }
+    if (refused.length > 0) {
+      await ledger.setAside(refused.map(({ id }) => id));
+      onRefused(refused);
+    }
+    return good;
   }
 
   /**
@@ -144,7 +175,36 @@ export function createObjectKeeper(parts: ObjectKeeperParts) {
       }
     },
 
-    /** Destroys what was left when a key's row was removed. */
+    /** Lets a deleted key's objects be destroyed once it is purged, from its date on. */
+    async deleted(name: KeyName, purgeAt: number): Promise<void> {
+      const permits = await permitRemoval(hsm, () => ledger.findMaterials(name), purgeAt).catch(
+        noPermits,
+      );
+      await ledger.retain(permits).catch(onError);
+    },
+
+    /** Removes rows of keys, and destroys what is left of them. @param find keys that may be removed, with their objects */
+    async removing<T>(
+      find: () => Promise<readonly KeyMaterial[]>,
+      remove: () => Promise<T>,
+      isRemoved: (result: T) => boolean,
+    ): Promise<T> {
+      const permits = await permitRemoval(hsm, find, 0).catch(noPermits);
+      const result = await remove();
+      if (isRemoved(result))
+        await ledger
+          .permit(permits)
+          .then(destroyDoomed)
+          .catch((error: unknown) => {
+            onError(error);
+          });
+      return result;
+    },
+
+    /** What the rows of a key say, for `removing`. */
+    materialsOf: (name: KeyName) => ledger.findMaterials(name),
+
+    /** Destroys what was left when a deleted key was purged on its date. */
     async removed(): Promise<void> {
       await destroyDoomed().catch(onError);
     },

@@ -1,8 +1,9 @@
-import type { KeyIdentity, KeyVersionId } from '../key.ts';
+import type { KeyIdentity, KeyMaterial, KeyName, KeyVersionId } from '../key.ts';
 import type { ObjectId } from './object-id.ts';
+import type { ObjectPermit, ObjectProver, PermitClaim } from './permit.ts';
 
 /** An object of a key that came to nothing, or is no more. */
-export interface DoomedObject {
+export interface DoomedObject extends PermitClaim {
   readonly id: ObjectId;
   /** Nobody makes it any more: where it isn't there, it won't come any more either. */
   readonly isOver: boolean;
@@ -19,7 +20,7 @@ export interface ObjectLedger {
    * @returns how many there are with these, 0 without `room`; nothing is on record where these are too many
    */
   begin(
-    objects: readonly ObjectId[],
+    objects: readonly ObjectPermit[],
     forKey: Pick<KeyIdentity, 'name' | 'version'>,
     room: number | undefined,
   ): Promise<number>;
@@ -32,6 +33,14 @@ export interface ObjectLedger {
   giveUpOlderThan(seconds: number): Promise<number>;
   /** Some that are to be destroyed, for the caller alone for a while. */
   claimDoomed(): Promise<readonly DoomedObject[]>;
+  /** These are allowed to be destroyed, as far as they are to be. */
+  permit(objects: readonly ObjectPermit[]): Promise<void>;
+  /** The same of those of a deleted key, for when it is purged. */
+  retain(objects: readonly ObjectPermit[]): Promise<void>;
+  /** They aren't given to be destroyed any more, before they are permitted. */
+  setAside(objects: readonly ObjectId[]): Promise<void>;
+  /** What the rows of a key's versions say, deleted or not, as far as they are objects. */
+  findMaterials(name: KeyName): Promise<readonly KeyMaterial[]>;
   /** They are destroyed, or never came to be. */
   strike(objects: readonly ObjectId[]): Promise<void>;
   /** They aren't there, but may yet come. */
@@ -41,7 +50,7 @@ export interface ObjectLedger {
 }
 
 /** A resident pool's objects in the HSM, whatever the store knows of them. */
-export interface HsmObjects {
+export interface HsmObjects extends ObjectProver {
   /** @returns those of them that were there */
   destroyObjects(objects: readonly ObjectId[]): Promise<readonly ObjectId[]>;
   /** Token objects: all that this login sees, and this pool's among them. */

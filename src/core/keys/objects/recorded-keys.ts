@@ -39,8 +39,9 @@ export function recordObjects<Maker extends Hsm & HsmFeatures & KeyImporter>(
 
 export function keepObjectsOfKeys(
   keys: KeyWriter,
-  { writing, removed }: Pick<ObjectKeeper, 'writing' | 'removed'>,
+  keeper: Pick<ObjectKeeper, 'writing' | 'deleted' | 'removing' | 'materialsOf' | 'removed'>,
 ): KeyWriter {
+  const { writing, deleted, removing, materialsOf, removed } = keeper;
   return {
     ...keys,
     insertVersion: (version, change, onlyAfter) =>
@@ -49,11 +50,17 @@ export function keepObjectsOfKeys(
         () => keys.insertVersion(version, change, onlyAfter),
         (name) => name !== undefined,
       ),
-    async purgeKey(name, change) {
-      const isPurged = await keys.purgeKey(name, change);
-      if (isPurged) await removed();
-      return isPurged;
+    async deleteKey(name, retentionSeconds, change) {
+      const key = await keys.deleteKey(name, retentionSeconds, change);
+      if (key !== undefined) await deleted(name, key.purgeAt);
+      return key;
     },
+    purgeKey: (name, change) =>
+      removing(
+        () => materialsOf(name),
+        () => keys.purgeKey(name, change),
+        (isPurged) => isPurged,
+      ),
     async purgeExpiredKey(change) {
       const name = await keys.purgeExpiredKey(change);
       if (name !== undefined) await removed();
@@ -64,20 +71,22 @@ export function keepObjectsOfKeys(
 
 export function keepObjectsOfSigningKeys(
   store: TokenSigningKeyStore,
-  { writing, removed }: Pick<ObjectKeeper, 'writing' | 'removed'>,
+  { writing, removing }: Pick<ObjectKeeper, 'writing' | 'removing'>,
 ): TokenSigningKeyStore {
   return {
     ...store,
-    async insertSigningKey(key, after, change) {
-      const isInserted = await writing(
-        key.material.identity.version,
-        () => store.insertSigningKey(key, after, change),
-        (result) => result,
-      );
-      // The oldest one has gone.
-      if (isInserted) await removed();
-      return isInserted;
-    },
+    // The oldest one goes.
+    insertSigningKey: (key, after, change) =>
+      removing(
+        async () => (await store.listSigningKeys()).map(({ material }) => material),
+        () =>
+          writing(
+            key.material.identity.version,
+            () => store.insertSigningKey(key, after, change),
+            (result) => result,
+          ),
+        (isInserted) => isInserted,
+      ),
   };
 }
 
