@@ -65,8 +65,8 @@ describe('values.schema.json', () => {
     const made = [...textOf(`${NAMES}templates/_helpers.tpl`).matchAll(/^- name: ([A-Z0-9_]+)$/gm)]
       .map(([, name = '']) => name)
       .filter((name) => Object.hasOwn(SETTINGS, name));
-    // The PIN is a file, and the data folder a development start's.
-    const others = [...made, 'PKCS11_PIN', 'STRONGROOM_DATA_DIR'];
+    // The PIN is a file, the data folder a development start's, and a replica's name its pod's.
+    const others = [...made, 'PKCS11_PIN', 'STRONGROOM_DATA_DIR', 'STRONGROOM_REPLICA'];
     expect(made).toContain('DATABASE_URL');
     expect(Object.keys(schema.properties?.['settings']?.properties ?? {}).toSorted()).toEqual(
       Object.keys(SETTINGS)

@@ -32,8 +32,11 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
   ],
   'deploy/sizes.md': [
     ['src/hsm/module/sessions.ts#MOST_WORKERS', (n) => `${count(n)} in each worker process`],
-    ['src/config/worker-memory.ts#BESIDE', (n) => `takes ${mib(n)} MiB at most besides`],
-    ['src/config/worker-memory.ts#OBJECT', (n) => `and ${kib(n)} KiB for each`],
+    [
+      'src/config/worker-memory.ts#BESIDE',
+      (n) => `reckons with ${mib(n)} MiB for a worker process`,
+    ],
+    ['src/config/worker-memory.ts#OBJECT', (n) => `and ${kib(n)} KiB for each of these`],
   ],
   'policies/README.md': [
     [

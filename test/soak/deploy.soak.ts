@@ -1,20 +1,24 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { isProduction, readConfig } from '../../src/config/config.ts';
 import { CHART, documentsIn, FOLDER } from '../deploy/files.ts';
 import { fits, looseEndsOf, type Manifest } from '../deploy/pods.ts';
 import { ROOT } from '../documents/documents.ts';
+import { until } from '../support/until.ts';
 
 /** What is below deploy/, by the tools that it is for. A machine that lacks one skips its part with the reason. */
 const run = (tool: string, args: readonly string[]) =>
   spawnSync(tool, args, { encoding: 'utf8', maxBuffer: 64 * 1024 ** 2 });
 const where = (tool: string, ...args: readonly string[]) => {
-  const isThere = run(tool, args).error === undefined;
-  if (!isThere) console.warn(`skipped: ${tool} is not on the path`);
-  return isThere ? describe : describe.skip;
+  const { error, status } = run(tool, args);
+  if (error !== undefined) console.warn(`skipped: ${tool} is not on the path`);
+  else if (status !== 0) console.warn(`skipped: ${tool} can't be used here`);
+  return status === 0 ? describe : describe.skip;
 };
 const EXAMPLES = ['network-hsm', 'softhsm'];
 const KUBERNETES = ['--kube-version', '1.31.0', '--namespace', 'keys'];
@@ -131,6 +135,49 @@ where('systemd-analyze', '--version')('the units', () => {
     const { stderr } = run('systemd-analyze', ['verify', ...names.map(unit)]);
     const lines = stderr.split('\n').filter((line) => line.includes('strongroom'));
     expect(lines.filter((line) => !line.includes('is not executable'))).toEqual([]);
+  });
+});
+
+/** In a process namespace of its own, as a pod is one: it looks for the supervisor among all processes that it sees. */
+const APART = ['--user', '--map-root-user', '--pid', '--fork', '--mount-proc', '--kill-child'];
+
+where(
+  'unshare',
+  ...APART,
+  'true',
+)('reload.mjs', () => {
+  let folder: string;
+  let pod: ChildProcess;
+  let output = '';
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'strongroom-test-'));
+    await mkdir(join(folder, 'tls'));
+    await writeFile(join(folder, 'tls/tls.crt'), 'first');
+    await writeFile(
+      join(folder, 'main.js'),
+      "process.on('SIGHUP', () => console.log('hung up')); console.log('serves'); setInterval(() => {}, 1000);",
+    );
+    const script = `node ${join(folder, 'main.js')} serve & node ${join(FOLDER, 'container/reload.mjs')} ${join(folder, 'tls')} & wait`;
+    pod = spawn('unshare', [...APART, 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'pipe'] });
+    output = '';
+    for (const stream of [pod.stdout, pod.stderr])
+      stream?.setEncoding('utf8').on('data', (text: string) => (output += text));
+    await until(() => output.includes('serves'));
+  });
+  afterEach(async () => {
+    pod.kill('SIGKILL');
+    await rm(folder, { recursive: true });
+  });
+
+  test('tells the supervisor once that a file has changed, and nothing while none has', async () => {
+    // Longer than the 5 seconds after which it looks.
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    expect(output).not.toContain('hung up');
+    await writeFile(join(folder, 'tls/tls.crt'), 'second');
+    await until(() => output.includes('hung up'));
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    expect(output.match(/hung up/g)).toHaveLength(1);
   });
 });
 

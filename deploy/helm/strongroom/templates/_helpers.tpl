@@ -140,6 +140,10 @@ capabilities:
 - name: softhsm
   mountPath: /var/lib/strongroom
 {{- end }}
+{{- if .Values.backups.claim }}
+- name: backups
+  mountPath: /backups
+{{- end }}
 {{- end }}
 
 {{- define "strongroom.volumes" -}}
@@ -191,6 +195,11 @@ capabilities:
 - name: softhsm
   persistentVolumeClaim:
     claimName: {{ include "strongroom.fullname" . }}-softhsm
+{{- end }}
+{{- if .Values.backups.claim }}
+- name: backups
+  persistentVolumeClaim:
+    claimName: {{ .Values.backups.claim | quote }}
 {{- end }}
 {{- end }}
 
