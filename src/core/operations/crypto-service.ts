@@ -9,7 +9,7 @@ import { ServiceError } from '../errors.ts';
 import type { EncryptionLimit } from './encryption-limit.ts';
 import type { Ciphertext, CipherParameters, Hsm } from '../keys/hsm.ts';
 import type { KeyMaterial, KeyName, KeyOperation, KeyVersion, KeyVersionId } from '../keys/key.ts';
-import { keyNotFound } from '../keys/key-service.ts';
+import { keyNotFound } from '../keys/key-refusals.ts';
 import { fitsKey, sizeOf } from '../keys/key-shape.ts';
 import type { Clock } from '../clock.ts';
 import type { KeyReader } from '../keys/ports.ts';

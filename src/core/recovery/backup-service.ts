@@ -14,7 +14,7 @@ import type {
 } from '../keys/key.ts';
 import { requireSealed } from '../keys/key-keeping.ts';
 import { nearestDate } from '../keys/key-date.ts';
-import { keyNotFound } from '../keys/key-service.ts';
+import { keyNotFound } from '../keys/key-refusals.ts';
 import { changeAttributes } from '../keys/new-version.ts';
 import type { BlobProtector, KeyArchive, WholeKey } from './ports.ts';
 import type { KeyRewrapper } from './root-keys/root-key-hsm.ts';

@@ -3,7 +3,7 @@ import { CURVE, type ParameterSet } from '../operations/algorithms.ts';
 import type { KeyReference, Recorder } from '../operations/crypto-service.ts';
 import type { KeyInspector } from './key-inspection.ts';
 import type { KeyMaterial, VerifiedKey, VerifiedMaterial } from '../keys/key.ts';
-import { keyNotFound } from '../keys/key-service.ts';
+import { keyNotFound } from '../keys/key-refusals.ts';
 import { memberOf } from '../keys/key-shape.ts';
 import { mlDsaPublicKeyInfo } from '../keys/ml-dsa-encoding.ts';
 import type { Clock } from '../clock.ts';

@@ -5,7 +5,7 @@ import type { HsmFeatures } from '../keys/hsm.ts';
 import { requireSealed } from '../keys/key-keeping.ts';
 import type { VerifiedKey } from '../keys/key.ts';
 import type { KeyReference, Recorder } from '../operations/crypto-service.ts';
-import { keyNotFound } from '../keys/key-service.ts';
+import { keyNotFound } from '../keys/key-refusals.ts';
 import type { KeyReader } from '../keys/ports.ts';
 
 export interface ReleaseRequest {

@@ -9,7 +9,7 @@ import {
 import type { HsmFeatures } from '../keys/hsm.ts';
 import { requireSealed } from '../keys/key-keeping.ts';
 import type { KeyMaterial, VerifiedKey } from '../keys/key.ts';
-import { keyNotFound } from '../keys/key-service.ts';
+import { keyNotFound } from '../keys/key-refusals.ts';
 import { fitsKey } from '../keys/key-shape.ts';
 import type { Clock } from '../clock.ts';
 import type { KeyReader } from '../keys/ports.ts';

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import type { AuditedChange } from '../../core/audit/record.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { KeyName, KeyVersion, KeyVersionId } from '../../core/keys/key.ts';
-import { purgeProtected } from '../../core/keys/key-service.ts';
+import { purgeProtected } from '../../core/keys/key-refusals.ts';
 import { keyIsDeleted } from '../../core/keys/new-version.ts';
 import type { KeyWriter } from '../../core/keys/ports.ts';
 import type { StateChange } from '../../core/caching/change-feed.ts';

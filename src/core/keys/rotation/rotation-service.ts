@@ -2,7 +2,7 @@ import type { AuditedChange } from '../../audit/record.ts';
 import type { Hsm } from '../hsm.ts';
 import type { KeyRelease } from '../../release/key-release.ts';
 import type { KeyName, VerifiedKey } from '../key.ts';
-import { keyNotFound } from '../key-service.ts';
+import { keyNotFound } from '../key-refusals.ts';
 import type { VersionMaker } from '../new-version.ts';
 import type { Clock } from '../../clock.ts';
 import type { RotatingKey, RotationStore } from '../ports.ts';
