@@ -45,6 +45,7 @@ export function composeRecovery(
       }),
       rootKeys,
       recoveryJobs,
+      fullBackups: { withAuditRecords: settings.backupAuditRecords === true },
       securityDomain: openSecurityDomain({
         context,
         pool,

@@ -45,7 +45,8 @@ export function readConfig(
       throw new ConfigError('PKCS11_MODULE needs one of PKCS11_PIN and PKCS11_PIN_FILE.');
   }
   requireTogether(env, 'STRONGROOM_BACKUP_S3_ENDPOINT', 'STRONGROOM_BACKUP_S3_BUCKET');
-  requireTogether(env, 'STRONGROOM_BACKUP_S3_BUCKET', 'STRONGROOM_BACKUP_S3_CREDENTIALS_FILE');
+  if (env.STRONGROOM_BACKUP_S3_CREDENTIALS_FILE !== undefined)
+    requireTogether(env, 'STRONGROOM_BACKUP_S3_BUCKET', 'STRONGROOM_BACKUP_S3_CREDENTIALS_FILE');
   const config = toConfig(env, environment, machine);
   const secrets: Secrets = {
     ...(env.DATABASE_URL !== undefined && { databaseUrl: env.DATABASE_URL }),
@@ -115,6 +116,7 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
       perAddress: env.STRONGROOM_LIMIT_PER_ADDRESS,
       refusedCredentials: env.STRONGROOM_LIMIT_REFUSED_CREDENTIALS,
     },
+    backupAuditRecords: env.STRONGROOM_BACKUP_AUDIT_RECORDS,
     backups: {
       ...withoutUndefined({
         hosts: env.STRONGROOM_BACKUP_HOSTS,
@@ -122,13 +124,12 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
         caFile: env.STRONGROOM_BACKUP_CA_FILE,
       }),
       ...(env.STRONGROOM_BACKUP_S3_ENDPOINT !== undefined &&
-        env.STRONGROOM_BACKUP_S3_BUCKET !== undefined &&
-        env.STRONGROOM_BACKUP_S3_CREDENTIALS_FILE !== undefined && {
+        env.STRONGROOM_BACKUP_S3_BUCKET !== undefined && {
           s3: {
             origin: new URL(env.STRONGROOM_BACKUP_S3_ENDPOINT).origin,
             region: env.STRONGROOM_BACKUP_S3_REGION,
             bucket: env.STRONGROOM_BACKUP_S3_BUCKET,
-            credentialsFile: env.STRONGROOM_BACKUP_S3_CREDENTIALS_FILE,
+            ...withoutUndefined({ credentialsFile: env.STRONGROOM_BACKUP_S3_CREDENTIALS_FILE }),
           },
         }),
     },

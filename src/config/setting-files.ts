@@ -125,14 +125,18 @@ export async function readBackupStorage({
   const [sasToken, extraCa, credentials] = await Promise.all([
     sasFile && readText('STRONGROOM_BACKUP_SAS_FILE', sasFile),
     caFile && readCa('STRONGROOM_BACKUP_CA_FILE', caFile),
-    s3 && readS3Credentials(s3.credentialsFile),
+    s3?.credentialsFile && readS3Credentials(s3.credentialsFile),
   ]);
   return {
     ...withoutUndefined({ hosts, extraCa, sasToken: sasToken?.trim() }),
-    ...(s3 !== undefined &&
-      credentials !== undefined && {
-        s3: { origin: s3.origin, region: s3.region, bucket: s3.bucket, credentials },
-      }),
+    ...(s3 !== undefined && {
+      s3: {
+        origin: s3.origin,
+        region: s3.region,
+        bucket: s3.bucket,
+        ...(credentials !== undefined && credentials !== '' && { credentials }),
+      },
+    }),
   };
 }
 

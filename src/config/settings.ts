@@ -213,6 +213,10 @@ export const SETTINGS = {
   STRONGROOM_LIMIT_REFUSED_CREDENTIALS: count(1, 1_000_000)
     .default(200)
     .meta({ meaning: 'refused credentials a second from one address, in each process' }),
+  STRONGROOM_BACKUP_AUDIT_RECORDS: flag.default(false).meta({
+    meaning:
+      "`true`: full backups that are asked for over REST take the audit log's records along, for which Managed HSM's API has no word. Commands and schedules have an option for it",
+  }),
   STRONGROOM_BACKUP_HOSTS: commaList(
     isHostPattern,
     'must be hosts as account.blob.example.net:8443, http:// before one without TLS, or *.blob.example.net, with commas between them',
@@ -228,7 +232,7 @@ export const SETTINGS = {
   STRONGROOM_BACKUP_SAS_FILE: z.string().min(1).optional().meta({
     default: 'none',
     meaning:
-      'file that holds the SAS token by which `strongroom backup` goes to Azure Blob storage',
+      'file that holds the SAS token by which `strongroom backup` and planned backups go to Azure Blob storage',
   }),
   STRONGROOM_BACKUP_S3_ENDPOINT: z
     .url({ protocol: /^https?$/ })
@@ -250,7 +254,8 @@ export const SETTINGS = {
     .optional()
     .meta({ default: 'none', meaning: 'the one bucket there' }),
   STRONGROOM_BACKUP_S3_CREDENTIALS_FILE: z.string().min(1).optional().meta({
-    default: 'none',
+    default:
+      "where AWS's own clients look: environment, `~/.aws`, a role of the machine or the pod",
     meaning:
       'file with `aws_access_key_id = …` and `aws_secret_access_key = …` on lines of their own, as in `~/.aws/credentials`',
   }),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import express, { type Express, type Request, type RequestHandler, type Router } from 'express';
 import type { BackupService } from '../core/recovery/backup-service.ts';
 import type { RootKeyStore } from '../core/recovery/root-keys/ports.ts';
+import type { FullBackupOptions } from '../core/recovery/full-backup/ports.ts';
 import type { RecoveryJobs } from '../core/recovery/jobs/recovery-jobs.ts';
 import type { SecurityDomainService } from '../core/recovery/security-domain/security-domain-service.ts';
 import type { AccessService } from '../core/access/access-service.ts';
@@ -70,6 +71,7 @@ export interface AppParts {
   readonly replicas: ReplicaList;
   readonly securityDomain: SecurityDomainService;
   readonly recoveryJobs: RecoveryJobs;
+  readonly fullBackups: Pick<FullBackupOptions, 'withAuditRecords'>;
   readonly crypto: CryptoService;
   readonly release: ReleaseParts;
   readonly hsm: Pick<Hsm, 'random'> & HsmFeatures;
@@ -193,7 +195,7 @@ function addPoolRoutes(routes: Routes, parts: AppParts): void {
   addRootKeyRoutes(routes, parts.rootKeys);
   addReplicaRoutes(routes, parts.replicas);
   addSecurityDomainRoutes(routes, parts.securityDomain);
-  addFullBackupRoutes(routes, parts.recoveryJobs, parts.clock);
+  addFullBackupRoutes(routes, parts);
   addCapabilityRoutes(routes, parts.hsm);
   addRandomRoutes(routes, parts.hsm);
   addRoleRoutes(routes, parts.roles);

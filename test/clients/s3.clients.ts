@@ -154,7 +154,14 @@ describeHere('full backups in a bucket of a real server', () => {
       STRONGROOM_BACKUP_S3_BUCKET: 'backups',
       STRONGROOM_BACKUP_S3_CREDENTIALS_FILE: file,
     };
-    service = await startService(await makeDataFolder(), { ...settings, STRONGROOM_WORKERS: '1' });
+    // The service as a pod with AWS's own variables would have them, commands with the file.
+    service = await startService(await makeDataFolder(), {
+      ...settings,
+      STRONGROOM_BACKUP_S3_CREDENTIALS_FILE: '',
+      AWS_ACCESS_KEY_ID: accessKeyId,
+      AWS_SECRET_ACCESS_KEY: secretAccessKey,
+      STRONGROOM_WORKERS: '1',
+    });
     admin = await signInAdministrator(service);
     commands = await openCommandHost();
     place = `${gateway.origin}/backups/service`;

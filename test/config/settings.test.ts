@@ -61,6 +61,7 @@ const OTHER: Readonly<Record<keyof typeof SETTINGS, string>> = {
   STRONGROOM_LIMIT_PER_PRINCIPAL: '11',
   STRONGROOM_LIMIT_PER_ADDRESS: '12',
   STRONGROOM_LIMIT_REFUSED_CREDENTIALS: '13',
+  STRONGROOM_BACKUP_AUDIT_RECORDS: 'true',
   STRONGROOM_BACKUP_HOSTS: 'backups.blob.example,http://azurite.localhost:10000',
   STRONGROOM_BACKUP_CA_FILE: '/backup-ca.pem',
   STRONGROOM_BACKUP_SAS_FILE: '/sas',

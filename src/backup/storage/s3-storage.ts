@@ -35,7 +35,8 @@ export interface S3StorageParts {
   readonly bucket: string;
   /** Folders below which everything lies; none where empty. */
   readonly prefix: readonly string[];
-  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  /** Where absent, those that AWS's own clients would find. */
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
   /** Connects to the origin alone. */
   readonly agent: Agent | PlainAgent;
 }
@@ -52,7 +53,7 @@ export function createS3Storage(parts: S3StorageParts): BackupStorage {
   const client = new S3Client({
     endpoint: origin,
     region,
-    credentials,
+    ...(credentials !== undefined && { credentials }),
     // Bucket names as host names would be other hosts than the one that is configured.
     forcePathStyle: true,
     maxAttempts: MAX_TRIES,
@@ -191,6 +192,11 @@ function isKeyAbsent(error: unknown): boolean {
 
 function fromS3(place: string, error: unknown): unknown {
   if (error instanceof ServiceError) return error;
+  if (error instanceof Error && error.name === 'CredentialsProviderError')
+    return new ServiceError(
+      'StorageRefused',
+      `There are no credentials for ${place}: STRONGROOM_BACKUP_S3_CREDENTIALS_FILE names a file that holds them, or they are where AWS's own clients look.`,
+    );
   if (error instanceof S3ServiceException)
     return failureOf(place, error, {
       status: error.$metadata.httpStatusCode,

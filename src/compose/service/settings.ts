@@ -15,7 +15,13 @@ interface Required extends Pick<Config, 'domain' | 'pool' | 'limits'> {
 type Optional = Partial<
   Pick<
     Config,
-    'tracesUrl' | 'sessions' | 'loadedKeys' | 'federatedIssuers' | 'signingKeyDays' | 'keeping'
+    | 'backupAuditRecords'
+    | 'tracesUrl'
+    | 'sessions'
+    | 'loadedKeys'
+    | 'federatedIssuers'
+    | 'signingKeyDays'
+    | 'keeping'
   >
 >;
 

@@ -29,8 +29,16 @@ const pool = {
 const job = { ...pool, params: jobOf } as const;
 const BACKUPS: readonly JobKind[] = ['backup', 'backup-check'];
 
+interface FullBackupRouteParts {
+  readonly recoveryJobs: RecoveryJobs;
+  /** What Azure's API has no word for. */
+  readonly fullBackups: { readonly withAuditRecords: boolean };
+  readonly clock: Clock;
+}
+
 /** Full backups and restores, in the form of Azure/azure-rest-api-specs, data-plane/BackupRestore. */
-export function addFullBackupRoutes(routes: Routes, jobs: RecoveryJobs, clock: Clock): void {
+export function addFullBackupRoutes(routes: Routes, parts: FullBackupRouteParts): void {
+  const { recoveryJobs: jobs, fullBackups, clock } = parts;
   async function begin(request: JobRequest, context: RequestContext) {
     const { job: started } = await jobs.start(request, 'caller', context.audit);
     const of = BACKUPS.includes(started.kind) ? 'backup' : 'restore';
@@ -53,7 +61,7 @@ export function addFullBackupRoutes(routes: Routes, jobs: RecoveryJobs, clock: C
     body: BackupRequest,
     status: 202,
     handler: ({ body, context }) =>
-      begin({ kind: 'backup', storage: body, withAuditRecords: false }, context),
+      begin({ kind: 'backup', storage: body, ...fullBackups }, context),
   });
 
   route(routes, {

@@ -27,7 +27,15 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((storage) => storage.close()));
 });
 
-function open({ bucket = 'backups', credentials = S3_CREDENTIALS, prefix = ['pools'] } = {}) {
+interface Opening {
+  readonly bucket?: string;
+  readonly credentials?: typeof S3_CREDENTIALS | undefined;
+  readonly prefix?: readonly string[];
+}
+
+function open(options: Opening = {}) {
+  const { bucket = 'backups', prefix = ['pools'] } = options;
+  const credentials = 'credentials' in options ? options.credentials : S3_CREDENTIALS;
   const { origin } = server;
   const agent = createOneHostAgent({
     origin,
@@ -37,7 +45,10 @@ function open({ bucket = 'backups', credentials = S3_CREDENTIALS, prefix = ['poo
     answers: ANSWERS,
   });
   const region = 'eu-central-1';
-  const storage = createS3Storage({ origin, region, bucket, prefix, credentials, agent });
+  const storage = createS3Storage({
+    ...{ origin, region, bucket, prefix, agent },
+    ...(credentials !== undefined && { credentials }),
+  });
   opened.push(storage);
   return storage;
 }
@@ -94,6 +105,29 @@ describe('a bucket of S3', () => {
       expect(error).toMatchObject({
         code: expect.stringMatching(/^Storage(?:Unavailable|Refused)$/),
       });
+    }
+  });
+
+  test("goes by what AWS's own clients find where it is given no credentials, and says where that is nothing", async () => {
+    const names = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_EC2_METADATA_DISABLED'];
+    const before = { ...process.env };
+    Object.assign(process.env, {
+      AWS_ACCESS_KEY_ID: S3_CREDENTIALS.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: S3_CREDENTIALS.secretAccessKey,
+      AWS_EC2_METADATA_DISABLED: 'true',
+      // Whoever runs the tests may have files there.
+      AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+      AWS_CONFIG_FILE: '/dev/null',
+    });
+    try {
+      await expect(open({ credentials: undefined }).check()).resolves.toBeUndefined();
+      for (const name of names.slice(0, 2)) Reflect.deleteProperty(process.env, name);
+      await expect(open({ credentials: undefined }).check()).rejects.toMatchObject({
+        code: 'StorageRefused',
+        message: expect.stringContaining('STRONGROOM_BACKUP_S3_CREDENTIALS_FILE'),
+      });
+    } finally {
+      process.env = before;
     }
   });
 

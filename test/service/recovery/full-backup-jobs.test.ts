@@ -21,6 +21,7 @@ const { production, service, admin, atEnd } = useProduction(async () => {
   blobs = await startBlobServer();
   return {
     STRONGROOM_BACKUP_HOSTS: blobs.origin,
+    STRONGROOM_BACKUP_AUDIT_RECORDS: 'true',
     STRONGROOM_WORKERS: '1',
     // The same one after its only process was killed.
     STRONGROOM_LISTEN: `127.0.0.1:${String(await freePort())}`,
@@ -104,6 +105,16 @@ describe('a full backup over REST', () => {
     const names = [...blobs.objects.keys()];
     expect(names).toContain(`backups/${folder}/manifest.json`);
     expect(names.every((name) => name.startsWith(`backups/${folder}/`))).toBe(true);
+  });
+
+  test('has the records of the audit log where the settings say so', () => {
+    const manifest = blobs.objects.get(`backups/${folder}/manifest.json`)?.toString() ?? '';
+    const { auditRecords, rows } = JSON.parse(manifest) as {
+      auditRecords: boolean;
+      rows: Record<string, number>;
+    };
+    expect(auditRecords).toBe(true);
+    expect(rows['audit_event']).toBeGreaterThan(5);
   });
 
   test('has the members that pollers read', async () => {

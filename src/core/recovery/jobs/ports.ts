@@ -28,7 +28,8 @@ export interface StorageSettings {
     readonly origin: string;
     readonly region: string;
     readonly bucket: string;
-    readonly credentials: S3Credentials;
+    /** Where absent, those that AWS's own clients would find: of the environment, its files, a role. */
+    readonly credentials?: S3Credentials;
   };
   /** PEM of certificate authorities that storages' certificates may come from besides the public ones. */
   readonly extraCa?: string;
