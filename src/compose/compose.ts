@@ -107,6 +107,7 @@ export async function compose(
     app,
     identityApp: identity.managedIdentityApp,
     readiness,
+    tried: module.tried,
     endStreams: audit.endStreams,
     async close() {
       await replicas.stop();

@@ -12,7 +12,8 @@ export function openHsm(
     pkcs11,
     sessions,
     loadedKeys = LIMITS.loadedKeys,
-  }: Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys'>,
+    tried,
+  }: Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys' | 'tried'>,
   keeping: KeyKeeping,
   log: Logger,
   onHang: (operation: string) => void = () => undefined,
@@ -21,6 +22,7 @@ export function openHsm(
   return openPkcs11Hsm({
     ...pkcs11,
     keeping,
+    tried,
     ...(sessions !== undefined && { sessions }),
     leaseWaitMs: LIMITS.leaseWaitMs,
     reconnectWaitMs: LIMITS.reconnectWaitMs,
@@ -75,4 +77,12 @@ export async function openRootKeys(hsm: Pkcs11Hsm, pool: Pool): Promise<void> {
     throw new OperatorError(
       `The token (PKCS11_TOKEN_LABEL) holds other root keys than those of the pool "${pool.name}" (STRONGROOM_POOL).`,
     );
+}
+
+/** What openHsm is told of the module by settings that have more. */
+export function hsmOf({
+  pkcs11,
+  tried,
+}: Pick<ServiceSettings, 'pkcs11' | 'tried'>): Pick<ServiceSettings, 'pkcs11' | 'tried'> {
+  return { pkcs11, ...(tried !== undefined && { tried }) };
 }

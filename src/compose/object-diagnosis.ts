@@ -13,7 +13,7 @@ import {
   type RecordedIntent,
 } from '../store/keys/object-rows.ts';
 import { createObjectLedger } from '../store/keys/object-ledger.ts';
-import { openHsm, openRootKeys } from './hsm.ts';
+import { hsmOf, openHsm, openRootKeys } from './hsm.ts';
 import { openObjectKeeper } from './objects.ts';
 import {
   describeAbandoned,
@@ -34,7 +34,7 @@ import { openStore } from './store.ts';
  * @param mends destroys the objects that no key needs
  */
 export function examineObjects(
-  settings: Pick<ServiceSettings, 'databaseUrl' | 'pool' | 'pkcs11'>,
+  settings: Pick<ServiceSettings, 'databaseUrl' | 'pool' | 'pkcs11' | 'tried'>,
   log: Logger,
   mends: boolean,
 ): Promise<readonly Finding[]> {
@@ -44,7 +44,7 @@ export function examineObjects(
     let hsm: Pkcs11Hsm | undefined;
     try {
       if (pool.keeping === 'sealed') return [];
-      hsm = openHsm({ pkcs11: settings.pkcs11, sessions: 2 }, pool.keeping, log);
+      hsm = openHsm({ ...hsmOf(settings), sessions: 2 }, pool.keeping, log);
       await openRootKeys(hsm, pool);
       // In this order: an object is on record before it is there, and its row is gone before it is.
       const before = await hsm.listObjects();

@@ -5,7 +5,7 @@ import { openDatabase, type StoreContext } from '../store/database.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { findPool } from '../store/pool/pool-store.ts';
 import { examineBackups } from './backup-diagnosis.ts';
-import { openHsm, openRootKeys } from './hsm.ts';
+import { hsmOf, openHsm, openRootKeys } from './hsm.ts';
 import { examineSecurityDomain } from './security-domain-diagnosis.ts';
 import { commandContext } from './store.ts';
 import { findUnopenedKeys } from './unopened-keys.ts';
@@ -26,11 +26,11 @@ export async function findKeeping(url: string, pool: string): Promise<KeyKeeping
 
 /** Whether the token holds the root keys of the pool that the database knows. */
 export function examineRootKeys(
-  settings: Pick<ServiceSettings, 'databaseUrl' | 'pool' | 'pkcs11'>,
+  settings: Pick<ServiceSettings, 'databaseUrl' | 'pool' | 'pkcs11' | 'tried'>,
   log: Logger,
 ): Promise<readonly Finding[]> {
   return findings('root keys', async () => {
-    const { databaseUrl: url, pkcs11 } = settings;
+    const { databaseUrl: url } = settings;
     const db = openDatabase({ url, connections: 1, onIdleError: () => undefined });
     try {
       const pool = await findPool(db, settings.pool);
@@ -41,7 +41,7 @@ export function examineRootKeys(
             `The database has no pool "${settings.pool}" (STRONGROOM_POOL) yet: \`strongroom bootstrap\` makes it.`,
           ),
         ];
-      const hsm = openHsm({ pkcs11, sessions: 2 }, pool.keeping, log);
+      const hsm = openHsm({ ...hsmOf(settings), sessions: 2 }, pool.keeping, log);
       let unopened: readonly string[];
       let inToken: readonly number[];
       try {

@@ -6,6 +6,7 @@ import type { HsmObjects } from '../core/keys/objects/ports.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import { offerOf } from './capabilities/offer.ts';
 import { makesMlDsa } from './capabilities/refusals.ts';
+import { type TriedModule, triedModule } from './capabilities/tried-module.ts';
 import { KeyCalls } from './key-calls.ts';
 import { createObjectCalls } from './keys/keeping/object-calls.ts';
 import { createKeyExits } from './keys/key-exits.ts';
@@ -34,6 +35,8 @@ export interface Pkcs11Options extends ConnectionOptions {
   /** How long an operation waits for a connection that is being restored. */
   readonly reconnectWaitMs: number;
   readonly log: Log;
+  /** By another opening of the same start: the same isn't tried again before the HSM is lost. */
+  readonly tried?: TriedModule | undefined;
 }
 
 export interface Pkcs11Hsm
@@ -48,6 +51,8 @@ export interface Pkcs11Hsm
     SecureWrapper {
   /** Manufacturer and library. */
   readonly description: string;
+  /** What was found out by trying, for other openings of the same start. */
+  readonly tried: TriedModule;
   /** False where the token has none for this pool. They are looked for once, here. */
   openRootKeys(poolId: string, generation: number): boolean;
   /** Makes them in the HSM. The caller has seen openRootKeys answer false, and lets nobody else do the same meanwhile. */
@@ -73,7 +78,7 @@ const GENERATOR_IDLE_MS = 60_000;
 export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   const { keeping = 'sealed' } = options;
   let roots: Roots | undefined;
-  const first = openPatiently(() => openConnection(options, roots));
+  const first = openPatiently(() => openConnection(options, roots, options.tried));
   const { facts } = first.token;
   /** As they were found out when the module was opened last. */
   let { capabilities } = first;
@@ -131,6 +136,9 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   return {
     keeping,
     description: facts.description,
+    get tried() {
+      return triedModule(facts, options, capabilities);
+    },
     ...createKeyExits(calls),
     encrypt: calls.encrypt.bind(calls),
     decrypt: calls.decrypt.bind(calls),

@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import { setTimeout as delayed } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { PinRefusedError } from '../core/operator-error.ts';
+import type { TriedModule } from '../hsm/capabilities/tried-module.ts';
 import type { Patience } from '../http/server/drain.ts';
 import type { WorkersState } from '../observability/metrics-server.ts';
 import { createMutex } from './mutex.ts';
@@ -18,7 +19,7 @@ import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts'
 import { stateOf } from './workers-state.ts';
 
 /** What a worker is told; what changes while the service runs comes at its start. */
-export type FleetSettings = Omit<WorkerSettings, 'ticketKeys' | 'isStartOver'>;
+export type FleetSettings = Omit<WorkerSettings, 'ticketKeys' | 'isStartOver' | 'tried'>;
 
 export interface FleetOptions {
   readonly workers: number;
@@ -51,6 +52,8 @@ export class WorkerFleet {
   /** One starts after the other: SoftHSM fails at times where two open a token at once, and a wrong PIN is tried once. */
   readonly #oneStart = createMutex();
   #settings: FleetSettings;
+  /** Of the start that is under way; undefined while there is none. */
+  #tried: TriedModule | 'not yet' | undefined;
   #isStopping = false;
   #hasStarted = false;
   #isStartOver = false;
@@ -83,7 +86,9 @@ export class WorkerFleet {
 
   /** @throws Error of the first worker that can't start; those that have started stay */
   async startAll(): Promise<void> {
-    for (let number = 0; number < this.#options.workers; number += 1) await this.#startNext();
+    await this.#asOneStart(async () => {
+      for (let number = 0; number < this.#options.workers; number += 1) await this.#startNext();
+    });
     this.#hasStarted = true;
   }
 
@@ -118,13 +123,15 @@ export class WorkerFleet {
     this.#refusal = undefined;
     let started = 0;
     try {
-      for (; started < workers; started += 1) {
-        await this.#startNext();
-        const replaced = old.shift();
-        if (replaced === undefined || replaced.isLeaving) continue;
-        replaced.isLeaving = true;
-        endWorker(replaced, GROWN);
-      }
+      await this.#asOneStart(async () => {
+        for (; started < workers; started += 1) {
+          await this.#startNext();
+          const replaced = old.shift();
+          if (replaced === undefined || replaced.isLeaving) continue;
+          replaced.isLeaving = true;
+          endWorker(replaced, GROWN);
+        }
+      });
       return true;
     } catch (error) {
       if (started > 0) {
@@ -164,6 +171,16 @@ export class WorkerFleet {
           }),
       ),
     );
+  }
+
+  /** What the first of these processes finds out about the module the others needn't try again. */
+  async #asOneStart(start: () => Promise<void>): Promise<void> {
+    this.#tried = 'not yet';
+    try {
+      await start();
+    } finally {
+      this.#tried = undefined;
+    }
   }
 
   /** After those that start already. */
@@ -210,12 +227,16 @@ export class WorkerFleet {
         const isStartOver = this.#isStartOver;
         sendTo(entry, {
           kind: 'start',
-          settings: { ...this.#settings, ticketKeys, isStartOver },
+          settings: {
+            ...{ ...this.#settings, ticketKeys, isStartOver },
+            ...(typeof this.#tried === 'object' && { tried: this.#tried }),
+          },
         });
         break;
       }
       case 'ready':
         entry.isReady = true;
+        if (this.#tried !== undefined) this.#tried = message.tried;
         this.ports = portsOf(message);
         this.#delay = RESTART_DELAY_MS.first;
         break;

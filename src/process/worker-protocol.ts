@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Patience } from '../http/server/drain.ts';
 import type { ReadinessReport } from '../http/pool/health.routes.ts';
 import type { AttestationSettings, TlsIdentity } from '../config/setting-files.ts';
+import type { TriedModule } from '../hsm/capabilities/tried-module.ts';
 import type { ExternalIssuer } from '../identity/issuers/external-issuer.ts';
 
 /** Settings that name something: in their place a worker gets the thing itself. */
@@ -13,7 +14,9 @@ type Named = 'attestation' | 'issuers' | 'pkcs11' | 'tls' | 'replicaName';
  * secret stands in an environment.
  */
 export interface WorkerSettings
-  extends Omit<Config, Named>, Pick<ServiceSettings, 'databaseUrl' | 'pkcs11' | 'replica'> {
+  extends
+    Omit<Config, Named>,
+    Pick<ServiceSettings, 'databaseUrl' | 'pkcs11' | 'replica' | 'tried'> {
   readonly tls: TlsIdentity;
   readonly attestation: AttestationSettings;
   readonly issuers: readonly ExternalIssuer[];
@@ -35,7 +38,13 @@ export type ToWorker =
 export type FromWorker =
   /** It listens now: what is told to a process before that is lost. */
   | { readonly kind: 'listening' }
-  | { readonly kind: 'ready'; readonly port: number; readonly identityPort?: number }
+  | {
+      readonly kind: 'ready';
+      readonly port: number;
+      readonly identityPort?: number;
+      /** What was found out about the PKCS#11 module. */
+      readonly tried: TriedModule;
+    }
   | {
       readonly kind: 'failed';
       readonly reason: string;

@@ -89,7 +89,8 @@ async function start(settings: WorkerSettings): Promise<void> {
     Math.random,
     onError,
   );
-  send({ kind: 'ready', port, ...(identityPort !== undefined && { identityPort }) });
+  const { tried } = service;
+  send({ kind: 'ready', port, tried, ...(identityPort !== undefined && { identityPort }) });
 }
 
 async function settle(readiness: Readiness): Promise<void> {

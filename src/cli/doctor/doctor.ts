@@ -105,7 +105,10 @@ async function examineDeployment(context: CliContext, mends: boolean): Promise<E
     !database.some(({ severity, subject }) => severity === 'fault' && subject === 'connection');
   const settings =
     isOpen && databaseUrl !== undefined && pkcs11 !== undefined
-      ? { databaseUrl, pool: config.pool, pkcs11 }
+      ? {
+          ...{ databaseUrl, pool: config.pool, pkcs11 },
+          ...withoutUndefined({ tried: diagnosis?.tried }),
+        }
       : undefined;
   const sections: Section[] = [
     { title: 'HSM', findings: module },

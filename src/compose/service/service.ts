@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import type { AuditLog } from '../../core/audit/ports.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { TriedModule } from '../../hsm/capabilities/tried-module.ts';
 import type { App } from '../../http/app.ts';
 import type { Readiness } from '../../http/pool/health.routes.ts';
 
@@ -9,6 +10,8 @@ export interface Service {
   readonly app: App;
   /** App Service's identity endpoint, for a listener on loopback. */
   readonly identityApp: RequestListener;
+  /** What was found out about the PKCS#11 module, for other processes of the same start. */
+  readonly tried: TriedModule;
   /** Which parts could serve a request now. */
   readonly readiness: Readiness;
   /** Ends the answers that have no end of their own. */

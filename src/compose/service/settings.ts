@@ -2,6 +2,7 @@ import type { Config } from '../../config/config.ts';
 import type { AttestationSettings } from '../../config/setting-files.ts';
 import type { StorageSettings } from '../../core/recovery/jobs/ports.ts';
 import type { ReplicaIdentity, ServingProcess } from '../../core/pool/replicas.ts';
+import type { TriedModule } from '../../hsm/capabilities/tried-module.ts';
 import type { ExternalIssuer } from '../../identity/issuers/external-issuer.ts';
 
 /** What a service can't be without, of the settings and from what surrounds it. */
@@ -32,6 +33,8 @@ export interface ServiceSettings extends Required, Optional {
   /** OIDC issuers besides the built-in directory, and PEM of authorities that theirs and federated ones may come from. */
   readonly issuers?: readonly ExternalIssuer[];
   readonly issuersCa?: string;
+  /** What another process of the same start has found out about the PKCS#11 module. */
+  readonly tried?: TriedModule;
   /** Where backups may lie, with the credentials for it. */
   readonly backupStorage?: StorageSettings;
 }

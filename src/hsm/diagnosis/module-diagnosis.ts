@@ -8,6 +8,7 @@ import { makesMlDsa } from '../capabilities/refusals.ts';
 import { countTokenObjects } from '../keys/keeping/pool-objects.ts';
 import { keepsSeeds } from '../keys/keeping/keepings.ts';
 import { probeCapabilities } from '../capabilities/probe.ts';
+import { type TriedModule, triedModule } from '../capabilities/tried-module.ts';
 import { openPatiently } from '../module/patience.ts';
 import { tokenLabelOf } from '../module/slots.ts';
 import { openToken, type Token } from '../module/token.ts';
@@ -18,6 +19,8 @@ export interface ModuleDiagnosis {
   readonly findings: readonly Finding[];
   /** Undefined where the module could not be opened, or can't keep keys. */
   readonly capabilities?: Capabilities;
+  /** The same, for whoever opens the module next. */
+  readonly tried?: TriedModule;
   readonly callTimes?: CallTimes;
 }
 
@@ -63,7 +66,12 @@ export function examineModule(examined: ExaminedModule): ModuleDiagnosis {
         ...describeCapabilities(capabilities),
         describeTimes(callTimes),
       ];
-      return { findings, capabilities, callTimes };
+      return {
+        findings,
+        capabilities,
+        tried: triedModule(facts, options, capabilities),
+        callTimes,
+      };
     } catch (error) {
       return { findings: [...opened, fault('keys', sentenceOf(error))] };
     }

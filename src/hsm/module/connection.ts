@@ -4,6 +4,7 @@ import type { KeyMaterial } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
 import type { Handle } from './calls.ts';
 import type { Capabilities } from '../capabilities/capabilities.ts';
+import type { TriedModule } from '../capabilities/tried-module.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { faultOf } from './errors.ts';
 import { returnValue } from './return-values.ts';
@@ -52,11 +53,15 @@ export interface Connection {
 
 const CLOSE_LIMIT_MS = 5_000;
 
-/** The event loop waits meanwhile. */
-export function openConnection(options: ConnectionOptions, roots: Roots | undefined): Connection {
+/** The event loop waits meanwhile. @param tried see openModule */
+export function openConnection(
+  options: ConnectionOptions,
+  roots: Roots | undefined,
+  tried?: TriedModule,
+): Connection {
   return connect(
     options,
-    withoutOpenSslErrors(() => openModule(options, roots)),
+    withoutOpenSslErrors(() => openModule(options, roots, tried)),
   );
 }
 

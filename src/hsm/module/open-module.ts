@@ -1,5 +1,6 @@
 import type { Capabilities } from '../capabilities/capabilities.ts';
 import { probeCapabilities } from '../capabilities/probe.ts';
+import { knownFrom, type TriedModule } from '../capabilities/tried-module.ts';
 import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { isSlow } from './latency.ts';
 import { findRootKeys, type RootKeys } from '../keys/root-keys.ts';
@@ -37,19 +38,29 @@ export interface OpenedModule {
   readonly isSlow: boolean;
 }
 
-/** Opens the module, logs in and tries what it can; the thread waits. @throws Error with a sentence for the operator */
-export function openModule(options: ModuleOptions, roots: Roots | undefined): OpenedModule {
+/**
+ * Opens the module, logs in and tries what it can; the thread waits.
+ * @param tried by another opening of the same start: the same isn't tried again
+ * @throws Error with a sentence for the operator
+ */
+export function openModule(
+  options: ModuleOptions,
+  roots: Roots | undefined,
+  tried?: TriedModule,
+): OpenedModule {
   const token = openToken(options);
   const { loginSession } = token;
   try {
     return {
       token,
-      capabilities: probeCapabilities(loginSession, {
-        module: token.facts.description,
-        keyWrapMechanism: options.keyWrapMechanism,
-        keeping: options.keeping,
-        isSoftware: token.facts.isSoftware,
-      }),
+      capabilities:
+        knownFrom(tried, token.facts, options, options.keeping ?? 'sealed') ??
+        probeCapabilities(loginSession, {
+          module: token.facts.description,
+          keyWrapMechanism: options.keyWrapMechanism,
+          keeping: options.keeping,
+          isSoftware: token.facts.isSoftware,
+        }),
       rootKeys: roots && findRootKeys(loginSession, roots.poolId, roots.generation, roots.keeping),
       isSlow: isSlow(loginSession),
     };

@@ -7,7 +7,7 @@ import { findSlot } from './slots.ts';
 import type { TokenOptions } from './token-options.ts';
 
 /** What a token has said of itself. */
-interface TokenFacts {
+export interface TokenFacts {
   /** Sessions that the token allows at most, or undefined where it doesn't say. */
   readonly sessionLimit: number | undefined;
   /** Whether calls may come from several threads at once; else one thread of the process calls the module. */
