@@ -8,7 +8,9 @@ import { connectFeed, DeafFeedError, type FeedConnection } from './feed-connecti
 const HEARTBEAT_EVERY_MS = 250;
 /** A feed that hasn't proved itself for so long isn't believed (revocation holds everywhere within a second). */
 const BELIEVED_FOR_MS = 1_000;
-const RECONNECT_DELAY_MS = { first: 100, most: 2_000 };
+/** A database from which nothing has come for so long isn't waited for by each request anew. */
+const AWAY_AFTER_MS = 2_000;
+const RECONNECT_DELAY_MS = { first: 100, most: 1_000 };
 
 const Addressed = z.object({ poolId: z.string() });
 const Payload = z.object({ topic: z.enum(STATE_TOPICS), id: z.string() });
@@ -44,6 +46,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
   const listeners: ((change: StateChange | 'reset') => void)[] = [];
   let provenAt = Number.NEGATIVE_INFINITY;
   let lagMs = 0;
+  let silence: NodeJS.Timeout | undefined;
   let connection: FeedConnection | undefined;
   let fault: string | undefined;
   let isClosed = false;
@@ -67,6 +70,15 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
       onError: options.onError,
     });
 
+  function isHeard(): void {
+    servers.back();
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      if (isOpen()) servers.away();
+    }, AWAY_AFTER_MS);
+    silence.unref();
+  }
+
   async function beat(): Promise<void> {
     let wait = RECONNECT_DELAY_MS.first;
     while (isOpen()) {
@@ -80,6 +92,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
         await connection.prove();
         lagMs = Math.round(performance.now() - began);
         provenAt = began;
+        isHeard();
         fault = undefined;
         wait = RECONNECT_DELAY_MS.first;
         await delay(HEARTBEAT_EVERY_MS);
@@ -88,6 +101,8 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
         const isKnown = error instanceof DeafFeedError && fault === error.message;
         fault = error instanceof DeafFeedError ? error.message : undefined;
         if (isOpen() && !isKnown) options.onError(error);
+        // It answers, where only notifications don't come.
+        if (error instanceof DeafFeedError) isHeard();
         const broken = connection;
         connection = undefined;
         await broken?.end();
@@ -110,6 +125,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
     publish,
     async close() {
       isClosed = true;
+      clearTimeout(silence);
       provenAt = Number.NEGATIVE_INFINITY;
       await connection?.end();
       await beating;

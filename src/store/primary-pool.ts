@@ -78,6 +78,11 @@ class PrimaryPool extends pg.Pool {
   override connect(): Promise<pg.PoolClient>;
   override connect(connected: Connected): void;
   override connect(connected?: Connected): Promise<pg.PoolClient> | void {
+    if (this.#servers.isAway) {
+      if (connected === undefined) return Promise.reject(isAway());
+      connected(isAway(), undefined, () => undefined);
+      return;
+    }
     if (connected !== undefined && this.#servers.urls.length === 1) {
       super.connect(connected);
       return;
@@ -105,6 +110,10 @@ class PrimaryPool extends pg.Pool {
       }
     }
   }
+}
+
+function isAway(): Error {
+  return new Error('the database has not answered for a while');
 }
 
 /** Whoever waits for an answer on it hears at once that none will come. */

@@ -11,8 +11,13 @@ export interface Servers {
   failed(url: string): void;
   /** It takes changes. */
   verified(url: string): void;
-  /** Called with the URL of a primary that isn't the one before: connections to others are worth nothing. */
-  onMoved(listener: (primary: string) => void): void;
+  /** No server answers, as somebody knows who asks all the time: nobody else needs to wait to find that out. */
+  away(): void;
+  /** One answers again. */
+  back(): void;
+  readonly isAway: boolean;
+  /** Called with the URL of a primary that isn't the one before, and with none when all are away: connections to others are worth nothing. */
+  onMoved(listener: (primary: string | undefined) => void): void;
 }
 
 const PRIMARY_ATTRIBUTES = new Set(['any', 'read-write', 'primary']);
@@ -26,8 +31,9 @@ const TLS_MODES = /^(?:prefer|require|verify-ca)$/;
  */
 export function readServers(databaseUrl: string): Servers {
   const urls = split(databaseUrl);
-  const listeners: ((primary: string) => void)[] = [];
+  const listeners: ((primary: string | undefined) => void)[] = [];
   let index = 0;
+  let isAway = false;
   let primary: string | undefined;
   const current = () => urls[index] ?? databaseUrl;
   return {
@@ -44,6 +50,17 @@ export function readServers(databaseUrl: string): Servers {
       const isMoved = primary !== undefined && url !== primary;
       primary = url;
       if (isMoved) for (const listener of listeners) listener(url);
+    },
+    away() {
+      if (isAway) return;
+      isAway = true;
+      for (const listener of listeners) listener(undefined);
+    },
+    back() {
+      isAway = false;
+    },
+    get isAway() {
+      return isAway;
     },
     onMoved(listener) {
       listeners.push(listener);

@@ -8,6 +8,7 @@ import { openChangeFeed } from '../../src/store/change-feed.ts';
 import { changing, openDatabase } from '../../src/store/database.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';
 import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
+import { readServers } from '../../src/store/servers.ts';
 import { findPool } from '../../src/store/pool/pool-store.ts';
 import { createRoleStore } from '../../src/store/access/role-store.ts';
 import { openPostgresProxy, type PostgresProxy } from '../support/postgres-proxy.ts';
@@ -163,6 +164,28 @@ describe('a database that says nothing any more', () => {
     await until(() => feed.isCoherent(), 8_000);
     await feed.close();
   });
+});
+
+test('where the feed finds that the database has gone silent, who waits for it is told, and nobody waits anew', async () => {
+  const servers = readServers(proxy.url);
+  const shared = { url: proxy.url, servers, poolId: pool.id, connections: 2 };
+  const feed = await openChangeFeed({ ...shared, onError: () => undefined });
+  const beside = openDatabase({ ...shared, onIdleError: () => undefined });
+  const keys = createKeyReader(processOf(beside, pool));
+  await keys.findKey(name);
+  proxy.swallow(true);
+  // A connection that is open, one that has to be made, and one that nobody has room for.
+  const waiting = [1, 2, 3].map(() => keys.findKey(name).catch((error: unknown) => error));
+  await until(() => servers.isAway, 10_000);
+  for (const one of waiting) expect(await one).toMatchObject(unavailable);
+  const connections = proxy.connections();
+  await expect(keys.findKey(name)).rejects.toMatchObject(unavailable);
+  expect(proxy.connections()).toBeLessThanOrEqual(connections + 2);
+  proxy.swallow(false);
+  await until(() => !servers.isAway, 10_000);
+  await expect(keys.findKey(name)).resolves.toBeUndefined();
+  await feed.close();
+  await beside.destroy();
 });
 
 describe('a feed', () => {

@@ -71,7 +71,7 @@ describe('which server is the primary', () => {
 
   test('is said once when it is another one than before, and not at first', () => {
     const servers = readServers('postgres://a,b/db');
-    const moved: string[] = [];
+    const moved: (string | undefined)[] = [];
     servers.onMoved((primary) => moved.push(primary));
     servers.verified(A);
     servers.failed(A);
@@ -81,5 +81,16 @@ describe('which server is the primary', () => {
     servers.verified(B);
     servers.verified(B);
     expect(moved).toEqual([B]);
+  });
+
+  test('is none while nobody answers, which is said once', () => {
+    const servers = readServers('postgres://a/db');
+    const moved: (string | undefined)[] = [];
+    servers.onMoved((primary) => moved.push(primary));
+    servers.away();
+    servers.away();
+    expect([servers.isAway, moved]).toEqual([true, [undefined]]);
+    servers.back();
+    expect(servers.isAway).toBe(false);
   });
 });

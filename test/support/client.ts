@@ -20,7 +20,13 @@ export type Caller = (
 
 /** Bare HTTPS, for what SDKs hide; `token` is sent as the bearer token where given. */
 export function createCaller(
-  service: { readonly port: number; readonly ca: string },
+  service: {
+    readonly port: number;
+    readonly ca: string;
+    /** Of another machine, and the name that its certificate has. */
+    readonly address?: string;
+    readonly name?: string;
+  },
   token?: string,
   /** A client certificate and its key, PEM; an IPv4 address of this machine that the connections come from. */
   {
@@ -36,11 +42,13 @@ export function createCaller(
       const outgoing = request(
         {
           agent,
-          host: 'localhost',
+          host: service.address ?? 'localhost',
+          ...(service.name !== undefined && { servername: service.name }),
           port: service.port,
           method,
           path,
           headers: {
+            ...(service.name !== undefined && { Host: service.name }),
             'Content-Length': Buffer.byteLength(text),
             ...(body !== undefined && { 'Content-Type': 'application/json' }),
             ...(token !== undefined && { Authorization: `Bearer ${token}` }),

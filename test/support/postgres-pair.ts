@@ -11,6 +11,7 @@ import {
 } from '../../src/setup/postgres/place.ts';
 import { type DatabaseCertificates, makeDatabaseCertificates } from './database-certificates.ts';
 import { freePort } from './free-port.ts';
+import type { Machine } from './machines.ts';
 import { startPostmaster, stopPostmaster } from '../../src/setup/postgres/postmaster.ts';
 
 const PASSWORDS = { owner: 'owner-of-a-test', service: 'service-of-a-test' };
@@ -23,6 +24,8 @@ export interface PostgresPair {
   readonly serviceUrl: string;
   /** Of the one that is the primary at first, and of the other. */
   readonly urls: readonly [string, string];
+  readonly primaryPid: number | undefined;
+  readonly standbyPid: number | undefined;
   readonly certificates: DatabaseCertificates;
   /** Of the primary by TCP, where a server takes TLS alone, and a certificate of the client. @param host that is this machine */
   tlsUrl(host: string, parameters: Readonly<Record<string, string>>): string;
@@ -38,7 +41,10 @@ export interface PostgresPair {
 }
 
 /** A PostgreSQL, and a synchronous standby of it: what the one acknowledges, the other has. */
-export async function startPostgresPair(): Promise<PostgresPair> {
+export async function startPostgresPair(
+  /** Where each is, if not on this machine: they can be reached there by TCP, and by no socket. */
+  machines?: readonly [Machine, Machine],
+): Promise<PostgresPair> {
   const folders = await Promise.all([1, 2].map(() => mkdtemp(join(tmpdir(), 'strongroom-pair-'))));
   const [first, second] = (await Promise.all(folders.map(findPostgresPlace))) as [
     PostgresPlace,
@@ -51,7 +57,6 @@ export async function startPostgresPair(): Promise<PostgresPair> {
   });
   const sockets = [await makeSocketFolder(first), await makeSocketFolder(second)] as const;
   const certificates = await makeDatabaseCertificates(dataFolderOf(first));
-  const port = await freePort();
   for (const place of [first, second])
     await writeFile(
       hbaFileOf(place),
@@ -59,42 +64,65 @@ export async function startPostgresPair(): Promise<PostgresPair> {
         'local all all scram-sha-256',
         'local replication strongroom_owner scram-sha-256',
         'hostssl all strongroom 127.0.0.1/32 scram-sha-256 clientcert=verify-full',
+        ...(machines === undefined
+          ? []
+          : ['host all all samenet scram-sha-256', 'host replication all samenet scram-sha-256']),
         '',
       ].join('\n'),
     );
   await writeFile(join(dataFolderOf(second), 'standby.signal'), '');
   for (const place of [first, second]) ownAll(place);
 
-  const primary = await startPostmaster(first, sockets[0], {
-    ...SETTINGS,
-    synchronous_standby_names: STANDBY,
-    listen_addresses: '127.0.0.1',
+  const hosts =
+    machines === undefined
+      ? sockets
+      : ([machines[0].databaseAddress, machines[1].databaseAddress] as const);
+  const addressOf = (index: 0 | 1, port: number) => ({
+    listen_addresses: machines?.[index].databaseAddress ?? '127.0.0.1',
     port: String(port),
+  });
+  const start = async (
+    place: PostgresPlace,
+    index: 0 | 1,
+    settings: Readonly<Record<string, string>>,
+  ) =>
+    startPostmaster(
+      machines === undefined ? place : await onMachine(place, machines[index]),
+      sockets[index],
+      { ...SETTINGS, ...settings },
+    );
+  const ports = machines === undefined ? [await freePort(), await freePort()] : [5432, 5432];
+  const [firstPort = 0, secondPort = 0] = ports;
+  const primary = await start(first, 0, {
+    ...addressOf(0, firstPort),
+    synchronous_standby_names: STANDBY,
     ssl: 'on',
     ssl_cert_file: certificates.server.certificate,
     ssl_key_file: certificates.server.key,
     ssl_ca_file: certificates.authority,
   });
   const startStandby = () =>
-    startPostmaster(second, sockets[1], {
-      ...SETTINGS,
-      primary_conninfo: `host=${sockets[0]} port=${port} user=strongroom_owner password=${PASSWORDS.owner} application_name=${STANDBY}`,
+    start(second, 1, {
+      ...addressOf(1, secondPort),
+      primary_conninfo: `host=${hosts[0]} port=${firstPort} user=strongroom_owner password=${PASSWORDS.owner} application_name=${STANDBY}`,
     });
   let standby: ChildProcess = await startStandby();
-  const url = (user: string, password: string, hosts: string, ports: string) =>
-    `postgres://${user}:${password}@/strongroom?host=${encodeURIComponent(hosts)}&port=${ports}`;
-  const ports = [String(port), '5432'] as const;
-  const ofBoth = [sockets.join(','), ports.join(',')] as const;
+  const url = (user: string, password: string, ...indexes: readonly number[]) => {
+    const list = (of: readonly unknown[]) => indexes.map((index) => of[index]).join(',');
+    const where = new URLSearchParams({ host: list(hosts), port: list(ports) });
+    return `postgres://${user}:${password}@/strongroom?${where.toString()}`;
+  };
   return {
-    ownerUrl: url('strongroom_owner', PASSWORDS.owner, ...ofBoth),
-    serviceUrl: url('strongroom', PASSWORDS.service, ...ofBoth),
-    urls: [
-      url('strongroom', PASSWORDS.service, sockets[0], ports[0]),
-      url('strongroom', PASSWORDS.service, sockets[1], ports[1]),
-    ],
+    ownerUrl: url('strongroom_owner', PASSWORDS.owner, 0, 1),
+    serviceUrl: url('strongroom', PASSWORDS.service, 0, 1),
+    urls: [url('strongroom', PASSWORDS.service, 0), url('strongroom', PASSWORDS.service, 1)],
+    primaryPid: primary.pid,
+    get standbyPid() {
+      return standby.pid;
+    },
     certificates,
     tlsUrl: (host, parameters) =>
-      `postgres://strongroom:${PASSWORDS.service}@${host}:${port}/strongroom?${new URLSearchParams(parameters).toString()}`,
+      `postgres://strongroom:${PASSWORDS.service}@${host}:${firstPort}/strongroom?${new URLSearchParams(parameters).toString()}`,
     async killPrimary() {
       const end = once(primary, 'exit');
       primary.kill('SIGQUIT');
@@ -137,4 +165,18 @@ function signalAll({ pid, exitCode }: ChildProcess, signal: 'SIGSTOP' | 'SIGCONT
   } catch {
     // It has none.
   }
+}
+
+/** The same, run there: `ip` wants to be root, and PostgreSQL doesn't. */
+async function onMachine(place: PostgresPlace, { namespace }: Machine): Promise<PostgresPlace> {
+  const { user, home, binaries } = place;
+  if (user === undefined) throw new Error('machines are for root');
+  const program = join(home, 'postgres-there');
+  const as = `setpriv --reuid=${user.uid} --regid=${user.gid} --clear-groups`;
+  await writeFile(
+    program,
+    `#!/bin/sh\nexec /usr/sbin/ip netns exec ${namespace} ${as} '${binaries.postgres}' "$@"\n`,
+    { mode: 0o755 },
+  );
+  return { home, binaries: { ...binaries, postgres: program } };
 }

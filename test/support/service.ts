@@ -52,6 +52,8 @@ export interface StartOptions {
   readonly nodeOptions?: readonly string[];
   /** How many files each of its processes may have open, where that is to be few. */
   readonly openFiles?: number;
+  /** The network namespace that it is in. */
+  readonly namespace?: string;
   /** Without the check that no transaction waits for the HSM, which costs each request some 70 us. */
   readonly isMeasured?: boolean;
 }
@@ -60,12 +62,14 @@ export interface StartOptions {
 export async function startService(
   dataFolder: string,
   environment: Readonly<Record<string, string>> = {},
-  { caFile, nodeOptions = [], openFiles, isMeasured = false }: StartOptions = {},
+  { caFile, nodeOptions = [], openFiles, namespace, isMeasured = false }: StartOptions = {},
 ): Promise<RunningService> {
   const options = [...(isMeasured ? [] : ['--import', NO_HSM_IN_TRANSACTION]), ...nodeOptions];
   const node = [process.execPath, ...options, MAIN, 'serve', '--stop-with-parent'];
   const limited = ['sh', '-c', `ulimit -n ${openFiles ?? ''}; exec "$0" "$@"`, ...node];
-  const [command = '', ...words] = openFiles === undefined ? node : limited;
+  const there = ['ip', 'netns', 'exec', namespace ?? '', ...node];
+  const [command = '', ...words] =
+    namespace !== undefined ? there : openFiles === undefined ? node : limited;
   const child = spawn(command, words, {
     env: {
       PATH: process.env['PATH'],
