@@ -23,9 +23,7 @@ export async function examineBackups(
 export function findingOf(state: BackupState): Finding {
   const { schedule, newestAt, lastFailure, failures, now } = state;
   const newest =
-    newestAt === undefined
-      ? 'the service has made none yet'
-      : `the newest that the service has made is of ${newestAt.toISOString()}`;
+    newestAt === undefined ? 'none was made yet' : `the newest is of ${newestAt.toISOString()}`;
   if (schedule === undefined)
     return ok(SUBJECT, `None are planned (\`strongroom backup schedule\`), and ${newest}.`);
   const due = dueSince(state, nextByCron);

@@ -23,8 +23,7 @@ export function placeOf(place: string): string {
   return URL_FORM.test(place) ? place : resolve(place);
 }
 
-/** Where backups are written: a folder is made if there is none. */
-export async function makePlace(context: CliContext, place: string): Promise<BackupStorage> {
+/** Where backups are to be written: a folder is made if there is none. */
+export async function makeFolder(place: string): Promise<void> {
   if (!URL_FORM.test(place)) await mkdir(resolve(place), { recursive: true, mode: 0o700 });
-  return openPlace(context, place);
 }

@@ -16,7 +16,7 @@ test.each<[string, Partial<BackupState>, 'ok' | 'warning', string]>([
   ['nothing is planned', { schedule: undefined }, 'ok', 'None are planned'],
   ['the first one is to come', { now: at('02T02:00') }, 'ok', 'due at 2026-11-02T03:00'],
   ['one is under way', { now: at('02T03:10') }, 'ok', 'due at 2026-11-02T03:00'],
-  ['none was made at its time', { now: at('02T03:16') }, 'warning', 'has made none yet'],
+  ['none was made at its time', { now: at('02T03:16') }, 'warning', 'none was made yet'],
   [
     'none is as young as is planned',
     { now: at('09T04:00'), newestAt: at('08T03:00'), newestScheduledAt: at('08T03:00') },

@@ -14,8 +14,8 @@ export function describeSchedule(state: BackupState): readonly string[] {
   return [
     schedule === undefined ? 'No backups are planned.' : planOf(schedule),
     newestAt === undefined
-      ? 'The service has made no backup yet.'
-      : `The newest one that the service has made is of ${newestAt.toISOString()}.`,
+      ? 'No backup was made yet.'
+      : `The newest one is of ${newestAt.toISOString()}.`,
     ...(next === undefined
       ? []
       : [

@@ -3,7 +3,7 @@ import { OperatorError } from '../../../core/operator-error.ts';
 import type { BackupsKept, BackupTimes } from '../../../core/recovery/schedule/ports.ts';
 import type { CliContext } from '../../cli-context.ts';
 import { inSentences } from '../backup-command.ts';
-import { makePlace } from '../place.ts';
+import { makeFolder, openPlace } from '../place.ts';
 import { describeSchedule, scheduleAsJson } from './describe-schedule.ts';
 import { newScheduleChange, withSchedule } from './schedule-command.ts';
 import { parseTimeSpan } from './time-span.ts';
@@ -52,7 +52,8 @@ export async function setSchedule(context: CliContext, options: SetOptions): Pro
 
 /** @returns it as the service asks for it, without a token; a file could be written and removed there */
 async function triedPlace(context: CliContext, to: string): Promise<string> {
-  const storage = await makePlace(context, to);
+  await makeFolder(to);
+  const storage = await openPlace(context, to);
   try {
     await storage.check();
     return storage.place;

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeEach, expect, test } from '@jest/globals';
+import type { AskedBy, JobEnd, JobKind } from '../../../src/core/recovery/jobs/ports.ts';
+import type { BackupSchedule } from '../../../src/core/recovery/schedule/ports.ts';
+import { createJobStore } from '../../../src/store/recovery/jobs/job-store.ts';
+import { createScheduleStore } from '../../../src/store/recovery/schedule/schedule-store.ts';
+import { makePool, newChange, openStoreDatabase, processOf } from '../../support/store.ts';
+
+const database = await openStoreDatabase();
+afterAll(() => database.close());
+
+const SCHEDULE: BackupSchedule = {
+  times: { cron: '30 2 * * *', timeZone: 'Europe/Zurich' },
+  place: '/backups',
+  keep: { count: 14, seconds: 86_400 },
+  withAuditRecords: true,
+};
+const GOOD: JobEnd = { keys: 1, bytes: 2 };
+const BAD: JobEnd = { failure: { code: 'StorageRefused', message: 'it is full' } };
+
+let pool: Awaited<ReturnType<typeof makePool>>;
+let schedules: ReturnType<typeof createScheduleStore>;
+let jobs: ReturnType<typeof createJobStore>;
+beforeEach(async () => {
+  pool = await makePool(database.db);
+  const context = processOf(database.db, pool);
+  schedules = createScheduleStore(context, pool);
+  jobs = createJobStore(context, pool);
+});
+
+interface RunOptions {
+  readonly askedBy?: AskedBy;
+  readonly kind?: JobKind;
+  readonly place?: string;
+}
+
+async function run(
+  end: JobEnd,
+  folder: string,
+  { askedBy = 'schedule', kind = 'backup', place = '/backups' }: RunOptions = {},
+): Promise<void> {
+  const id = randomBytes(16).toString('hex');
+  const job = { id, kind, place, folder, keyName: undefined, principalId: undefined, askedBy };
+  await jobs.begin(job, newChange());
+  await jobs.end(id, end, newChange());
+}
+
+test('a schedule is what was set last, and none once it was removed', async () => {
+  expect((await schedules.readState()).schedule).toBeUndefined();
+  expect(await schedules.remove(newChange())).toBe(false);
+  await schedules.set(SCHEDULE, newChange());
+  const first = (await schedules.readState()).schedule;
+  expect(first).toEqual({ ...SCHEDULE, setAt: expect.any(Date) });
+  const other = { ...SCHEDULE, times: { everySeconds: 3_600 }, keep: {}, withAuditRecords: false };
+  await schedules.set(other, newChange());
+  const second = (await schedules.readState()).schedule;
+  expect(second).toEqual({ ...other, setAt: expect.any(Date) });
+  expect(second?.setAt.getTime()).toBeGreaterThan(first?.setAt.getTime() ?? Infinity);
+  expect(await schedules.remove(newChange())).toBe(true);
+  expect((await schedules.readState()).schedule).toBeUndefined();
+});
+
+test('the newest backup is anybody’s, and what the schedule goes by is its own', async () => {
+  await run(GOOD, 'a', { askedBy: 'caller' });
+  await run(GOOD, 'check', { kind: 'restore-check' });
+  const { newestAt, newestScheduledAt } = await schedules.readState();
+  expect([newestAt, newestScheduledAt]).toEqual([expect.any(Date), undefined]);
+  await run(GOOD, 'b');
+  const after = await schedules.readState();
+  expect(after.newestScheduledAt).toEqual(after.newestAt);
+  expect(after.newestAt?.getTime()).toBeGreaterThan(newestAt?.getTime() ?? Infinity);
+});
+
+test('failures are counted from the last success, or from when it was set', async () => {
+  const failures = async () => (await schedules.readState()).failures;
+  await schedules.set(SCHEDULE, newChange());
+  await run(BAD, 'a', { askedBy: 'caller' });
+  expect(await failures()).toBe(0);
+  await run(BAD, 'b');
+  await schedules.recordFailure(
+    randomBytes(16).toString('hex'),
+    '/backups',
+    { code: 'BadParameter', message: 'no token' },
+    newChange(),
+  );
+  expect(await failures()).toBe(2);
+  expect((await schedules.readState()).lastFailure).toMatchObject({
+    code: 'BadParameter',
+    message: 'no token',
+    at: expect.any(Date),
+  });
+  await run(GOOD, 'c');
+  expect(await failures()).toBe(0);
+  await run(BAD, 'd');
+  expect(await failures()).toBe(1);
+  await schedules.set(SCHEDULE, newChange());
+  expect(await failures()).toBe(0);
+});
+
+test('what the schedule has made in a place is listed, newest first, and nothing else', async () => {
+  await run(GOOD, 'old');
+  await run(GOOD, 'new');
+  await run(BAD, 'failed');
+  await run(GOOD, 'elsewhere', { place: '/other' });
+  await run(GOOD, 'own', { askedBy: 'operator' });
+  await run(GOOD, 'read', { kind: 'restore-check' });
+  await run(GOOD, 'gone');
+  const made = await schedules.listMade('/backups', [
+    ...['old', 'new', 'failed', 'elsewhere', 'own', 'read'],
+  ]);
+  expect(made.map(({ folder }) => folder)).toEqual(['new', 'old']);
+  expect(made.every(({ startedAt, endedAt }) => startedAt <= endedAt)).toBe(true);
+  const others = await makePool(database.db);
+  const other = createScheduleStore(processOf(database.db, others), others);
+  expect(await other.listMade('/backups', ['old', 'new'])).toEqual([]);
+});
