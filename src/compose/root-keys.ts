@@ -6,6 +6,8 @@ import type { KeyMaterial } from '../core/keys/key.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import { BACKUP_KEYS } from '../core/recovery/root-keys/backup-keys.ts';
+import { findUnvouching } from '../core/recovery/root-keys/endorsement.ts';
+import type { RootKeyWitness } from '../core/recovery/root-keys/root-key-hsm.ts';
 import { createRootKeyCeremony } from '../core/recovery/root-keys/root-key-ceremony.ts';
 import {
   createRootKeyRotation,
@@ -41,11 +43,31 @@ export async function openPoolKeys(
   hsm: Pkcs11Hsm,
 ): Promise<void> {
   await openRootKeys(hsm, pool);
+  await requireVouched(context, pool, hsm);
   await recordGeneration(context, pool, newDraft('RootKeysRecord'));
   if (pool.keeping === 'resident') return;
   if ((await createBackupKeyStore(context).list()).length === 0)
     await withPoolLock(context.db, pool.name, () => makeBackupKeys(context, pool, hsm));
   await openBackupKeys(context, hsm);
+}
+
+/**
+ * The root keys that the database names must be those that have come after all others of the pool that the HSM holds.
+ * @throws OperatorError
+ */
+export async function requireVouched(
+  context: StoreContext,
+  { name, rootGeneration, keeping }: Pick<Pool, 'name' | 'rootGeneration' | 'keeping'>,
+  hsm: RootKeyWitness,
+): Promise<void> {
+  // A resident pool has one generation, and its HSM many objects to look through.
+  if (keeping === 'resident') return;
+  const vouchers = await createRootKeyStore(context).listVouchers();
+  const others = await findUnvouching(hsm, rootGeneration, vouchers);
+  if (others.length === 0) return;
+  throw new OperatorError(
+    `The database names the root keys of generation ${rootGeneration} as those of the pool "${name}" (STRONGROOM_POOL), and those of generation ${others.join(', ')}, which the token (PKCS11_TOKEN_LABEL) holds too, do not say that they have come after them. Somebody may have brought them in, and changed the database: look at \`strongroom audit verify\`. If all is right there, since an earlier version made them, or another HSM, \`strongroom root-keys vouch\` says so once.`,
+  );
 }
 
 /** Makes backup keys where there are none, and the HSM can keep some. The caller lets nobody else do the same. */
@@ -112,6 +134,8 @@ export async function openBackupKeys(context: StoreContext, hsm: Pkcs11Hsm): Pro
 export interface RootKeyUse {
   readonly generation: number;
   readonly isHeld: boolean;
+  /** By the older ones that are here. */
+  readonly isVouched: boolean;
 }
 
 /**
@@ -124,9 +148,15 @@ export async function followRootKeys(
 ): Promise<RootKeyUse | undefined> {
   const now = await findPool(context.db, pool.name);
   if (now?.id !== pool.id) return undefined;
-  const isHeld = await hsm.useRootKeys(now.rootGeneration, now.rootCheck);
+  const { rootGeneration: generation } = now;
+  const isVouched =
+    generation === hsm.rootGeneration() ||
+    !(await hsm.listWholeGenerations()).includes(generation) ||
+    (await findUnvouching(hsm, generation, await createRootKeyStore(context).listVouchers()))
+      .length === 0;
+  const isHeld = isVouched && (await hsm.useRootKeys(generation, now.rootCheck));
   if (pool.keeping === 'sealed') await openBackupKeys(context, hsm);
-  return { generation: now.rootGeneration, isHeld };
+  return { generation, isHeld, isVouched };
 }
 
 /** Rotations of the root keys of a sealed pool. */

@@ -128,7 +128,7 @@ export function openBareHsm(options: TokenOptions): BareHsm {
         destroy(findTokenTransferKeys(session));
       }),
 
-    listRootGenerations: (poolId) => run('listRootGenerations', [poolId]),
+    listRootGenerations: (poolId) => run('listRootGenerations', [poolId, 'one part']),
 
     importRootKeys: (keys, by, backupKeys) => run('importRootKeys', [keys, by, backupKeys]),
 

@@ -145,7 +145,16 @@ interface RootGenerationTable {
   root_check: Buffer;
   made_at: Generated<Date>;
   is_kept: boolean;
+  retires: ColumnType<number[] | null, number[] | undefined, number[]>;
+  retirement: ColumnType<Buffer | null, Buffer | undefined, Buffer>;
   opens_backups: boolean;
+}
+
+interface RootVoucherTable {
+  pool_id: string;
+  by_generation: number;
+  generation: number;
+  proof: Buffer;
 }
 
 interface RetiredRootGenerationTable {
@@ -457,6 +466,7 @@ export interface Tables {
   statement_key: CertifiedKeyTable;
   root_generation: RootGenerationTable;
   retired_root_generation: RetiredRootGenerationTable;
+  root_voucher: RootVoucherTable;
   backup_keys: BackupKeysTable;
   security_domain_download: SecurityDomainDownloadTable;
   transfer_key: TransferKeyTable;

@@ -42,6 +42,22 @@ export function addRootKeyCommands(
     );
 
   rootKeys
+    .command('vouch')
+    .summary('say that the current root keys are the right ones')
+    .description(
+      'Have older root keys in the HSM say that the current ones have come after them, and the current ones, which of the ' +
+        'older ones are to go. A rotation does so by itself; this is for root keys that an earlier version or another HSM has ' +
+        'made, and only after `strongroom audit verify` has found nothing: what the database says now is believed.',
+    )
+    .addHelpText('after', exitStatus)
+    .action(() =>
+      run(async () => {
+        const { vouchForRootKeys } = await import('./vouch.ts');
+        await vouchForRootKeys(context);
+      }),
+    );
+
+  rootKeys
     .command('status')
     .summary('say which root keys there are')
     .description(

@@ -53,6 +53,10 @@ async function rotate(
   const work = async () => {
     // Who was at a rotation meanwhile has destroyed the root keys that this process knows.
     const use = await followRootKeys({ context, pool }, hsm);
+    if (use?.isVouched === false)
+      throw new OperatorError(
+        `The root keys of generation ${use.generation}, which the database names, aren't those that have come after the ones of before: \`strongroom audit verify\` may say more.`,
+      );
     if (use?.isHeld === false)
       throw new OperatorError(
         `The HSM here does not hold the root keys of generation ${use.generation}, which are the pool's current ones.`,

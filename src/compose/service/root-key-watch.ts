@@ -20,7 +20,7 @@ export function watchRootKeys(base: Base) {
   const store = createRootKeyStore(context);
   let state: RootKeyState | undefined;
   // The start has opened them.
-  let use: RootKeyUse = { generation: pool.rootGeneration, isHeld: true };
+  let use: RootKeyUse = { generation: pool.rootGeneration, isHeld: true, isVouched: true };
   let isStopped = false;
   let following: Promise<void> | undefined;
   let isStale = false;
@@ -118,7 +118,9 @@ export function watchRootKeys(base: Base) {
   };
 }
 
-function lackOf({ generation }: RootKeyUse): string {
+function lackOf({ generation, isVouched }: RootKeyUse): string {
+  if (!isVouched)
+    return `The root keys of generation ${generation}, which the database names as the pool's current ones, aren't those that have come after the ones that this process uses: it goes on with these. Somebody may have brought them in, and changed the database: look at \`strongroom audit verify\`.`;
   return `The HSM here does not hold the root keys of generation ${generation}, which are the pool's current ones, or the database names older ones than before. Bring them in: \`strongroom security-domain transfer-key\` and \`restore\` by the newest security domain, or by what the HSM has for that itself.`;
 }
 

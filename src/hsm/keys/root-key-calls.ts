@@ -26,8 +26,10 @@ import {
   CURSOR_KEY_PART,
   OUTLIVING_BACKUP_KEY_PARTS,
   retirementBytes,
+  retirementListBytes,
   rootCheckBytes,
   UPLOAD_KEY_PART,
+  voucherBytes,
 } from './seal.ts';
 
 /** What is done with root keys of several generations, and with backup keys, which are used as root keys are. */
@@ -162,11 +164,29 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
       return { generation: rootKeys.generation, rootCheck: await checkOf(on, rootKeys) };
     },
 
-    listRootGenerations: () =>
+    listRootGenerations: (poolId = requireRoots().poolId) =>
+      calls.attempt((on) => on.dispatcher.run('listRootGenerations', [poolId, 'one part']), true),
+
+    listWholeGenerations: () =>
       calls.attempt(
-        (on) => on.dispatcher.run('listRootGenerations', [requireRoots().poolId]),
+        (on) => on.dispatcher.run('listRootGenerations', [requireRoots().poolId, 'both parts']),
         true,
       ),
+
+    rootGeneration: () => requireRoots().generation,
+
+    voucher: (by, generation) =>
+      calls.attempt(async (on) => {
+        const older = await requireGeneration(on, by);
+        const rootCheck = await checkOf(on, await requireGeneration(on, generation));
+        return on.mac(voucherBytes(older.poolId, by, generation, rootCheck), older);
+      }, true),
+
+    retirementList: (generation, retires) =>
+      calls.attempt(async (on) => {
+        const rootKeys = await requireGeneration(on, generation);
+        return on.mac(retirementListBytes(rootKeys.poolId, generation, retires), rootKeys);
+      }, true),
 
     useRootKeys: (generation, rootCheck) =>
       calls.attempt(async (on) => {

@@ -112,11 +112,17 @@ export function nextFreeGeneration(session: ModuleSession, poolId: string, after
 }
 
 /** Generations of which the token holds something, whoever has made it. Reads all secret keys of the token. */
-export function listRootGenerations(session: ModuleSession, poolId: string): readonly number[] {
+export function listRootGenerations(
+  session: ModuleSession,
+  poolId: string,
+  least: 'one part' | 'both parts' = 'one part',
+): readonly number[] {
   const numbers = findObjects(session, ROOT_KEY_CLASS, MOST_OBJECTS).flatMap(
     (key) => generationIn(readBytes(session, key, 'id'), poolId) ?? [],
   );
-  return [...new Set(numbers)].sort((a, b) => a - b);
+  const parts = least === 'one part' ? 1 : ROOT_PARTS.length;
+  const isThere = (number: number) => numbers.filter((one) => one === number).length >= parts;
+  return [...new Set(numbers)].filter(isThere).sort((a, b) => a - b);
 }
 
 /** Destroys the root keys of a generation, as far as they are there. */

@@ -98,6 +98,27 @@ export function retirementBytes(poolId: string, generation: number): Buffer {
   return encodeFields(['strongroom retired root keys 1', poolId, String(generation)]);
 }
 
+/** What older root keys say of newer ones, by their check. */
+export function voucherBytes(
+  poolId: string,
+  by: number,
+  generation: number,
+  rootCheck: Uint8Array,
+): Buffer {
+  const numbers = [String(by), String(generation)];
+  return encodeFields(['strongroom root voucher 1', poolId, ...numbers, Buffer.from(rootCheck)]);
+}
+
+/** What root keys say of the older ones that are to go. */
+export function retirementListBytes(
+  poolId: string,
+  generation: number,
+  retires: readonly number[],
+): Buffer {
+  const numbers = [generation, ...retires].map(String);
+  return encodeFields(['strongroom root keys to retire 1', poolId, ...numbers]);
+}
+
 /** What `root-seal` or the HMAC key of backups makes the key of cursors from, in the same way. */
 export const CURSOR_KEY_PART = encodeFields(['strongroom cursor key 1', '1', '256']);
 /** The same for the key by which uploaded security domains are proven. */

@@ -239,8 +239,11 @@ const OPERATIONS = {
     return findRootKeys(session, poolId, generation, capabilities.keeping);
   },
 
-  listRootGenerations({ session }: OperationContext, poolId: string): readonly number[] {
-    return listRootGenerations(session, poolId);
+  listRootGenerations(
+    { session }: OperationContext,
+    ...which: [poolId: string, least: 'one part' | 'both parts']
+  ): readonly number[] {
+    return listRootGenerations(session, ...which);
   },
 
   destroyRootKeys({ session }: OperationContext, poolId: string, generation: number): void {

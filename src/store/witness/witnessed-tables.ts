@@ -40,6 +40,10 @@ export const WITNESSED_TABLES: readonly WitnessedTable[] = [
   }),
   table('root_generation', [['number', 'integer']]),
   table('retired_root_generation', [['number', 'integer']]),
+  table('root_voucher', [
+    ['by_generation', 'integer'],
+    ['generation', 'integer'],
+  ]),
   table('backup_keys', [['version', 'text']], {
     blob: SEALED,
     mac_blob: SEALED,

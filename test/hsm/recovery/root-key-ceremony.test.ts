@@ -40,22 +40,29 @@ afterEach(() => {
 });
 afterAll(() => hsm.close());
 
-const ceremonyOf = (pool: string) =>
+const ceremonyOf = (pool: string, on = hsm) =>
   createRootKeyCeremony({
-    hsm,
+    hsm: on,
     store: {
       currentGeneration: () => Promise.resolve(recorded.generation),
       hasPool: (id) => Promise.resolve(id === pool),
       isUnfinished: () => Promise.resolve(recorded.isUnfinished),
+      listOpeningBackups: () => Promise.resolve([]),
     },
     backupKeys: { list: () => Promise.resolve(recorded.pairs) },
     poolId: pool,
     newVersionId,
     alone: (work) => work(),
   });
-/** For another pool, which takes the domain of this one. */
-const importing = (entries: readonly DomainEntry[]) =>
-  ceremonyOf('00000000-0000-0000-0000-000000000000').importRootKeys(entries);
+const ANOTHER = '00000000-0000-0000-0000-000000000000';
+/** For another pool, which takes the domain of this one into an HSM that has held nothing of it. */
+const importing = (entries: readonly DomainEntry[]) => {
+  const listRootGenerations = () => Promise.resolve([]);
+  const other: unknown = Object.create(hsm, {
+    listRootGenerations: { value: listRootGenerations },
+  });
+  return ceremonyOf(ANOTHER, other as Pkcs11Hsm).importRootKeys(entries);
+};
 
 const newPair = () =>
   hsm.generateKey(
@@ -229,6 +236,17 @@ test('they are taken a second time, and completed where one of the two is missin
   }
   hsm.openRootKeys(poolId, 2);
   expect(Buffer.from(await hsm.rootCheck(poolId))).toEqual(Buffer.from(rootCheck));
+});
+
+test('further ones of a pool whose root keys the HSM holds are not let in', async () => {
+  const { entries } = await ceremony.exportRootKeys();
+  const there = () => ceremonyOf(ANOTHER).importRootKeys(entries);
+  expect(await there()).toMatchObject({ generation: 2 });
+  destroy(2);
+  await expect(there()).rejects.toMatchObject({ code: 'Conflict' });
+  expect(count(2)).toEqual([0, 0]);
+  destroy(1);
+  expect(await there()).toMatchObject({ generation: 2 });
 });
 
 test.each([[[]], [['root-wrap']], [['root-seal']]])(

@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { endorsementOf } from '../../support/endorsement.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createCertificates } from '../../../src/attestation/certificates.ts';
@@ -122,7 +123,9 @@ function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
         held.exports += 1;
         const plaintext = Buffer.from(held.rootKeys);
         const entries = [{ tag: 'root', plaintext }];
-        return { after: 0, generation: held.exports, rootCheck: randomBytes(32), entries };
+        const { exports: generation } = held;
+        const endorsement = endorsementOf();
+        return { after: 0, generation, rootCheck: randomBytes(32), endorsement, entries };
       },
       beginRotation: () => Promise.reject(new Error('the HSM is away')),
       importRootKeys([entry]: readonly DomainEntry[]) {

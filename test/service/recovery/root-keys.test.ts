@@ -224,6 +224,39 @@ describe('new root keys', () => {
       expect.arrayContaining(['RootKeysRotate', 'RootKeysRetire', 'RootKeysDestroy']),
     );
   }, 120_000);
+
+  test("that were kept are destroyed on nobody's word but that of the current ones", async () => {
+    const { rows } = await owner.query<{ number: number }>(
+      'update root_generation set is_kept = false where number = 4 returning number',
+    );
+    expect(rows).toHaveLength(1);
+    await until(() =>
+      Promise.resolve(pool.service.output().includes("the current ones don't say so")),
+    );
+    expect((await report()).generations.map(({ number }) => number)).toContain(4);
+    await owner.query('update root_generation set is_kept = true where number = 4');
+  }, 120_000);
+
+  test('for which the older ones do not vouch are used by no process that starts', async () => {
+    const [voucher] = (
+      await owner.query<{ proof: Buffer }>(
+        'delete from root_voucher where by_generation = 4 returning proof',
+      )
+    ).rows;
+    const command = run(process.execPath, [MAIN, 'root-keys', 'rotate'], { env: pool.settings });
+    await expect(command).rejects.toMatchObject({
+      stderr: expect.stringContaining('do not say that they have come after them') as unknown,
+    });
+    const { stdout } = await run(process.execPath, [MAIN, 'root-keys', 'vouch'], {
+      env: pool.settings,
+    });
+    expect(stdout).toMatch(/Generation (?:\d+, )*4 vouches for it; none of them is to go\./);
+    const { rows } = await owner.query<{ proof: Buffer }>(
+      'select proof from root_voucher where by_generation = 4',
+    );
+    expect(rows).toEqual([voucher]);
+    await expectAsBefore();
+  }, 120_000);
 });
 
 describe('the security domain of a pool', () => {

@@ -1,12 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { sql } from 'kysely';
 import type { KeyVersionId, VerifiedMaterial } from '../../../src/core/keys/key.ts';
 import { packBytes } from '../../../src/core/keys/packed-bytes.ts';
 import { BACKUP_KEYS } from '../../../src/core/recovery/root-keys/backup-keys.ts';
 import { TRANSFER_KEY } from '../../../src/core/recovery/security-domain/transfer-key.ts';
 import { createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import { createKeyWriter } from '../../../src/store/keys/key-writer.ts';
+import { endorsementOf } from '../../support/endorsement.ts';
 import {
   activatePool,
   readPoolState,
@@ -83,7 +83,7 @@ describe('a download', () => {
     const pair = backupKeys(pool.id, 2);
     const change = newChange('SecurityDomainBackup');
     await store.recordDownload(
-      { after: 1, generation: 2, rootCheck, backupKeys: pair },
+      { after: 1, generation: 2, rootCheck, backupKeys: pair, endorsement: endorsementOf(1) },
       CUSTODIANS,
       change,
     );
@@ -107,7 +107,12 @@ describe('a download', () => {
 
   test('changes nothing where another generation has become current meanwhile', async () => {
     const { context, store, now } = await openPool();
-    const exported = { after: 2, generation: 3, rootCheck: randomBytes(32) };
+    const exported = {
+      after: 2,
+      generation: 3,
+      rootCheck: randomBytes(32),
+      endorsement: endorsementOf(),
+    };
     await expect(store.recordDownload(exported, CUSTODIANS, newChange())).rejects.toMatchObject({
       code: 'Conflict',
     });
@@ -120,7 +125,8 @@ describe('a download', () => {
     const writer = createAuditWriter(processOf(otherDb, pool));
     await db.transaction().execute(async (trx) => {
       const generation = { after: 1, number: 2, rootCheck: randomBytes(32), opensBackups: false };
-      await makeGenerationCurrent(trx, pool.id, generation, sql<boolean>`false`);
+      const made = { ...generation, endorsement: endorsementOf() };
+      await makeGenerationCurrent(trx, pool.id, made);
       await writer.write([newChange('Beside').toRecord()]);
     });
     expect((await eventsOf(context)).map(({ operation }) => operation)).toEqual(['Beside']);
@@ -139,6 +145,7 @@ describe('a download', () => {
           after: generation - 1,
           generation,
           rootCheck: randomBytes(32),
+          endorsement: endorsementOf(1),
           ...(generation === 3 && { backupKeys: backupKeys(pool.id, 3) }),
         },
         CUSTODIANS,
@@ -204,8 +211,13 @@ describe('a transfer key', () => {
     await store.putTransferKey(key, newChange());
     const rootKeys = createRootKeyStore(context);
     await rootKeys.makeCurrent(
-      { after: 1, number: 2, rootCheck: randomBytes(32), opensBackups: false },
-      [],
+      {
+        after: 1,
+        number: 2,
+        rootCheck: randomBytes(32),
+        opensBackups: false,
+        endorsement: endorsementOf(1),
+      },
       newChange(),
     );
     const [before] = await rootKeys.listSealed('transfer_key', undefined, 10);

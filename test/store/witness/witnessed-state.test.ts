@@ -17,6 +17,7 @@ const OTHER: Readonly<Record<string, string>> = {
   jsonb: `'{"another": true}'`,
   timestamptz: `coalesce(%, now()) + interval '1 microsecond'`,
   _text: `array_append(%, 'x')`,
+  _int4: `array_append(%, 8)`,
 };
 
 interface Column {

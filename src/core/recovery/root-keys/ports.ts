@@ -25,10 +25,32 @@ export interface RetiredGeneration {
   readonly proof: Uint8Array;
 }
 
+/** An older generation says, by its HMAC, that a newer one comes after it. */
+export interface Voucher {
+  readonly by: number;
+  readonly generation: number;
+  readonly proof: Uint8Array;
+}
+
+/** By the HMAC of a generation: which older ones go once nothing is sealed by them. */
+export interface Retirement {
+  readonly retires: readonly number[];
+  readonly proof: Uint8Array;
+}
+
+/** What root keys say of a new generation. */
+export interface Endorsement {
+  /** Of each older generation that the HSM holds. */
+  readonly vouchers: readonly Voucher[];
+  readonly retirement: Retirement;
+}
+
 export interface RootKeyState {
   /** Oldest first; the last one is the current one. */
   readonly generations: readonly RootGeneration[];
   readonly retired: readonly RetiredGeneration[];
+  /** As the rows of the current generation have it; absent for the pool's first, and for one of an earlier version. */
+  readonly retirement?: Retirement;
   /** The store's clock. */
   readonly now: Date;
 }
@@ -59,8 +81,7 @@ export interface RootKeyStore {
   /** Whether something is left to do of a rotation that has begun. */
   isUnfinished(): Promise<boolean>;
   /**
-   * Records a generation, and that new keys are sealed by it from now on.
-   * @param kept older generations that stay in the HSM at the end
+   * Records a generation, and that new keys are sealed by it from now on. All older ones stay in the HSM that it doesn't retire.
    * @returns false where another one has become current meanwhile
    */
   makeCurrent(
@@ -70,10 +91,13 @@ export interface RootKeyStore {
       readonly number: number;
       readonly rootCheck: Uint8Array;
       readonly opensBackups: boolean;
+      readonly endorsement: Endorsement;
     },
-    kept: readonly number[],
     change: AuditedChange,
   ): Promise<boolean>;
+  listVouchers(): Promise<readonly Voucher[]>;
+  /** In the place of what was said of the current generation until now. */
+  putEndorsement(generation: number, said: Endorsement, change: AuditedChange): Promise<void>;
   /** Rows that aren't sealed by the current generation, in the order of their places. @param after the last one seen */
   listSealed(
     table: SealedTable,

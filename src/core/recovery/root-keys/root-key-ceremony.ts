@@ -4,16 +4,27 @@ import type { KeyMaterial, KeyVersionId, VerifiedMaterial } from '../../keys/key
 import type { DomainEntry } from '../security-domain/domain-entries.ts';
 import type { ImportedRootKeys, RootKeyCeremony } from '../security-domain/ports.ts';
 import { BACKUP_KEYS } from './backup-keys.ts';
+import { endorse } from './endorsement.ts';
 import type { BackupKeyStore, RootKeyStore } from './ports.ts';
 import { ONE_TIME_KEY_BYTES, readEntries, writeEntries } from './root-key-entries.ts';
-import type { KeyRewrapper, RewrapTarget, RootKeyCarrier, RootKeyMaker } from './root-key-hsm.ts';
+import type {
+  KeyRewrapper,
+  RewrapTarget,
+  RootKeyCarrier,
+  RootKeyMaker,
+  RootKeyWitness,
+} from './root-key-hsm.ts';
 
 export interface RootKeyCeremonyParts {
   readonly hsm: KeyRewrapper &
     RootKeyCarrier &
-    Pick<RootKeyMaker, 'useRootKeys'> &
+    Pick<RootKeyMaker, 'useRootKeys' | 'listRootGenerations'> &
+    RootKeyWitness &
     Pick<Hsm, 'generateKey' | 'random'>;
-  readonly store: Pick<RootKeyStore, 'currentGeneration' | 'hasPool' | 'isUnfinished'>;
+  readonly store: Pick<
+    RootKeyStore,
+    'currentGeneration' | 'hasPool' | 'isUnfinished' | 'listOpeningBackups'
+  >;
   readonly backupKeys: Pick<BackupKeyStore, 'list'>;
   readonly poolId: string;
   readonly newVersionId: () => KeyVersionId;
@@ -37,7 +48,10 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
       for (const pair of await parts.backupKeys.list()) older.push(await moved(pair, target));
       const backupKeys = await moved(await newPair(), target);
       const entries = writeEntries({ keys, by, backupKeys: [...older, backupKeys] });
-      return { after, generation, rootCheck, backupKeys, entries };
+      // What only older root keys open isn't given up by a download.
+      const isNeeded = (await store.listOpeningBackups()).includes(after);
+      const endorsement = await endorse(hsm, generation, isNeeded ? [] : [after]);
+      return { after, generation, rootCheck, backupKeys, endorsement, entries };
     } catch (error) {
       by.fill(0);
       await hsm.discardRootKeys(generation);
@@ -85,10 +99,17 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
 
     async importRootKeys(entries) {
       // Root keys of a pool that is there come from its own HSM, and from nobody else.
-      if (await store.hasPool(readEntries(entries).keys.poolId))
+      const { poolId: of, generation } = readEntries(entries).keys;
+      if (await store.hasPool(of))
         throw new ServiceError(
           'Conflict',
           'The security domain is of a pool that this database has already, be it this one or another.',
+        );
+      const there = await hsm.listRootGenerations(of);
+      if (there.length > 0 && !there.includes(generation))
+        throw new ServiceError(
+          'Conflict',
+          `The HSM holds root keys of the pool ${of} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides.`,
         );
       return importEntries(hsm, entries);
     },

@@ -29,8 +29,20 @@ export interface KeyRewrapper {
   ): Promise<VerifiedMaterial>;
 }
 
+/** What root keys say of each other, by HMACs: each says it of those of its pool. */
+export interface RootKeyWitness {
+  /** Generations of which the HSM holds both keys, whoever has made them. */
+  listWholeGenerations(): Promise<readonly number[]>;
+  /** That a generation, with the keys that the HSM holds of it, comes after an older one: said by that. 32 bytes. */
+  voucher(by: number, generation: number): Promise<Uint8Array>;
+  /** That these older generations, and no others, go when nothing is sealed by them: said by a generation. 32 bytes. */
+  retirementList(generation: number, retires: readonly number[]): Promise<Uint8Array>;
+}
+
 /** Generations of a pool's root keys in the HSM. */
-export interface RootKeyMaker {
+export interface RootKeyMaker extends RootKeyWitness {
+  /** The one by which new keys are sealed here. */
+  rootGeneration(): number;
   /**
    * Makes root keys. They get the next number of which the HSM holds nothing: what an attempt that was cut off has left is
    * passed over, and so is what was brought in.
@@ -39,9 +51,9 @@ export interface RootKeyMaker {
   makeRootKeys(
     after: number,
   ): Promise<{ readonly generation: number; readonly rootCheck: Uint8Array }>;
-  /** Generations of which the HSM holds something, be it made here or brought in. */
-  listRootGenerations(): Promise<readonly number[]>;
-  /** New keys are sealed by that generation from now on. False where the token doesn't hold it, or holds another, and for an older one. */
+  /** Generations of which the HSM holds something, be it made here or brought in. @param poolId this one where absent */
+  listRootGenerations(poolId?: string): Promise<readonly number[]>;
+  /** New keys are sealed by that generation from now on, which older ones have vouched for. False where the token doesn't hold it, or holds another, and for an older one. */
   useRootKeys(generation: number, rootCheck: Uint8Array): Promise<boolean>;
   /** Says for a later process that the generation may be destroyed: an HMAC by the current one. */
   retirementProof(generation: number): Promise<Uint8Array>;

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditDraft } from '../../audit/draft.ts';
 import { OperatorError } from '../../operator-error.ts';
+import { endorse, isRetirable } from './endorsement.ts';
 import type { RetiredGeneration, RootGeneration, RootKeyState, RootKeyStore } from './ports.ts';
 import { rewrapOnce } from './rewrapping.ts';
 import type { KeyRewrapper, RootKeyMaker } from './root-key-hsm.ts';
@@ -53,10 +54,12 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
 
   async function retireOld(): Promise<boolean> {
     for (;;) {
-      const { generations } = await store.readState();
+      const { generations, retirement } = await store.readState();
       const old = generations.filter(({ isCurrent, isKept }) => !isCurrent && !isKept);
       if (old.length === 0) return true;
       for (const { number } of old) {
+        if (!(await isRetirable(hsm, hsm.rootGeneration(), number, retirement)))
+          throw unsaid(number);
         const proof = await hsm.retirementProof(number);
         const change = draft('RootKeysRetire');
         change.note({ change: { before: { rootGeneration: number } } });
@@ -99,11 +102,15 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
       const { generations } = await store.readState();
       const current = currentOf(generations);
       const { generation: number, rootCheck } = await hsm.makeRootKeys(current.number);
-      const kept = generations
-        .filter(({ isKept, opensBackups }) =>
-          opensBackups ? keeps || !givesBackupsUp : keeps || isKept,
+      // Of an earlier rotation nothing is left to do, so that older ones that are there have been kept.
+      const retires = generations
+        .filter(({ isCurrent, opensBackups }) =>
+          opensBackups ? givesBackupsUp && !keeps : isCurrent && !keeps,
         )
         .map((generation) => generation.number);
+      const kept = generations
+        .map((generation) => generation.number)
+        .filter((generation) => !retires.includes(generation));
       const change = draft('RootKeysRotate');
       change.note({
         change: {
@@ -112,8 +119,9 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
         },
       });
       const opensBackups = !parts.hasBackupKeys();
-      const made = { after: current.number, number, rootCheck, opensBackups };
-      if (!(await store.makeCurrent(made, kept, change)))
+      const endorsement = await endorse(hsm, number, retires);
+      const made = { after: current.number, number, rootCheck, opensBackups, endorsement };
+      if (!(await store.makeCurrent(made, change)))
         throw new OperatorError('Another process has made new root keys meanwhile.');
       await hsm.useRootKeys(number, rootCheck);
       return store.readState();
@@ -124,6 +132,10 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
      * destroyed, but for those that are kept.
      */
     async finish(): Promise<RotationEnd> {
+      const { generations } = await store.readState();
+      // What the database names is followed by whoever has seen that it is what has come after the ones of before.
+      if (currentOf(generations).number !== hsm.rootGeneration())
+        return { broken: 0, isOver: false };
       for (let passes = 0; passes < PASSES && !isStopped(); passes += 1) {
         const { broken, rewrapped, missed } = await rewrapOnce(parts);
         if (rewrapped + missed > 0) continue;
@@ -142,6 +154,12 @@ export function currentOf(generations: readonly RootGeneration[]): RootGeneratio
   const current = generations.find(({ isCurrent }) => isCurrent);
   if (current === undefined) throw new TypeError('a pool has a current generation');
   return current;
+}
+
+function unsaid(number: number): OperatorError {
+  return new OperatorError(
+    `The database says that the root keys of generation ${number} are to be retired, and the current ones don't say so: they stay. Somebody has changed its rows (\`strongroom audit verify\`), or an earlier version has begun this rotation: then \`strongroom root-keys vouch\` lets it go on.`,
+  );
 }
 
 function needsRewrapping({ isCurrent, rows }: RootGeneration): boolean {

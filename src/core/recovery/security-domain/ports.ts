@@ -1,5 +1,6 @@
 import type { AuditedChange } from '../../audit/record.ts';
 import type { KeyMaterial, VerifiedMaterial } from '../../keys/key.ts';
+import type { Endorsement } from '../root-keys/ports.ts';
 import type { DomainEntry } from './domain-entries.ts';
 import type { RestoreBlob } from './restore-blob.ts';
 import type { RsaCertificate } from './rsa-certificate.ts';
@@ -43,6 +44,7 @@ interface ExportedRootKeys {
   readonly generation: number;
   /** 32 bytes that only these root keys give. */
   readonly rootCheck: Uint8Array;
+  readonly endorsement: Endorsement;
   /** The new pair, sealed by the new root keys; absent for modules that wrap no HMAC keys. */
   readonly backupKeys?: VerifiedMaterial;
   /** What the domain holds. Whoever has them erases them after use. */

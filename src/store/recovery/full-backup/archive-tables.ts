@@ -32,6 +32,7 @@ export const ARCHIVED_TABLES: readonly ArchivedTable[] = [
   table('pool', '', 'kept'),
   table('root_generation', 'number', 'kept'),
   table('retired_root_generation', 'number', 'kept'),
+  table('root_voucher', 'by_generation generation', 'kept'),
   // Which pairs there were. The keys themselves are in the security domain, and an archive under one of them can't give them.
   table('backup_keys', 'version', 'kept', ['root_generation', 'blob', 'mac_blob', 'seal']),
   table('setting', 'name', 'replaced'),

@@ -1,9 +1,10 @@
-import type { RawBuilder } from 'kysely';
+import { sql } from 'kysely';
+import type { Endorsement } from '../../../core/recovery/root-keys/ports.ts';
 import type { Trx } from '../../database.ts';
 
 /**
  * Records a generation of root keys, and that new keys are sealed by it from now on.
- * @param isKept whether an older generation stays in the HSM at the end
+ * All older ones stay in the HSM that it doesn't retire.
  * @returns false where another one has become current meanwhile
  */
 export async function makeGenerationCurrent(
@@ -15,10 +16,10 @@ export async function makeGenerationCurrent(
     readonly number: number;
     readonly rootCheck: Uint8Array;
     readonly opensBackups: boolean;
+    readonly endorsement: Endorsement;
   },
-  isKept: RawBuilder<boolean>,
 ): Promise<boolean> {
-  const { after, number, opensBackups } = generation;
+  const { after, number, opensBackups, endorsement } = generation;
   const rootCheck = Buffer.from(generation.rootCheck);
   const pool = await trx
     .selectFrom('pool')
@@ -31,7 +32,7 @@ export async function makeGenerationCurrent(
   if (pool.root_generation !== after) return false;
   await trx
     .updateTable('root_generation')
-    .set({ is_kept: isKept })
+    .set({ is_kept: isKept(endorsement) })
     .where('pool_id', '=', poolId)
     .execute();
   await trx
@@ -49,5 +50,41 @@ export async function makeGenerationCurrent(
     .set({ root_generation: number, root_check: rootCheck })
     .where('id', '=', poolId)
     .execute();
+  await writeEndorsement(trx, poolId, number, endorsement);
   return true;
+}
+
+/** In the place of what was said of it before. */
+export async function writeEndorsement(
+  trx: Trx,
+  poolId: string,
+  number: number,
+  { vouchers, retirement: { retires, proof } }: Endorsement,
+): Promise<void> {
+  await trx
+    .updateTable('root_generation')
+    .set({ retires: [...retires], retirement: Buffer.from(proof) })
+    .where('pool_id', '=', poolId)
+    .where('number', '=', number)
+    .execute();
+  for (const voucher of vouchers)
+    await trx
+      .insertInto('root_voucher')
+      .values({
+        pool_id: poolId,
+        by_generation: voucher.by,
+        generation: voucher.generation,
+        proof: Buffer.from(voucher.proof),
+      })
+      .onConflict((conflict) =>
+        conflict
+          .columns(['pool_id', 'by_generation', 'generation'])
+          .doUpdateSet({ proof: Buffer.from(voucher.proof) }),
+      )
+      .execute();
+}
+
+/** Whether an older generation stays. */
+export function isKept({ retirement: { retires } }: Pick<Endorsement, 'retirement'>) {
+  return sql<boolean>`number <> all(${[...retires]}::integer[])`;
 }

@@ -6,7 +6,7 @@ import type {
 } from '../../../core/recovery/root-keys/ports.ts';
 import { changing, reading, type StoreContext } from '../../database.ts';
 import { isOrphaned } from '../../errors.ts';
-import { makeGenerationCurrent } from './current-generation.ts';
+import { isKept, makeGenerationCurrent, writeEndorsement } from './current-generation.ts';
 import { createSealedRows } from './sealed-rows.ts';
 
 /** Of each table with sealed rows. */
@@ -67,7 +67,13 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
         >`select number, retired_at as "retiredAt", destroyed_at as "destroyedAt", proof
           from retired_root_generation where pool_id = ${poolId} order by number`.execute(db);
         const { rows: clock } = await sql<{ now: Date }>`select now() as now`.execute(db);
+        const { rows: said } = await sql<{ retires: number[] | null; proof: Buffer | null }>`
+          select g.retires, g.retirement as proof from root_generation g
+          join pool p on p.id = g.pool_id and p.root_generation = g.number
+          where g.pool_id = ${poolId}`.execute(db);
+        const [{ retires, proof } = { retires: null, proof: null }] = said;
         return {
+          ...(retires !== null && proof !== null && { retirement: { retires, proof } }),
           generations,
           retired: retired.map(({ destroyedAt, ...known }) => ({
             ...known,
@@ -94,22 +100,50 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
         return rows[0]?.isUnfinished ?? false;
       }),
 
-    async makeCurrent(generation, kept, change) {
+    async makeCurrent(generation, change) {
       const made = await changing(
         context,
         change,
         { topic: 'root-keys', id: String(generation.number) },
         async (trx) => {
-          const isCurrent = await makeGenerationCurrent(
-            trx,
-            poolId,
-            generation,
-            sql<boolean>`number = any(${[...kept]}::integer[])`,
-          );
+          const isCurrent = await makeGenerationCurrent(trx, poolId, generation);
           return isCurrent ? true : undefined;
         },
       );
       return made === true;
+    },
+
+    listVouchers: () =>
+      reading(context, async (db) => {
+        const rows = await db
+          .selectFrom('root_voucher')
+          .selectAll()
+          .where('pool_id', '=', poolId)
+          .orderBy('generation', 'desc')
+          .execute();
+        return rows.map(({ by_generation, generation, proof }) => ({
+          by: by_generation,
+          generation,
+          proof,
+        }));
+      }),
+
+    async putEndorsement(generation, said, change) {
+      await changing(
+        context,
+        change,
+        { topic: 'root-keys', id: String(generation) },
+        async (trx) => {
+          await trx
+            .updateTable('root_generation')
+            .set({ is_kept: isKept(said) })
+            .where('pool_id', '=', poolId)
+            .where('number', '<>', generation)
+            .execute();
+          await writeEndorsement(trx, poolId, generation, said);
+          return true;
+        },
+      );
     },
 
     async retire({ number, proof }, currentForSeconds, change) {

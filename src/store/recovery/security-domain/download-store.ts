@@ -1,4 +1,3 @@
-import { sql } from 'kysely';
 import { ServiceError } from '../../../core/errors.ts';
 import type { SecurityDomainStore } from '../../../core/recovery/security-domain/ports.ts';
 import { changing, reading, type StoreContext } from '../../database.ts';
@@ -36,13 +35,9 @@ export function createDownloadStore(
       const topics = () => [{ topic: 'root-keys', id: String(generation) } as const, POOL_CHANGED];
       await changing(context, change, topics, async (trx) => {
         const opensBackups = backupKeys === undefined;
-        const isCurrent = await makeGenerationCurrent(
-          trx,
-          poolId,
-          { after, number: generation, rootCheck, opensBackups },
-          // What only older root keys open isn't given up by a download.
-          sql<boolean>`is_kept or opens_backups`,
-        );
+        const { endorsement } = exported;
+        const made = { after, number: generation, rootCheck, opensBackups, endorsement };
+        const isCurrent = await makeGenerationCurrent(trx, poolId, made);
         if (!isCurrent)
           throw new ServiceError('Conflict', 'Another process has made new root keys meanwhile.');
         if (backupKeys !== undefined) await insertBackupKeys(trx, backupKeys);

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { AuditDraft } from '../../../../src/core/audit/draft.ts';
 import { ServiceError } from '../../../../src/core/errors.ts';
 import type { KeyMaterial, VerifiedMaterial } from '../../../../src/core/keys/key.ts';
-import type { RootKeyState } from '../../../../src/core/recovery/root-keys/ports.ts';
+import type { Retirement, RootKeyState } from '../../../../src/core/recovery/root-keys/ports.ts';
 import {
   createRootKeyRotation,
   type RootKeyRotationParts,
@@ -17,6 +17,7 @@ function rotationOf(
   rewrap: RootKeyRotationParts['hsm']['rewrap'],
   replaced: () => number,
   proof: Uint8Array = PROOF,
+  retirement: Retirement | null = { retires: [1], proof: PROOF },
 ) {
   const done = { retired: [] as number[], destroyed: [] as number[] };
   let rows = 1;
@@ -28,6 +29,7 @@ function rotationOf(
         { ...common, number: 2, isCurrent: true, rows: 1 - rows },
       ],
       retired: done.retired.map((number) => ({ number, retiredAt: new Date(0), proof })),
+      ...(retirement !== null && { retirement }),
       now: NOW,
     };
   };
@@ -37,6 +39,10 @@ function rotationOf(
       makeRootKeys: (after) => Promise.resolve({ generation: after + 1, rootCheck: PROOF }),
       listRootGenerations: () => Promise.resolve([]),
       useRootKeys: () => Promise.resolve(true),
+      rootGeneration: () => 2,
+      listWholeGenerations: () => Promise.resolve([1, 2]),
+      voucher: () => Promise.resolve(PROOF),
+      retirementList: () => Promise.resolve(PROOF),
       retirementProof: () => Promise.resolve(PROOF),
       destroyRootKeys: (number) => {
         done.destroyed.push(number);
@@ -62,6 +68,8 @@ function rotationOf(
         return Promise.resolve(rows === 0);
       },
       recordDestroyed: () => Promise.resolve(),
+      listVouchers: () => Promise.resolve([]),
+      putEndorsement: () => Promise.resolve(),
     },
     requireMovable: () => Promise.resolve(),
     hasBackupKeys: () => true,
@@ -89,6 +97,16 @@ describe('the end of a rotation', () => {
     const altered = () => Promise.reject(new ServiceError('KeyIntegrityViolation', 'altered'));
     const { rotation, done } = rotationOf(altered, () => 1);
     expect(await rotation.finish()).toEqual({ broken: 1, isOver: false });
+    expect(done).toEqual({ retired: [], destroyed: [] });
+  });
+
+  test.each<[string, Retirement | null]>([
+    ['nothing', null],
+    ['others', { retires: [7], proof: PROOF }],
+    ['somebody else', { retires: [1], proof: Buffer.alloc(32, 2) }],
+  ])('retires nothing of which %s says so', async (_what, said) => {
+    const { rotation, done } = rotationOf(wrapped, () => 1, PROOF, said);
+    await expect(rotation.finish()).rejects.toThrow("the current ones don't say so");
     expect(done).toEqual({ retired: [], destroyed: [] });
   });
 
