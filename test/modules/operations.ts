@@ -4,6 +4,7 @@ import {
   createDecipheriv,
   createHash,
   createHmac,
+  createPrivateKey,
   createPublicKey,
   type JsonWebKey,
   publicEncrypt,
@@ -20,8 +21,10 @@ import {
   type ParameterSet,
 } from '../../src/core/operations/algorithms.ts';
 import { muOf } from '../../src/hsm/capabilities/ml-dsa-trial.ts';
+import { readMlDsaPkcs8 } from '../../src/hsm/keys/pkcs8.ts';
 import type { Answer, Caller } from '../support/client.ts';
 import { outsideEc, outsideRsa, wrapForTransfer } from '../support/plain-keys.ts';
+import type { Recipient } from './recipient.ts';
 
 /** Node.js 20 has no ML-DSA. */
 const NOBLE = { 'ML-DSA-44': ml_dsa44, 'ML-DSA-65': ml_dsa65, 'ML-DSA-87': ml_dsa87 };
@@ -135,6 +138,32 @@ export const OPERATIONS = {
     const { value: wrapped } = await post(admin, `${path}/wrapkey`, { alg, value: text(value) });
     await opens(admin, `${path}/unwrapkey`, { alg, value: wrapped }, value);
   },
+  'RSA: released': (admin, recipient) =>
+    releasesPair(admin, recipient, { kty: 'RSA-HSM', key_size: 2048 }),
+  'EC: released': (admin, recipient) =>
+    releasesPair(admin, recipient, { kty: 'EC-HSM', crv: 'P-256' }),
+  'oct: released': async (admin, recipient) => {
+    const path = `/keys/${newName()}`;
+    await post(admin, `${path}/create`, { kty: 'oct-HSM', key_size: 256, ...recipient.exportable });
+    const value = randomBytes(32);
+    const wrapped = await post(admin, `${path}/wrapkey`, { alg: 'A256KW', value: text(value) });
+    const decipher = createDecipheriv(
+      'id-aes256-wrap',
+      await released(admin, recipient, path),
+      Buffer.alloc(8, 0xa6),
+    );
+    same(Buffer.concat([decipher.update(bytes(wrapped.value)), decipher.final()]), value);
+  },
+  'ML-DSA: released': async (admin, recipient) => {
+    for (const alg of PARAMETER_SETS) {
+      const { path, jwk } = await newMlDsaKey(admin, alg, recipient.exportable);
+      const key = readMlDsaPkcs8(await released(admin, recipient, path));
+      const secret = 'seed' in key ? NOBLE[alg].keygen(key.seed).secretKey : key.value;
+      const value = text(NOBLE[alg].sign(MESSAGE, secret));
+      await verifies(admin, path, { digest: text(MESSAGE), value }, true);
+      same(Buffer.from(NOBLE[alg].getPublicKey(secret)), bytes(jwk['pub'] as string));
+    }
+  },
   'ML-DSA: made': async (admin) => {
     for (const alg of PARAMETER_SETS) {
       const { path, jwk } = await newMlDsaKey(admin, alg);
@@ -205,19 +234,20 @@ export const OPERATIONS = {
     await post(admin, '/keys/restore', { value: blob });
     await opens(admin, `${path}/unwrapkey`, { alg, value: wrapped }, value);
   },
-} satisfies Record<string, (admin: Caller) => Promise<void>>;
+} satisfies Record<string, (admin: Caller, recipient: Recipient) => Promise<void>>;
 
 export type OperationName = keyof typeof OPERATIONS;
 
 /** What became of each: `works`, or the status and the code of the answer that it ended with. */
 export async function tryOperations(
   admin: Caller,
+  recipient: Recipient,
 ): Promise<{ readonly outcome: Record<string, string>; readonly words: readonly string[] }> {
   const outcome: Record<string, string> = {};
   const words: string[] = [];
   for (const [name, run] of Object.entries(OPERATIONS)) {
     try {
-      await run(admin);
+      await run(admin, recipient);
       outcome[name] = 'works';
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -321,9 +351,22 @@ async function transfer(admin: Caller, kty: string, key: Uint8Array): Promise<st
   return importKey(admin, { kty, key_hsm: keyHsm });
 }
 
-async function newMlDsaKey(admin: Caller, alg: ParameterSet) {
+async function released(admin: Caller, recipient: Recipient, path: string): Promise<Buffer> {
+  const body = { target: await recipient.target() };
+  return recipient.open((await post(admin, `${path}/release`, body)).value);
+}
+
+/** What comes out is the private half of what the pool has. */
+async function releasesPair(admin: Caller, recipient: Recipient, body: object): Promise<void> {
+  const { path, publicKey } = await create(admin, { ...body, ...recipient.exportable });
+  const key = await released(admin, recipient, path);
+  const pair = createPublicKey(createPrivateKey({ key, format: 'der', type: 'pkcs8' }));
+  if (!pair.equals(publicKey)) throw new Error('another key was released');
+}
+
+async function newMlDsaKey(admin: Caller, alg: ParameterSet, more: object = {}) {
   const path = `/keys/${newName()}`;
-  await post(admin, `${path}/create`, { kty: 'AKP', alg });
+  await post(admin, `${path}/create`, { kty: 'AKP', alg, ...more });
   const jwk = await get(admin, path);
   if (jwk.kty !== 'AKP-HSM' || jwk['alg'] !== alg) throw new Error('it is another key');
   return { path, jwk };

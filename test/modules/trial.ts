@@ -2,6 +2,7 @@ import { startNewPool } from '../support/production.ts';
 import type { RunningService } from '../support/service.ts';
 import { EXPECTED, type Expectation, type ModuleName } from './expectations.ts';
 import { OPERATIONS, tryOperations } from './operations.ts';
+import { startRecipient } from './recipient.ts';
 import { examine, keep } from './record.ts';
 
 /** A token of a module, for a pool of its own. */
@@ -66,15 +67,20 @@ async function findOut(
   name: ModuleName,
   environment: Readonly<Record<string, string>>,
 ): Promise<Found> {
-  const settings = { STRONGROOM_WORKERS: '1', ...environment };
+  const recipient = await startRecipient();
+  const settings = { STRONGROOM_WORKERS: '1', ...environment, ...recipient.settings };
   const pool = await startNewPool(settings).catch((error: unknown) => (error as Error).message);
-  if (typeof pool === 'string') return { refused: wordsOf(name, pool) };
+  if (typeof pool === 'string') {
+    await recipient.close();
+    return { refused: wordsOf(name, pool) };
+  }
   try {
-    const { outcome, words } = await tryOperations(pool.admin);
+    const { outcome, words } = await tryOperations(pool.admin, recipient);
     if (words.length > 0) console.info([name, ...words, ...warnings(pool.service)].join('\n'));
     return { outcome: withoutChance(name, outcome) };
   } finally {
     await pool.stop();
+    await recipient.close();
   }
 }
 

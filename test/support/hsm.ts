@@ -7,6 +7,7 @@ import {
 } from '../../src/core/keys/key.ts';
 import { newObjectId } from '../../src/core/keys/objects/object-id.ts';
 import { recordObjects } from '../../src/core/keys/objects/recorded-keys.ts';
+import type { ConnectionOptions } from '../../src/hsm/module/connection.ts';
 import { openPkcs11Hsm, type Pkcs11Hsm, type Pkcs11Options } from '../../src/hsm/pkcs11-hsm.ts';
 import { KEEPING } from './keeping.ts';
 import { testToken } from './softhsm.ts';
@@ -17,21 +18,28 @@ export function openTestHsm(overrides: Partial<Pkcs11Options> = {}): {
   poolId: string;
 } {
   const hsm = openPkcs11Hsm({
-    ...testToken(),
+    ...testConnection(),
     keeping: KEEPING,
-    leaseWaitMs: 5_000,
     reconnectWaitMs: 2_000,
-    waitingLimit: 1_000,
-    loadedKeys: 100,
-    operationDeadlineMs: 20_000,
-    keyGenerationDeadlineMs: 60_000,
-    onHang: () => undefined,
     log: () => undefined,
     ...overrides,
   });
   const poolId = randomUUID();
   hsm.createRootKeys(poolId, 1);
   return { hsm: hsm.keeping === 'resident' ? unrecorded(hsm) : hsm, poolId };
+}
+
+/** What a connection to this worker's token is opened with. */
+export function testConnection(): ConnectionOptions {
+  return {
+    ...testToken(),
+    leaseWaitMs: 5_000,
+    waitingLimit: 1_000,
+    loadedKeys: 100,
+    operationDeadlineMs: 20_000,
+    keyGenerationDeadlineMs: 60_000,
+    onHang: () => undefined,
+  };
 }
 
 /** Of a resident pool without a database: its objects are on no record. */

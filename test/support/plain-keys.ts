@@ -34,10 +34,11 @@ export function outsideEc(curve: Curve): OutsideKey {
 
 /** The members of a JWK in bytes, as the REST layer hands them on. */
 export function decoded(jwk: Readonly<Record<string, string>>): ImportedJwk {
-  const { kty = '', crv } = jwk;
+  const { kty = '', crv, alg } = jwk;
   return {
     kty,
     ...(crv !== undefined && { crv }),
+    ...(alg !== undefined && { alg }),
     members: Object.fromEntries(
       JWK_MEMBERS.flatMap((name) =>
         jwk[name] === undefined ? [] : [[name, Buffer.from(jwk[name], 'base64url')]],

@@ -54,7 +54,7 @@ export function releaseKey(
   const isSecret = spec.keyType === 'AKP-HSM' && keepsSeeds(context.capabilities);
   const template = isSecret ? dataKey() : releasedPrivate(identity, spec);
   return withLoaded(context, material, template, (target) =>
-    wrapForRecipient(context, target, recipient, wrap),
+    wrapForRecipient(context, target, recipient, wrap, spec.keyType !== 'oct-HSM'),
   );
 }
 
@@ -71,22 +71,23 @@ export function withLoaded<T>(
   return calls.withObject(context.session, key, use);
 }
 
-/** An extractable object, wrapped for a recipient in the two steps. */
+/** An extractable object, wrapped for a recipient in the two steps. @param isDer whether it is wrapped as PKCS #8 */
 export function wrapForRecipient(
   context: ReleaseContext,
   target: Handle,
   recipient: RecipientKey,
   wrap: ReleaseWrap,
+  isDer: boolean,
 ): Buffer {
   const { session, capabilities } = context;
   const hash = RELEASE_WRAPS[wrap];
   const isNative = OAEP_CAPABILITY[hash](capabilities) === 'native';
-  if (!isNative) requireSoftware(context);
+  if (!isNative) requireSoftware(context, OAEP_NAME[hash]);
   const transport = calls.generateKey(session, KeyGenMechanism.AES, transportKey(isNative));
   return calls.withObject(session, transport, () =>
     Buffer.concat([
       wrapForKey(context, transport, recipient, hash),
-      wrapTarget(context, transport, target),
+      wrapTarget(context, transport, target, isDer),
     ]),
   );
 }
@@ -112,10 +113,21 @@ const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Capabilities) => 'native' 
   sha384: ({ oaepSha384 }) => oaepSha384,
 };
 
-export function requireSoftware({ isSoftware }: ReleaseContext): void {
+/** @param lack what would be made up for @throws ServiceError BadParameter */
+export function requireSoftware({ isSoftware, capabilities }: ReleaseContext, lack: string): void {
   if (!isSoftware)
-    throw new ServiceError('BadParameter', 'The HSM of this pool does not wrap keys in this way.');
+    throw new ServiceError(
+      'BadParameter',
+      `The HSM of this pool, ${capabilities.module}, does not wrap this key so: it lacks ${lack}.`,
+    );
 }
+
+export const OAEP_NAME: Readonly<Record<OaepHash, string>> = {
+  sha1: 'CKM_RSA_PKCS_OAEP with SHA-1',
+  sha256: 'CKM_RSA_PKCS_OAEP with SHA-256',
+  sha384: 'CKM_RSA_PKCS_OAEP with SHA-384',
+};
+const EXACT_KEY_WRAP = 'RFC 5649 that keeps lengths, since its own rounds them up to 8 bytes';
 
 function transportKey(sensitive: boolean): Template {
   return {
@@ -167,9 +179,16 @@ function encryptTransport(
 const RSA_RAW = { name: MechanismEnum.RSA_X_509, params: null };
 const HASH_BYTES: Readonly<Record<OaepHash, number>> = { sha1: 20, sha256: 32, sha384: 48 };
 
-function wrapTarget(context: ReleaseContext, transport: Handle, target: Handle): Buffer {
+function wrapTarget(
+  context: ReleaseContext,
+  transport: Handle,
+  target: Handle,
+  isDer: boolean,
+): Buffer {
   const { session, capabilities } = context;
   const { mechanism, keepsLength } = requireKeyWrapPadded(capabilities);
+  // Now and then a length is a multiple of 8 bytes: a key must not be released or not by chance.
+  if (isDer && !keepsLength) requireSoftware(context, EXACT_KEY_WRAP);
   const wrapped = calls.wrapKey(session, mechanism, transport, target);
   if (keepsLength) return wrapped;
   // Such a module writes a length that is rounded up to 8 bytes. AES keys are such a length; DER rarely is, and those who
@@ -183,18 +202,12 @@ function wrapTarget(context: ReleaseContext, transport: Handle, target: Handle):
   );
   const value = calls.withObject(session, padded, () => calls.readValue(session, padded));
   try {
-    const length = isDer(session, target) ? derLength(value) : value.length;
+    const length = isDer ? derLength(value) : value.length;
     if (length === value.length) return wrapped;
-    requireSoftware(context);
     return wrapPaddedInBlocks(session, transport, value.subarray(0, length));
   } finally {
     value.fill(0);
   }
-}
-
-function isDer(session: ModuleSession, target: Handle): boolean {
-  const { class: objectClass } = calls.readAttributes(session, target, { class: null });
-  return objectClass === ObjectClass.PRIVATE_KEY;
 }
 
 /** Bytes of the one DER value at the beginning of some bytes (X.690 §8.1.3). */

@@ -10,6 +10,7 @@ import { CIPHERS } from './ciphers.ts';
 import { decryptionFailed, fromDecryption } from '../module/errors.ts';
 import {
   type ReleaseContext,
+  OAEP_NAME,
   requireSoftware,
   withLoaded,
   wrapForKey,
@@ -53,7 +54,7 @@ export function wrapFreshKey(
   const { session, capabilities } = context;
   const { form } = SECURE_WRAPS[algorithm];
   const isNative = form !== 'oaep' || capabilities.oaepSha256 === 'native';
-  if (!isNative) requireSoftware(context);
+  if (!isNative) requireSoftware(context, OAEP_NAME.sha256);
   const template = { ...passingKey(isNative), valueLen: 32 };
   const fresh = calls.generateKey(session, KeyGenMechanism.AES, template);
   return calls.withObject(session, fresh, () => {
@@ -80,7 +81,7 @@ export function rewrapForRecipient(
     open(context, material, key, algorithm, wrapped),
   );
   return calls.withObject(context.session, opened, () => {
-    const rewrapped = wrapForRecipient(context, opened, recipient, 'CKM_RSA_AES_KEY_WRAP');
+    const rewrapped = wrapForRecipient(context, opened, recipient, 'CKM_RSA_AES_KEY_WRAP', false);
     // Another length than what is made here isn't what this is for.
     if (rewrapped.length - recipient.n.length !== WRAPPED_BYTES) throw decryptionFailed();
     return rewrapped;
@@ -111,7 +112,7 @@ function open(
 
 /** OAEP with SHA-256 where the module lacks it: decrypted as a message, and made an object again. */
 function decryptHere(context: ReleaseContext, spec: KeySpec, key: Handle, wrapped: Buffer): Handle {
-  requireSoftware(context);
+  requireSoftware(context, OAEP_NAME.sha256);
   const { session, capabilities } = context;
   const cipher = CIPHERS['RSA-OAEP-256'];
   const value = cipher.decrypt({ session, key, spec, capabilities }, { value: wrapped }, {});

@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { parseImportedKey } from '../../../../src/core/keys/import/key-import.ts';
 import { wipe } from '../../../../src/core/keys/import/plain-key.ts';
 import { parseTransferBlob } from '../../../../src/core/keys/import/transfer-blob.ts';
+import { ML_DSA } from '../../../../src/core/operations/algorithms.ts';
 import { decoded, outsideEc, outsideRsa } from '../../../support/plain-keys.ts';
 
 const RSA = outsideRsa(2048).jwk;
@@ -20,6 +21,10 @@ function flipped(jwk: Readonly<Record<string, string>>, name: string): Record<st
 }
 function without(jwk: Readonly<Record<string, string>>, name: string): Record<string, string> {
   return Object.fromEntries(Object.entries(jwk).filter(([member]) => member !== name));
+}
+/** A JWK of ML-DSA (its public half and seed need not belong together: the HSM finds that out). */
+function akp(alg: string, publicBytes: number, seedBytes: number): Record<string, string> {
+  return { kty: 'AKP', alg, pub: bytes(publicBytes), priv: bytes(seedBytes) };
 }
 const order = Buffer.from(
   'ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551',
@@ -42,8 +47,12 @@ describe('a key that is imported', () => {
     ['EC', EC],
     ['AES', { kty: 'oct-HSM', k: bytes(32) }],
     ['AES under its software name', { kty: 'oct', k: bytes(16) }],
+    ...Object.entries(ML_DSA).flatMap(([alg, { publicBytes }]) => [
+      [alg, { kty: 'AKP-HSM', alg, pub: bytes(publicBytes), priv: bytes(32) }] as const,
+      [`${alg} under its software name`, akp(alg, publicBytes, 32)] as const,
+    ]),
   ])('%s is taken', async (_what, jwk) => {
-    expect((await parseImportedKey(decoded(jwk))).keyType).toMatch(/^(RSA|EC|oct)-HSM$/);
+    expect((await parseImportedKey(decoded(jwk))).keyType).toMatch(/^(RSA|EC|oct|AKP)-HSM$/);
   });
 
   test.each([
@@ -56,6 +65,15 @@ describe('a key that is imported', () => {
       ] as const,
       [`RSA with a bit of ${name} turned`, flipped(RSA, name)] as const,
     ]),
+    ...Object.entries(ML_DSA).flatMap(([alg, { publicBytes }]) => [
+      [`${alg} without its public key`, without(akp(alg, publicBytes, 32), 'pub')] as const,
+      [`${alg} without its seed`, without(akp(alg, publicBytes, 32), 'priv')] as const,
+      [`${alg} of no set`, without(akp(alg, publicBytes, 32), 'alg')] as const,
+      [`${alg} with a public key that is too long`, akp(alg, publicBytes + 1, 32)] as const,
+      [`${alg} with the whole key for a seed`, akp(alg, publicBytes, 2560)] as const,
+      [`${alg} with a seed that is too short`, akp(alg, publicBytes, 31)] as const,
+    ]),
+    ['ML-DSA of another set', akp('ML-DSA-44', 1952, 32)],
     ['RSA of 1024 bits', SMALL_RSA],
     ['RSA with p and q exchanged', { ...RSA, p: RSA['q'], q: RSA['p'] }],
     ['RSA with an even exponent', { ...RSA, e: 'AQAA' }],
