@@ -25,8 +25,10 @@ export interface BackupSchedulerParts extends Omit<RetentionParts, 'store'> {
   };
 }
 
+/** Another backup, restore or ceremony is under way: it is tried again soon. */
+const BUSY: ReadonlySet<string> = new Set(['Conflict', 'PoolRestoring']);
 /** Refusals that say nothing of the schedule. */
-const PASSING: ReadonlySet<string> = new Set(['Conflict', 'StoreUnavailable']);
+const PASSING: ReadonlySet<string> = new Set([...BUSY, 'StoreUnavailable']);
 
 /** How the pool's backups stand, for metrics. */
 export interface BackupStanding {
@@ -131,8 +133,7 @@ export function createBackupScheduler(parts: BackupSchedulerParts) {
         await run(schedule);
         await readState();
       }).catch((error: unknown) => {
-        // Another backup, restore or ceremony is under way: it is tried again soon.
-        if (!(error instanceof ServiceError && error.code === 'Conflict')) throw error;
+        if (!(error instanceof ServiceError && BUSY.has(error.code))) throw error;
       });
     },
   };

@@ -166,8 +166,10 @@ describe('a schedule', () => {
   });
 
   test('waits while another backup or restore is under way, which is no failure', async () => {
-    world.refusal = new ServiceError('Conflict', 'under way');
     const one = world.process();
+    world.refusal = new ServiceError('Conflict', 'under way');
+    await one.look();
+    world.refusal = new ServiceError('PoolRestoring', 'being restored');
     await one.look();
     expect([world.failed, world.said]).toEqual([[], []]);
     world.refusal = undefined;
