@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { ownerUrl } from '../../support/cluster.ts';
+import { isFullExtent } from '../../support/extent.ts';
 import { outsideEc, outsideRsa, wrapForTransfer } from '../../support/plain-keys.ts';
 import { startProduction } from '../../support/production.ts';
 import { useService } from '../../support/use-service.ts';
@@ -251,7 +252,8 @@ describe('import', () => {
       ...Array.from({ length: 120 }, (_, index) => blob.length - 1 - index),
     ];
     for (let at = 200; at < blob.length - 120; at += 23) places.push(at);
-    for (const at of places) {
+    const tried = isFullExtent ? places : places.filter((_place, index) => index % 4 === 0);
+    for (const at of tried) {
       // The lowest bit: for the last character of a part of the JWE it is a bit that stands for nothing.
       const copy = Buffer.from(blob);
       copy[at] = (copy[at] ?? 0) ^ 1;

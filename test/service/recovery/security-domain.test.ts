@@ -205,13 +205,16 @@ describe('the security domain', () => {
     });
   });
 
-  test.each(PAIRS)('is opened by the custodians %i and %i for a new pool', async (...pair) => {
-    const answer = await upload(await restoreBlob(`of-${pair.join('-')}`, kept.domain, pair));
-    expect(answer.status).toBe(202);
-    expect(answer.json()).toMatchObject({ status: 'InProgress' });
-    const address = new URL(String(answer.headers['azure-asyncoperation']));
-    expect(await statusOf(fresh.admin, address.pathname)).toBe('Success');
-  });
+  test.each(PAIRS.slice(1))(
+    'is opened by the custodians %i and %i for a new pool',
+    async (...pair) => {
+      const answer = await upload(await restoreBlob(`of-${pair.join('-')}`, kept.domain, pair));
+      expect(answer.status).toBe(202);
+      expect(answer.json()).toMatchObject({ status: 'InProgress' });
+      const address = new URL(String(answer.headers['azure-asyncoperation']));
+      expect(await statusOf(fresh.admin, address.pathname)).toBe('Success');
+    },
+  );
 
   test('is not opened by one of them', async () => {
     expect(await refusal(restoreBlob('of-one', kept.domain, [1]))).toContain(
@@ -219,8 +222,8 @@ describe('the security domain', () => {
     );
   });
 
-  test('is taken once with one transfer key, and another domain is not taken at all', async () => {
-    const blob = await restoreBlob('twice', kept.domain, [0, 1]);
+  test('is opened by the first two as well, is taken once with one transfer key, and another domain is not taken at all', async () => {
+    const blob = await restoreBlob('twice', kept.domain, PAIRS[0]);
     expect((await upload(blob)).status).toBe(202);
     expect((await upload(blob)).json()).toMatchObject({
       error: {
