@@ -186,6 +186,8 @@ export function openRootKeyCeremony(
     store: createRootKeyStore(context),
     backupKeys: createBackupKeyStore(context),
     poolId: pool.id,
+    findUploadedPool: async () =>
+      (await findProvenUpload(hsm, createSecurityDomainStore(context)))?.poolId,
     newVersionId,
     alone: (work) => withLockIfFree(context.db, rotationLock(pool), work),
   });

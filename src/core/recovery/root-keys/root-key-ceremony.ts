@@ -27,6 +27,8 @@ export interface RootKeyCeremonyParts {
   >;
   readonly backupKeys: Pick<BackupKeyStore, 'list'>;
   readonly poolId: string;
+  /** Of which pool this one has taken a domain before, as its HSM has proven. */
+  readonly findUploadedPool: () => Promise<string | undefined>;
   readonly newVersionId: () => KeyVersionId;
   /** Lets nobody else make root keys meanwhile. @returns undefined where somebody does now */
   readonly alone: <T>(work: () => Promise<T>) => Promise<T | undefined>;
@@ -106,7 +108,9 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
           'The security domain is of a pool that this database has already, be it this one or another.',
         );
       const there = await hsm.listRootGenerations(of);
-      if (there.length > 0 && !there.includes(generation))
+      const isForeign = there.length > 0 && !there.includes(generation);
+      // A newer domain takes the place of one that was uploaded here.
+      if (isForeign && (await parts.findUploadedPool()) !== of)
         throw new ServiceError(
           'Conflict',
           `The HSM holds root keys of the pool ${of} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides.`,
