@@ -3,7 +3,9 @@
 create table sign_in_counter (
   key text primary key,
   points integer not null default 0,
-  expire bigint
+  expire bigint,
+  -- What stands before the first colon of a key.
+  pool_id uuid not null generated always as (split_part(key, ':', 1)::uuid) stored
 );
 create index sign_in_counter_expire on sign_in_counter (expire);
 

@@ -73,7 +73,10 @@ export async function prepareDevelopment(
       secrets.databaseUrl === undefined ? await startEmbeddedPostgres(folder.path, log) : undefined;
     if (known !== undefined && postgres !== undefined)
       await requirePool(postgres.ownerUrl, config.pool, folder.path);
-    await migrate(postgres?.ownerUrl ?? secrets.databaseUrl ?? '');
+    // One that a crash has ended a moment ago is not there any more.
+    await migrate(postgres?.ownerUrl ?? secrets.databaseUrl ?? '', {
+      despiteReplicas: postgres !== undefined,
+    });
     const databaseUrl = postgres?.serviceUrl ?? secrets.databaseUrl ?? '';
     // Last, since it needs most of the service, which a start that fails before needs not load.
     const { bootstrap } = await import('../compose/bootstrap.ts');

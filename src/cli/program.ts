@@ -7,6 +7,7 @@ import { type CliContext, createCliContext, type Run } from './cli-context.ts';
 // Types alone, in a way that leaves no import behind: the commands' modules are loaded when they run.
 import type { BootstrapOptions } from './bootstrap.ts';
 import type { DoctorOptions } from './doctor/doctor.ts';
+import type { MigrateCommandOptions } from './migrate.ts';
 import type { DrillOptions } from './drill/drill.ts';
 import { addRootKeyCommands } from './root-keys/commands.ts';
 import { addSecurityDomainCommands } from './security-domain/commands.ts';
@@ -63,13 +64,18 @@ export function createProgram(context: CliContext, run: Run): Command {
     .summary('bring the schema and the built-in roles up to date')
     .description(
       'Bring the schema of DATABASE_URL up to date, as a user who owns it, and the built-in roles of each pool in it. ' +
-        'What is up to date stays as it is.',
+        'What is up to date stays as it is. While replicas of an older version serve, only what these bear is applied.',
     )
+    .option(
+      '--plan',
+      'Say what would be done, and for how long it would lock which tables; do nothing.',
+    )
+    .option('--json', 'Print the plan as JSON.')
     .addHelpText('after', EXIT_STATUS)
-    .action(() =>
+    .action((options: MigrateCommandOptions) =>
       run(async () => {
         const { migrateDatabase } = await import('./migrate.ts');
-        await migrateDatabase(context);
+        await migrateDatabase(context, options);
       }),
     );
 

@@ -44,7 +44,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   const files = await readFiles(config);
   const replica = await identify(config);
   const surroundings = isProduction(config)
-    ? await givenSurroundings(config, secrets)
+    ? await givenSurroundings(config, secrets, log)
     : await developmentSurroundings(config, secrets, log, context);
   try {
     const supervisor = await startSupervisor({
@@ -114,7 +114,7 @@ function reloadOnHangUp(
   const oneReload = createMutex();
   const reload = async () => {
     const files = await readFiles(config);
-    const { settings } = await givenSurroundings(config, secrets);
+    const { settings } = await givenSurroundings(config, secrets, log);
     if (await supervisor.reload({ ...config, ...files, ...settings, replica }))
       log.info('SIGHUP: the worker processes go by the files as they are now');
   };
@@ -129,10 +129,16 @@ function reloadOnHangUp(
 }
 
 /** A production start: everything is given, so nothing is set up, and what is missing is said. */
-async function givenSurroundings(config: Config, secrets: Secrets): Promise<Surroundings> {
+async function givenSurroundings(
+  config: Config,
+  secrets: Secrets,
+  log: Logger,
+): Promise<Surroundings> {
   const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
   const pkcs11 = required(config.pkcs11, 'PKCS11_MODULE');
-  await requireCurrentSchema(databaseUrl);
+  const { newer } = await requireCurrentSchema(databaseUrl);
+  if (newer.length > 0)
+    log.warn({ newer }, 'a newer version has added to the schema: this one serves on');
   return {
     settings: {
       databaseUrl,

@@ -1,4 +1,4 @@
-import type { ColumnType, Generated, Selectable } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways, Selectable } from 'kysely';
 import type { FieldColumns } from '../core/audit/record-fields.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import type { Activation } from '../core/pool/activation.ts';
@@ -449,6 +449,7 @@ interface BackupScheduleTable {
 
 interface SignInCounterTable {
   key: string;
+  pool_id: GeneratedAlways<string>;
   points: number;
   expire: string | null;
 }

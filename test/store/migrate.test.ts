@@ -1,6 +1,15 @@
 import { randomBytes } from 'node:crypto';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { migrate, requireCurrentSchema, SchemaError } from '../../src/store/migrate.ts';
+import {
+  migrate,
+  planMigrations,
+  requireCurrentSchema,
+  SchemaError,
+} from '../../src/store/migrate.ts';
 import { openStoreDatabase, withClient } from '../support/store.ts';
 
 const database = await openStoreDatabase();
@@ -45,7 +54,7 @@ describe('migrating', () => {
     const names = (await applied()).map(({ name }) => name);
     expect(names.length).toBeGreaterThan(0);
     expect(new Set(names).size).toBe(names.length);
-    await expect(requireCurrentSchema(ownerUrl)).resolves.toBeUndefined();
+    await expect(requireCurrentSchema(ownerUrl)).resolves.toMatchObject({ newer: [] });
   });
 
   test('a file that has changed since it was applied is refused by name', async () => {
@@ -61,7 +70,7 @@ describe('migrating', () => {
     expect((await applied()).map(({ name }) => name)).toEqual(['0001_keys.sql']);
     await asOwner('drop table role_definition');
     await migrate(ownerUrl);
-    await expect(requireCurrentSchema(ownerUrl)).resolves.toBeUndefined();
+    await expect(requireCurrentSchema(ownerUrl)).resolves.toMatchObject({ newer: [] });
   });
 });
 
@@ -75,16 +84,83 @@ test('an owner who may not make roles migrates once an administrator has made th
     .replace(/\/\/[^@]+@/, `//${owner}:plain@`)
     .replace(/\/test_\w+/, `/${owner}`);
   await migrate(url);
-  await expect(requireCurrentSchema(url)).resolves.toBeUndefined();
+  await expect(requireCurrentSchema(url)).resolves.toMatchObject({ newer: [] });
   await asOwner(`drop database ${owner}`);
   await asOwner(`drop role ${owner}`);
+});
+
+describe('while an older version may serve', () => {
+  const folder = pathToFileURL(`${mkdtempSync(join(tmpdir(), 'strongroom-sql-'))}/`);
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const EXPANDING =
+    '-- Expands: nobody who does not know it reads it.\nalter table pool add column later text;';
+  const write = (name: string, text: string) => {
+    writeFileSync(new URL(name, folder), text);
+  };
+  /** A process of the version that knows all but what is in the folder. */
+  const serve = (schema: string, secondsAgo = 0) =>
+    asOwner(`insert into replica_process values (gen_random_uuid(), gen_random_uuid(),
+      gen_random_uuid(), 'east-1', '1.0.0', '${schema}', '{1}', true, null, 1, 1, now(),
+      now() - interval '${secondsAgo} seconds')`);
+  beforeEach(async () => {
+    rmSync(folder, { recursive: true });
+    cpSync(fileURLToPath(new URL('../../sql', import.meta.url)), fileURLToPath(folder), {
+      recursive: true,
+    });
+    await migrate(ownerUrl);
+  });
+
+  test('what expands the schema is applied, and the older version starts on it', async () => {
+    await serve('0088_any.sql');
+    write('9998_later.sql', EXPANDING);
+    await migrate(ownerUrl, { folder });
+    await expect(requireCurrentSchema(ownerUrl)).resolves.toEqual({
+      newest: '9998_later.sql',
+      newer: ['9998_later.sql'],
+    });
+  });
+
+  test('what it would not bear waits until it has ended', async () => {
+    await serve('0088_any.sql');
+    write('9998_later.sql', 'alter table pool add column later text;');
+    await expect(migrate(ownerUrl, { folder })).rejects.toThrow(/east-1 \(1\.0\.0\)\. Stop them/);
+    await expect(requireCurrentSchema(ownerUrl)).resolves.toMatchObject({ newer: [] });
+    await asOwner('delete from replica_process');
+    await serve('0088_any.sql', 60);
+    await migrate(ownerUrl, { folder });
+    await expect(requireCurrentSchema(ownerUrl)).rejects.toThrow(/newer than this version/);
+  });
+
+  test('a plan says what is to come, in which order, what it locks, and changes nothing', async () => {
+    write('9998_later.sql', EXPANDING);
+    write('9999_last.sql', 'create index on pool (created_at); update setting set name = name;');
+    await expect(planMigrations(ownerUrl, { folder })).resolves.toMatchObject([
+      {
+        name: '9998_later.sql',
+        expands: true,
+        effects: [{ table: 'pool', lock: 'AccessExclusiveLock', readsRows: false, seconds: 0 }],
+      },
+      {
+        name: '9999_last.sql',
+        expands: false,
+        effects: [
+          { table: 'pool', lock: 'ShareLock', readsRows: true },
+          { table: 'setting', lock: undefined, readsRows: true },
+        ],
+      },
+    ]);
+    await expect(requireCurrentSchema(ownerUrl)).resolves.toMatchObject({ newer: [] });
+    expect(await planMigrations(ownerUrl)).toEqual([]);
+  });
 });
 
 describe('a start that does not migrate', () => {
   test('goes on with the current schema, as the service too', async () => {
     await asOwner('grant usage on schema public to public');
     await migrate(ownerUrl);
-    await expect(requireCurrentSchema(serviceUrl)).resolves.toBeUndefined();
+    await expect(requireCurrentSchema(serviceUrl)).resolves.toMatchObject({ newer: [] });
   });
 
   test.each([

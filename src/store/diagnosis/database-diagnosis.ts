@@ -124,8 +124,15 @@ function describeServer({ version, number, isStandby, connectionLimit }: Facts):
 
 async function describeSchema(url: string): Promise<readonly Finding[]> {
   return findings('schema', async () => {
-    await requireCurrentSchema(url);
-    return [ok('schema', 'It is up to date.')];
+    const { newest, newer } = await requireCurrentSchema(url);
+    return [
+      newer.length === 0
+        ? ok('schema', `It is up to date (${newest}).`)
+        : warning(
+            'schema',
+            `A newer version has added to it (${newer.join(', ')}): this one serves on. End the upgrade.`,
+          ),
+    ];
   });
 }
 
