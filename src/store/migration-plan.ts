@@ -1,7 +1,7 @@
 import { sqlStatements } from './sql-statements.ts';
 
 /** How a table is locked until the migration's transaction has ended: what PostgreSQL calls the mode, and what has to wait. */
-export type TableLock = 'ShareLock' | 'ShareRowExclusiveLock' | 'AccessExclusiveLock';
+type TableLock = 'ShareLock' | 'ShareRowExclusiveLock' | 'AccessExclusiveLock';
 
 /** In the order of their strength. */
 const LOCKS: readonly TableLock[] = ['ShareLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock'];
