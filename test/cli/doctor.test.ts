@@ -117,6 +117,8 @@ describe('a module alone', () => {
   test.each([
     ['kwp-only', 0, 0, 0x210b],
     ['cloudhsm', 1, 5, 0x8000_216f],
+    // RSA and EC keys aren't released.
+    ['device-error', 1, 1, 0x210a],
     ['luna-fips', 1, 1, 0x8000_0171],
     ['yubihsm', 1, 8, undefined],
   ])(

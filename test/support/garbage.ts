@@ -38,8 +38,15 @@ const PLAIN_BYTES = [0, 1, 15, 16, 17, 24, 32, 200, 246, 256, 4_096, 4_104, 60_0
 const CIPHER_BYTES = [0, 1, 8, 16, 24, 31, 32, 40, 255, 256, 257, 4_104, 60_000];
 const SIGNATURE_BYTES = [0, 1, 32, 63, 64, 65, 96, 132, 255, 256, 257, 4_096];
 
-/** With keys of its own, as far as the HSM has such keys: their names begin with `prefix`. */
-export async function makeGarbage(admin: Caller, prefix: string): Promise<readonly Garbage[]> {
+/**
+ * With keys of its own, as far as the HSM has such keys: their names begin with `prefix`.
+ * @param hasBackups whether the pool's keys can be backed up
+ */
+export async function makeGarbage(
+  admin: Caller,
+  prefix: string,
+  hasBackups = isSealed,
+): Promise<readonly Garbage[]> {
   const kept = new Map<
     string,
     { readonly n?: string; readonly e?: string; readonly kid: string }
@@ -61,7 +68,7 @@ export async function makeGarbage(admin: Caller, prefix: string): Promise<readon
     ...creations(prefix, post),
     ...imports(prefix, exchange),
     ...others(prefix, [...kept.keys()], post),
-    ...(await restorations(admin, `/keys/${prefix}-oct-256`, kept.has('oct-256'))),
+    ...(await restorations(admin, `/keys/${prefix}-oct-256`, hasBackups && kept.has('oct-256'))),
   ];
 }
 
@@ -244,7 +251,7 @@ async function restorations(
   isThere: boolean,
 ): Promise<readonly Garbage[]> {
   const values = [0, 1, 16, 600, 60_000].map(random);
-  if (isThere && isSealed) {
+  if (isThere) {
     const { value } = (await admin('POST', `${path}/backup`)).json<{ value: string }>();
     const backup = Buffer.from(value, 'base64url');
     for (let at = 0; at < backup.length; at += Math.ceil(backup.length / 20)) {

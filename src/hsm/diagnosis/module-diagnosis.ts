@@ -1,12 +1,8 @@
 import { type Finding, fault, ok, warning } from '../../core/diagnosis/finding.ts';
 import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
-import { ALGORITHMS, type Algorithm, PARAMETER_SETS } from '../../core/operations/algorithms.ts';
-import { type Capabilities, type KeyKind, keyKindOf } from '../capabilities/capabilities.ts';
-import { describeLack, type Lack } from '../capabilities/lack.ts';
-import { kindsFor } from '../capabilities/offer.ts';
-import { makesMlDsa } from '../capabilities/refusals.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
+import { describeLack } from '../capabilities/lack.ts';
 import { countTokenObjects } from '../keys/keeping/pool-objects.ts';
-import { keepsSeeds } from '../keys/keeping/keepings.ts';
 import { probeCapabilities } from '../capabilities/probe.ts';
 import { type TriedModule, triedModule } from '../capabilities/tried-module.ts';
 import { openPatiently } from '../module/patience.ts';
@@ -14,6 +10,7 @@ import { tokenLabelOf } from '../module/slots.ts';
 import { openToken, type Token } from '../module/token.ts';
 import type { TokenOptions } from '../module/token-options.ts';
 import { measureCalls, type CallTimes } from './call-times.ts';
+import { describeCapabilities, SIGNS_TOKENS } from './capability-findings.ts';
 
 export interface ModuleDiagnosis {
   readonly findings: readonly Finding[];
@@ -35,9 +32,6 @@ export interface ExaminedModule extends Omit<TokenOptions, 'tokenLabel'> {
 
 /** A process has its login session, two for calls on the event loop and two for each of a few threads. */
 const COMFORTABLE_SESSIONS = 24;
-/** Each pool has one of its own, so that it can't be made without. */
-const SIGNS_TOKENS = 'RSA-HSM 2048';
-
 /**
  * Opens the module as the service does, tries all that the service asks of it and times it. Everything that it makes is
  * destroyed. The thread waits.
@@ -63,7 +57,7 @@ export function examineModule(examined: ExaminedModule): ModuleDiagnosis {
       const findings = [
         ...opened,
         finding,
-        ...describeCapabilities(capabilities),
+        ...describeCapabilities(capabilities, facts.isSoftware),
         describeTimes(callTimes),
       ];
       return {
@@ -116,7 +110,7 @@ function tryKeeping(
     capabilities,
     finding: warning(
       'keys',
-      `They can't be stored outside it, but can stay in it: \`strongroom bootstrap --keys resident\`. ${reason}`,
+      `They can't be stored outside it, but can stay in it: \`strongroom bootstrap --keys resident\`, and PKCS11_OBJECT_LIMIT for how many objects it has room. Then only the HSM's own backup brings them back: there are no backups, no security domain and no releases of ours. ${reason}`,
     ),
   };
 }
@@ -187,125 +181,6 @@ function describeMemory({ slot }: Token): Finding[] {
 
 /** CK_UNAVAILABLE_INFORMATION, as far as numbers of this size can tell. */
 const NO_LIMIT = 0xffff_ffff;
-
-function describeCapabilities(capabilities: Capabilities): Finding[] {
-  const { keyWrapPadded, sealing, dataKeyWrap, gcmIv, keepsMacKeys } = capabilities;
-  const number = `0x${Number(keyWrapPadded?.mechanism.name ?? 0).toString(16)}`;
-  return [
-    keyWrapPadded === undefined
-      ? warning(
-          'RFC 5649',
-          `It has AES key wrap with padding under no number that is known (PKCS11_KEY_WRAP_MECHANISM names another): ${describeSealing(sealing)}BYOK transfers and releases of keys are refused.`,
-        )
-      : ok(
-          'RFC 5649',
-          `It has AES key wrap with padding under the number ${number}${keyWrapPadded.keepsLength ? '' : '; what is no multiple of 8 bytes is wrapped from single blocks, since it would lose its length'}.`,
-        ),
-    dataKeyWrap === 'objects'
-      ? ok('data keys', "It wraps callers' data keys itself.")
-      : warning(
-          'data keys',
-          "It wraps no secrets of a caller's: they are wrapped from single blocks, six calls for each 8 bytes.",
-        ),
-    describeGcm(gcmIv),
-    ...(keepsMacKeys
-      ? []
-      : [
-          warning(
-            'HMAC keys',
-            'It keeps no secrets for HMACs: HS256, HS384 and HS512 are refused, and AES keys are made without them.',
-          ),
-        ]),
-    ...lacksOf(
-      'kinds of keys',
-      withoutMlDsa(capabilities.keyLacks),
-      (kind: KeyKind) => `keys of the kind ${kind}`,
-    ),
-    ...lacksOf(
-      'algorithms',
-      algorithmsRefused(capabilities),
-      (algorithm) => algorithm,
-      Object.values(ALGORITHMS).filter(({ keyType }) => keyType !== 'AKP-HSM').length,
-    ),
-    ...describeMlDsa(capabilities),
-  ];
-}
-
-function describeSealing(sealing: Capabilities['sealing']): string {
-  if (sealing === undefined) return '';
-  return `keys are wrapped by ${sealing.kind === 'gcm' ? 'AES-GCM' : 'AES-CBC with padding'} to be kept, `;
-}
-
-/** They have a line of their own: few modules make such keys yet, and that is no fault of theirs. */
-function withoutMlDsa(lacks: Capabilities['keyLacks']): Capabilities['keyLacks'] {
-  return Object.fromEntries(Object.entries(lacks).filter(([kind]) => !kind.startsWith('AKP-HSM')));
-}
-
-function describeMlDsa(capabilities: Capabilities): Finding[] {
-  if (!makesMlDsa(capabilities))
-    return [ok('ML-DSA', 'It makes no ML-DSA keys (FIPS 204); such keys are refused.')];
-  const { keyLacks, externalMuLack } = capabilities;
-  const lacks = PARAMETER_SETS.flatMap((name) => {
-    const lack = keyLacks[`AKP-HSM ${name}`];
-    return lack === undefined ? [] : [[name, lack] as const];
-  });
-  if (lacks.length > 0)
-    return lacks.map(([name, lack]) =>
-      warning('ML-DSA', `Keys of ${name} are refused: it fails at ${describeLack(lack)}.`),
-    );
-  const mu =
-    externalMuLack === undefined ? 'signs μ (external_mu) too' : 'signs no μ (external_mu)';
-  return [
-    ok(
-      'ML-DSA',
-      `It makes ML-DSA keys that sign${keepsSeeds(capabilities) ? ', of which their seeds are wrapped' : ''}; it ${mu}.`,
-    ),
-  ];
-}
-
-function describeGcm(gcmIv: Capabilities['gcmIv']): Finding {
-  switch (gcmIv) {
-    case 'ours':
-      return ok('AES-GCM', 'It takes the IV that it is given.');
-    case 'appended':
-      return ok('AES-GCM', 'It makes the IV itself and appends it; callers are given that one.');
-    case 'written':
-      return ok('AES-GCM', 'It makes the IV itself and tells it; callers are given that one.');
-    case undefined:
-      return warning('AES-GCM', 'Whose IV it uses can not be found out: AES-GCM is refused.');
-  }
-}
-
-/** By names, with the kind of key where an algorithm fails with some of them only. */
-function algorithmsRefused({ algorithmLacks, keyLacks }: Capabilities): Record<string, Lack> {
-  const refused: Record<string, Lack> = {};
-  for (const [name, lacks] of Object.entries(algorithmLacks)) {
-    const kinds = kindsFor(name as Algorithm).map(keyKindOf);
-    const isWhole = kinds.every((kind) => (lacks[kind] ?? keyLacks[kind]) !== undefined);
-    for (const [kind, lack] of Object.entries(lacks) as [KeyKind, Lack][])
-      refused[isWhole ? name : `${name} with a key of the kind ${kind}`] = lack;
-  }
-  return refused;
-}
-
-function lacksOf<Name extends string>(
-  subject: string,
-  lacks: Readonly<Partial<Record<Name, Lack>>>,
-  describe: (name: Name) => string,
-  of?: number,
-): Finding[] {
-  const missing = Object.entries(lacks) as [Name, Lack][];
-  if (missing.length === 0)
-    return [
-      ok(subject, of === undefined ? 'It keeps all of them.' : `All ${of} give what they should.`),
-    ];
-  return missing.map(([name, lack]) => {
-    const why = `it fails at ${describeLack(lack)}`;
-    return name === SIGNS_TOKENS
-      ? fault(subject, `${describe(name)}, with which a pool signs tokens, can't be kept: ${why}.`)
-      : warning(subject, `${describe(name)} is refused: ${why}.`);
-  });
-}
 
 function describeTimes(times: CallTimes): Finding {
   const list = Object.entries(times)
