@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { constants, createDecipheriv, generateKeyPairSync, privateDecrypt } from 'node:crypto';
-import { randomBytes, randomUUID } from 'node:crypto';
+import { constants, createDecipheriv, privateDecrypt, randomBytes, randomUUID } from 'node:crypto';
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js';
 import type { KeyMaterial } from '../../../src/core/keys/key.ts';
 import { mlDsaPrivateKeyInfo } from '../../../src/core/keys/ml-dsa-encoding.ts';
@@ -14,13 +13,14 @@ import { makeMac } from '../../../src/hsm/keys/root-mac.ts';
 import { sealedBytes } from '../../../src/hsm/keys/seal.ts';
 import { type Connection, openConnection } from '../../../src/hsm/module/connection.ts';
 import { testConnection, testIdentity } from '../../support/hsm.ts';
+import { rsaKeyPair } from '../../support/rsa-keys.ts';
 
 /**
  * Keys of ML-DSA as they are kept where the module makes and doesn't wrap them: what becomes of their seeds needs no module
  * that has ML-DSA. Released, they are what RFC 9881 §6 says, to the byte.
  */
 const NOBLE = { 'ML-DSA-44': ml_dsa44, 'ML-DSA-65': ml_dsa65, 'ML-DSA-87': ml_dsa87 };
-const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const { privateKey, publicKey } = rsaKeyPair(2048);
 const { n = '', e = '' } = publicKey.export({ format: 'jwk' });
 const recipient = { n: Buffer.from(n, 'base64url'), e: Buffer.from(e, 'base64url') };
 
