@@ -68,12 +68,13 @@ async function makeTokens(
   return { module, configFile };
 }
 
-/** In memory where that can be: see memoryFolder(). Root's clusters are in it too then, and whoever runs them has to get through. */
+/** In memory where that can be: see memoryFolder(). Where root runs it, others who run PostgreSQL have to get through. */
 async function makeRunFolder(inMemory: string | undefined): Promise<string> {
   const folder = await mkdtemp(join(inMemory ?? tmpdir(), `strongroom-jest-${process.pid}-`));
   await mkdir(join(folder, 'tmp'));
-  if (inMemory !== undefined && process.getuid?.() === 0) {
-    await chmod(folder, 0o711);
+  if (process.getuid?.() !== 0) return folder;
+  await chmod(folder, 0o711);
+  if (inMemory !== undefined) {
     await placeCluster(folder, join(folder, 'cluster'));
     await placeCluster(preparedFolderOf(folder), join(folder, 'prepared-cluster'));
   }
