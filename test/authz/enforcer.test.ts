@@ -286,10 +286,12 @@ describe('size', () => {
   test('one caller may have 100,000 assignments', async () => {
     for (let index = 0; index < 100_000; index += 1)
       policies.assign('service', 'signer', `/keys/k${index}`);
-    const began = performance.now();
+    const began = process.cpuUsage();
     await expect(maySign('service', '/keys/k99999')).resolves.toBe(true);
     await expect(maySign('service', '/keys/k100000')).resolves.toBe(false);
-    expect(performance.now() - began).toBeLessThan(10_000);
+    // Of a core, since others may have theirs.
+    const { user, system } = process.cpuUsage(began);
+    expect((user + system) / 1000).toBeLessThan(10_000);
   });
 
   test('of more callers than are kept the one least recently seen is read again', async () => {
