@@ -28,6 +28,8 @@ export const LIMITS = {
   /** What a process knows of the other replicas is for metrics. */
   replicasEveryMs: 10_000,
   replicaProcesses: 1_000,
+  /** New root keys become a pool's once each replica's HSM holds them. */
+  replicasAgreeMs: 30_000,
   jobsEveryMs: 2_000,
   jobKeepAliveMs: 5_000,
   backupScheduleEveryMs: 5_000,

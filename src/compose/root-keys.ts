@@ -8,6 +8,7 @@ import { OperatorError } from '../core/operator-error.ts';
 import { BACKUP_KEYS } from '../core/recovery/root-keys/backup-keys.ts';
 import { findUnvouching } from '../core/recovery/root-keys/endorsement.ts';
 import type { RootKeyWitness } from '../core/recovery/root-keys/root-key-hsm.ts';
+import { requireHeldByAll } from '../core/recovery/root-keys/root-key-offer.ts';
 import { createRootKeyCeremony } from '../core/recovery/root-keys/root-key-ceremony.ts';
 import {
   createRootKeyRotation,
@@ -26,9 +27,12 @@ import {
   withPoolLock,
 } from '../store/pool/pool-store.ts';
 import { createBackupKeyStore } from '../store/recovery/root-keys/backup-key-store.ts';
+import { createReplicaStore } from '../store/pool/replica-store.ts';
+import { createRootKeyOfferStore } from '../store/recovery/root-keys/root-key-offer-store.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { createSecurityDomainStore } from '../store/recovery/security-domain/security-domain-store.ts';
 import { openRootKeys } from './hsm.ts';
+import { LIMITS } from './limits.ts';
 
 const newDraft = (operation: string) =>
   new AuditDraft(systemClock.now, { requestId: randomUUID(), operation });
@@ -170,6 +174,12 @@ export function openRootKeyRotation(
     store: createRootKeyStore(context),
     hasBackupKeys: () => hsm.backupPairs.length > 0,
     requireMovable: () => requireMovable(hsm, context.poolId),
+    requireHeldByAll: (offer) =>
+      requireHeldByAll(offer, {
+        offers: createRootKeyOfferStore(context),
+        replicas: createReplicaStore(context),
+        limitMs: LIMITS.replicasAgreeMs,
+      }),
     draft: newDraft,
     ...on,
   });

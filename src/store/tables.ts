@@ -447,6 +447,13 @@ interface BackupScheduleTable {
   set_at: Generated<Date>;
 }
 
+interface RootKeyOfferTable {
+  pool_id: string;
+  generation: number;
+  root_check: Buffer;
+  offered_at: Generated<Date>;
+}
+
 interface SignInCounterTable {
   key: string;
   pool_id: GeneratedAlways<string>;
@@ -497,6 +504,7 @@ export interface Tables {
   recovery_job: RecoveryJobTable;
   replica_process: ReplicaProcessTable;
   sign_in_counter: SignInCounterTable;
+  root_key_offer: RootKeyOfferTable;
   backup_schedule: BackupScheduleTable;
 }
 

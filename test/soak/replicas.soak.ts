@@ -250,6 +250,10 @@ const pick = <Thing>(things: readonly Thing[]): Thing => {
         }>().replicas;
         return now.filter(({ status }) => status === 'ready').length === 3;
       });
+      // New root keys that one HSM makes would put the others out of service.
+      await expect(replicas.strongroom(first, 'root-keys', 'rotate')).rejects.toMatchObject({
+        stderr: expect.stringMatching(/another HSM, .*: replica-[23], replica-[23]\./),
+      });
       expect(wrong).toEqual([]);
       console.log(report.join('\n'));
     },

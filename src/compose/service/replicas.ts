@@ -10,6 +10,7 @@ import {
 import { repeat } from '../../core/repeating.ts';
 import type { Readiness } from '../../http/pool/health.routes.ts';
 import { createReplicaStore } from '../../store/pool/replica-store.ts';
+import { createRootKeyOfferStore } from '../../store/recovery/root-keys/root-key-offer-store.ts';
 import { LIMITS } from '../limits.ts';
 import type { Base } from './base.ts';
 
@@ -20,9 +21,10 @@ interface ReportedParts {
 
 /** Says every few seconds how this process is, and knows of the others. */
 export function reportProcess(
-  { context, feed, clock, log, settings }: Base,
+  { context, feed, clock, log, settings, hsm }: Base,
   { readiness, rootKeys }: ReportedParts,
 ) {
+  const offers = createRootKeyOfferStore(context);
   const store: ReplicaStore = createReplicaStore(context);
   const { version, schema, ...replica } = settings.replica;
   const process: ServingProcess = {
@@ -36,6 +38,14 @@ export function reportProcess(
   let known: readonly Replica[] = [];
   let lookedAt = Number.NEGATIVE_INFINITY;
 
+  /** The current ones, and those that are to become them. */
+  async function heldGenerations(): Promise<readonly number[]> {
+    const offer = await offers.find();
+    if (offer === undefined || rootKeys.held.includes(offer.generation)) return rootKeys.held;
+    const isHeld = await hsm.holdsRootKeys(offer.generation, offer.rootCheck);
+    return isHeld ? [...rootKeys.held, offer.generation] : rootKeys.held;
+  }
+
   const list = async () => toReplicas(await store.list(LIMITS.replicaProcesses));
 
   async function report(): Promise<void> {
@@ -45,7 +55,7 @@ export function reportProcess(
     const time = await store.report(process, {
       isReady: missing.length === 0,
       reason: missing.length === 0 ? undefined : (reason ?? `Not ready: ${missing.join(', ')}.`),
-      rootGenerations: rootKeys.held,
+      rootGenerations: await heldGenerations(),
       feedLagMs: feed.lagMs(),
       clockDifferenceMs,
     });

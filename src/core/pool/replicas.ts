@@ -69,7 +69,7 @@ export interface Replica extends ReplicaIdentity, Pick<ProcessReport, 'rootGener
 /** A process that lives says so every so many milliseconds. */
 export const REPORT_EVERY_MS = 2_000;
 /** After that it is silent: it has ended without a word, hangs, or is cut off from the store. */
-const SILENT_AFTER_MS = 10_000;
+export const SILENT_AFTER_MS = 10_000;
 /** After that nothing is known of it any more. */
 export const FORGOTTEN_AFTER_MS = 3_600_000;
 /** Puts processes together to replicas, those that began first before the others. */

@@ -188,6 +188,13 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
         return on.mac(retirementListBytes(rootKeys.poolId, generation, retires), rootKeys);
       }, true),
 
+    holdsRootKeys: (generation, rootCheck) =>
+      calls.attempt(async (on) => {
+        on.generations.clear();
+        const rootKeys = await on.generations.find(requireRoots().poolId, generation);
+        return rootKeys !== undefined && (await checkOf(on, rootKeys)).equals(rootCheck);
+      }, true),
+
     useRootKeys: (generation, rootCheck) =>
       calls.attempt(async (on) => {
         const { poolId } = requireRoots();

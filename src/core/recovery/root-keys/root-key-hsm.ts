@@ -53,6 +53,8 @@ export interface RootKeyMaker extends RootKeyWitness {
   ): Promise<{ readonly generation: number; readonly rootCheck: Uint8Array }>;
   /** Generations of which the HSM holds something, be it made here or brought in. @param poolId this one where absent */
   listRootGenerations(poolId?: string): Promise<readonly number[]>;
+  /** Whether it holds those, and no others of their number: new keys are not sealed by them yet. */
+  holdsRootKeys(generation: number, rootCheck: Uint8Array): Promise<boolean>;
   /** New keys are sealed by that generation from now on, which older ones have vouched for. False where the token doesn't hold it, or holds another, and for an older one. */
   useRootKeys(generation: number, rootCheck: Uint8Array): Promise<boolean>;
   /** Says for a later process that the generation may be destroyed: an HMAC by the current one. */

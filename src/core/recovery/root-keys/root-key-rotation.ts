@@ -4,15 +4,18 @@ import { OperatorError } from '../../operator-error.ts';
 import { endorse, isRetirable } from './endorsement.ts';
 import type { RetiredGeneration, RootGeneration, RootKeyState, RootKeyStore } from './ports.ts';
 import { rewrapOnce } from './rewrapping.ts';
-import type { KeyRewrapper, RootKeyMaker } from './root-key-hsm.ts';
+import type { RootKeyOffer } from './root-key-offer.ts';
+import type { KeyRewrapper, RootKeyCarrier, RootKeyMaker } from './root-key-hsm.ts';
 
 export interface RootKeyRotationParts {
-  readonly hsm: KeyRewrapper & RootKeyMaker;
+  readonly hsm: KeyRewrapper & RootKeyMaker & Pick<RootKeyCarrier, 'discardRootKeys'>;
   readonly store: RootKeyStore;
   /** Whether the pool has backup keys, which outlive its root keys. */
   readonly hasBackupKeys: () => boolean;
   /** @throws OperatorError where the HSM can't seal by new root keys what older ones have sealed */
   readonly requireMovable: () => Promise<void>;
+  /** @throws OperatorError where a process that serves the pool has an HSM that doesn't hold them */
+  readonly requireHeldByAll: (offer: RootKeyOffer) => Promise<void>;
   readonly draft: (operation: string) => AuditDraft;
   readonly onRows?: (rows: number) => void;
   readonly isStopped?: () => boolean;
@@ -101,7 +104,12 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
       await parts.requireMovable();
       const { generations } = await store.readState();
       const current = currentOf(generations);
-      const { generation: number, rootCheck } = await hsm.makeRootKeys(current.number);
+      const offer = await hsm.makeRootKeys(current.number);
+      const { generation: number, rootCheck } = offer;
+      await parts.requireHeldByAll(offer).catch(async (error: unknown) => {
+        await hsm.discardRootKeys(number);
+        throw error;
+      });
       // Of an earlier rotation nothing is left to do, so that older ones that are there have been kept.
       const retires = generations
         .filter(({ isCurrent, opensBackups }) =>

@@ -76,6 +76,7 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   audit_witness: 'an index over the records, which a restore makes again from them',
   audit_witness_pending: 'what an upgrade has left to do, which the first start does',
   sign_in_counter: 'credentials that were refused in the last minute',
+  root_key_offer: 'a question to the processes that serve now',
   replica_process: 'processes that serve now',
   recovery_job: 'backups and restores that were made here: this one is still under way',
   backup_schedule:

@@ -1,0 +1,39 @@
+import { sql } from 'kysely';
+import type { RootKeyOfferStore } from '../../../core/recovery/root-keys/root-key-offer.ts';
+import { reading, type StoreContext } from '../../database.ts';
+
+export function createRootKeyOfferStore(
+  context: Pick<StoreContext, 'db' | 'poolId'>,
+): RootKeyOfferStore {
+  const { poolId } = context;
+  return {
+    find: () =>
+      reading(context, async (db) => {
+        const row = await db
+          .selectFrom('root_key_offer')
+          .select(['generation', 'root_check'])
+          .where('pool_id', '=', poolId)
+          .executeTakeFirst();
+        return row && { generation: row.generation, rootCheck: row.root_check };
+      }),
+
+    put: ({ generation, rootCheck }) =>
+      reading(context, async (db) => {
+        const said = {
+          generation,
+          root_check: Buffer.from(rootCheck),
+          offered_at: sql<Date>`now()`,
+        };
+        await db
+          .insertInto('root_key_offer')
+          .values({ pool_id: poolId, ...said })
+          .onConflict((on) => on.column('pool_id').doUpdateSet(said))
+          .execute();
+      }),
+
+    remove: () =>
+      reading(context, async (db) => {
+        await db.deleteFrom('root_key_offer').where('pool_id', '=', poolId).execute();
+      }),
+  };
+}
