@@ -10,6 +10,7 @@ import type { DoctorOptions } from './doctor/doctor.ts';
 import type { MigrateCommandOptions } from './migrate.ts';
 import type { DrillOptions } from './drill/drill.ts';
 import { addRootKeyCommands } from './root-keys/commands.ts';
+import { readVersion } from './version.ts';
 import { addSecurityDomainCommands } from './security-domain/commands.ts';
 
 const EXIT_STATUS = `
@@ -34,6 +35,14 @@ export function createProgram(context: CliContext, run: Run): Command {
     )
     .helpCommand(false)
     .helpOption('-h, --help', 'Show this help.')
+    .option('-V, --version', 'Show the version, and the schema that it serves on.')
+    .on('option:version', () => {
+      const { version, schema } = readVersion();
+      context.print(
+        `${version}, on the schema of sql/${schema} and on one that later versions have expanded`,
+      );
+      process.exit(0);
+    })
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError()
     .addHelpText('after', EXIT_STATUS);

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import {
@@ -16,17 +15,17 @@ import {
   readIssuers,
   readPin,
 } from '../config/setting-files.ts';
-import { packageFile } from '../core/package-file.ts';
 import { parseIssuers } from '../identity/issuers/issuers-file.ts';
 import { createLog } from '../observability/log.ts';
 import { sentenceFor } from '../process/error-sentence.ts';
 import { createMutex } from '../process/mutex.ts';
 import { startSupervisor, type Supervisor } from '../process/supervisor.ts';
 import type { WorkerSettings } from '../process/worker-protocol.ts';
-import { newestMigration, requireCurrentSchema } from '../store/migrate.ts';
+import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
 import type { Surroundings } from './development.ts';
 import { printStart } from './start-report.ts';
+import { readVersion } from './version.ts';
 
 export interface ServeOptions {
   readonly stopsWithParent: boolean;
@@ -42,7 +41,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   const stopping = context.stopSignal(options);
   // Before anything is set up: a wrong file is told at once.
   const files = await readFiles(config);
-  const replica = await identify(config);
+  const replica = identify(config);
   const surroundings = isProduction(config)
     ? await givenSurroundings(config, secrets, log)
     : await developmentSurroundings(config, secrets, log, context);
@@ -80,16 +79,8 @@ interface Running {
 }
 
 /** By which the processes of this start are told from those of others. */
-async function identify({ replicaName }: Config): Promise<Running['replica']> {
-  const manifest = JSON.parse(await readFile(packageFile('package.json'), 'utf8')) as {
-    readonly version: string;
-  };
-  return {
-    id: randomUUID(),
-    name: replicaName ?? hostname(),
-    version: manifest.version,
-    schema: await newestMigration(),
-  };
+function identify({ replicaName }: Config): Running['replica'] {
+  return { id: randomUUID(), name: replicaName ?? hostname(), ...readVersion() };
 }
 
 async function readFiles(config: Config) {

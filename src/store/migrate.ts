@@ -232,12 +232,6 @@ async function readApplied(client: pg.Client): Promise<Applied> {
   return new Map(rows.map(({ name, checksum, expands = false }) => [name, { checksum, expands }]));
 }
 
-/** The name of the newest migration that this version knows. */
-export async function newestMigration(): Promise<string> {
-  const [newest = ''] = (await readMigrations()).map(({ name }) => name).reverse();
-  return newest;
-}
-
 async function readMigrations(folder = FOLDER): Promise<Migration[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql')).sort();
   return Promise.all(

@@ -178,7 +178,7 @@ describe('a deployment', () => {
       expect.arrayContaining([
         expect.stringContaining('Root keys: root keys: The token holds those of the pool "main"'),
         expect.stringContaining('Root keys: sealed keys: All are wrapped in ways'),
-        expect.stringContaining('Database: schema: It is up to date.'),
+        expect.stringContaining('Database: schema: It is up to date (0'),
         expect.stringContaining('Database: notifications:'),
         expect.stringContaining('Database: rights:'),
       ]),
