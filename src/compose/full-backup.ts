@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { createCertificates } from '../attestation/certificates.ts';
 import { createArchiveFormat } from '../backup/full-backup/archive-format.ts';
@@ -58,6 +58,7 @@ export function openFullBackups(options: FullBackupOptions): FullBackups {
     hsm,
     pool,
     clock,
+    newBytes: randomBytes,
     pauseShare: options.pauseShare,
     findOtherPool: () => findProvenUpload(hsm, createSecurityDomainStore(context)),
     format: createArchiveFormat(),

@@ -24,6 +24,8 @@ export function startBlobServer(): Promise<ObjectServer> {
     if (name === '') return list(objects, request);
     switch (`${method} ${query.get('comp') ?? ''}`) {
       case 'PUT ':
+        if (request.header('if-none-match') === '*' && objects.has(path))
+          return refusal(409, 'BlobAlreadyExists');
         objects.set(path, body);
         return { status: 201 };
       case 'PUT block':

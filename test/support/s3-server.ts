@@ -52,6 +52,8 @@ export function startS3Server(): Promise<ObjectServer> {
     const object = objects.get(path);
     switch (method) {
       case 'PUT':
+        if (request.header('if-none-match') === '*' && object !== undefined)
+          return refusal(412, 'PreconditionFailed');
         objects.set(path, body);
         return { status: 200, headers: { etag: '"1"' } };
       case 'DELETE':

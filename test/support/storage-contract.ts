@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from '@jest/globals';
+import type { ServiceError } from '../../src/core/errors.ts';
 import type { BackupStorage } from '../../src/core/recovery/full-backup/ports.ts';
 
 const MIB = 1024 ** 2;
@@ -85,6 +86,23 @@ export const STORAGE_PROMISES: readonly (readonly [
     },
   ],
   [
+    'lets one of many claim a folder, and no later one until it is removed',
+    async (storage) => {
+      const claims = Array.from({ length: 5 }, () => storage.claimFolder('mhsm-claimed'));
+      const ends = await Promise.allSettled(claims);
+      const refusals = ends.filter((end) => end.status === 'rejected');
+      expect(refusals.map(({ reason }) => (reason as ServiceError).code)).toEqual(
+        Array.from({ length: 4 }, () => 'Conflict'),
+      );
+      await write(storage, 'mhsm-claimed/manifest.json', '{}');
+      await expect(storage.claimFolder('mhsm-claimed')).rejects.toMatchObject({ code: 'Conflict' });
+      expect((await readAll(storage, 'mhsm-claimed/manifest.json')).toString()).toBe('{}');
+      await storage.removeFolder('mhsm-claimed');
+      await storage.claimFolder('mhsm-claimed');
+      await storage.removeFolder('mhsm-claimed');
+    },
+  ],
+  [
     'is checked without a trace',
     async (storage) => {
       const before = await storage.listFolders('');
@@ -101,6 +119,7 @@ export const STORAGE_PROMISES: readonly (readonly [
           await expect(write(storage, path, 'x')).rejects.toMatchObject(refused);
           await expect(readAll(storage, path)).rejects.toMatchObject(refused);
           await expect(storage.removeFolder(path)).rejects.toMatchObject(refused);
+          await expect(storage.claimFolder(path)).rejects.toMatchObject(refused);
         },
       ] as const,
   ),

@@ -12,6 +12,7 @@ import {
 import { ServiceError } from '../../core/errors.ts';
 import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
 import { failureOf, writing } from './storage-failure.ts';
+import { claimByFile } from './folder-claim.ts';
 import { readWhole } from './resumed-read.ts';
 import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
 import { LISTING_LIMIT_MS, PAGE_ENTRIES, PAGES_LIMIT } from './answer-limits.ts';
@@ -73,8 +74,22 @@ export function createAzureStorage(parts: AzureStorageParts): BackupStorage {
     }
   }
 
-  return {
+  /** @returns false where there is one */
+  async function writeNew(path: string, content: string): Promise<boolean> {
+    const blob = blobs.getBlockBlobClient(nameOf(path));
+    try {
+      await blob.upload(content, content.length, { conditions: { ifNoneMatch: '*' } });
+      return true;
+    } catch (error) {
+      if (isBlobTaken(error)) return false;
+      throw fromAzure(place, error);
+    }
+  }
+
+  const storage: BackupStorage = {
     place,
+
+    claimFolder: (folder) => claimByFile({ storage, writeNew }, folder),
 
     async write(path, given) {
       const blob = blobs.getBlockBlobClient(nameOf(path));
@@ -152,6 +167,7 @@ export function createAzureStorage(parts: AzureStorageParts): BackupStorage {
       return Promise.resolve();
     },
   };
+  return storage;
 }
 
 /** Retries with limits; each request goes by the agent, whatever the environment says of proxies. */
@@ -164,6 +180,13 @@ function pipelineOver(agent: Agent, retryDelayInMs: number): Pipeline {
     }),
   });
   return pipeline;
+}
+
+function isBlobTaken(error: unknown): boolean {
+  return (
+    error instanceof RestError &&
+    (error.code === 'BlobAlreadyExists' || error.code === 'ConditionNotMet')
+  );
 }
 
 function isBlobAbsent(error: unknown): boolean {

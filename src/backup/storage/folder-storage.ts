@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ServiceError } from '../../core/errors.ts';
 import { inWords } from '../../core/operator-error.ts';
 import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
-import { backupNotFound, STORAGE_LIMITS, tooManyFolders } from './storage-refusals.ts';
+import { backupNotFound, folderTaken, STORAGE_LIMITS, tooManyFolders } from './storage-refusals.ts';
 import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
 import { watchContent } from './watched-content.ts';
 
@@ -103,6 +103,19 @@ export function createFolderStorage(root: string): BackupStorage {
         await syncFolder(join(root, ...parts.slice(0, -1)));
       }),
 
+    claimFolder: (folder) =>
+      asking(async () => {
+        const parts = partsOf(folder);
+        await makeFolders(root, parts.slice(0, -1));
+        const parent = await inside(parts.slice(0, -1));
+        try {
+          await mkdir(join(parent, parts.at(-1) ?? ''), { mode: 0o700 });
+        } catch (error) {
+          throw isThere(error) ? folderTaken(folder, root, error) : error;
+        }
+        await syncFolder(parent);
+      }),
+
     check: () =>
       asking(async () => {
         const file = join(root, `.check-${randomBytes(6).toString('hex')}`);
@@ -141,7 +154,7 @@ async function makeFolders(root: string, parts: readonly string[]): Promise<void
   for (const [index] of parts.entries())
     await mkdir(join(root, ...parts.slice(0, index + 1)), { mode: 0o700 }).catch(
       (error: unknown) => {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        if (!isThere(error)) throw error;
       },
     );
 }
@@ -157,6 +170,8 @@ async function syncFolder(path: string): Promise<void> {
 
 const isAbsent = (error: unknown) =>
   (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+
+const isThere = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code === 'EEXIST';
 
 /** The content's own errors pass. */
 function refused(root: string, error: unknown): unknown {

@@ -15,6 +15,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { ServiceError } from '../../core/errors.ts';
 import type { BackupStorage } from '../../core/recovery/full-backup/ports.ts';
+import { claimByFile } from './folder-claim.ts';
 import { readWhole } from './resumed-read.ts';
 import { failureOf, writing } from './storage-failure.ts';
 import { partsOf } from '../../core/recovery/full-backup/storage-path.ts';
@@ -95,8 +96,23 @@ export function createS3Storage(parts: S3StorageParts): BackupStorage {
     } while (token !== undefined);
   }
 
-  return {
+  /** @returns false where there is one, as far as the server knows `If-None-Match` */
+  async function writeNew(path: string, content: string): Promise<boolean> {
+    const file = { Bucket: bucket, Key: keyOf(path), Body: content };
+    try {
+      await client.send(new PutObjectCommand({ ...file, IfNoneMatch: '*' }));
+    } catch (error) {
+      if (isKeyTaken(error)) return false;
+      if (!isUnknownToServer(error)) throw fromS3(place, error);
+      await asking(() => client.send(new PutObjectCommand(file)));
+    }
+    return true;
+  }
+
+  const storage: BackupStorage = {
     place,
+
+    claimFolder: (folder) => claimByFile({ storage, writeNew }, folder),
 
     async write(path, given) {
       const content = watchContent(given);
@@ -184,6 +200,19 @@ export function createS3Storage(parts: S3StorageParts): BackupStorage {
       return Promise.resolve();
     },
   };
+  return storage;
+}
+
+/** 412 where it is there, 409 where another write is at it. */
+function isKeyTaken(error: unknown): boolean {
+  return (
+    error instanceof S3ServiceException &&
+    (error.name === 'PreconditionFailed' || error.name === 'ConditionalRequestConflict')
+  );
+}
+
+function isUnknownToServer(error: unknown): boolean {
+  return error instanceof S3ServiceException && error.name === 'NotImplemented';
 }
 
 function isKeyAbsent(error: unknown): boolean {

@@ -27,6 +27,12 @@ export function tooManyFiles(folder: string, place: string): ServiceError {
   );
 }
 
+export function folderTaken(folder: string, place: string, cause?: unknown): ServiceError {
+  return new ServiceError('Conflict', `There is a folder ${folder} in ${place} already.`, {
+    cause,
+  });
+}
+
 export function backupNotFound(path: string, place: string, cause?: unknown): ServiceError {
   return new ServiceError('BackupNotFound', `There is no ${path} in ${place}.`, { cause });
 }

@@ -116,6 +116,17 @@ describe('a container of Azure Blob storage', () => {
     await other.close();
   });
 
+  test('claims a folder though the answer to it was lost', async () => {
+    let losses = 1;
+    server.fail(({ method, container, name, body }) => {
+      if (method !== 'PUT' || losses-- < 1) return undefined;
+      (server.objects as Map<string, Buffer>).set(`${container}/${name}`, body);
+      return 'reset';
+    });
+    await expect(open().claimFolder('lost')).resolves.toBeUndefined();
+    await expect(open().claimFolder('lost')).rejects.toMatchObject({ code: 'Conflict' });
+  });
+
   test('goes on with a read that is cut in the middle, and gives it up where each try is', async () => {
     const storage = open();
     const bytes = randomBytes(3_000_000);

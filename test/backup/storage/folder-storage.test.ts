@@ -39,6 +39,7 @@ describe('a folder as a storage', () => {
     await expect(storage.write('leading-out/other', contentOf('one'))).rejects.toMatchObject(
       refused,
     );
+    await expect(storage.claimFolder('leading-out/mhsm')).rejects.toMatchObject(refused);
     await expect(storage.removeFolder('leading-out')).rejects.toMatchObject(refused);
     await expect(readAll(storage, 'linked/file')).rejects.toMatchObject(refused);
     expect(await readdir(outside)).toEqual(['file']);
@@ -52,6 +53,7 @@ describe('a folder as a storage', () => {
     const storage = createFolderStorage(folder());
     const refused = { code: 'StorageRefused' };
     await expect(storage.write('mhsm/file', contentOf('one'))).rejects.toMatchObject(refused);
+    await expect(storage.claimFolder('mhsm')).rejects.toMatchObject(refused);
     await expect(storage.check()).rejects.toMatchObject(refused);
   });
 });

@@ -94,6 +94,7 @@ const ASKING: Readonly<Record<string, (storage: BackupStorage) => Promise<unknow
   write: (storage) => storage.write('a/manifest.json', contentOf('x')),
   list: (storage) => storage.listFolders('mhsm-'),
   remove: (storage) => storage.removeFolder('a'),
+  claim: (storage) => storage.claimFolder('a'),
   check: (storage) => storage.check(),
 };
 const CASES = BOTH.flatMap((kind) => Object.keys(ASKING).map((ask) => [kind, ask] as const));

@@ -131,6 +131,27 @@ describe('a bucket of S3', () => {
     }
   });
 
+  test('claims a folder though the answer to it was lost', async () => {
+    let losses = 1;
+    server.fail(({ method, container, name, body }) => {
+      if (method !== 'PUT' || losses-- < 1) return undefined;
+      (server.objects as Map<string, Buffer>).set(`${container}/${name}`, body);
+      return 'reset';
+    });
+    await expect(open().claimFolder('lost')).resolves.toBeUndefined();
+    await expect(open().claimFolder('lost')).rejects.toMatchObject({ code: 'Conflict' });
+  });
+
+  test('claims a folder where the server knows no write that may replace nothing', async () => {
+    server.fail(({ header }) =>
+      header('if-none-match') === undefined
+        ? undefined
+        : { status: 501, body: '<Error><Code>NotImplemented</Code></Error>' },
+    );
+    await open().claimFolder('unknown');
+    expect(server.objects.has('backups/pools/unknown/claim')).toBe(true);
+  });
+
   test('goes on with a read that is cut in the middle, and gives it up where each try is', async () => {
     const storage = open();
     const bytes = randomBytes(3_000_000);

@@ -82,6 +82,18 @@ describe('a full backup of a pool that goes on', () => {
     expect(summary).toMatchObject({ poolId: pool.pool.id, keys: 3, versions: 4 });
   });
 
+  test('is the only one in its folder, and what fails there leaves it as it is', async () => {
+    const create = () =>
+      pool.backups().create(storage(), 'shared', OPTIONS, newChange('FullBackup'));
+    const ends = await Promise.allSettled([create(), create()]);
+    expect(ends.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    await expect(create()).rejects.toMatchObject({ code: 'Conflict' });
+    const summary = await pool.backups().verify(storage(), 'shared');
+    expect(summary).toMatchObject({ poolId: pool.pool.id, keys: 3 });
+    const names = Array.from({ length: 20 }, () => pool.backups().newFolder());
+    expect(new Set(names).size).toBe(20);
+  });
+
   test('makes the pool what it was, whatever has come since', async () => {
     await pool.addKey('later', { keyType: 'oct-HSM', bits: 256 });
     await pool.change(

@@ -101,7 +101,7 @@ const unwraps = async () => {
 
 describe('a full backup over REST', () => {
   test('is made where it was asked for, in a folder of the name that Managed HSM gives', () => {
-    expect(folder).toMatch(/^mhsm-main-\d{14}/);
+    expect(folder).toMatch(/^mhsm-main-\d{14}-[0-9a-f]{8}$/);
     const names = [...blobs.objects.keys()];
     expect(names).toContain(`backups/${folder}/manifest.json`);
     expect(names.every((name) => name.startsWith(`backups/${folder}/`))).toBe(true);

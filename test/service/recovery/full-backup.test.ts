@@ -68,7 +68,7 @@ test('a backup of a pool that serves is made, listed and verified', async () => 
   const made = await strongroom('backup', 'create', '--to', place, '--json');
   expect(made).toMatchObject({ status: 0 });
   backup = (JSON.parse(made.words) as { folder: string }).folder;
-  expect(backup).toMatch(/^mhsm-.*-\d{14}$/);
+  expect(backup).toMatch(/^mhsm-.*-\d{14}-[0-9a-f]{8}$/);
   const listed = await strongroom('backup', 'list', '--from', place);
   expect(listed.words).toContain(`${backup}: the pool`);
   const verified = await strongroom('backup', 'verify', backup, '--from', place);

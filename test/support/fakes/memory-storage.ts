@@ -30,6 +30,12 @@ export class MemoryStorage implements BackupStorage {
     return Promise.resolve();
   }
 
+  async claimFolder(folder: string): Promise<void> {
+    if ((await this.listFolders(folder)).includes(folder))
+      throw new ServiceError('Conflict', `There is a folder ${folder}.`);
+    this.files.set(`${folder}/claim`, Buffer.alloc(0));
+  }
+
   check = () => Promise.resolve();
   close = () => Promise.resolve();
 }

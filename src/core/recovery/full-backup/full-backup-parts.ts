@@ -14,6 +14,8 @@ export interface FullBackupParts {
   readonly keys: Pick<KeyArchive, 'insertKey'>;
   readonly pool: { readonly id: string; readonly name: string };
   readonly clock: Clock;
+  /** Random bytes. */
+  readonly newBytes: (length: number) => Uint8Array;
   /** Of the time that the HSM works for a backup, how long others have it for themselves. */
   readonly pauseShare: number;
   /** Whether keys are being wrapped by new root keys. */

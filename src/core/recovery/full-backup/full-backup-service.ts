@@ -68,7 +68,9 @@ export function createFullBackups(parts: FullBackupParts): FullBackups {
   return {
     newFolder: () => {
       const digits = clock.now().toISOString().replace(/\D/g, '');
-      return `mhsm-${pool.name}-${digits.slice(0, 14)}`;
+      // Pools of one name may have one place, and backups of the same second.
+      const suffix = Buffer.from(parts.newBytes(4)).toString('hex');
+      return `mhsm-${pool.name}-${digits.slice(0, 14)}-${suffix}`;
     },
 
     async create(storage, folder, options, change) {
@@ -85,8 +87,11 @@ export function createFullBackups(parts: FullBackupParts): FullBackups {
           'The keys of this pool are being wrapped by new root keys: a full backup can be made when that is over (`strongroom root-keys status`).',
         );
       const place = { storage, folder };
+      // Not every storage that speaks S3 knows a write that may replace nothing.
       if ((await storage.listFolders(folder)).includes(folder))
         throw new ServiceError('Conflict', `There is a backup ${folder} already.`);
+      await storage.claimFolder(folder);
+      // From here on it is this backup's own, and is removed with it.
       try {
         const manifest = await write(place, pair, options);
         const { withAuditRecords, ...counts } = summarize(folder, manifest);

@@ -7,7 +7,7 @@ export interface BackupStorage {
   readonly place: string;
   /**
    * Writes a file whole or not at all, as it comes, in bounded memory.
-   * @param path folder and file, such as `mhsm-default-20261128070000/manifest.json`
+   * @param path folder and file, such as `mhsm-default-20261128070000-5f3c09ab/manifest.json`
    * @throws ServiceError of the kind that says what the storage refused, without its secrets
    */
   write(path: string, content: AsyncIterable<Uint8Array>): Promise<void>;
@@ -16,6 +16,11 @@ export interface BackupStorage {
   /** Folders at the top whose names begin so. @throws ServiceError where there are too many */
   listFolders(prefix: string): Promise<readonly string[]>;
   removeFolder(folder: string): Promise<void>;
+  /**
+   * Makes a folder that nobody else has made, or makes at this moment: what is in it from then on is the caller's own.
+   * @throws ServiceError Conflict where it is there
+   */
+  claimFolder(folder: string): Promise<void>;
   /** Writes and removes a small file of its own. @throws ServiceError where that isn't possible */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -60,9 +65,9 @@ export interface BackupSummary {
 
 /** Full backups of a pool. Who may is decided before, and that nothing else is under way. */
 export interface FullBackups {
-  /** The name of a new folder: `mhsm-{pool}-{YYYYMMDDHHmmss}`, UTC. */
+  /** The name of a new folder: `mhsm-{pool}-{YYYYMMDDHHmmss}-{8 random hex digits}`, UTC. */
   newFolder(): string;
-  /** One snapshot of the pool. Nothing is left in the storage of a backup that fails. */
+  /** One snapshot of the pool, in a folder that wasn't there. Nothing is left in the storage of a backup that fails. */
   create(
     storage: BackupStorage,
     folder: string,

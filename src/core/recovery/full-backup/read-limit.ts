@@ -12,6 +12,7 @@ export function withReadLimit(storage: BackupStorage, limitMs: number): BackupSt
     write: (path, content) => storage.write(path, content),
     listFolders: (prefix) => storage.listFolders(prefix),
     removeFolder: (folder) => storage.removeFolder(folder),
+    claimFolder: (folder) => storage.claimFolder(folder),
     check: () => storage.check(),
     close: () => storage.close(),
   };

@@ -5,7 +5,7 @@ const PART = /^[a-z0-9_][a-z0-9._-]{0,127}$/i;
 const PARTS_LIMIT = 10;
 
 /**
- * The parts of a folder's or a file's path in a storage, such as `mhsm-main-20261128070000/manifest.json`. Folders may come
+ * The parts of a folder's or a file's path in a storage, such as `mhsm-main-20261128070000-5f3c09ab/manifest.json`. Folders may come
  * from callers: what could lead out of the storage, or mean something else to it, is refused.
  * @throws ServiceError BadParameter
  */
