@@ -25,8 +25,8 @@ import { createSigningKeyStore } from '../store/directory/token-signing-key-stor
 import { recordActivation } from './activation.ts';
 import { updateBuiltInRoles } from './built-in-roles.ts';
 import { openDirectory } from './directory.ts';
-import { openHsm, openRootKeys, requireKeeping, requireSigningKeys } from './hsm.ts';
-import { makeBackupKeys } from './root-keys.ts';
+import { openHsm, requireKeeping, requireSigningKeys } from './hsm.ts';
+import { makeBackupKeys, openVouchedKeys } from './root-keys.ts';
 import { LIMITS } from './limits.ts';
 import { openObjectKeeper } from './objects.ts';
 import type { ServiceSettings } from './service/settings.ts';
@@ -98,7 +98,7 @@ export async function bootstrap(settings: BootstrapSettings, log: Logger): Promi
       if (found === undefined) await makeBackupKeys(context, pool, opened());
       else await recordGeneration(context, pool, newChange('RootKeysRecord'));
       if ((await createSigningKeyStore(context).listSigningKeys()).length === 0) {
-        await openRootKeys(opened(), pool);
+        await openVouchedKeys(context, pool, opened());
         const options = { keeper: keeper() };
         const signingKeys = openTokenSigningKeys(context, opened(), options);
         await signingKeys.ensure(newChange('SigningKeyCreate'));
@@ -108,7 +108,7 @@ export async function bootstrap(settings: BootstrapSettings, log: Logger): Promi
           ? undefined
           : await makeAdministrator(context, ROLES[settings.administrator]);
       if (context.chain.grown() > 0) {
-        await openRootKeys(opened(), pool);
+        await openVouchedKeys(context, pool, opened());
         await signAuditLog(context, openSignedLog(context, pool, opened(), systemClock, keeper()));
       }
       const { activation } = (await findPool(db, settings.pool)) ?? pool;

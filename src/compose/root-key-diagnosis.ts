@@ -5,8 +5,8 @@ import { openDatabase, type StoreContext } from '../store/database.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { findPool } from '../store/pool/pool-store.ts';
 import { examineBackups } from './backup-diagnosis.ts';
-import { hsmOf, openHsm, openRootKeys } from './hsm.ts';
-import { requireVouched } from './root-keys.ts';
+import { hsmOf, openHsm } from './hsm.ts';
+import { openVouchedKeys } from './root-keys.ts';
 import { examineSecurityDomain } from './security-domain-diagnosis.ts';
 import { commandContext } from './store.ts';
 import { findUnopenedKeys } from './unopened-keys.ts';
@@ -46,8 +46,7 @@ export function examineRootKeys(
       let unopened: readonly string[];
       let inToken: readonly number[];
       try {
-        await openRootKeys(hsm, pool);
-        await requireVouched(commandContext(db, pool), pool, hsm);
+        await openVouchedKeys(commandContext(db, pool), pool, hsm);
         unopened = await findUnopenedKeys({ db, poolId: pool.id }, hsm);
         inToken = await hsm.listRootGenerations();
       } catch (error) {

@@ -46,26 +46,63 @@ export async function openPoolKeys(
   pool: Pool,
   hsm: Pkcs11Hsm,
 ): Promise<void> {
-  await openRootKeys(hsm, pool);
-  await requireVouched(context, pool, hsm);
+  await openVouchedKeys(context, pool, hsm);
   await recordGeneration(context, pool, newDraft('RootKeysRecord'));
   if (pool.keeping === 'resident') return;
   if ((await createBackupKeyStore(context).list()).length === 0)
     await withPoolLock(context.db, pool.name, () => makeBackupKeys(context, pool, hsm));
   await openBackupKeys(context, hsm);
+  await hsm.rememberUsed();
+}
+
+/**
+ * Opens root keys that are the pool's current ones not only by the database's word.
+ * @throws OperatorError
+ */
+export async function openVouchedKeys(
+  context: StoreContext,
+  pool: Pool,
+  hsm: Pkcs11Hsm,
+): Promise<void> {
+  await openRootKeys(hsm, pool);
+  // A resident pool has one generation, and its HSM many objects to look through.
+  if (pool.keeping === 'resident') return;
+  await requireVouched(context, pool, hsm);
+  await requireNewest(context, pool, hsm);
+}
+
+/**
+ * Generations only ever grow: whoever writes older ones into the database would have everything sealed by them.
+ * @throws OperatorError where the HSM has had newer ones in use
+ */
+async function requireNewest(context: StoreContext, pool: Pool, hsm: Pkcs11Hsm): Promise<void> {
+  const { name, rootGeneration } = pool;
+  const used = await hsm.listUsedGenerations();
+  const newest = used.at(-1);
+  if (newest === undefined) {
+    if (!(await createRootKeyStore(context).isRetired(rootGeneration))) return;
+    throw new OperatorError(
+      `The database names the root keys of generation ${rootGeneration} as those of the pool "${name}" (STRONGROOM_POOL), and as retired ones too. Somebody may have changed it: look at \`strongroom audit verify\`. If these are the right ones, \`strongroom root-keys vouch\` says so once.`,
+    );
+  }
+  if (newest <= rootGeneration) return;
+  // They may have become the current ones since the pool was read.
+  await followRootKeys({ context, pool }, hsm);
+  if (hsm.rootGeneration() >= newest) return;
+  throw new OperatorError(
+    `The database names the root keys of generation ${rootGeneration} as those of the pool "${name}" (STRONGROOM_POOL), and in the token (PKCS11_TOKEN_LABEL) newer ones have been in use (generation ${newest}). Somebody may have brought these in or kept them, and changed the database: look at \`strongroom audit verify\`. If you have put an older database back, \`strongroom root-keys vouch\` says once that its root keys are the right ones.`,
+  );
 }
 
 /**
  * The root keys that the database names must be those that have come after all others of the pool that the HSM holds.
  * @throws OperatorError
  */
-export async function requireVouched(
+async function requireVouched(
   context: StoreContext,
-  { name, rootGeneration, keeping }: Pick<Pool, 'name' | 'rootGeneration' | 'keeping'>,
+  { name, rootGeneration }: Pick<Pool, 'name' | 'rootGeneration'>,
   hsm: RootKeyWitness,
 ): Promise<void> {
-  // A resident pool has one generation, and its HSM many objects to look through.
-  if (keeping === 'resident') return;
   const vouchers = await createRootKeyStore(context).listVouchers();
   const others = await findUnvouching(hsm, rootGeneration, vouchers);
   if (others.length === 0) return;

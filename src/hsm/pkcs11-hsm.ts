@@ -118,6 +118,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     setRoots: (changed) => {
       roots = changed;
     },
+    log: options.log,
   });
   const keys = new KeyMaker({
     rewrap: (material) => rootKeyCalls.rewrap(material, 'current'),

@@ -47,7 +47,8 @@ export function addRootKeyCommands(
     .description(
       'Have older root keys in the HSM say that the current ones have come after them, and the current ones, which of the ' +
         'older ones are to go. A rotation does so by itself; this is for root keys that an earlier version or another HSM has ' +
-        'made, and only after `strongroom audit verify` has found nothing: what the database says now is believed.',
+        'made, or for a database that is older than the root keys in use, and only after `strongroom audit verify` has found ' +
+        'nothing: what the database says now is believed.',
     )
     .addHelpText('after', exitStatus)
     .action(() =>

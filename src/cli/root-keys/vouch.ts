@@ -39,6 +39,8 @@ export async function vouchForRootKeys(context: CliContext): Promise<void> {
       });
       change.note({ change: { after: { rootGeneration: number, vouching, retires } } });
       await rootKeys.putEndorsement(number, said, change);
+      await hsm.forgetNewer();
+      await hsm.rememberUsed();
       store.chain.end();
       await openSignedLog(store, pool, hsm).checkpoints([store.chain]).sign();
       context.print(describe(number, vouching, retires));

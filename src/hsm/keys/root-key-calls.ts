@@ -7,11 +7,12 @@ import type {
   RewrapTarget,
   RootKeyCarrier,
   RootKeyMaker,
+  RootKeyMemory,
 } from '../../core/recovery/root-keys/root-key-hsm.ts';
 import type { UploadProver } from '../../core/recovery/security-domain/uploaded-domain.ts';
 import type { KeyCalls } from '../key-calls.ts';
 import { type Connection, requireGeneration, requireRootKeys } from '../module/connection.ts';
-import { hsmUnavailable } from '../module/errors.ts';
+import { faultOf, hsmUnavailable } from '../module/errors.ts';
 import type { LiveConnection } from '../module/live-connection.ts';
 import type { Roots } from '../module/open-module.ts';
 import { withoutOpenSslErrors } from '../module/openssl-errors.ts';
@@ -34,7 +35,7 @@ import {
 
 /** What is done with root keys of several generations, and with backup keys, which are used as root keys are. */
 export interface RootKeyCalls
-  extends KeyRewrapper, RootKeyCarrier, RootKeyMaker, RootSecrets, UploadProver {
+  extends KeyRewrapper, RootKeyCarrier, RootKeyMaker, RootKeyMemory, RootSecrets, UploadProver {
   /**
    * The pairs of backup keys, as the store has them now.
    * @param own oldest first @param others of a pool whose root keys the HSM holds besides: they open, and make nothing
@@ -50,6 +51,7 @@ export interface RootKeyCallsParts {
   readonly roots: () => Roots | undefined;
   /** What a connection that is made anew looks for. */
   readonly setRoots: (roots: Roots) => void;
+  readonly log: (level: 'warn', message: string, details: object) => void;
 }
 
 export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts): RootKeyCalls {
@@ -103,6 +105,21 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
     }, true);
 
   const current = (on: Connection) => Promise.resolve(requireRootKeys(on));
+
+  const listUsed = (on: Connection) =>
+    on.dispatcher.run('listMarked', [requireRoots().poolId, 'root-used']);
+
+  /** A token that is full takes no more, and its pool is served all the same. */
+  async function remember(on: Connection): Promise<void> {
+    const { poolId, generation } = requireRoots();
+    try {
+      await on.dispatcher.run('putMark', [poolId, 'root-used', generation]);
+    } catch (error) {
+      if (returnValue(error) === undefined || faultOf(error) === 'handle') throw error;
+      const what = 'the HSM does not remember that these root keys are in use';
+      parts.log('warn', what, { generation, err: error });
+    }
+  }
 
   const checkOf = (on: Connection, rootKeys: RootKeys) =>
     on.mac(rootCheckBytes(rootKeys.poolId), rootKeys);
@@ -208,8 +225,29 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
           return false;
         parts.setRoots({ ...requireRoots(), generation });
         on.rootKeys = rootKeys;
+        await remember(on);
         return true;
       }, true),
+
+    listUsedGenerations: () => calls.attempt(listUsed, true),
+
+    rememberUsed: () => calls.attempt(remember, true),
+
+    forgetNewer: () =>
+      calls.attempt(async (on) => {
+        const { poolId, generation } = requireRoots();
+        for (const used of await listUsed(on))
+          if (used > generation) await on.dispatcher.run('removeMark', [poolId, 'root-used', used]);
+      }, true),
+
+    listBrought: (poolId) =>
+      calls.attempt((on) => on.dispatcher.run('listMarked', [poolId, 'root-brought']), true),
+
+    rememberBrought: (poolId, generation) =>
+      calls.attempt(
+        (on) => on.dispatcher.run('putMark', [poolId, 'root-brought', generation]),
+        true,
+      ),
 
     retirementProof: (generation) =>
       calls.attempt((on) => on.mac(retirementBytes(requireRoots().poolId, generation)), true),

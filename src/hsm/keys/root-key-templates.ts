@@ -6,6 +6,10 @@ const { KeyType, ObjectClass } = graphene;
 export type RootPart = 'root-wrap' | 'root-seal';
 export const ROOT_PARTS: readonly RootPart[] = ['root-wrap', 'root-seal'];
 
+/** `root-used`: they have been the current ones of their pool. `root-brought`: another pool's upload has brought them in. */
+export type RootMark = 'root-used' | 'root-brought';
+export const ROOT_MARKS: readonly RootMark[] = ['root-used', 'root-brought'];
+
 const BYTES = 32;
 
 /** Both parts of all generations of a pool, and other things. */
@@ -16,6 +20,17 @@ export function generationIn(id: Buffer, poolId: string): number | undefined {
   const [pool, part, number] = id.toString().split(':');
   const isRootKey = pool === poolId && ROOT_PARTS.some((known) => known === part);
   return isRootKey ? Number(number) : undefined;
+}
+
+/** The generation of a pool that a mark is of, by its CKA_ID; undefined for other objects. */
+export function generationMarked(id: Buffer, poolId: string, mark: RootMark): number | undefined {
+  const [pool, name, number] = id.toString().split(':');
+  return pool === poolId && name === mark ? Number(number) : undefined;
+}
+
+/** Marks of all pools and generations. */
+export function markSearch(mark: RootMark): ITemplate {
+  return { ...ROOT_KEY_CLASS, label: `strongroom ${mark}` };
 }
 
 /** By which a part is found. */
@@ -48,6 +63,19 @@ const KIND: Readonly<Record<RootPart, { readonly keyType: number; readonly usage
 };
 
 const STAYS = { private: true, sensitive: true, extractable: false };
+
+/** A key of no use, whose name is what it says. */
+export function markTemplate(mark: RootMark, poolId: string, generation: number): ITemplate {
+  return {
+    ...markSearch(mark),
+    ...STAYS,
+    id: Buffer.from(`${poolId}:${mark}:${generation}`),
+    keyType: KeyType.AES,
+    ...NOTHING,
+    modifiable: false,
+    valueLen: BYTES,
+  };
+}
 
 /** A token object, as C_UnwrapKey takes it, which wants no length. */
 export function rootKey(part: RootPart, poolId: string, generation: number): ITemplate {

@@ -12,10 +12,12 @@ import {
   readAttributes,
   readBytes,
 } from '../module/calls.ts';
+import { removeMark } from './root-key-marks.ts';
 import {
   generatedRootKey,
   generationIn,
   ROOT_KEY_CLASS,
+  ROOT_MARKS,
   ROOT_PARTS,
   type RootPart,
   rootKeySearch,
@@ -125,12 +127,13 @@ export function listRootGenerations(
   return [...new Set(numbers)].filter(isThere).sort((a, b) => a - b);
 }
 
-/** Destroys the root keys of a generation, as far as they are there. */
+/** Destroys the root keys of a generation, as far as they are there, and what the token remembers of them. */
 export function destroyRootKeys(session: ModuleSession, poolId: string, generation: number): void {
   for (const part of ROOT_PARTS) {
     const found = findOne(session, rootKeySearch(part, poolId, generation));
     if (found !== undefined) destroyObject(session, found);
   }
+  for (const mark of ROOT_MARKS) removeMark(session, poolId, mark, generation);
 }
 
 function makeOne(

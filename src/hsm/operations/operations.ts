@@ -23,6 +23,8 @@ import { describeObject } from '../keys/key-inspection.ts';
 import { releaseKey } from '../keys/key-release.ts';
 import { SIGNING, signingMechanism } from './mechanisms.ts';
 import { makeMac, verifyMac } from '../keys/root-mac.ts';
+import { listMarked, putMark, removeMark } from '../keys/root-key-marks.ts';
+import type { RootMark } from '../keys/root-key-templates.ts';
 import {
   destroyRootKeys,
   findRootKeys,
@@ -248,6 +250,18 @@ const OPERATIONS = {
 
   destroyRootKeys({ session }: OperationContext, poolId: string, generation: number): void {
     destroyRootKeys(session, poolId, generation);
+  },
+
+  putMark({ session }: OperationContext, ...mark: [string, RootMark, number]): void {
+    putMark(session, ...mark);
+  },
+
+  listMarked({ session }: OperationContext, poolId: string, mark: RootMark): readonly number[] {
+    return listMarked(session, poolId, mark);
+  },
+
+  removeMark({ session }: OperationContext, ...mark: [string, RootMark, number]): void {
+    removeMark(session, ...mark);
   },
 
   exportRootKeys(

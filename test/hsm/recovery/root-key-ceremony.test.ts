@@ -163,8 +163,10 @@ test('root keys leave wrapped only: what is made of them in the token, and what 
   destroy(2);
   const before = calls.findObjects(session, {}, ALL).length;
   await importing(exported.entries);
-  expect(calls.findObjects(session, {}, ALL)).toHaveLength(before + 2);
+  // Beside them, that an upload has brought them.
+  expect(calls.findObjects(session, {}, ALL)).toHaveLength(before + 3);
   expect([count(2), countExtractable()]).toEqual([[1, 1], 0]);
+  expect(await hsm.listBrought(poolId)).toEqual([2]);
   expect(find('root-seal', 2).map((key) => calls.readAttributes(session, key, asked))).toEqual([
     expect.objectContaining(common),
   ]);
@@ -228,6 +230,7 @@ test('an older domain opens nothing that is newer, be it a row or a backup', asy
 
 test('they are taken a second time, and completed where one of the two is missing', async () => {
   const { entries, rootCheck } = await ceremony.exportRootKeys();
+  await importing(entries);
   const objects = () => calls.findObjects(session, { token: true }, ALL).length;
   const before = objects();
   for (const part of ['root-wrap', 'root-seal', undefined]) {
@@ -246,11 +249,28 @@ test('further ones of a pool whose root keys the HSM holds are not let in', asyn
   destroy(2);
   await expect(there()).rejects.toMatchObject({ code: 'Conflict' });
   expect(count(2)).toEqual([0, 0]);
-  // But for a newer domain of the pool whose older one was taken before.
-  const newer = ceremonyOf(ANOTHER, hsm, poolId).importRootKeys(entries);
-  expect(await newer).toMatchObject({ generation: 2 });
+  // Nor where a domain of the pool was taken beside its own root keys: whoever has opened one could make up others.
+  const taken = () => ceremonyOf(ANOTHER, hsm, poolId).importRootKeys(entries);
+  await expect(taken()).rejects.toMatchObject({ code: 'Conflict' });
   for (const generation of [1, 2]) destroy(generation);
   expect(await there()).toMatchObject({ generation: 2 });
+});
+
+test('a newer domain takes the place of one that was uploaded, where the HSM held nothing of its pool before', async () => {
+  const first = await download();
+  const second = await download();
+  const third = await ceremony.exportRootKeys();
+  for (const generation of [1, 2, 3, 4]) destroy(generation);
+  const takes = (entries: readonly DomainEntry[], uploaded?: string) =>
+    ceremonyOf(ANOTHER, hsm, uploaded).importRootKeys(entries);
+  expect(await takes(second.exported.entries)).toMatchObject({ generation: 3 });
+  await expect(takes(third.entries)).rejects.toMatchObject({ code: 'Conflict' });
+  // Older ones come from nobody who has a newer domain.
+  const older = takes(first.exported.entries, poolId);
+  await expect(older).rejects.toMatchObject({ code: 'Conflict' });
+  expect(await takes(third.entries, poolId)).toMatchObject({ generation: 4 });
+  expect(await hsm.listRootGenerations(poolId)).toEqual([3, 4]);
+  destroy(4);
 });
 
 test.each([[[]], [['root-wrap']], [['root-seal']]])(

@@ -257,6 +257,23 @@ describe('new root keys', () => {
     expect(rows).toEqual([voucher]);
     await expectAsBefore();
   }, 120_000);
+
+  test('that are older than those in use are used by no process that starts, though they were kept', async () => {
+    const name = (number: number) =>
+      owner.query(
+        `update pool p set root_generation = g.number, root_check = g.root_check
+        from root_generation g where g.pool_id = p.id and g.number = $1 returning g.number`,
+        [number],
+      );
+    expect((await name(4)).rows).toEqual([{ number: 4 }]);
+    const { stderr } = await run(process.execPath, [MAIN, 'root-keys', 'rotate'], {
+      env: pool.settings,
+    }).catch((error: unknown) => error as { stderr: string });
+    expect(stderr).toMatch(/newer ones have been in use \(generation \d+\)/);
+    await name(Number(/generation (\d+)\)/.exec(stderr)?.[1]));
+    await until(async () => (await pool.admin('GET', '/readyz')).status === 200);
+    await expectAsBefore();
+  }, 120_000);
 });
 
 describe('the security domain of a pool', () => {

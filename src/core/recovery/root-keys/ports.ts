@@ -95,6 +95,8 @@ export interface RootKeyStore {
     },
     change: AuditedChange,
   ): Promise<boolean>;
+  /** Whether nothing is sealed by a generation any more, as its row says. */
+  isRetired(generation: number): Promise<boolean>;
   listVouchers(): Promise<readonly Voucher[]>;
   /** In the place of what was said of the current generation until now. */
   putEndorsement(generation: number, said: Endorsement, change: AuditedChange): Promise<void>;

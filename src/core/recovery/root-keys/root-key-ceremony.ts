@@ -12,6 +12,7 @@ import type {
   RewrapTarget,
   RootKeyCarrier,
   RootKeyMaker,
+  RootKeyMemory,
   RootKeyWitness,
 } from './root-key-hsm.ts';
 
@@ -20,6 +21,7 @@ export interface RootKeyCeremonyParts {
     RootKeyCarrier &
     Pick<RootKeyMaker, 'useRootKeys' | 'listRootGenerations'> &
     RootKeyWitness &
+    Pick<RootKeyMemory, 'listBrought' | 'rememberBrought'> &
     Pick<Hsm, 'generateKey' | 'random'>;
   readonly store: Pick<
     RootKeyStore,
@@ -79,6 +81,20 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
     }
   }
 
+  /**
+   * A newer domain takes the place of one that was uploaded here, of a pool of which the HSM has held nothing before: whoever
+   * has a domain opened once could make up others of that pool.
+   */
+  async function isNewerUpload(
+    of: string,
+    generation: number,
+    there: readonly number[],
+  ): Promise<boolean> {
+    if ((await parts.findUploadedPool()) !== of) return false;
+    const brought = await hsm.listBrought(of);
+    return there.every((number) => number < generation && brought.includes(number));
+  }
+
   return {
     async exportRootKeys() {
       const exported = await parts.alone(exportThem);
@@ -108,14 +124,15 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
           'The security domain is of a pool that this database has already, be it this one or another.',
         );
       const there = await hsm.listRootGenerations(of);
-      const isForeign = there.length > 0 && !there.includes(generation);
-      // A newer domain takes the place of one that was uploaded here.
-      if (isForeign && (await parts.findUploadedPool()) !== of)
+      const isNew = !there.includes(generation);
+      if (isNew && there.length > 0 && !(await isNewerUpload(of, generation, there)))
         throw new ServiceError(
           'Conflict',
           `The HSM holds root keys of the pool ${of} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides.`,
         );
-      return importEntries(hsm, entries);
+      const imported = await importEntries(hsm, entries);
+      if (isNew) await hsm.rememberBrought(of, generation);
+      return imported;
     },
   };
 }

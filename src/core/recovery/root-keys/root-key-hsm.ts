@@ -39,6 +39,19 @@ export interface RootKeyWitness {
   retirementList(generation: number, retires: readonly number[]): Promise<Uint8Array>;
 }
 
+/** What the HSM itself remembers of generations, whatever rows say. */
+export interface RootKeyMemory {
+  /** Those that have been this pool's current ones here and weren't destroyed as such, oldest first. */
+  listUsedGenerations(): Promise<readonly number[]>;
+  /** Remembers the current ones as such. An HSM that takes no object for it is written to the log, and no reason not to serve. */
+  rememberUsed(): Promise<void>;
+  /** Forgets that newer ones than the current ones have been in use: an operator has gone back to these. */
+  forgetNewer(): Promise<void>;
+  /** Those of a pool that another pool's upload has brought in. */
+  listBrought(poolId: string): Promise<readonly number[]>;
+  rememberBrought(poolId: string, generation: number): Promise<void>;
+}
+
 /** Generations of a pool's root keys in the HSM. */
 export interface RootKeyMaker extends RootKeyWitness {
   /** The one by which new keys are sealed here. */
@@ -55,7 +68,7 @@ export interface RootKeyMaker extends RootKeyWitness {
   listRootGenerations(poolId?: string): Promise<readonly number[]>;
   /** Whether it holds those, and no others of their number: new keys are not sealed by them yet. */
   holdsRootKeys(generation: number, rootCheck: Uint8Array): Promise<boolean>;
-  /** New keys are sealed by that generation from now on, which older ones have vouched for. False where the token doesn't hold it, or holds another, and for an older one. */
+  /** New keys are sealed by that generation from now on, which older ones have vouched for. False where the token doesn't hold it, or holds another, and for an older one. The HSM remembers it. */
   useRootKeys(generation: number, rootCheck: Uint8Array): Promise<boolean>;
   /** Says for a later process that the generation may be destroyed: an HMAC by the current one. */
   retirementProof(generation: number): Promise<Uint8Array>;

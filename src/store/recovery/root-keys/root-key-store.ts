@@ -113,6 +113,17 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
       return made === true;
     },
 
+    isRetired: (generation) =>
+      reading(context, async (db) => {
+        const row = await db
+          .selectFrom('retired_root_generation')
+          .select('number')
+          .where('pool_id', '=', poolId)
+          .where('number', '=', generation)
+          .executeTakeFirst();
+        return row !== undefined;
+      }),
+
     listVouchers: () =>
       reading(context, async (db) => {
         const rows = await db

@@ -70,6 +70,7 @@ function rotationOf(
         return Promise.resolve(rows === 0);
       },
       recordDestroyed: () => Promise.resolve(),
+      isRetired: () => Promise.resolve(false),
       listVouchers: () => Promise.resolve([]),
       putEndorsement: () => Promise.resolve(),
     },
