@@ -17,6 +17,12 @@ const Manifest = z.strictObject({
   backupKeys: z.string().regex(/^[0-9a-f]{32}$/),
   schema: z.strictObject({ newest: name, digest: z.string().regex(/^[0-9a-f]{64}$/) }),
   auditRecords: z.boolean(),
+  madeBy: z
+    .strictObject({
+      askedBy: z.enum(['caller', 'operator', 'schedule']),
+      job: z.string().regex(/^[0-9a-f]{32}$/),
+    })
+    .exactOptional(),
   rows: z.record(name, count),
   data: z.strictObject({ bytes: count, chunks: count, sha256: z.string().regex(/^[0-9a-f]{64}$/) }),
   mac: z.string().regex(/^[\w-]{43}$/),
@@ -26,7 +32,7 @@ type Content = Omit<z.infer<typeof Manifest>, 'mac'>;
 
 /** The text of a manifest, with its HMAC-SHA256 as the last member. */
 export function writeManifest(manifest: ArchiveManifest, key: Uint8Array): string {
-  const { id, pool, madeAt, pair, schema, withAuditRecords, rows, data } = manifest;
+  const { id, pool, madeAt, pair, schema, withAuditRecords, madeBy, rows, data } = manifest;
   const content: Content = {
     format: FORMAT,
     id,
@@ -35,6 +41,7 @@ export function writeManifest(manifest: ArchiveManifest, key: Uint8Array): strin
     backupKeys: pair,
     schema: { newest: schema.newest, digest: schema.digest },
     auditRecords: withAuditRecords,
+    ...(madeBy !== undefined && { madeBy: { askedBy: madeBy.askedBy, job: madeBy.job } }),
     rows: { ...rows },
     data: { bytes: data.bytes, chunks: data.chunks, sha256: data.sha256 },
   };
@@ -46,7 +53,7 @@ export function parseManifest(text: string) {
   const parsed = Manifest.safeParse(parseJson(text));
   if (!parsed.success) return undefined;
   const { mac, ...content } = parsed.data;
-  const { id, pool, madeAt, backupKeys, schema, auditRecords, rows, data } = content;
+  const { id, pool, madeAt, backupKeys, schema, auditRecords, madeBy, rows, data } = content;
   const manifest: ArchiveManifest = {
     id,
     pool,
@@ -54,6 +61,7 @@ export function parseManifest(text: string) {
     pair: backupKeys as KeyVersionId,
     schema,
     withAuditRecords: auditRecords,
+    ...(madeBy !== undefined && { madeBy }),
     rows,
     data,
   };

@@ -12,6 +12,7 @@ const HEADER: ArchiveHeader = {
   pair: 'a'.repeat(32) as KeyVersionId,
   schema: { newest: '0081_full_restore.sql', digest: 'b'.repeat(64) },
   withAuditRecords: false,
+  madeBy: { askedBy: 'schedule', job: 'c'.repeat(32) },
 };
 /** Of some 400 KB each, which can't be compressed: three or four of them are a chunk. */
 const ROWS: readonly ArchivedRow[] = Array.from({ length: 7 }, (_, index) => ({
@@ -70,6 +71,16 @@ test('what was written is read, in its order and with what it says of itself', a
   expect(claimed.data.chunks).toBeGreaterThan(2);
 });
 
+test('a backup of a version that did not say who made it is read, and says so no more', async () => {
+  const { madeBy, ...header } = HEADER;
+  expect(madeBy).toBeDefined();
+  await format.write({ storage, folder: 'earlier' }, SECRET, header, given(ROWS));
+  expect(storage.files.get('earlier/manifest.json')?.includes('madeBy')).toBe(false);
+  expect(await read('earlier')).toEqual(ROWS);
+  const { claimed } = await format.readManifest({ storage, folder: 'earlier' });
+  expect(claimed).not.toHaveProperty('madeBy');
+});
+
 test('a backup of nothing is one', async () => {
   await write('empty', []);
   expect(await read('empty')).toEqual([]);
@@ -105,6 +116,18 @@ describe('nothing is read of a backup', () => {
       const folder = changed('manifest.json', (bytes) => flipped(bytes, at, 1 << (at % 7)));
       await expect(read(folder)).rejects.toMatchObject(refused);
     }
+  });
+
+  test('which says that another one has made it', async () => {
+    const folder = changed('manifest.json', (bytes) =>
+      Buffer.from(bytes.toString().replace('"schedule"', '"operator"')),
+    );
+    await expect(read(folder)).rejects.toMatchObject(refused);
+    const less = changed('manifest.json', (bytes) =>
+      Buffer.from(bytes.toString().replace(/  "madeBy": \{[^}]*\},\n/, '')),
+    );
+    expect(storage.files.get(`${less}/manifest.json`)?.includes('madeBy')).toBe(false);
+    await expect(read(less)).rejects.toMatchObject(refused);
   });
 
   // Whoever asks for a restore is told the name, and so is the log, before it is known who has written it.

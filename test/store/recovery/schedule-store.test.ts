@@ -109,6 +109,7 @@ test('what the schedule has made in a place is listed, newest first, and nothing
     ...['old', 'new', 'failed', 'elsewhere', 'own', 'read'],
   ]);
   expect(made.map(({ folder }) => folder)).toEqual(['new', 'old']);
+  expect(made.every(({ job }) => /^[0-9a-f]{32}$/.test(job))).toBe(true);
   expect(made.every(({ startedAt, endedAt }) => startedAt <= endedAt)).toBe(true);
   const others = await makePool(database.db);
   const other = createScheduleStore(processOf(database.db, others), others);

@@ -72,7 +72,7 @@ export function createArchiveOpener({
 }
 
 export function summarize(folder: string, manifest: ArchiveManifest): BackupSummary {
-  const { pool, madeAt, rows, data, withAuditRecords } = manifest;
+  const { pool, madeAt, rows, data, withAuditRecords, madeBy } = manifest;
   return {
     folder,
     poolId: pool.id,
@@ -82,5 +82,6 @@ export function summarize(folder: string, manifest: ArchiveManifest): BackupSumm
     versions: rows['key_version'] ?? 0,
     bytes: data.bytes,
     withAuditRecords,
+    ...(madeBy !== undefined && { madeBy }),
   };
 }

@@ -1,5 +1,5 @@
 import type { KeyVersionId } from '../../keys/key.ts';
-import type { BackupStorage } from './ports.ts';
+import type { BackupOrigin, BackupStorage } from './ports.ts';
 
 /** A row of a table of the pool's. */
 export interface ArchivedRow {
@@ -24,6 +24,8 @@ export interface ArchiveHeader {
   readonly pair: KeyVersionId;
   readonly schema: SchemaMark;
   readonly withAuditRecords: boolean;
+  /** Absent where a version made it that didn't say so. */
+  readonly madeBy?: BackupOrigin;
 }
 
 export interface ArchiveManifest extends ArchiveHeader {

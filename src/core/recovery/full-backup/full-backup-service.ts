@@ -38,7 +38,7 @@ export function createFullBackups(parts: FullBackupParts): FullBackups {
     place: ArchivePlace,
     { pair, secret }: { readonly pair: KeyVersionId; readonly secret: Uint8Array },
     snapshot: PoolSnapshot,
-    { withAuditRecords, onProgress, signal }: FullBackupOptions,
+    { withAuditRecords, madeBy, onProgress, signal }: FullBackupOptions,
   ): Promise<ArchiveManifest> {
     const { keys: ofKeys, schema, takenAt: madeAt } = snapshot;
     const breathe = createThrottle(parts.pauseShare);
@@ -57,7 +57,10 @@ export function createFullBackups(parts: FullBackupParts): FullBackups {
       }
       return sealed.sealedAs(material);
     });
-    const header = { pool: snapshot.pool, madeAt, pair, schema, withAuditRecords };
+    const header = {
+      ...{ pool: snapshot.pool, madeAt, pair, schema, withAuditRecords },
+      ...(madeBy !== undefined && { madeBy }),
+    };
     return format.write(place, secret, header, rows, (bytes) => {
       signal?.throwIfAborted();
       progress.bytes = bytes;

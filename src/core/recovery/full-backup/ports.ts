@@ -34,7 +34,16 @@ export interface RecoveryProgress {
   readonly bytes: number;
 }
 
+/** By which job a backup was made, and who had asked for that. */
+export interface BackupOrigin {
+  readonly askedBy: 'caller' | 'operator' | 'schedule';
+  /** 32 hex digits. */
+  readonly job: string;
+}
+
 export interface FullBackupOptions {
+  /** Becomes a part of what the backup authenticates. */
+  readonly madeBy?: BackupOrigin;
   /** Whether the records of the audit log go along; its heads and checkpoints do always. */
   readonly withAuditRecords: boolean;
   readonly onProgress?: (progress: RecoveryProgress) => void;
@@ -61,6 +70,8 @@ export interface BackupSummary {
   readonly versions: number;
   readonly bytes: number;
   readonly withAuditRecords: boolean;
+  /** Absent where a version made it that didn't say so. */
+  readonly madeBy?: BackupOrigin;
 }
 
 /** Full backups of a pool. Who may is decided before, and that nothing else is under way. */

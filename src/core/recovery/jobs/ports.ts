@@ -1,5 +1,5 @@
 import type { AuditedChange } from '../../audit/record.ts';
-import type { BackupStorage } from '../full-backup/ports.ts';
+import type { BackupOrigin, BackupStorage } from '../full-backup/ports.ts';
 
 /** Where a backup lies or is to lie, as somebody says it. */
 export interface AskedStorage {
@@ -15,7 +15,7 @@ export interface AskedStorage {
  * Who says it: whoever may call the REST API, an operator at the service's machine, or the schedule that one has set. Callers
  * may name other places than operators.
  */
-export type AskedBy = 'caller' | 'operator' | 'schedule';
+export type AskedBy = BackupOrigin['askedBy'];
 
 /** @throws ServiceError BadParameter, StorageRefused: nothing has been asked of the storage yet */
 export type OpenBackupStorage = (asked: AskedStorage, by: AskedBy) => Promise<BackupStorage>;

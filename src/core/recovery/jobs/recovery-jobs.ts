@@ -201,7 +201,7 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
     options: Pick<FullBackupOptions, 'onProgress'> & { readonly signal: AbortSignal },
     change: AuditedChange,
   ): Promise<BackupSummary | undefined> {
-    const { id, folder = '' } = job;
+    const { id, askedBy, folder = '' } = job;
     if (storage === undefined) return undefined;
     switch (request.kind) {
       case 'backup': {
@@ -209,7 +209,7 @@ export function createRecoveryJobs(parts: RecoveryJobParts) {
         const made = await backups.create(
           storage,
           folder,
-          { ...options, withAuditRecords },
+          { ...options, withAuditRecords, madeBy: { askedBy, job: id } },
           change,
         );
         await request.onMade?.(storage, made, options.signal);

@@ -35,6 +35,7 @@ export interface BackupState {
 
 /** A backup that the schedule of this pool has made, as its job says. */
 export interface ScheduledBackup {
+  readonly job: string;
   readonly folder: string;
   readonly startedAt: Date;
   readonly endedAt: Date;

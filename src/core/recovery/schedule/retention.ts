@@ -13,8 +13,8 @@ export interface RetentionParts {
 
 /**
  * Removes backups that a schedule needn't keep any more. Only those are looked at that a job of this pool's schedule has made
- * in this place; and what isn't such a backup by its own authenticated beginning is neither counted nor removed. Nobody may be
- * at a restore meanwhile.
+ * in this place; and what isn't such a backup by its own authenticated beginning, which names that job, is neither counted nor
+ * removed: whoever can only write rows of jobs has nobody else's backup removed. Nobody may be at a restore meanwhile.
  * @param made the newest one, which has just been read to its end: it stays, whatever the rule is
  * @returns how many were removed
  */
@@ -71,7 +71,14 @@ async function identified(
 
 const NO_BACKUP: ReadonlySet<string> = new Set(['BackupNotFound', 'MalformedBackupBlob']);
 
-/** Whether it was made while that job was under way, by the one clock of the store: a copy of another one wasn't. */
-function isOf({ madeAt }: BackupSummary, { startedAt, endedAt }: ScheduledBackup): boolean {
-  return startedAt <= madeAt && madeAt <= endedAt;
+/**
+ * Whether that job of the schedule has made it, as it says itself, and while it was under way, by the one clock of the store:
+ * a copy of another one wasn't.
+ */
+function isOf(
+  { madeAt, madeBy }: BackupSummary,
+  { job, startedAt, endedAt }: ScheduledBackup,
+): boolean {
+  const isMadeByIt = madeBy?.askedBy === 'schedule' && madeBy.job === job;
+  return isMadeByIt && startedAt <= madeAt && madeAt <= endedAt;
 }

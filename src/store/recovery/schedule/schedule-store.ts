@@ -95,13 +95,19 @@ export function createScheduleStore(
 
     listMade: (place, folders) =>
       reading(context, async (db) => {
-        const { rows } = await sql<{ folder: string; started_at: Date; ended_at: Date }>`
-          select folder, started_at, ended_at from recovery_job
+        const { rows } = await sql<{
+          id: string;
+          folder: string;
+          started_at: Date;
+          ended_at: Date;
+        }>`
+          select id, folder, started_at, ended_at from recovery_job
           where pool_name = ${pool.name} and pool_id = ${poolId} and kind = 'backup'
             and asked_by = 'schedule' and status = 'Succeeded' and place = ${place}
             and folder = any(${[...folders]}::text[])
           order by started_at desc`.execute(db);
-        return rows.map(({ folder, started_at, ended_at }) => ({
+        return rows.map(({ id, folder, started_at, ended_at }) => ({
+          job: id,
           folder,
           startedAt: started_at,
           endedAt: ended_at,

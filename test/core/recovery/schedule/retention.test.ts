@@ -22,8 +22,10 @@ const backupOf = (day: number, more: Partial<BackupSummary> = {}): BackupSummary
   versions: 1,
   bytes: 100,
   withAuditRecords: false,
+  madeBy: { askedBy: 'schedule', job: `job-${day}` },
   ...more,
 });
+const withoutOrigin = ({ madeBy: _madeBy, ...backup }: BackupSummary): BackupSummary => backup;
 const foldersOf = (backups: readonly BackupSummary[]) => backups.map(({ folder }) => folder);
 
 describe('of ten nightly backups', () => {
@@ -77,7 +79,8 @@ interface Scene {
   readonly keep?: BackupsKept;
 }
 
-const claimOf = ({ folder, madeAt }: BackupSummary): ScheduledBackup => ({
+const claimOf = ({ folder, madeAt, madeBy }: BackupSummary): ScheduledBackup => ({
+  job: madeBy?.job ?? '',
   folder,
   startedAt: new Date(madeAt.getTime() - 1_000),
   endedAt: new Date(madeAt.getTime() + 1_000),
@@ -142,6 +145,17 @@ describe('of what lies in a storage', () => {
       [claimOf(old)],
     ],
     ['that has no manifest', new ServiceError('BackupNotFound', ''), [claimOf(old)]],
+    [
+      'that an operator has made, and whose job a row calls one of the schedule',
+      backupOf(5, { madeBy: { askedBy: 'operator', job: 'job-5' } }),
+      [claimOf(old)],
+    ],
+    [
+      'that another job of the schedule has made, of another database',
+      backupOf(5, { madeBy: { askedBy: 'schedule', job: 'other' } }),
+      [claimOf(old)],
+    ],
+    ['of a version that did not say who made it', withoutOrigin(old), [claimOf(old)]],
     ['in whose folder another backup was put', backupOf(3, { folder: old.folder }), [claimOf(old)]],
   ])('one %s stays', async (_what, found, claims) => {
     const lying = { [made.folder]: made, [old.folder]: found };
