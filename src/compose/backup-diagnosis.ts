@@ -16,7 +16,19 @@ export async function examineBackups(
   pool: Pool,
 ): Promise<readonly Finding[]> {
   if (pool.keeping === 'resident') return [];
-  return [findingOf(await createScheduleStore(context, pool).readState())];
+  const state = await createScheduleStore(context, pool).readState();
+  return [findingOf(state), ...timesAheadOf(state)];
+}
+
+/** A clock was ahead, or somebody has written rows that are to put off what is planned. */
+export function timesAheadOf({ ahead }: Pick<BackupState, 'ahead'>): readonly Finding[] {
+  if (ahead === 0) return [];
+  return [
+    warning(
+      SUBJECT,
+      `${ahead} of the rows of backups and of their schedule say a time that is still to come by PostgreSQL's clock, and nothing goes by them: put the clock right if it is wrong, or find out who has written them.`,
+    ),
+  ];
 }
 
 /** What an operator is to know of the pool's backups. */

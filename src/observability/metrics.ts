@@ -326,6 +326,12 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
     'max',
     ({ failedAt }) => failedAt && failedAt.getTime() / 1000,
   );
+  sometimes(
+    'times_ahead',
+    'Rows of backups and their schedule that say a time which is still to come: nothing goes by them.',
+    'max',
+    ({ ahead }) => ahead,
+  );
   const gauge = (name: string, help: string, read: (state: ProcessState) => number) =>
     new Gauge({
       name: `strongroom_${name}`,

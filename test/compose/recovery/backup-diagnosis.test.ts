@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { findingOf } from '../../../src/compose/backup-diagnosis.ts';
+import { findingOf, timesAheadOf } from '../../../src/compose/backup-diagnosis.ts';
 import type { BackupState } from '../../../src/core/recovery/schedule/ports.ts';
 
 const at = (time: string) => new Date(`2026-11-${time}:00Z`);
@@ -43,7 +43,18 @@ test.each<[string, Partial<BackupState>, 'ok' | 'warning', string]>([
     newestScheduledAt: undefined,
     lastFailure: undefined,
     failures: 0,
+    ahead: 0,
     ...state,
   });
   expect(finding).toMatchObject({ severity, sentence: expect.stringContaining(words) });
+});
+
+test('doctor warns of rows that say a time which is still to come', () => {
+  expect(timesAheadOf({ ahead: 0 })).toEqual([]);
+  expect(timesAheadOf({ ahead: 2 })).toEqual([
+    expect.objectContaining({
+      severity: 'warning',
+      sentence: expect.stringContaining('2 of the rows'),
+    }),
+  ]);
 });

@@ -4,7 +4,13 @@ import type { AskedBy, JobEnd, JobKind } from '../../../src/core/recovery/jobs/p
 import type { BackupSchedule } from '../../../src/core/recovery/schedule/ports.ts';
 import { createJobStore } from '../../../src/store/recovery/jobs/job-store.ts';
 import { createScheduleStore } from '../../../src/store/recovery/schedule/schedule-store.ts';
-import { makePool, newChange, openStoreDatabase, processOf } from '../../support/store.ts';
+import {
+  makePool,
+  newChange,
+  openStoreDatabase,
+  processOf,
+  withClient,
+} from '../../support/store.ts';
 
 const database = await openStoreDatabase();
 afterAll(() => database.close());
@@ -44,6 +50,10 @@ async function run(
   await jobs.begin(job, newChange());
   await jobs.end(id, end, newChange());
 }
+
+/** @param statement on the pool's rows, by its id */
+const asOwner = (statement: string) =>
+  withClient(database.ownerUrl, (client) => client.query(statement, [pool.id]));
 
 test('a schedule is what was set last, and none once it was removed', async () => {
   expect((await schedules.readState()).schedule).toBeUndefined();
@@ -95,6 +105,43 @@ test('failures are counted from the last success, or from when it was set', asyn
   expect(await failures()).toBe(1);
   await schedules.set(SCHEDULE, newChange());
   expect(await failures()).toBe(0);
+});
+
+test.each<[string, JobEnd, string]>([
+  ['a backup that began', GOOD, "started_at = now() + interval '50 years'"],
+  ['a backup that ended', GOOD, "ended_at = now() + interval '50 years'"],
+  ['a try that failed', BAD, "ended_at = now() + interval '1 minute'"],
+])(
+  '%s at a time which is still to come puts nothing off, and is told of',
+  async (_what, end, to) => {
+    await schedules.set(SCHEDULE, newChange());
+    await run(GOOD, 'true');
+    const before = await schedules.readState();
+    expect(before.ahead).toBe(0);
+    await run(end, 'ahead');
+    await asOwner(`update recovery_job set ${to} where folder = 'ahead' and pool_id = $1`);
+    const { now: _now, ...after } = await schedules.readState();
+    const { now, ...left } = before;
+    expect(now).toEqual(expect.any(Date));
+    expect(after).toEqual({ ...left, ahead: 1 });
+  },
+);
+
+test('what began some seconds before the clock was put back still counts', async () => {
+  await run(GOOD, 'true');
+  await asOwner(`update recovery_job set started_at = now() + interval '3 s' where pool_id = $1`);
+  const { newestScheduledAt, ahead } = await schedules.readState();
+  expect([newestScheduledAt, ahead]).toEqual([expect.any(Date), 0]);
+});
+
+test('a schedule that says it was set at a time which is still to come is followed', async () => {
+  await schedules.set(SCHEDULE, newChange());
+  await asOwner(
+    `update backup_schedule set set_at = now() + interval '50 years' where pool_id = $1`,
+  );
+  const state = await schedules.readState();
+  expect(state.schedule?.setAt).toEqual(new Date(0));
+  expect(state.ahead).toBe(1);
 });
 
 test('what the schedule has made in a place is listed, newest first, and nothing else', async () => {

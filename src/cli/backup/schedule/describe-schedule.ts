@@ -9,7 +9,7 @@ import { formatTimeSpan } from './time-span.ts';
 
 /** What is planned and what was made, for people. */
 export function describeSchedule(state: BackupState): readonly string[] {
-  const { schedule, newestAt, lastFailure } = state;
+  const { schedule, newestAt, lastFailure, ahead } = state;
   const next = nextPlanned(state, nextByCron);
   return [
     schedule === undefined ? 'No backups are planned.' : planOf(schedule),
@@ -28,12 +28,15 @@ export function describeSchedule(state: BackupState): readonly string[] {
       : [
           `A try failed at ${lastFailure.at.toISOString()} (${lastFailure.code}): ${lastFailure.message}`,
         ]),
+    ...(ahead === 0
+      ? []
+      : [`${ahead} rows say a time that is still to come, and nothing goes by them.`]),
   ];
 }
 
 /** The same for programs. */
 export function scheduleAsJson(state: BackupState): string {
-  const { schedule, newestAt, lastFailure, failures } = state;
+  const { schedule, newestAt, lastFailure, failures, ahead } = state;
   return JSON.stringify(
     {
       schedule:
@@ -51,6 +54,7 @@ export function scheduleAsJson(state: BackupState): string {
       newestBackup: newestAt ?? null,
       failures,
       lastFailure: lastFailure ?? null,
+      ahead,
     },
     null,
     2,

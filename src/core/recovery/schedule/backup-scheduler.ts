@@ -36,6 +36,8 @@ export interface BackupStanding {
   readonly failedAt: Date | undefined;
   readonly dueSince: Date | undefined;
   readonly hasSchedule: boolean;
+  /** Rows that say a time which is still to come. */
+  readonly ahead: number;
 }
 
 export type BackupScheduler = ReturnType<typeof createBackupScheduler>;
@@ -52,6 +54,7 @@ export function createBackupScheduler(parts: BackupSchedulerParts) {
       failedAt: state.lastFailure?.at,
       dueSince: dueSince(state, nextByCron),
       hasSchedule: state.schedule !== undefined,
+      ahead: state.ahead,
     };
     return state;
   }

@@ -31,6 +31,11 @@ export interface BackupState {
   readonly lastFailure: (JobFailure & { readonly at: Date }) | undefined;
   /** Tries of the schedule as it is now that have failed, one after another. */
   readonly failures: number;
+  /**
+   * How many backups, tries or settings of the schedule say a time that is still to come. Nothing goes by them until then:
+   * one row could else put off all that is planned.
+   */
+  readonly ahead: number;
 }
 
 /** A backup that the schedule of this pool has made, as its job says. */

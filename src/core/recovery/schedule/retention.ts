@@ -31,7 +31,9 @@ export async function removeOutdated(
     signal.throwIfAborted();
     if (claim.folder === made.folder) continue;
     const backup = await identified(() => identify(storage, claim.folder));
-    if (backup?.poolId === pool.id && isOf(backup, claim)) good.push(backup);
+    // One of a clock that was ahead would be newer than the newest one.
+    if (backup === undefined || backup.madeAt > made.madeAt) continue;
+    if (backup.poolId === pool.id && isOf(backup, claim)) good.push(backup);
   }
   const outdated = outdatedOf(good, keep);
   for (const backup of outdated) {

@@ -173,17 +173,17 @@ async function serveAgain(trx: Trx, poolId: string): Promise<boolean> {
 }
 
 /**
- * Of each kind of job the newest stay, as long as they are young, and the last that has succeeded. Those of the schedule say
- * which folders it may remove, however old they are.
+ * Of each kind of job the newest stay, as long as they are young, and the last that has succeeded; those that say a time which
+ * is still to come are no newest ones. Those of the schedule say which folders it may remove, however old they are.
  */
 async function forgetOld(trx: Trx, poolName: string): Promise<void> {
   await sql`
     delete from recovery_job where id in (
       select id from (
         select id, started_at, status, asked_by, row_number() over newest as place,
-          row_number() over (partition by kind, status order by started_at desc) as of_its_end
+          row_number() over (partition by kind, status order by started_at > now(), started_at desc) as of_its_end
         from recovery_job where pool_name = ${poolName}
-        window newest as (partition by kind order by started_at desc)) known
+        window newest as (partition by kind order by started_at > now(), started_at desc)) known
       where status <> 'InProgress'
         and not (status = 'Succeeded' and (of_its_end = 1 or asked_by = 'schedule'))
         and (place > ${KEPT.jobs} or started_at < now() - make_interval(days => ${KEPT.days})))`.execute(

@@ -9,6 +9,9 @@ import { withoutUndefined } from '../../../core/without-undefined.ts';
 import { changing, reading, type StoreContext } from '../../database.ts';
 import type { Tables } from '../../tables.ts';
 
+/** By how much a clock may have been put back, and what was done in that time still counts. */
+const CLOCK_GRACE_SECONDS = 10;
+
 interface StateRow {
   now: Date;
   place: string | null;
@@ -25,6 +28,7 @@ interface StateRow {
   error_code: string | null;
   error_message: string | null;
   failures: number;
+  ahead: number;
 }
 
 /** When backups are made by themselves, and those that were. @param pool by whose name jobs are found again */
@@ -128,21 +132,33 @@ function columnsOf(times: BackupTimes) {
 
 async function readState(db: Kysely<Tables>, poolId: string, name: string): Promise<BackupState> {
   const { rows } = await sql<StateRow>`
-    with backup as (
-      select * from recovery_job where pool_name = ${name} and kind = 'backup'
+    with clock as (
+      select clock_timestamp() as now,
+        clock_timestamp() + make_interval(secs => ${CLOCK_GRACE_SECONDS}) as latest
+    ), job as (
+      select recovery_job.*, greatest(started_at, ended_at) > latest as is_ahead
+      from recovery_job, clock where pool_name = ${name} and kind = 'backup'
+    ), backup as (
+      select * from job where not is_ahead
+    ), schedule as (
+      select backup_schedule.*, set_at > latest as is_ahead
+      from backup_schedule, clock where pool_id = ${poolId}
     ), made as (
       select max(started_at) as newest_at,
         max(started_at) filter (where asked_by = 'schedule') as newest_scheduled_at
       from backup where status = 'Succeeded'
     )
-    select clock_timestamp() as now, s.*, made.*, failed.*,
+    select clock.now, s.*, made.*, failed.*,
+      (select count(*) from job where is_ahead)::integer
+        + (select count(*) from schedule where is_ahead)::integer as ahead,
       (select count(*)::integer from backup
        where asked_by = 'schedule' and status = 'Failed'
          and started_at > greatest(s.set_at, made.newest_scheduled_at)) as failures
-    from made
+    from clock cross join made
     left join (
-      select place, cron, time_zone, every_seconds, keep_count, keep_seconds, with_audit_records, set_at
-      from backup_schedule where pool_id = ${poolId}) s on true
+      select place, cron, time_zone, every_seconds, keep_count, keep_seconds, with_audit_records,
+        case when is_ahead then 'epoch' else set_at end as set_at
+      from schedule) s on true
     left join lateral (
       select ended_at as failed_at, error_code, error_message from backup
       where asked_by = 'schedule' and status = 'Failed' order by started_at desc limit 1) failed on true`.execute(
@@ -164,6 +180,7 @@ async function readState(db: Kysely<Tables>, poolId: string, name: string): Prom
             message: row.error_message ?? '',
           },
     failures: row.failures,
+    ahead: row.ahead,
   };
 }
 

@@ -40,6 +40,7 @@ class World {
       newestAt,
       newestScheduledAt: newestAt,
       lastFailure: this.failed.at(-1),
+      ahead: 0,
       failures: this.failed.filter(({ at }) => at.getTime() > (newest ?? 0)).length,
     };
   }
@@ -201,6 +202,7 @@ describe('a schedule', () => {
       failedAt: undefined,
       dueSince: new Date(SET_AT),
       hasSchedule: true,
+      ahead: 0,
     });
     world.refusal = undefined;
     await one.look();

@@ -21,6 +21,7 @@ function stateAt(
     newestAt: made,
     newestScheduledAt: made,
     failures,
+    ahead: 0,
     lastFailure: failures === 0 ? undefined : { at: failed, code: 'StorageRefused', message: '' },
   };
 }

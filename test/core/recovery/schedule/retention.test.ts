@@ -171,6 +171,13 @@ describe('of what lies in a storage', () => {
     expect(removed).toEqual(['mhsm-main-3']);
   });
 
+  test('one of a clock that was ahead neither stays in the newest one’s place nor is removed', async () => {
+    const ahead = backupOf(-400);
+    const lying = { [made.folder]: made, [ahead.folder]: ahead, [old.folder]: old };
+    const { removed } = await removedOf({ lying, claims: [claimOf(ahead), claimOf(old)] });
+    expect(removed).toEqual([old.folder]);
+  });
+
   test('nothing is removed where the storage fails, or where no rule was given', async () => {
     const lying = {
       [made.folder]: made,
