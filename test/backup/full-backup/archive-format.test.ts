@@ -124,7 +124,7 @@ describe('nothing is read of a backup', () => {
     );
     await expect(read(folder)).rejects.toMatchObject(refused);
     const less = changed('manifest.json', (bytes) =>
-      Buffer.from(bytes.toString().replace(/  "madeBy": \{[^}]*\},\n/, '')),
+      Buffer.from(bytes.toString().replace(/ {2}"madeBy": \{[^}]*\},\n/, '')),
     );
     expect(storage.files.get(`${less}/manifest.json`)?.includes('madeBy')).toBe(false);
     await expect(read(less)).rejects.toMatchObject(refused);
