@@ -61,7 +61,7 @@ export function createFolderStorage(root: string): BackupStorage {
       const file = await asking(async () => {
         const parts = partsOf(path);
         const folder = await inside(parts.slice(0, -1));
-        return open(join(folder, parts.at(-1) ?? ''), constants.O_RDONLY | constants.O_NOFOLLOW);
+        return openFile(join(folder, parts.at(-1) ?? ''));
       }).catch((error: unknown) => {
         throw error instanceof ServiceError && isAbsent(error.cause)
           ? backupNotFound(path, root, error)
@@ -128,6 +128,20 @@ export function createFolderStorage(root: string): BackupStorage {
 
     close: () => Promise.resolve(),
   };
+}
+
+/**
+ * Whoever may write there may have put anything in a file's place. Opening a FIFO would wait for its writer, in a thread of
+ * Node's that nothing gives back.
+ * @throws as for a file that isn't there, where it is no file
+ */
+async function openFile(path: string): Promise<FileHandle> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const isFile = await file.stat().then((status) => status.isFile());
+  if (isFile) return file;
+  await file.close();
+  throw Object.assign(new Error(`${path} is no file`), { code: 'ENOENT' });
 }
 
 async function writeDurably(

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,6 +44,15 @@ describe('a folder as a storage', () => {
     await expect(storage.removeFolder('leading-out')).rejects.toMatchObject(refused);
     await expect(readAll(storage, 'linked/file')).rejects.toMatchObject(refused);
     expect(await readdir(outside)).toEqual(['file']);
+  });
+
+  test('takes nothing but a file for one, and waits for none', async () => {
+    await mkdir(join(root, 'others/folder'), { recursive: true });
+    execFileSync('mkfifo', [join(root, 'others/fifo')]);
+    for (const name of ['fifo', 'folder'])
+      await expect(readAll(createFolderStorage(root), `others/${name}`)).rejects.toMatchObject({
+        code: 'BackupNotFound',
+      });
   });
 
   test.each([
