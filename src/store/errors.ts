@@ -50,9 +50,11 @@ export function fromDriver(error: unknown): unknown {
 export function fromPostgres(error: unknown): unknown {
   if (error instanceof ServiceError || !isNativeError(error)) return error;
   if (isOrphaned(error) && (error.constraint ?? '').endsWith('_root_generation'))
-    return new ServiceError('HsmUnavailable', 'The root keys of this pool have just changed.', {
-      cause: error,
-    });
+    return new ServiceError(
+      'HsmUnavailable',
+      'The pool has new root keys, which this process does not use yet, or which the HSM here does not hold.',
+      { cause: error },
+    );
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const isDown =
     error instanceof pg.DatabaseError

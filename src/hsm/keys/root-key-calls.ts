@@ -98,16 +98,16 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
     });
   }
 
-  const destroy = (generation: number) =>
+  const destroy = (generation: number, poolId = requireRoots().poolId) =>
     calls.attempt(async (on) => {
-      await on.dispatcher.run('destroyRootKeys', [requireRoots().poolId, generation]);
+      await on.dispatcher.run('destroyRootKeys', [poolId, generation]);
       on.generations.clear();
     }, true);
 
   const current = (on: Connection) => Promise.resolve(requireRootKeys(on));
 
-  const listUsed = (on: Connection) =>
-    on.dispatcher.run('listMarked', [requireRoots().poolId, 'root-used']);
+  const listUsed = (on: Connection, poolId = requireRoots().poolId) =>
+    on.dispatcher.run('listMarked', [poolId, 'root-used']);
 
   /** A token that is full takes no more, and its pool is served all the same. */
   async function remember(on: Connection): Promise<void> {
@@ -229,7 +229,7 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
         return true;
       }, true),
 
-    listUsedGenerations: () => calls.attempt(listUsed, true),
+    listUsedGenerations: (poolId) => calls.attempt((on) => listUsed(on, poolId), true),
 
     rememberUsed: () => calls.attempt(remember, true),
 
@@ -270,6 +270,12 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
       if (generation <= requireRoots().generation)
         throw new TypeError("the pool's own root keys are not discarded");
       await destroy(generation);
+    },
+
+    async destroyBrought(poolId, generation) {
+      if (poolId === requireRoots().poolId)
+        throw new TypeError("the pool's own root keys were not brought in");
+      await destroy(generation, poolId);
     },
 
     importRootKeys: (keys, by, backupKeys) =>

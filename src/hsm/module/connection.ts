@@ -19,6 +19,7 @@ import {
 } from './open-module.ts';
 import { withoutOpenSslErrors } from './openssl-errors.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
+import { BACKUP_GENERATION } from '../keys/backup-keys.ts';
 import { Generations } from '../keys/generations.ts';
 import { brokenSeal, sealedBytes } from '../keys/seal.ts';
 import { keepingOf } from '../keys/keeping/keepings.ts';
@@ -166,12 +167,16 @@ export async function requireGeneration(
 ): Promise<RootKeys> {
   const { poolId: current } = requireRootKeys(connection);
   const found = await findGeneration(connection, generation, poolId ?? current);
-  if (found === undefined)
-    throw new ServiceError(
-      'HsmUnavailable',
-      `The root keys of generation ${generation} are not in the HSM.`,
-    );
+  if (found === undefined) throw lacking(generation);
   return found;
+}
+
+/** Here: another process that serves the pool may have an HSM that holds them. */
+function lacking(generation: number): ServiceError {
+  return new ServiceError(
+    'HsmUnavailable',
+    `The HSM here does not hold the root keys of generation ${generation}, by which this is sealed.`,
+  );
 }
 
 /** Undefined where the token doesn't hold them. */
@@ -186,10 +191,15 @@ function findGeneration(
     : connection.generations.find(poolId, generation);
 }
 
-/** Verified inside the HSM. @throws ServiceError KeyIntegrityViolation */
+/** Verified inside the HSM. @throws ServiceError KeyIntegrityViolation, HsmUnavailable where the token lacks what has sealed it */
 async function verifySeal(connection: Connection, material: KeyMaterial): Promise<void> {
   const { sealed, identity } = material;
-  const roots = await findGeneration(connection, sealed.rootGeneration, identity.pool);
+  const { rootGeneration } = sealed;
+  const roots = await findGeneration(connection, rootGeneration, identity.pool);
+  // Backup keys have no generation, and another pool's keys are none of this one's.
+  const isOwn = identity.pool === requireRootKeys(connection).poolId;
+  if (roots === undefined && isOwn && rootGeneration !== BACKUP_GENERATION)
+    throw lacking(rootGeneration);
   const data = sealedBytes(material, sealed);
   const seal = unpackBytes(sealed.seal);
   const isIntact =

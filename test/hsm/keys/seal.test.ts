@@ -16,6 +16,8 @@ beforeAll(async () => {
     publicExponent: 65537,
   });
   aes = await hsm.generateKey(testIdentity(poolId, 'aes'), { keyType: 'oct-HSM', bits: 256 });
+  hsm.createRootKeys(poolId, 2);
+  hsm.openRootKeys(poolId, 1);
 });
 afterAll(async () => {
   await hsm.close();
@@ -76,6 +78,17 @@ test.each(ALTERED)(
     expect(await hsm.sign(rsa, 'RS256', Buffer.alloc(32))).toHaveLength(256);
   },
 );
+
+test('a key that other root keys have sealed than those that the HSM holds is not called altered', async () => {
+  const elsewhere = { ...rsa, sealed: { ...rsa.sealed, rootGeneration: 3 } };
+  const refused = {
+    code: 'HsmUnavailable',
+    message: 'The HSM here does not hold the root keys of generation 3, by which this is sealed.',
+  };
+  await expect(hsm.sign(elsewhere, 'RS256', Buffer.alloc(32))).rejects.toMatchObject(refused);
+  await hsm.sign(rsa, 'RS256', Buffer.alloc(32));
+  await expect(hsm.sign(elsewhere, 'RS256', Buffer.alloc(32))).rejects.toMatchObject(refused);
+});
 
 test('a record that is altered while the true one is verified has no part in what is loaded', async () => {
   const spec = { keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 } as const;

@@ -88,8 +88,10 @@ async function download(...keys: VerifiedMaterial[]) {
   return { exported, moved };
 }
 
-/** The token's root keys of a pool and generation are gone, as on another HSM. */
-function destroy(generation: number, parts = ['root-wrap', 'root-seal']): void {
+const ALL_PARTS = ['root-wrap', 'root-seal', 'root-used', 'root-brought'];
+
+/** The token's root keys of a pool and generation are gone, with what it remembers of them, as on another HSM. */
+function destroy(generation: number, parts = ALL_PARTS): void {
   for (const part of parts)
     for (const key of find(part, generation)) calls.destroyObject(session, key);
 }
@@ -216,7 +218,7 @@ test('an older domain opens nothing that is newer, be it a row or a backup', asy
   const older = await importing(first.exported.entries);
   expect([hsm.openRootKeys(poolId, 3), hsm.openRootKeys(poolId, 2)]).toEqual([false, true]);
   hsm.openBackupKeys(older.backupKeys);
-  await expect(hsm.requireIntact(young)).rejects.toMatchObject({ code: 'KeyIntegrityViolation' });
+  await expect(hsm.requireIntact(young)).rejects.toMatchObject({ code: 'HsmUnavailable' });
   expect(hsm.backupPairs).not.toContain(pair);
   for (const known of hsm.backupPairs)
     await expect(hsm.rewrap(backup, 'current', { pair: known })).rejects.toMatchObject({
@@ -256,20 +258,30 @@ test('further ones of a pool whose root keys the HSM holds are not let in', asyn
   expect(await there()).toMatchObject({ generation: 2 });
 });
 
-test('a newer domain takes the place of one that was uploaded, where the HSM held nothing of its pool before', async () => {
+test('another domain takes the place of one that was uploaded, where the HSM held nothing of its pool before', async () => {
   const first = await download();
   const second = await download();
   const third = await ceremony.exportRootKeys();
   for (const generation of [1, 2, 3, 4]) destroy(generation);
+  hsm.createRootKeys(randomUUID(), 1);
   const takes = (entries: readonly DomainEntry[], uploaded?: string) =>
     ceremonyOf(ANOTHER, hsm, uploaded).importRootKeys(entries);
   expect(await takes(second.exported.entries)).toMatchObject({ generation: 3 });
   await expect(takes(third.entries)).rejects.toMatchObject({ code: 'Conflict' });
-  // Older ones come from nobody who has a newer domain.
-  const older = takes(first.exported.entries, poolId);
-  await expect(older).rejects.toMatchObject({ code: 'Conflict' });
+  // Of an upload by mistake, or of somebody's own making, nothing stays beside the right ones.
+  expect(await takes(first.exported.entries, poolId)).toMatchObject({ generation: 2 });
+  expect(await hsm.listRootGenerations(poolId)).toEqual([2]);
   expect(await takes(third.entries, poolId)).toMatchObject({ generation: 4 });
-  expect(await hsm.listRootGenerations(poolId)).toEqual([3, 4]);
+  expect([await hsm.listRootGenerations(poolId), await hsm.listBrought(poolId)]).toEqual([
+    [4],
+    [4],
+  ]);
+  // Once they are in use here, nobody replaces them.
+  hsm.openRootKeys(poolId, 4);
+  await hsm.rememberUsed();
+  const later = takes(second.exported.entries, poolId);
+  await expect(later).rejects.toMatchObject({ code: 'Conflict' });
+  expect(await hsm.listRootGenerations(poolId)).toEqual([4]);
   destroy(4);
 });
 

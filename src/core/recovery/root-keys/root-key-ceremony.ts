@@ -21,7 +21,10 @@ export interface RootKeyCeremonyParts {
     RootKeyCarrier &
     Pick<RootKeyMaker, 'useRootKeys' | 'listRootGenerations'> &
     RootKeyWitness &
-    Pick<RootKeyMemory, 'listBrought' | 'rememberBrought'> &
+    Pick<
+      RootKeyMemory,
+      'listUsedGenerations' | 'listBrought' | 'rememberBrought' | 'destroyBrought'
+    > &
     Pick<Hsm, 'generateKey' | 'random'>;
   readonly store: Pick<
     RootKeyStore,
@@ -82,17 +85,14 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
   }
 
   /**
-   * A newer domain takes the place of one that was uploaded here, of a pool of which the HSM has held nothing before: whoever
-   * has a domain opened once could make up others of that pool.
+   * Another domain takes the place of one that was uploaded here, of a pool of which the HSM has held nothing before, and which
+   * nobody uses here: whoever has had a domain opened once could make up others of that pool.
    */
-  async function isNewerUpload(
-    of: string,
-    generation: number,
-    there: readonly number[],
-  ): Promise<boolean> {
+  async function isReplaceable(of: string, there: readonly number[]): Promise<boolean> {
     if ((await parts.findUploadedPool()) !== of) return false;
+    if ((await hsm.listUsedGenerations(of)).length > 0) return false;
     const brought = await hsm.listBrought(of);
-    return there.every((number) => number < generation && brought.includes(number));
+    return there.every((number) => brought.includes(number));
   }
 
   return {
@@ -125,13 +125,17 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
         );
       const there = await hsm.listRootGenerations(of);
       const isNew = !there.includes(generation);
-      if (isNew && there.length > 0 && !(await isNewerUpload(of, generation, there)))
+      if (isNew && there.length > 0 && !(await isReplaceable(of, there)))
         throw new ServiceError(
           'Conflict',
           `The HSM holds root keys of the pool ${of} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides.`,
         );
       const imported = await importEntries(hsm, entries);
-      if (isNew) await hsm.rememberBrought(of, generation);
+      if (isNew) {
+        await hsm.rememberBrought(of, generation);
+        // They would stay beside those that the pool has one day, and somebody may know them.
+        for (const number of there) await hsm.destroyBrought(of, number);
+      }
       return imported;
     },
   };

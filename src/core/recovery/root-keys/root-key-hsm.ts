@@ -41,8 +41,8 @@ export interface RootKeyWitness {
 
 /** What the HSM itself remembers of generations, whatever rows say. */
 export interface RootKeyMemory {
-  /** Those that have been this pool's current ones here and weren't destroyed as such, oldest first. */
-  listUsedGenerations(): Promise<readonly number[]>;
+  /** Those that have been a pool's current ones here and weren't destroyed as such, oldest first. @param poolId this one where absent */
+  listUsedGenerations(poolId?: string): Promise<readonly number[]>;
   /** Remembers the current ones as such. An HSM that takes no object for it is written to the log, and no reason not to serve. */
   rememberUsed(): Promise<void>;
   /** Forgets that newer ones than the current ones have been in use: an operator has gone back to these. */
@@ -50,6 +50,8 @@ export interface RootKeyMemory {
   /** Those of a pool that another pool's upload has brought in. */
   listBrought(poolId: string): Promise<readonly number[]>;
   rememberBrought(poolId: string, generation: number): Promise<void>;
+  /** Destroys root keys of another pool. */
+  destroyBrought(poolId: string, generation: number): Promise<void>;
 }
 
 /** Generations of a pool's root keys in the HSM. */
