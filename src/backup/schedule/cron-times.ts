@@ -2,6 +2,8 @@ import { Cron } from 'croner';
 import { OperatorError } from '../../core/operator-error.ts';
 import type { NextByCron } from '../../core/recovery/schedule/ports.ts';
 
+const FIELDS = 5;
+
 /** An hour that clocks leave out or have twice is taken once, as Vixie cron does. */
 export const nextByCron: NextByCron = (cron, timeZone, after) =>
   open(cron, timeZone).nextRun(after) ?? undefined;
@@ -14,6 +16,8 @@ export function requireCron(cron: string, timeZone: string, now: Date): void {
     );
   let next: Date | undefined;
   try {
+    // croner also takes one date, and words such as @daily.
+    if (cron.trim().split(/\s+/).length !== FIELDS) throw new Error(`not ${FIELDS} fields`);
     next = nextByCron(cron, timeZone, now);
   } catch (error) {
     throw new OperatorError(

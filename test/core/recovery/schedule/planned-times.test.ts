@@ -97,6 +97,8 @@ test.each([
   ['', 'UTC', '--cron'],
   ['0 0 30 2 *', 'UTC', 'no time that will come'],
   ['30 2 * * *', 'Mars/Olympus', '--time-zone'],
+  ['2026-11-28T12:05:07', 'UTC', 'five fields'],
+  ['@daily', 'UTC', 'five fields'],
 ])('"%s" in %s is refused', (cron, timeZone, words) => {
   expect(() => {
     requireCron(cron, timeZone, at('01T00:00'));
