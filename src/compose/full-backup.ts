@@ -11,6 +11,7 @@ import { createFullBackups } from '../core/recovery/full-backup/full-backup-serv
 import { endInheritedLog } from '../core/recovery/full-backup/inherited-log.ts';
 import type { FullBackupStore } from '../core/recovery/full-backup/pool-store.ts';
 import type { FullBackups } from '../core/recovery/full-backup/ports.ts';
+import { isRotationUnfinished } from '../core/recovery/root-keys/leftovers.ts';
 import { findProvenUpload } from '../core/recovery/security-domain/uploaded-domain.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import { changing, type StoreContext } from '../store/database.ts';
@@ -64,7 +65,7 @@ export function openFullBackups(options: FullBackupOptions): FullBackups {
     format: createArchiveFormat(),
     keys: createKeyArchive(context),
     store: openFullBackupStore(context, settings, log, clock),
-    isRotating: () => createRootKeyStore(context).isUnfinished(),
+    isRotating: () => isRotationUnfinished(hsm, createRootKeyStore(context)),
     record: async (change) => {
       await changing(
         context,

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { type Finding, fault, findings, ok, warning } from '../core/diagnosis/finding.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
+import { judgeLeftovers } from '../core/recovery/root-keys/leftovers.ts';
 import { openDatabase, type StoreContext } from '../store/database.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { findPool } from '../store/pool/pool-store.ts';
@@ -45,10 +46,13 @@ export function examineRootKeys(
       const hsm = openHsm({ ...hsmOf(settings), sessions: 2 }, pool.keeping, log);
       let unopened: readonly string[];
       let inToken: readonly number[];
+      let foreign: readonly string[] = [];
       try {
         await openVouchedKeys(commandContext(db, pool), pool, hsm);
         unopened = await findUnopenedKeys({ db, poolId: pool.id }, hsm);
         inToken = await hsm.listRootGenerations();
+        const state = await createRootKeyStore(commandContext(db, pool)).readState();
+        if (pool.keeping === 'sealed') ({ foreign } = await judgeLeftovers(hsm, state));
       } catch (error) {
         return [fault('root keys', error instanceof Error ? error.message : String(error))];
       } finally {
@@ -59,6 +63,7 @@ export function examineRootKeys(
           'root keys',
           `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}, whose keys are ${pool.keeping}.`,
         ),
+        ...foreign.map((sentence) => fault('root keys', sentence)),
         ...(await examineGenerations(commandContext(db, pool), inToken)),
         ...(await examineSecurityDomain(commandContext(db, pool), pool)),
         ...(await examineBackups(commandContext(db, pool), pool)),

@@ -7,6 +7,7 @@ import { newVersionId } from '../core/keys/new-version-id.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import { BACKUP_KEYS } from '../core/recovery/root-keys/backup-keys.ts';
 import { findUnvouching } from '../core/recovery/root-keys/endorsement.ts';
+import { isRotationUnfinished } from '../core/recovery/root-keys/leftovers.ts';
 import type { RootKeyWitness } from '../core/recovery/root-keys/root-key-hsm.ts';
 import { requireHeldByAll } from '../core/recovery/root-keys/root-key-offer.ts';
 import { createRootKeyCeremony } from '../core/recovery/root-keys/root-key-ceremony.ts';
@@ -228,9 +229,10 @@ export function openRootKeyCeremony(
   pool: Pick<Pool, 'id'>,
   hsm: Pkcs11Hsm,
 ): RootKeyCeremony {
+  const store = createRootKeyStore(context);
   return createRootKeyCeremony({
     hsm,
-    store: createRootKeyStore(context),
+    store: { ...store, isUnfinished: () => isRotationUnfinished(hsm, store) },
     backupKeys: createBackupKeyStore(context),
     poolId: pool.id,
     findUploadedPool: async () =>

@@ -4,7 +4,7 @@ import { openSignedLog } from '../../compose/signed-log.ts';
 import { AuditDraft } from '../../core/audit/draft.ts';
 import { systemClock } from '../../core/clock.ts';
 import { OperatorError } from '../../core/operator-error.ts';
-import { endorse } from '../../core/recovery/root-keys/endorsement.ts';
+import { endorse, saysSo } from '../../core/recovery/root-keys/endorsement.ts';
 import { currentOf } from '../../core/recovery/root-keys/root-key-rotation.ts';
 import { createLog } from '../../observability/log.ts';
 import { createRootKeyStore } from '../../store/recovery/root-keys/root-key-store.ts';
@@ -26,11 +26,15 @@ export async function vouchForRootKeys(context: CliContext): Promise<void> {
     try {
       await openRootKeys(hsm, pool);
       const rootKeys = createRootKeyStore(store);
-      const { generations } = await rootKeys.readState();
+      const { generations, retirement } = await rootKeys.readState();
       const { number } = currentOf(generations);
-      const retires = generations
-        .filter(({ isCurrent, isKept }) => !isCurrent && !isKept)
-        .map((generation) => generation.number);
+      // What the root keys themselves have said holds, whatever the rows say since.
+      const retires =
+        retirement !== undefined && (await saysSo(hsm, number, retirement))
+          ? retirement.retires
+          : generations
+              .filter(({ isCurrent, isKept }) => !isCurrent && !isKept)
+              .map((generation) => generation.number);
       const said = await endorse(hsm, number, retires);
       const vouching = said.vouchers.map(({ by }) => by);
       const change = new AuditDraft(systemClock.now, {

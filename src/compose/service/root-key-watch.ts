@@ -1,3 +1,4 @@
+import { judgeLeftovers } from '../../core/recovery/root-keys/leftovers.ts';
 import type { RootKeyState } from '../../core/recovery/root-keys/ports.ts';
 import { repeat } from '../../core/repeating.ts';
 import { withLockIfFree } from '../../store/pool/pool-store.ts';
@@ -21,6 +22,7 @@ export function watchRootKeys(base: Base) {
   let state: RootKeyState | undefined;
   // The start has opened them.
   let use: RootKeyUse = { generation: pool.rootGeneration, isHeld: true, isVouched: true };
+  const said = new Set<string>();
   let isStopped = false;
   let following: Promise<void> | undefined;
   let isStale = false;
@@ -60,15 +62,28 @@ export function watchRootKeys(base: Base) {
     if (change === 'reset' || change.topic === 'root-keys') changed();
   });
 
+  /** Rows that nobody waits for, and that somebody has to hear of: once. */
+  async function sayForeign(now: RootKeyState): Promise<void> {
+    // What others have made current is judged by whoever uses it.
+    if (now.generations.some((one) => one.isCurrent && one.number !== hsm.rootGeneration())) return;
+    for (const sentence of (await judgeLeftovers(hsm, now)).foreign) {
+      if (said.has(sentence)) continue;
+      said.add(sentence);
+      log.error({}, sentence);
+    }
+  }
+
   async function look(): Promise<void> {
     await followNow();
     // Rows are counted only while there is something to count: of many keys that takes Postgres a while.
     const isUnfinished = await store.isUnfinished();
     state = isUnfinished ? await store.readState() : undefined;
-    if (pool.keeping === 'resident' || !isUnfinished) return;
+    if (pool.keeping === 'resident' || state === undefined) return;
+    await sayForeign(state);
+    if (!(await rotation.isUnfinished())) return;
     await withLockIfFree(context.db, rotationLock(pool), async () => {
       // The one who had the lock may have come to the end.
-      if (!(await store.isUnfinished())) return;
+      if (!(await rotation.isUnfinished())) return;
       log.info({}, 'a rotation of the root keys has not ended: this process goes on with it');
       const { broken, isOver } = await rotation.finish();
       if (broken > 0)

@@ -53,8 +53,18 @@ export function withCarrier<T>(
   use: (carrier: SealingContext) => T,
 ): T {
   const { session } = context;
-  const wrap = calls.createObject(session, calls.toAttributes(carryingKey(by)));
+  const wrap = createErasing(session, calls.toAttributes(carryingKey(by)));
   return calls.withObject(session, wrap, () => use({ ...context, rootKeys: { poolId, wrap } }));
+}
+
+/** Of its value no copy of this call's stays. */
+function createErasing(session: ModuleSession, attributes: calls.Attributes): Handle {
+  try {
+    return calls.createObject(session, attributes);
+  } finally {
+    for (const { type, value } of attributes)
+      if (type === calls.VALUE && Buffer.isBuffer(value)) value.fill(0);
+  }
 }
 
 /** Puts these parts into the token; where `use` fails, they are destroyed. */

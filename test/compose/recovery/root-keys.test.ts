@@ -73,3 +73,18 @@ test('a number that is retired is believed only where the token remembers that i
   const opened = openPoolKeys(whole.context, whole.pool, forgetting as Pkcs11Hsm);
   await expect(opened).rejects.toThrow('and as retired ones too');
 });
+
+test('rows of generations that the service has not written keep no rotation from its beginning or its end', async () => {
+  await whole.change(
+    `insert into retired_root_generation (pool_id, number, proof) values ($pool, 77, '\\x00')`,
+    `insert into root_generation (pool_id, number, root_check)
+      select id, n, root_check from pool, unnest(array[2, 78]) n where id = $pool`,
+  );
+  const rotation = openRootKeyRotation(whole.context, whole.hsm);
+  expect(await rotation.isUnfinished()).toBe(false);
+  const { generations } = await rotate();
+  expect(generations.find(({ isCurrent }) => isCurrent)?.number).toBe(2);
+  expect(await rotation.finish()).toEqual({ broken: 0, isOver: true });
+  expect(await rotation.isUnfinished()).toBe(false);
+  expect(await whole.hsm.listRootGenerations()).toEqual([1, 2]);
+});

@@ -48,7 +48,17 @@ export async function isRetirable(
   number: number,
   retirement: Retirement | undefined,
 ): Promise<boolean> {
-  if (retirement?.retires.includes(number) !== true) return false;
+  if (number >= current || retirement?.retires.includes(number) !== true) return false;
+  return saysSo(hsm, current, retirement);
+}
+
+/** Whether the current root keys have said what the rows have of them. */
+export async function saysSo(
+  hsm: RootKeyWitness,
+  current: number,
+  retirement: Retirement | undefined,
+): Promise<boolean> {
+  if (retirement === undefined) return false;
   return isSame(retirement.proof, await hsm.retirementList(current, retirement.retires));
 }
 

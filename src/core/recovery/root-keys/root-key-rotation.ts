@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditDraft } from '../../audit/draft.ts';
 import { OperatorError } from '../../operator-error.ts';
-import { endorse, isRetirable } from './endorsement.ts';
+import { endorse } from './endorsement.ts';
+import { isRotationUnfinished, judgeLeftovers } from './leftovers.ts';
 import type { RetiredGeneration, RootGeneration, RootKeyState, RootKeyStore } from './ports.ts';
 import { rewrapOnce } from './rewrapping.ts';
 import type { RootKeyOffer } from './root-key-offer.ts';
@@ -57,12 +58,11 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
 
   async function retireOld(): Promise<boolean> {
     for (;;) {
-      const { generations, retirement } = await store.readState();
-      const old = generations.filter(({ isCurrent, isKept }) => !isCurrent && !isKept);
-      if (old.length === 0) return true;
-      for (const { number } of old) {
-        if (!(await isRetirable(hsm, hsm.rootGeneration(), number, retirement)))
-          throw unsaid(number);
+      const { toRetire, unsaid } = await judgeLeftovers(hsm, await store.readState());
+      const [first] = unsaid;
+      if (first !== undefined) throw notSaid(first);
+      if (toRetire.length === 0) return true;
+      for (const number of toRetire) {
         const proof = await hsm.retirementProof(number);
         const change = draft('RootKeysRetire');
         change.note({ change: { before: { rootGeneration: number } } });
@@ -75,20 +75,16 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
   }
 
   async function destroyRetired(): Promise<void> {
-    const { retired, now } = await store.readState();
-    for (const generation of retired) {
-      if (generation.destroyedAt !== undefined) continue;
+    const state = await store.readState();
+    const { now } = state;
+    for (const generation of (await judgeLeftovers(hsm, state)).toDestroy) {
       const since = now.getTime() - generation.retiredAt.getTime();
       await delay(Math.max(0, DESTROYED_AFTER_MS - since));
       await destroy(generation);
     }
   }
 
-  async function destroy({ number, proof }: RetiredGeneration): Promise<void> {
-    if (!Buffer.from(await hsm.retirementProof(number)).equals(proof))
-      throw new OperatorError(
-        `The database says that the root keys of generation ${number} are to be destroyed, and it isn't the service that has written that: they stay.`,
-      );
+  async function destroy({ number }: RetiredGeneration): Promise<void> {
     await hsm.destroyRootKeys(number);
     const change = draft('RootKeysDestroy');
     change.note({ change: { before: { rootGeneration: number } } });
@@ -96,7 +92,7 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
   }
 
   return {
-    isUnfinished: () => store.isUnfinished(),
+    isUnfinished: () => isRotationUnfinished(hsm, store),
     readState: () => store.readState(),
 
     /** Makes the next generation the current one. Nothing of an earlier rotation is left to do. */
@@ -164,9 +160,9 @@ export function currentOf(generations: readonly RootGeneration[]): RootGeneratio
   return current;
 }
 
-function unsaid(number: number): OperatorError {
+function notSaid(number: number): OperatorError {
   return new OperatorError(
-    `The database says that the root keys of generation ${number} are to be retired, and the current ones don't say so: they stay. Somebody has changed its rows (\`strongroom audit verify\`), or an earlier version has begun this rotation: then \`strongroom root-keys vouch\` lets it go on.`,
+    `The database says that the root keys of generation ${number} are to be retired, and the current ones don't say so: they stay. Somebody has changed its rows (\`strongroom audit verify\`), or an earlier version has begun this rotation: then, and only then, \`strongroom root-keys vouch\` lets it go on.`,
   );
 }
 

@@ -35,6 +35,12 @@ export async function makeGenerationCurrent(
     .set({ is_kept: isKept(endorsement) })
     .where('pool_id', '=', poolId)
     .execute();
+  // These root keys were made just now: whatever names their number already is none of the service's.
+  await trx
+    .deleteFrom('root_generation')
+    .where('pool_id', '=', poolId)
+    .where('number', '=', number)
+    .execute();
   await trx
     .insertInto('root_generation')
     .values({

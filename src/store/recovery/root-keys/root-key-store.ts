@@ -174,6 +174,10 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
             await trx
               .insertInto('retired_root_generation')
               .values({ pool_id: poolId, number, proof: Buffer.from(proof) })
+              // Nothing that was there before keeps it from its end: the service's own rows come here once.
+              .onConflict((conflict) =>
+                conflict.columns(['pool_id', 'number']).doUpdateSet({ destroyed_at: null }),
+              )
               .execute();
             return true;
           },

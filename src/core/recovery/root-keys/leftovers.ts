@@ -1,0 +1,72 @@
+import { isRetirable, saysSo } from './endorsement.ts';
+import type { RetiredGeneration, RootKeyState, RootKeyStore } from './ports.ts';
+import type { RootKeyMaker, RootKeyWitness } from './root-key-hsm.ts';
+
+/** What the rows say is left to do of a rotation, and what the HSM says of that. Numbers of generations, but for `toDestroy`. */
+export interface Leftovers {
+  /** The current root keys have said that these go. */
+  readonly toRetire: readonly number[];
+  /** They have said nothing at all, as those that an earlier version has made: an operator has to. */
+  readonly unsaid: readonly number[];
+  readonly toDestroy: readonly RetiredGeneration[];
+  /** Sentences of rows that the service has not written: nothing is done for them, and nothing waits for them. */
+  readonly foreign: readonly string[];
+}
+
+type Judge = RootKeyWitness & Pick<RootKeyMaker, 'rootGeneration' | 'retirementProof'>;
+
+/** Whoever can only write rows has no root keys destroyed, and keeps no rotation from its end. */
+export async function judgeLeftovers(hsm: Judge, state: RootKeyState): Promise<Leftovers> {
+  const { generations, retired, retirement } = state;
+  const current = hsm.rootGeneration();
+  const isSaid = await saysSo(hsm, current, retirement);
+  const held = await hsm.listWholeGenerations();
+  const toRetire: number[] = [];
+  const unsaid: number[] = [];
+  const foreign: string[] = [];
+  for (const { number, isCurrent, isKept } of generations) {
+    if (isCurrent || isKept) continue;
+    if (await isRetirable(hsm, current, number, retirement)) toRetire.push(number);
+    else if (isSaid || number > current || !held.includes(number)) foreign.push(notToGo(number));
+    else unsaid.push(number);
+  }
+  const toDestroy: RetiredGeneration[] = [];
+  for (const generation of retired) {
+    const { number, destroyedAt, proof } = generation;
+    if (destroyedAt !== undefined) continue;
+    // While it has a row among those that seal, something may be sealed by it.
+    const isOver = !generations.some((other) => other.number === number);
+    const isProven =
+      Buffer.from(await hsm.retirementProof(number)).equals(proof) ||
+      (await isRetirable(hsm, current, number, retirement));
+    if (isOver && isProven) toDestroy.push(generation);
+    else if (!toRetire.includes(number)) foreign.push(notToBeDestroyed(number));
+  }
+  return { toRetire, unsaid, toDestroy, foreign };
+}
+
+/** Whether something is left to do of a rotation that has begun. */
+export async function isRotationUnfinished(
+  hsm: Judge,
+  store: Pick<RootKeyStore, 'isUnfinished' | 'readState'>,
+): Promise<boolean> {
+  if (!(await store.isUnfinished())) return false;
+  const state = await store.readState();
+  const { generations } = state;
+  // What others have made current is judged by whoever uses it.
+  if (generations.some(({ isCurrent, number }) => isCurrent && number !== hsm.rootGeneration()))
+    return true;
+  const { toRetire, unsaid, toDestroy } = await judgeLeftovers(hsm, state);
+  return (
+    generations.some(({ isCurrent, rows }) => !isCurrent && rows > 0) ||
+    toRetire.length + unsaid.length + toDestroy.length > 0
+  );
+}
+
+function notToGo(number: number): string {
+  return `The database says that the root keys of generation ${number} are to be retired, and the current ones don't say so: they stay. Somebody has changed its rows (\`strongroom audit verify\`).`;
+}
+
+function notToBeDestroyed(number: number): string {
+  return `The database says that the root keys of generation ${number} are to be destroyed, and it isn't the service that has written that: they stay. Somebody has changed its rows (\`strongroom audit verify\`).`;
+}
