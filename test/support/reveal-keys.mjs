@@ -21,7 +21,7 @@ module.initialize();
 const session = module.getSlots(0, true).open(6);
 session.login(pin);
 const root = session
-  .find({ class: ObjectClass.SECRET_KEY, keyType: KeyType.AES, token: true })
+  .find({ class: ObjectClass.SECRET_KEY, keyType: KeyType.AES, token: true, unwrap: true })
   .items(0)
   .toType();
 const shown = { token: false, private: true, sensitive: false, extractable: true };
