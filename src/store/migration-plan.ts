@@ -41,11 +41,7 @@ const RULES: readonly Rule[] = [
   rule(`create (?:or replace )?(?:constraint )?trigger .*? on ${TABLE}`, 'ShareRowExclusiveLock'),
   rule(`select witness_table\\('(?<table>\\w+)'`, 'ShareRowExclusiveLock'),
   rule(
-    `alter table (?:only )?${TABLE}(?: add constraint \\w+)? add foreign key .* not valid`,
-    'ShareRowExclusiveLock',
-  ),
-  rule(
-    `alter table (?:only )?${TABLE} add constraint \\w+ foreign key .* not valid`,
+    `alter table (?:only )?${TABLE} add (?:constraint \\w+ )?foreign key .* not valid`,
     'ShareRowExclusiveLock',
   ),
   rule(
@@ -59,7 +55,7 @@ const RULES: readonly Rule[] = [
 ];
 /** They lock no table that is there, or none for longer than it takes to write a line of a catalogue. */
 const HARMLESS =
-  /^(?:create (?:or replace )?(?:function|view|sequence|type|table|schema)|grant|revoke|comment|drop function|alter function|select set_config|set |do )/i;
+  /^(?:create (?:or replace )?(?:function|view|sequence|type|table|schema)|grant|revoke|comment|drop function|alter function|select set_config|set )/i;
 
 /** @returns undefined for a statement that isn't known, which may lock anything */
 export function effectsOf(sql: string): readonly TableEffect[] | undefined {

@@ -51,11 +51,12 @@ export function reportProcess(
   async function report(): Promise<void> {
     const { parts, reason } = await readiness();
     const missing = Object.keys(parts).filter((name) => parts[name] === false);
+    const rootGenerations = await heldGenerations();
     const asked = clock.now().getTime();
     const time = await store.report(process, {
       isReady: missing.length === 0,
       reason: missing.length === 0 ? undefined : (reason ?? `Not ready: ${missing.join(', ')}.`),
-      rootGenerations: await heldGenerations(),
+      rootGenerations,
       feedLagMs: feed.lagMs(),
       clockDifferenceMs,
     });

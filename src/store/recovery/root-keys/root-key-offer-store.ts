@@ -2,6 +2,9 @@ import { sql } from 'kysely';
 import type { RootKeyOfferStore } from '../../../core/recovery/root-keys/root-key-offer.ts';
 import { reading, type StoreContext } from '../../database.ts';
 
+/** Longer than replicas are waited for. */
+const ASKED_FOR_SECONDS = 60;
+
 export function createRootKeyOfferStore(
   context: Pick<StoreContext, 'db' | 'poolId'>,
 ): RootKeyOfferStore {
@@ -13,6 +16,8 @@ export function createRootKeyOfferStore(
           .selectFrom('root_key_offer')
           .select(['generation', 'root_check'])
           .where('pool_id', '=', poolId)
+          // Nobody waits for an answer to one that a command has left when it was killed.
+          .where('offered_at', '>', sql<Date>`now() - make_interval(secs => ${ASKED_FOR_SECONDS})`)
           .executeTakeFirst();
         return row && { generation: row.generation, rootCheck: row.root_check };
       }),
