@@ -39,6 +39,9 @@ export const LIMITS = {
   storageSilenceMs: 60_000,
   /** Of a process that ends, for the backup or restore that it is at. */
   jobEndMs: 25_000,
+  /** Of a security domain's download or upload, as far as a process of its own does it; and of that process's end. */
+  ceremonyMs: 120_000,
+  ceremonyEndMs: 5_000,
   checkpointEveryMs: 1_000,
   usageRounds: 20,
   readinessMs: 1_000,

@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { ServiceSettings } from './service/settings.ts';
+import type { ClearCeremony } from '../core/recovery/security-domain/ports.ts';
+import { createClearCeremonyApart } from './ceremony/clear-ceremony-apart.ts';
 import { openHsm } from './hsm.ts';
 import type { FullBackups } from '../core/recovery/full-backup/ports.ts';
 import { openFullBackups } from './full-backup.ts';
@@ -15,6 +17,7 @@ export interface OpenPool extends OpenStore {
   readonly hsm: Pkcs11Hsm;
   readonly signedLog: SignedLog;
   readonly fullBackups: FullBackups;
+  readonly clearCeremony: ClearCeremony;
 }
 
 /** Sessions of a command: one that works, and one that stays logged in. */
@@ -37,7 +40,9 @@ export async function openPool(
     const keeper = openObjectKeeper(context, pool, hsm, settings, log);
     const signedLog = openSignedLog(context, pool, hsm, systemClock, keeper);
     const fullBackups = openFullBackups({ context, pool, hsm, settings, log, pauseShare: 0 });
-    return { context, pool, hsm, signedLog, fullBackups, close };
+    const { pkcs11 } = settings;
+    const clearCeremony = createClearCeremonyApart({ pkcs11, poolId: pool.id, hsm });
+    return { context, pool, hsm, signedLog, fullBackups, clearCeremony, close };
   } catch (error) {
     await close();
     throw error;

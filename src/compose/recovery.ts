@@ -6,6 +6,7 @@ import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.t
 import { openBackupKeys } from './root-keys.ts';
 import { repeat } from '../core/repeating.ts';
 import { startBackupSchedule } from './backup-schedule.ts';
+import { createClearCeremonyApart } from './ceremony/clear-ceremony-apart.ts';
 import { openFullBackups } from './full-backup.ts';
 import { LIMITS } from './limits.ts';
 import { openRecoveryJobs } from './recovery-jobs.ts';
@@ -50,6 +51,7 @@ export function composeRecovery(
         context,
         pool,
         hsm,
+        clear: createClearCeremonyApart({ pkcs11: settings.pkcs11, poolId: pool.id, hsm }),
         on: {
           onNewRootKeys: () => {
             rootKeys.lookNow();

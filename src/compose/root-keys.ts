@@ -17,7 +17,7 @@ import {
   type RootKeyRotationParts,
 } from '../core/recovery/root-keys/root-key-rotation.ts';
 import { findProvenUpload } from '../core/recovery/security-domain/uploaded-domain.ts';
-import type { RootKeyCeremony } from '../core/recovery/security-domain/ports.ts';
+import type { ClearCeremony, RootKeyCeremony } from '../core/recovery/security-domain/ports.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import type { StoreContext } from '../store/database.ts';
 import {
@@ -228,10 +228,12 @@ export function openRootKeyCeremony(
   context: StoreContext,
   pool: Pick<Pool, 'id'>,
   hsm: Pkcs11Hsm,
+  clear: ClearCeremony,
 ): RootKeyCeremony {
   const store = createRootKeyStore(context);
   return createRootKeyCeremony({
     hsm,
+    clear,
     store: { ...store, isUnfinished: () => isRotationUnfinished(hsm, store) },
     backupKeys: createBackupKeyStore(context),
     poolId: pool.id,

@@ -1,13 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { createCertificates } from '../attestation/certificates.ts';
 import {
   formatCertificateJwk,
   readCertificateJwk,
 } from '../backup/security-domain/certificate-jwk.ts';
 import { formatDomain, parseRestoreBlob } from '../backup/security-domain/domain-text.ts';
-import { createEnvelopes } from '../backup/security-domain/envelopes.ts';
 import { systemClock } from '../core/clock.ts';
 import { newVersionId } from '../core/keys/new-version-id.ts';
+import type { ClearCeremony } from '../core/recovery/security-domain/ports.ts';
 import {
   createSecurityDomainService,
   type SecurityDomainServiceParts,
@@ -24,6 +23,7 @@ export interface SecurityDomainParts {
   readonly context: StoreContext;
   readonly pool: Pick<Pool, 'id'>;
   readonly hsm: Pkcs11Hsm;
+  readonly clear: ClearCeremony;
   readonly on: Pick<SecurityDomainServiceParts, 'onNewRootKeys' | 'onUploaded' | 'onFault'>;
 }
 
@@ -32,11 +32,11 @@ const TRANSFER_KEY_BITS = 4096;
 
 /** The pool's security domain, for the service and for commands. */
 export function openSecurityDomain(parts: SecurityDomainParts) {
-  const { context, pool, hsm, on } = parts;
+  const { context, pool, hsm, clear, on } = parts;
   const store = createSecurityDomainStore(context);
   return createSecurityDomainService({
     hsm,
-    ceremony: openRootKeyCeremony(context, pool, hsm),
+    ceremony: openRootKeyCeremony(context, pool, hsm, clear),
     store,
     exclusively: createExclusively(context),
     transferKeys: createTransferKeys({
@@ -48,14 +48,12 @@ export function openSecurityDomain(parts: SecurityDomainParts) {
       newVersionId,
       clock: systemClock,
     }),
-    envelopes: createEnvelopes(),
     texts: {
       formatDomain,
       parseRestoreBlob,
       readCertificate: readCertificateJwk,
       formatCertificate: formatCertificateJwk,
     },
-    randomBytes,
     ...on,
   });
 }

@@ -11,6 +11,7 @@ const ENTRIES = [
   'hsm/module/operation-thread',
   'hsm/module/module-thread',
   'hsm/keys/generator-process',
+  'compose/ceremony/ceremony-process',
   'backup/blob-thread',
   'cli/program',
   'hsm/module/session-pool',

@@ -78,11 +78,12 @@ async function takeDomain(
   { domain, key, passphraseFile }: DrillOptions,
   log: Logger,
 ): Promise<void> {
-  await inPool(place, log, async ({ context: store, pool, hsm }) => {
+  await inPool(place, log, async ({ context: store, pool, hsm, clearCeremony }) => {
     const service = openSecurityDomain({
       context: store,
       pool,
       hsm,
+      clear: clearCeremony,
       on: {
         onNewRootKeys: () => undefined,
         // The pool is opened anew for the restore.

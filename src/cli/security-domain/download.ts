@@ -34,6 +34,7 @@ export async function downloadDomain(context: CliContext, options: DownloadOptio
       context: opened.context,
       pool: opened.pool,
       hsm: opened.hsm,
+      clear: opened.clearCeremony,
       on: {
         // The service does that, or `root-keys rotate`.
         onNewRootKeys: () => undefined,

@@ -2,7 +2,7 @@ import { parseRestoreBlob } from '../../backup/security-domain/domain-text.ts';
 import { createEnvelopes } from '../../backup/security-domain/envelopes.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { OperatorError } from '../../core/operator-error.ts';
-import { importEntries } from '../../core/recovery/root-keys/root-key-ceremony.ts';
+import { importEntries } from '../../core/recovery/root-keys/clear-ceremony.ts';
 import { readEntries } from '../../core/recovery/root-keys/root-key-entries.ts';
 import {
   type DomainEntry,

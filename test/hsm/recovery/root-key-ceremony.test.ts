@@ -1,15 +1,21 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Session } from 'graphene-pk11';
+import { createEnvelopes } from '../../../src/backup/security-domain/envelopes.ts';
 import type { KeyMaterial, VerifiedMaterial } from '../../../src/core/keys/key.ts';
 import { newVersionId } from '../../../src/core/keys/new-version-id.ts';
 import { BACKUP_KEYS } from '../../../src/core/recovery/root-keys/backup-keys.ts';
+import {
+  createClearCeremony,
+  importEntries,
+} from '../../../src/core/recovery/root-keys/clear-ceremony.ts';
+import { readEntries } from '../../../src/core/recovery/root-keys/root-key-entries.ts';
 import { createRootKeyCeremony } from '../../../src/core/recovery/root-keys/root-key-ceremony.ts';
 import type { DomainEntry } from '../../../src/core/recovery/security-domain/domain-entries.ts';
-import type { RootKeyCeremony } from '../../../src/core/recovery/security-domain/ports.ts';
 import * as calls from '../../../src/hsm/module/calls.ts';
 import { openToken } from '../../../src/hsm/module/token.ts';
 import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
+import { azureDomain } from '../../support/azure-domain.ts';
 import { openTestHsm, testIdentity } from '../../support/hsm.ts';
 import { testToken } from '../../support/softhsm.ts';
 
@@ -19,7 +25,7 @@ const ALL = 100_000;
 let hsm: Pkcs11Hsm;
 let poolId: string;
 let session: Session;
-let ceremony: RootKeyCeremony;
+let ceremony: ReturnType<typeof ceremonyOf>;
 /** As the pool's record has them. */
 let recorded: { generation: number; pairs: KeyMaterial[]; isUnfinished: boolean };
 
@@ -40,9 +46,32 @@ afterEach(() => {
 });
 afterAll(() => hsm.close());
 
-const ceremonyOf = (pool: string, on = hsm, uploaded?: string) =>
-  createRootKeyCeremony({
+/** To and from entries: how these are sealed to custodians, and opened again, is another test's. */
+function ceremonyOf(pool: string, on = hsm, uploaded?: string) {
+  let sealed: readonly DomainEntry[] = [];
+  let opened: readonly DomainEntry[] = [];
+  const clear = createClearCeremony({
     hsm: on,
+    poolId: pool,
+    randomBytes,
+    envelopes: {
+      ...createEnvelopes(),
+      sealTo: () => Promise.resolve(''),
+      seal(_key, tag, plaintext) {
+        sealed = [...sealed, { tag, plaintext: Buffer.from(plaintext) }];
+        return Promise.resolve('');
+      },
+    },
+  });
+  const made = createRootKeyCeremony({
+    hsm: on,
+    clear: {
+      ...clear,
+      openBlob: (_request, use) => {
+        const { poolId: of, generation } = readEntries(opened).keys;
+        return use({ poolId: of, generation, importRootKeys: () => importEntries(on, opened) });
+      },
+    },
     store: {
       currentGeneration: () => Promise.resolve(recorded.generation),
       hasPool: (id) => Promise.resolve(id === pool),
@@ -55,6 +84,22 @@ const ceremonyOf = (pool: string, on = hsm, uploaded?: string) =>
     newVersionId,
     alone: (work) => work(),
   });
+  return {
+    ...made,
+    async exportRootKeys() {
+      sealed = [];
+      const custodians = azureDomain.custodians.map(({ certificate }) => certificate);
+      return { ...(await made.exportRootKeys({ custodians, required: 2 })), entries: sealed };
+    },
+    async importRootKeys(entries: readonly DomainEntry[]) {
+      opened = entries;
+      const blob = { wrappedMaster: { thumbprint: '', envelope: '' }, entries: [] };
+      const [transferKey] = recorded.pairs;
+      if (transferKey === undefined) throw new TypeError('there is one');
+      return made.importRootKeys({ blob, thumbprint: '', transferKey });
+    },
+  };
+}
 const ANOTHER = '00000000-0000-0000-0000-000000000000';
 /** For another pool, which takes the domain of this one into an HSM that has held nothing of it. */
 const importing = (entries: readonly DomainEntry[]) => {

@@ -17,7 +17,6 @@ import { createEnvelopes } from '../../../src/backup/security-domain/envelopes.t
 import { AuditDraft } from '../../../src/core/audit/draft.ts';
 import { ServiceError } from '../../../src/core/errors.ts';
 import { newVersionId } from '../../../src/core/keys/new-version-id.ts';
-import type { DomainEntry } from '../../../src/core/recovery/security-domain/domain-entries.ts';
 import type {
   CeremonyStatus,
   DomainDownload,
@@ -26,13 +25,20 @@ import type {
   SecurityDomainStore,
   TransferKey,
 } from '../../../src/core/recovery/security-domain/ports.ts';
-import { sealRestoreBlob } from '../../../src/core/recovery/security-domain/restore-blob.ts';
+import {
+  openRestoreBlob,
+  sealRestoreBlob,
+} from '../../../src/core/recovery/security-domain/restore-blob.ts';
 import {
   openDomain,
   openShare,
+  sealDomain,
 } from '../../../src/core/recovery/security-domain/security-domain.ts';
 import { createSecurityDomainService } from '../../../src/core/recovery/security-domain/security-domain-service.ts';
-import { createTransferKeys } from '../../../src/core/recovery/security-domain/transfer-keys.ts';
+import {
+  createTransferKeys,
+  unwrapInHsm,
+} from '../../../src/core/recovery/security-domain/transfer-keys.ts';
 import type { Pkcs11Hsm } from '../../../src/hsm/pkcs11-hsm.ts';
 import { azureDomain, PAIRS } from '../../support/azure-domain.ts';
 import { openTestHsm } from '../../support/hsm.ts';
@@ -118,29 +124,30 @@ function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
   const domain = createSecurityDomainService({
     hsm: { keeping, uploadKey: () => Promise.resolve(Buffer.alloc(32)) },
     ceremony: {
-      async exportRootKeys() {
+      async exportRootKeys({ custodians, required }) {
         await nextTurn();
         held.exports += 1;
-        const plaintext = Buffer.from(held.rootKeys);
-        const entries = [{ tag: 'root', plaintext }];
+        const entries = [{ tag: 'root', plaintext: Buffer.from(held.rootKeys) }];
+        const domain = await sealDomain({ envelopes, randomBytes }, entries, custodians, required);
         const { exports: generation } = held;
         const endorsement = endorsementOf();
-        return { after: 0, generation, rootCheck: randomBytes(32), endorsement, entries };
+        const rootCheck = randomBytes(32);
+        return { after: 0, generation, rootCheck, endorsement, domain };
       },
       beginRotation: () => Promise.reject(new Error('the HSM is away')),
-      importRootKeys([entry]: readonly DomainEntry[]) {
+      async importRootKeys({ blob, thumbprint, transferKey }) {
+        const unwrap = unwrapInHsm(hsm, transferKey);
+        const [entry] = await openRestoreBlob(envelopes, blob, { thumbprint, unwrap });
         held.rootKeys = Buffer.from(entry?.plaintext ?? []);
         const rootCheck = randomBytes(32);
-        return Promise.resolve({ poolId: randomUUID(), generation: 1, rootCheck, backupKeys: [] });
+        return { poolId: randomUUID(), generation: 1, rootCheck, backupKeys: [] };
       },
       progress: () => Promise.resolve(time.progress),
     },
     store,
     exclusively: createTurns(),
     transferKeys,
-    envelopes,
     texts,
-    randomBytes,
     onNewRootKeys: () => {
       held.rotations += 1;
     },

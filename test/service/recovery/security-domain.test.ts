@@ -11,6 +11,7 @@ import pg from 'pg';
 import { formatCertificateJwk } from '../../../src/backup/security-domain/certificate-jwk.ts';
 import { parseDomain } from '../../../src/backup/security-domain/domain-text.ts';
 import { createEnvelopes } from '../../../src/backup/security-domain/envelopes.ts';
+import { deriveEntryKey } from '../../../src/core/recovery/security-domain/entry-key.ts';
 import { combineShares } from '../../../src/core/recovery/security-domain/secret-sharing.ts';
 import {
   openDomain,
@@ -19,8 +20,10 @@ import {
 import { encodeShare } from '../../../src/core/recovery/security-domain/share-bytes.ts';
 import { azureDomain, PAIRS } from '../../support/azure-domain.ts';
 import { createCaller } from '../../support/client.ts';
+import { CAN_READ_MEMORY, findInMemory } from '../../support/process-memory.ts';
 import { makeToken } from '../../support/softhsm.ts';
 import { type ProductionService, startNewPool } from '../../support/production.ts';
+import { workersOf } from '../../support/worker-processes.ts';
 
 const run = promisify(execFile);
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
@@ -281,9 +284,10 @@ describe('what a ceremony leaves behind', () => {
   test('is really looked for: these are the root keys, and what they were wrapped by', () => {
     expect(secrets.map(({ name }) => name)).toEqual([
       ...['older', 'newest'].flatMap((of) =>
-        ['master', 'share 1', 'share 2', 'share 3', 'one-time key', 'root-wrap', 'root-seal'].map(
-          (what) => `${what} of ${of}`,
-        ),
+        [
+          ...['master', 'share 1', 'share 2', 'share 3', 'one-time key', 'root-wrap', 'root-seal'],
+          ...['wrapped root-wrap', 'wrapped root-seal', 'key of the one-time key'],
+        ].map((what) => `${what} of ${of}`),
       ),
       'PIN',
     ]);
@@ -310,6 +314,22 @@ describe('what a ceremony leaves behind', () => {
     for (const entry of await readdir(place, { withFileTypes: true, recursive: true }))
       if (entry.isFile() && !entry.name.endsWith('.pem'))
         expectNone(await readFile(join(entry.parentPath, entry.name), 'latin1'));
+  });
+
+  if (!CAN_READ_MEMORY) console.warn('skipped: there is no /proc here, which shows memory');
+  (CAN_READ_MEMORY ? describe : describe.skip)('in memory', () => {
+    test('is in no process that goes on', async () => {
+      const needles = secrets.flatMap(({ name, bytes }) =>
+        formsOf(bytes).map((form) => ({ name, bytes: Buffer.from(form, 'latin1') })),
+      );
+      for (const { service } of [lost, fresh]) {
+        const workers = await workersOf(service);
+        expect(workers.length).toBeGreaterThan(0);
+        // They open the token by the PIN, so that it is there: this looks where secrets would be.
+        for (const pid of [service.process.pid ?? 0, ...workers])
+          expect([pid, await findInMemory(pid, needles)]).toEqual([pid, ['PIN']]);
+      }
+    }, 120_000);
   });
 });
 
@@ -350,6 +370,12 @@ async function secretsOf(text: string, of: string) {
     { name: `one-time key of ${of}`, bytes: key },
     { name: `root-wrap of ${of}`, bytes: unwrapped('strongroom-root-wrap') },
     { name: `root-seal of ${of}`, bytes: unwrapped('strongroom-root-seal') },
+    { name: `wrapped root-wrap of ${of}`, bytes: entry('strongroom-root-wrap') },
+    { name: `wrapped root-seal of ${of}`, bytes: entry('strongroom-root-seal') },
+    {
+      name: `key of the one-time key of ${of}`,
+      bytes: deriveEntryKey(master ?? Buffer.alloc(0), 'strongroom-one-time-key'),
+    },
   ];
 }
 

@@ -1,15 +1,11 @@
 import { ServiceError } from '../../errors.ts';
 import type { Hsm } from '../../keys/hsm.ts';
-import type { KeyMaterial, KeyVersionId, VerifiedMaterial } from '../../keys/key.ts';
-import type { DomainEntry } from '../security-domain/domain-entries.ts';
-import type { ImportedRootKeys, RootKeyCeremony } from '../security-domain/ports.ts';
+import type { KeyVersionId, VerifiedMaterial } from '../../keys/key.ts';
+import type { ClearCeremony, Custodians, RootKeyCeremony } from '../security-domain/ports.ts';
 import { BACKUP_KEYS } from './backup-keys.ts';
 import { endorse } from './endorsement.ts';
 import type { BackupKeyStore, RootKeyStore } from './ports.ts';
-import { ONE_TIME_KEY_BYTES, readEntries, writeEntries } from './root-key-entries.ts';
 import type {
-  KeyRewrapper,
-  RewrapTarget,
   RootKeyCarrier,
   RootKeyMaker,
   RootKeyMemory,
@@ -17,15 +13,15 @@ import type {
 } from './root-key-hsm.ts';
 
 export interface RootKeyCeremonyParts {
-  readonly hsm: KeyRewrapper &
-    RootKeyCarrier &
-    Pick<RootKeyMaker, 'useRootKeys' | 'listRootGenerations'> &
+  readonly hsm: Pick<RootKeyCarrier, 'discardRootKeys'> &
+    Pick<RootKeyMaker, 'useRootKeys' | 'holdsRootKeys' | 'listRootGenerations'> &
     RootKeyWitness &
     Pick<
       RootKeyMemory,
       'listUsedGenerations' | 'listBrought' | 'rememberBrought' | 'destroyBrought'
     > &
-    Pick<Hsm, 'generateKey' | 'random'>;
+    Pick<Hsm, 'generateKey'>;
+  readonly clear: ClearCeremony;
   readonly store: Pick<
     RootKeyStore,
     'currentGeneration' | 'hasPool' | 'isUnfinished' | 'listOpeningBackups'
@@ -41,47 +37,30 @@ export interface RootKeyCeremonyParts {
 
 /** Takes the pool's root keys and backup keys out of the HSM, once each, and those of another pool into it. */
 export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCeremony {
-  const { hsm, store, poolId } = parts;
+  const { hsm, clear, store, poolId } = parts;
 
-  async function exportThem() {
+  async function exportTo(custodians: Custodians) {
     if (await store.isUnfinished()) throw underWay();
-    const by = await hsm.random(ONE_TIME_KEY_BYTES);
     const after = await store.currentGeneration();
-    const keys = await hsm.exportRootKeys(after, by);
-    const { generation, rootCheck } = keys;
+    const olderPairs = await parts.backupKeys.list();
+    const newPair = await makePair();
+    const exported = await clear.exportDomain({ ...custodians, after, olderPairs, newPair });
+    const { generation, rootCheck } = exported;
     try {
-      const target = { poolId, generation };
-      const older: VerifiedMaterial[] = [];
-      for (const pair of await parts.backupKeys.list()) older.push(await moved(pair, target));
-      const backupKeys = await moved(await newPair(), target);
-      const entries = writeEntries({ keys, by, backupKeys: [...older, backupKeys] });
+      if (!(await hsm.holdsRootKeys(generation, rootCheck))) throw notHere(generation);
       // What only older root keys open isn't given up by a download.
       const isNeeded = (await store.listOpeningBackups()).includes(after);
       const endorsement = await endorse(hsm, generation, isNeeded ? [] : [after]);
-      return { after, generation, rootCheck, backupKeys, endorsement, entries };
+      return { ...exported, after, endorsement };
     } catch (error) {
-      by.fill(0);
       await hsm.discardRootKeys(generation);
       throw error;
     }
   }
 
-  function newPair(): Promise<VerifiedMaterial> {
+  function makePair(): Promise<VerifiedMaterial> {
     const identity = { ...BACKUP_KEYS.identity, pool: poolId, version: parts.newVersionId() };
     return hsm.generateKey(identity, BACKUP_KEYS.spec);
-  }
-
-  async function moved(pair: KeyMaterial, target: RewrapTarget): Promise<VerifiedMaterial> {
-    try {
-      return await hsm.rewrap(pair, target);
-    } catch (error) {
-      if (!(error instanceof ServiceError && error.code === 'BadParameter')) throw error;
-      throw new ServiceError(
-        'NotImplemented',
-        'The HSM of this pool does not wrap by new root keys what others have wrapped, so that it gives no security domain.',
-        { cause: error },
-      );
-    }
   }
 
   /**
@@ -96,18 +75,14 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
   }
 
   return {
-    async exportRootKeys() {
-      const exported = await parts.alone(exportThem);
+    async exportRootKeys(custodians) {
+      const exported = await parts.alone(() => exportTo(custodians));
       if (exported === undefined) throw underWay();
       return exported;
     },
 
     async beginRotation({ generation, rootCheck }) {
-      if (!(await hsm.useRootKeys(generation, rootCheck)))
-        throw new ServiceError(
-          'HsmUnavailable',
-          `The root keys of generation ${generation} are not in the HSM.`,
-        );
+      if (!(await hsm.useRootKeys(generation, rootCheck))) throw notHere(generation);
     },
 
     async progress(generation) {
@@ -115,46 +90,43 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
       return (await store.isUnfinished()) ? 'InProgress' : 'Success';
     },
 
-    async importRootKeys(entries) {
-      // Root keys of a pool that is there come from its own HSM, and from nobody else.
-      const { poolId: of, generation } = readEntries(entries).keys;
-      if (await store.hasPool(of))
-        throw new ServiceError(
-          'Conflict',
-          'The security domain is of a pool that this database has already, be it this one or another.',
-        );
-      const there = await hsm.listRootGenerations(of);
-      const isNew = !there.includes(generation);
-      if (isNew && there.length > 0 && !(await isReplaceable(of, there)))
-        throw new ServiceError(
-          'Conflict',
-          `The HSM holds root keys of the pool ${of} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides.`,
-        );
-      const imported = await importEntries(hsm, entries);
-      if (isNew) {
-        await hsm.rememberBrought(of, generation);
-        // They would stay beside those that the pool has one day, and somebody may know them.
-        for (const number of there) await hsm.destroyBrought(of, number);
-      }
-      return imported;
-    },
+    importRootKeys: (blob) =>
+      clear.openBlob(blob, async (opened) => {
+        // Root keys of a pool that is there come from its own HSM, and from nobody else.
+        const { poolId: of, generation } = opened;
+        if (await store.hasPool(of))
+          throw new ServiceError(
+            'Conflict',
+            'The security domain is of a pool that this database has already, be it this one or another.',
+          );
+        const there = await hsm.listRootGenerations(of);
+        const isNew = !there.includes(generation);
+        if (isNew && there.length > 0 && !(await isReplaceable(of, there)))
+          throw new ServiceError(
+            'Conflict',
+            `The HSM holds root keys of the pool ${of} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides.`,
+          );
+        const imported = await opened.importRootKeys();
+        if (isNew) {
+          await hsm.rememberBrought(of, generation);
+          // They would stay beside those that the pool has one day, and somebody may know them.
+          for (const number of there) await hsm.destroyBrought(of, number);
+        }
+        return imported;
+      }),
   };
-}
-
-/** @throws ServiceError BadParameter, Conflict, NotImplemented, HsmUnavailable */
-export async function importEntries(
-  hsm: Pick<RootKeyCarrier, 'importRootKeys'>,
-  entries: readonly DomainEntry[],
-): Promise<ImportedRootKeys> {
-  const { keys, by, backupKeys } = readEntries(entries);
-  await hsm.importRootKeys(keys, by, backupKeys);
-  const { poolId, generation, rootCheck } = keys;
-  return { poolId, generation, rootCheck, backupKeys };
 }
 
 function underWay(): ServiceError {
   return new ServiceError(
     'Conflict',
     'The pool is getting new root keys already: wait until everything is wrapped by them.',
+  );
+}
+
+function notHere(generation: number): ServiceError {
+  return new ServiceError(
+    'HsmUnavailable',
+    `The root keys of generation ${generation} are not in the HSM.`,
   );
 }

@@ -1,7 +1,6 @@
 import type { AuditedChange } from '../../audit/record.ts';
 import type { KeyMaterial, VerifiedMaterial } from '../../keys/key.ts';
 import type { Endorsement } from '../root-keys/ports.ts';
-import type { DomainEntry } from './domain-entries.ts';
 import type { RestoreBlob } from './restore-blob.ts';
 import type { RsaCertificate } from './rsa-certificate.ts';
 import type { SecurityDomain } from './security-domain.ts';
@@ -23,32 +22,85 @@ export interface RootKeyCeremony {
    * An earlier attempt that was not recorded is made anew.
    * @throws ServiceError HsmUnavailable, Conflict while an earlier rotation isn't over, NotImplemented for modules that can't
    */
-  exportRootKeys(): Promise<ExportedRootKeys>;
+  exportRootKeys(to: Custodians): Promise<ExportedRootKeys>;
   /**
    * The exported generation is on record as the current one: new keys are sealed by it. Whoever watches the root keys wraps
    * everything else by it, and destroys the older ones at the end.
    */
-  beginRotation(exported: ExportedRootKeys): Promise<void>;
+  beginRotation(exported: Pick<SealedExport, 'generation' | 'rootCheck'>): Promise<void>;
   /** How far the rotation is that made this generation the current one. */
   progress(generation: number): Promise<CeremonyStatus>;
   /**
    * Puts the root keys of a domain into the HSM, for good, and nothing is sealed by them yet. Those that are there already are taken.
    * @throws ServiceError BadParameter for what isn't root keys, Conflict for the pool's own, HsmUnavailable
    */
-  importRootKeys(entries: readonly DomainEntry[]): Promise<ImportedRootKeys>;
+  importRootKeys(blob: BlobToOpen): Promise<ImportedRootKeys>;
 }
 
-interface ExportedRootKeys {
-  /** The generation that was current then. */
+/** Who opens a domain. */
+export interface Custodians {
+  readonly custodians: readonly RsaCertificate[];
+  readonly required: number;
+}
+
+/** A restore blob, and what opens it. */
+export interface BlobToOpen {
+  readonly blob: RestoreBlob;
+  /** Of the transfer key's certificate. */
+  readonly thumbprint: string;
+  /** Sealed by the pool's root keys. */
+  readonly transferKey: KeyMaterial;
+}
+
+/**
+ * The part of the ceremonies that has the contents of a domain in the clear: the one-time key with the root keys that it
+ * wraps, the master and its shares. What goes in and what comes out is sealed or public.
+ */
+export interface ClearCeremony {
+  /**
+   * Makes root keys, and seals them with all pairs of backup keys to the custodians. Where it fails, nothing of them is left
+   * in the HSM.
+   * @throws ServiceError NotImplemented for modules that can't, HsmUnavailable
+   */
+  exportDomain(request: ExportRequest): Promise<SealedExport>;
+  /**
+   * Opens a restore blob for as long as `use` takes.
+   * @throws ServiceError BadParameter for what isn't for this key, or holds no root keys
+   */
+  openBlob<T>(request: BlobToOpen, use: (opened: OpenedBlob) => Promise<T>): Promise<T>;
+}
+
+export interface ExportRequest extends Custodians {
+  /** The current generation: the new one gets the next number of which the HSM holds nothing. */
   readonly after: number;
+  /** Pairs of backup keys, sealed by the root keys of now: oldest first. */
+  readonly olderPairs: readonly KeyMaterial[];
+  readonly newPair: KeyMaterial;
+}
+
+export interface SealedExport {
   readonly generation: number;
   /** 32 bytes that only these root keys give. */
   readonly rootCheck: Uint8Array;
+  /** The new pair, sealed by the new root keys. */
+  readonly backupKeys: VerifiedMaterial;
+  readonly domain: SecurityDomain;
+}
+
+export interface OpenedBlob {
+  /** The pool from which the domain was downloaded. */
+  readonly poolId: string;
+  readonly generation: number;
+  /** @throws ServiceError BadParameter, Conflict, NotImplemented, HsmUnavailable */
+  importRootKeys(): Promise<ImportedRootKeys>;
+}
+
+interface ExportedRootKeys extends Omit<SealedExport, 'backupKeys'> {
+  /** The generation that was current then. */
+  readonly after: number;
   readonly endorsement: Endorsement;
-  /** The new pair, sealed by the new root keys; absent for modules that wrap no HMAC keys. */
+  /** Absent for modules that wrap no HMAC keys. */
   readonly backupKeys?: VerifiedMaterial;
-  /** What the domain holds. Whoever has them erases them after use. */
-  readonly entries: readonly DomainEntry[];
 }
 
 export interface ImportedRootKeys {
@@ -95,7 +147,7 @@ export interface SecurityDomainStore {
    * @throws ServiceError Conflict where another generation has become current meanwhile
    */
   recordDownload(
-    exported: Omit<ExportedRootKeys, 'entries'>,
+    exported: Omit<ExportedRootKeys, 'domain'>,
     download: Pick<DomainDownload, 'required' | 'custodians'>,
     change: AuditedChange,
   ): Promise<void>;

@@ -2,7 +2,6 @@ import type { AuditedChange } from '../../audit/record.ts';
 import { ServiceError } from '../../errors.ts';
 import type { HsmFeatures } from '../../keys/hsm.ts';
 import { requireSealed } from '../../keys/key-keeping.ts';
-import { eraseEntries } from './domain-entries.ts';
 import type {
   CeremonyStatus,
   DomainTexts,
@@ -10,11 +9,8 @@ import type {
   RootKeyCeremony,
   SecurityDomainStore,
 } from './ports.ts';
-import type { Envelopes } from './envelopes.ts';
-import { openRestoreBlob } from './restore-blob.ts';
 import type { RsaCertificate } from './rsa-certificate.ts';
-import type { RandomBytes } from './secret-sharing.ts';
-import { requireCustodians, sealDomain } from './security-domain.ts';
+import { requireCustodians } from './security-domain.ts';
 import type { TransferKeys } from './transfer-keys.ts';
 import { proveUpload, type UploadProver } from './uploaded-domain.ts';
 
@@ -24,9 +20,7 @@ export interface SecurityDomainServiceParts {
   readonly store: SecurityDomainStore;
   readonly exclusively: Exclusively;
   readonly transferKeys: TransferKeys;
-  readonly envelopes: Envelopes;
   readonly texts: DomainTexts;
-  readonly randomBytes: RandomBytes;
   /** New root keys are on record: everything is wrapped by them from now on. */
   readonly onNewRootKeys: () => void;
   /** Another domain is on record: resolves when this process opens backups by it. */
@@ -38,7 +32,7 @@ export type SecurityDomainService = ReturnType<typeof createSecurityDomainServic
 
 /** The pool's security domain: given to custodians, and taken back from a quorum of them. Who may is decided before. */
 export function createSecurityDomainService(parts: SecurityDomainServiceParts) {
-  const { ceremony, store, exclusively, transferKeys, envelopes, texts } = parts;
+  const { ceremony, store, exclusively, transferKeys, texts } = parts;
 
   const nothingYet = (kind: 'download' | 'upload') =>
     new ServiceError('PathNotFound', `There was no ${kind} of a security domain.`);
@@ -59,21 +53,16 @@ export function createSecurityDomainService(parts: SecurityDomainServiceParts) {
       // Before the HSM is asked, which makes a new generation for it.
       requireCustodians(custodians, required);
       return exclusively(async () => {
-        const exported = await ceremony.exportRootKeys();
-        const { generation, entries } = exported;
-        try {
-          const domain = await sealDomain(parts, entries, custodians, required);
-          // Last, since from then on the domains of before open nothing that is new.
-          const thumbprints = custodians.map(({ thumbprint }) => thumbprint);
-          change.note({ change: { after: { generation, required, custodians: thumbprints } } });
-          await store.recordDownload(exported, { required, custodians: thumbprints }, change);
-          // From here on it is the pool's: it must reach its custodians, whatever else fails.
-          await ceremony.beginRotation(exported).catch(parts.onFault);
-          parts.onNewRootKeys();
-          return texts.formatDomain(domain);
-        } finally {
-          eraseEntries(entries);
-        }
+        const { domain, ...exported } = await ceremony.exportRootKeys({ custodians, required });
+        const { generation } = exported;
+        // Last, since from then on the domains of before open nothing that is new.
+        const thumbprints = custodians.map(({ thumbprint }) => thumbprint);
+        change.note({ change: { after: { generation, required, custodians: thumbprints } } });
+        await store.recordDownload(exported, { required, custodians: thumbprints }, change);
+        // From here on it is the pool's: it must reach its custodians, whatever else fails.
+        await ceremony.beginRotation(exported).catch(parts.onFault);
+        parts.onNewRootKeys();
+        return texts.formatDomain(domain);
       });
     },
 
@@ -99,23 +88,15 @@ export function createSecurityDomainService(parts: SecurityDomainServiceParts) {
       const blob = texts.parseRestoreBlob(text);
       await exclusively(async () => {
         await store.requireNoKeys();
-        const transferKey = await transferKeys.required();
-        const entries = await openRestoreBlob(envelopes, blob, transferKey);
-        try {
-          const imported = await ceremony.importRootKeys(entries);
-          const { poolId, generation } = imported;
-          change.note({
-            change: {
-              after: { poolId, generation },
-              along: { transferKey: transferKey.thumbprint },
-            },
-          });
-          const proof = await proveUpload(parts.hsm, imported);
-          await store.recordUpload({ ...imported, proof }, change);
-          await parts.onUploaded();
-        } finally {
-          eraseEntries(entries);
-        }
+        const { thumbprint, material } = await transferKeys.required();
+        const imported = await ceremony.importRootKeys({ blob, thumbprint, transferKey: material });
+        const { poolId, generation } = imported;
+        change.note({
+          change: { after: { poolId, generation }, along: { transferKey: thumbprint } },
+        });
+        const proof = await proveUpload(parts.hsm, imported);
+        await store.recordUpload({ ...imported, proof }, change);
+        await parts.onUploaded();
       });
     },
 

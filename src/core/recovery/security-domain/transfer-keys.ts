@@ -13,7 +13,7 @@ import { TRANSFER_KEY } from './transfer-key.ts';
 import { readRsaCertificate, type RsaCertificate } from './rsa-certificate.ts';
 
 export interface TransferKeysParts {
-  readonly hsm: Pick<Hsm, 'generateKey' | 'decrypt' | 'sign'> & Pick<KeyRelease, 'requireIntact'>;
+  readonly hsm: Pick<Hsm, 'generateKey' | 'sign'> & Pick<KeyRelease, 'requireIntact'>;
   readonly store: Pick<SecurityDomainStore, 'findTransferKey' | 'putTransferKey'>;
   readonly certificates: Certificates;
   readonly poolId: string;
@@ -88,10 +88,10 @@ export function createTransferKeys(parts: TransferKeysParts) {
     /** @throws ServiceError BadParameter where there is none, or only one that has expired */
     async required(): Promise<{
       readonly thumbprint: string;
-      readonly unwrap: UnwrapContentKey;
+      readonly material: VerifiedMaterial;
     }> {
       const { material, certificate } = await required();
-      return { thumbprint: certificate.thumbprint, unwrap: unwrapInHsm(hsm, material) };
+      return { thumbprint: certificate.thumbprint, material };
     },
   };
 }
