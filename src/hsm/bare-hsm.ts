@@ -63,7 +63,7 @@ export function openBareHsm(options: TokenOptions): BareHsm {
     try {
       return await withoutOpenSslErrors(work);
     } catch (error) {
-      throw fromPkcs11(error);
+      throw fromPkcs11(error, facts.description);
     }
   }
 

@@ -133,10 +133,11 @@ export class KeyCalls implements KeyUses {
       } catch (error) {
         if (!(await this.#isLost(on, error))) {
           const fault = faultOf(error);
-          if (fault === undefined || fault === 'input') throw fromPkcs11(error);
+          if (fault === undefined || fault === 'input')
+            throw fromPkcs11(error, on.capabilities.module);
           if (fault === 'handle' && material !== undefined) on.loaded.forget(material);
           // The token is well. A fault that passes must not refuse what is right; what is refused each time stays refused.
-          if (repeats === 0) throw fromPkcs11(error);
+          if (repeats === 0) throw fromPkcs11(error, on.capabilities.module);
           repeats -= 1;
           continue;
         }

@@ -247,14 +247,16 @@ export async function tryOperations(
   const outcome: Record<string, string> = {};
   const words: string[] = [];
   const caller = askingAgain(admin);
+  const { module } = (await sent(caller('GET', '/capabilities'))).json<{ module: string }>();
   for (const [name, run] of Object.entries(OPERATIONS)) {
     try {
       await run(caller, recipient);
       outcome[name] = 'works';
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      outcome[name] = error.said;
-      words.push(`${name}: ${error.said}: ${error.message}`);
+      const said = error.saidOf(module);
+      outcome[name] = said;
+      words.push(`${name}: ${said}: ${error.message}`);
     }
   }
   return { outcome, words };
@@ -278,10 +280,20 @@ function askingAgain(call: Caller): Caller {
 class Refusal extends Error {
   readonly said: string;
 
+  readonly status: number;
+
   constructor({ status, text: body }: Answer) {
     const { error } = JSON.parse(body) as { error: { code: string; message: string } };
     super(error.message);
+    this.status = status;
     this.said = `${String(status)} ${error.code}`;
+  }
+
+  /** What is refused for want of something in the module names it. */
+  saidOf(module: string): string {
+    return this.status !== 400 || this.message.includes(module)
+      ? this.said
+      : `${this.said} that does not name the module`;
   }
 }
 

@@ -5,6 +5,7 @@ import type {
   KeyType,
   SigningAlgorithm,
 } from '../operations/algorithms.ts';
+import type { ReleaseWrap } from '../release/key-release.ts';
 import type { KeyShape } from './key-shape.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, KeyVersionId, VerifiedMaterial } from './key.ts';
 import type { KeyKeeping } from './key-keeping.ts';
@@ -162,6 +163,13 @@ export interface HsmOffer {
   readonly objects?: ObjectUse;
   /** Signatures of μ by ML-DSA. */
   readonly externalMu: Offered;
+  /** How keys leave, wrapped for a recipient; absent of a resident pool, whose keys don't. */
+  readonly release?: {
+    readonly keys: readonly (KeyShape & Offered)[];
+    readonly wraps: readonly ({ readonly name: ReleaseWrap } & Offered)[];
+  };
+  /** Of which types keys are taken in that come wrapped for a key exchange key (BYOK). */
+  readonly transfers: readonly ({ readonly keyType: TransferableType } & Offered)[];
 }
 
 interface Offered {

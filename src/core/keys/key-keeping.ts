@@ -11,14 +11,18 @@ export type KeyKeeping = (typeof KEY_KEEPINGS)[number];
 type Leaving =
   'backup' | 'restore' | 'release' | 'secureWrapKey' | 'secureUnwrapKey' | 'securityDomain';
 
-/** @throws ServiceError KeyOperationForbidden in a pool whose keys are resident */
-export function requireSealed(
+/** What a caller is told of it who asks for it all the same; undefined in a pool whose keys are sealed. */
+export function whyNotLeaving(
   { keeping }: { readonly keeping: KeyKeeping },
   operation: Leaving,
-): void {
-  if (keeping === 'resident')
-    throw new ServiceError(
-      'KeyOperationForbidden',
-      `Operation ${operation} is not available in this pool: its keys are objects of the HSM, and never leave it. Back them up by what the HSM itself offers (its backup, cloning or replication).`,
-    );
+): string | undefined {
+  return keeping === 'sealed'
+    ? undefined
+    : `Operation ${operation} is not available in this pool: its keys are objects of the HSM, and never leave it. Back them up by what the HSM itself offers (its backup, cloning or replication).`;
+}
+
+/** @throws ServiceError KeyOperationForbidden in a pool whose keys are resident */
+export function requireSealed(pool: { readonly keeping: KeyKeeping }, operation: Leaving): void {
+  const reason = whyNotLeaving(pool, operation);
+  if (reason !== undefined) throw new ServiceError('KeyOperationForbidden', reason);
 }

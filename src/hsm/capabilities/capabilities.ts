@@ -1,7 +1,9 @@
 import type { IAlgorithm } from 'graphene-pk11';
 import type { Algorithm } from '../../core/operations/algorithms.ts';
+import type { TransferableType } from '../../core/keys/hsm.ts';
 import type { KeyKeeping } from '../../core/keys/key-keeping.ts';
 import { type KeyShape, sizeOf } from '../../core/keys/key-shape.ts';
+import type { ReleaseWrap } from '../../core/release/key-release.ts';
 import type { Lack } from './lack.ts';
 
 /** Whether the module does a padding itself, or does the bare RSA operation while the padding is done around it. */
@@ -78,6 +80,12 @@ export interface Capabilities {
   readonly keyLacks: Readonly<Partial<Record<KeyKind, Lack>>>;
   /** Algorithms that can't be used, and why. Those of kinds of keys that can't be kept aren't tried. */
   readonly algorithmLacks: AlgorithmLacks;
+  /** Kinds of keys that can be kept and aren't released, and why; of a sealed pool. */
+  readonly releaseLacks: Readonly<Partial<Record<KeyKind, Lack>>>;
+  /** Ways of wrapping a released key for its recipient that the module lacks, and why. */
+  readonly releaseWrapLacks: Readonly<Partial<Record<ReleaseWrap, Lack>>>;
+  /** Types of keys that aren't taken in from a transfer blob, and why. */
+  readonly transferLacks: Readonly<Partial<Record<TransferableType, Lack>>>;
 }
 
 /** By the kinds of keys with which they fail: some modules take no short keys, say. */
@@ -86,7 +94,18 @@ type AlgorithmLacks = Readonly<
 >;
 
 /** What an operation has to know of the module; the rest says which operations there are. */
-export type Mechanics = Omit<Capabilities, 'keyLacks' | 'algorithmLacks' | 'externalMuLack'>;
+export type Mechanics = Omit<Capabilities, keyof Lacks>;
+
+/** What the module can't do, that isn't asked by how others are done. */
+export type Lacks = Pick<
+  Capabilities,
+  | 'keyLacks'
+  | 'algorithmLacks'
+  | 'externalMuLack'
+  | 'releaseLacks'
+  | 'releaseWrapLacks'
+  | 'transferLacks'
+>;
 
 /** A type with its size, curve or parameter set. */
 export type KeyKind =

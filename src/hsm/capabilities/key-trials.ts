@@ -21,20 +21,29 @@ import { ML_DSA_KEY_PAIR_GEN_NAME } from '../operations/ml-dsa.ts';
 import { generateKept, generateObjects } from '../keys/key-generation.ts';
 import { keepingForTrialsOf } from '../keys/keeping/keepings.ts';
 import type { RootKeys } from '../keys/root-keys.ts';
+import { unwrapBlob } from '../keys/sealed-blob.ts';
 import { loadedMac, loadedPrivate, loadedPublic, publicPoint } from '../keys/templates.ts';
-import { type Capabilities, type KeyKind, keyKindOf, type Mechanics } from './capabilities.ts';
+import {
+  type Capabilities,
+  type KeyKind,
+  keyKindOf,
+  type Lacks,
+  type Mechanics,
+} from './capabilities.ts';
 import { type Lack, lackOf } from './lack.ts';
 import { signsMlDsa, tryExternalMu } from './ml-dsa-trial.ts';
+import { tryRelease, tryReleaseWraps } from './release-trials.ts';
 import { type Paddings, tryRsaPaddings, UNTRIED } from './rsa-trials.ts';
+import { type ExchangeKey, tryTransfers } from './transfer-trials.ts';
 import { identityFor } from './trial-identity.ts';
-
-type Lacks = Pick<Capabilities, 'keyLacks' | 'algorithmLacks' | 'externalMuLack'>;
 
 interface Trials {
   readonly session: ModuleSession;
   /** Made for the trials. */
   readonly rootKeys: RootKeys;
   readonly mechanics: FirstMechanics;
+  /** Its keys are in this process's memory anyway. */
+  readonly isSoftware: boolean;
 }
 
 /** What is found out with the keys that are made for their trials. */
@@ -43,7 +52,8 @@ type Found = Paddings & Pick<Mechanics, 'wantsPoint'>;
 /** Before any key has been made. */
 export type FirstMechanics = Omit<Mechanics, keyof Found>;
 
-interface Tried extends Lacks {
+interface Tried {
+  readonly lacks: Lacks;
   readonly found: Found;
   readonly isAnyKept: boolean;
 }
@@ -69,6 +79,9 @@ export function tryKeys(trials: Trials): Tried {
   const algorithmLacks: Partial<Record<Algorithm, Partial<Record<KeyKind, Lack>>>> = {};
   let found: Found = { ...UNTRIED, wantsPoint: false };
   let externalMuLack: Lack | undefined;
+  const releaseLacks: Partial<Record<KeyKind, Lack>> = {};
+  let releaseWrapLacks: Capabilities['releaseWrapLacks'] = {};
+  let exchange: ExchangeKey | undefined;
   for (const spec of TRIED) {
     let tried = tryKey(trials, spec, found);
     if (tried.lack !== undefined && spec.keyType === 'EC-HSM' && !found.wantsPoint) {
@@ -79,11 +92,16 @@ export function tryKeys(trials: Trials): Tried {
     const kind = keyKindOf(spec);
     if (tried.lack !== undefined) keyLacks[kind] = whereOf(trials, spec, tried.lack);
     if (spec.keyType === 'AKP-HSM') externalMuLack ??= keyLacks[kind] ?? tried.externalMu;
+    if (tried.release !== undefined) releaseLacks[kind] = tried.release;
+    releaseWrapLacks = { ...releaseWrapLacks, ...tried.releaseWraps };
+    exchange ??= tried.exchange;
     for (const [name, lack] of Object.entries(tried.algorithms))
       (algorithmLacks[name as Algorithm] ??= {})[kind] = lack;
   }
   const isAnyKept = Object.keys(keyLacks).length < TRIED.length;
   for (const bits of LARGE_RSA) {
+    const unreleased = releaseLacks['RSA-HSM 2048'];
+    if (unreleased !== undefined) releaseLacks[`RSA-HSM ${bits}`] = unreleased;
     const lack = keyLacks['RSA-HSM 2048'] ?? tooLarge(trials.session, bits);
     if (lack !== undefined) keyLacks[`RSA-HSM ${bits}`] = lack;
     for (const lacks of Object.values(algorithmLacks)) {
@@ -91,7 +109,11 @@ export function tryKeys(trials: Trials): Tried {
       if (lackOfSmaller !== undefined) lacks[`RSA-HSM ${bits}`] = lackOfSmaller;
     }
   }
-  return { keyLacks, algorithmLacks, externalMuLack, found, isAnyKept };
+  const capabilities = { ...trials.mechanics, ...found };
+  const transferLacks = tryTransfers({ session: trials.session, capabilities }, exchange);
+  const ofUse = { keyLacks, algorithmLacks, externalMuLack };
+  const lacks = { ...ofUse, releaseLacks, releaseWrapLacks, transferLacks };
+  return { lacks, found, isAnyKept };
 }
 
 /** By what was found out with other keys, and, where the key itself can be kept, what is found out with it. */
@@ -100,6 +122,7 @@ function tryKey(trials: Trials, spec: KeySpec, before: Found) {
   let found = before;
   let algorithms: ReturnType<typeof tryAlgorithms> = {};
   let externalMu: Lack | undefined;
+  let exits: Exits = {};
   const lack = lackOf(MADE_BY[spec.keyType], () => {
     const mechanics = { ...trials.mechanics, ...before };
     algorithms = withKey({ ...trials, mechanics }, spec, (parts) => {
@@ -108,11 +131,36 @@ function tryKey(trials: Trials, spec: KeySpec, before: Found) {
         found = { ...before, ...tryRsaPaddings(session, pair) };
       }
       externalMu = muLackOf(session, spec, parts);
-      return tryAlgorithms({ session, spec, capabilities: { ...mechanics, ...found } }, parts);
+      const capabilities = { ...mechanics, ...found };
+      if (mechanics.keeping === 'sealed')
+        exits = tryExits({ ...trials, capabilities }, spec, parts);
+      return tryAlgorithms({ session, spec, capabilities }, parts);
     });
     return true;
   });
-  return { lack, algorithms, externalMu, found };
+  return { lack, algorithms, externalMu, found, ...exits };
+}
+
+interface Exits {
+  readonly release?: Lack | undefined;
+  readonly releaseWraps?: Capabilities['releaseWrapLacks'];
+  readonly exchange?: ExchangeKey;
+}
+
+/** How a sealed key leaves, and for an RSA key also how others leave for it, and come in by it. */
+function tryExits(
+  trial: Omit<Trials, 'mechanics'> & { readonly capabilities: Mechanics },
+  spec: KeySpec,
+  parts: Parts,
+): Exits {
+  const { publicKey, blob } = parts;
+  const release = tryRelease(trial, { ...parts, spec });
+  if (spec.keyType !== 'RSA-HSM' || publicKey === undefined) return { release };
+  const recipient = { publicKey, private: parts.private };
+  const identity = { ...identityFor(spec), operations: ['import'] as const };
+  const attributes = calls.toAttributes(loadedPrivate(identity, spec));
+  const exchange: ExchangeKey = { publicKey, open: () => unwrapBlob(trial, blob, attributes) };
+  return { release, releaseWraps: tryReleaseWraps(trial, recipient), exchange };
 }
 
 /** To make one takes seconds, so the module's word is taken, where it is one that can be true. */
@@ -147,6 +195,8 @@ function whereOf({ session, mechanics }: Trials, spec: KeySpec, lack: Lack): Lac
 }
 
 interface Parts {
+  /** As it is kept. */
+  readonly blob: Buffer;
   readonly private: Handle;
   readonly public?: Handle;
   readonly mac?: Handle;
@@ -170,6 +220,7 @@ function withKey<T>(
   try {
     const point = publicPoint(publicKey, mechanics);
     const parts = {
+      blob,
       private: kept(keeping.load(context, blob, loadedPrivate(identity, spec), point)),
       ...(macBlob !== undefined && {
         mac: kept(keeping.load(context, macBlob, loadedMac(identity))),

@@ -5,6 +5,7 @@ import {
   type Handle,
   type ModuleSession,
   readValue,
+  type Template,
   toAttributes,
   unwrapKey,
   withObject,
@@ -67,7 +68,7 @@ export function tryKeyWrapPadded(
   for (const name of numbers) {
     const mechanism: IAlgorithm = { name, params: null };
     const lack = lackOf(NUMBERS[name] ?? `mechanism 0x${name.toString(16)}`, () =>
-      wrapsRight(session, mechanism, key, aesKey(session, SECRET), SECRET),
+      wrapsRight(session, mechanism, key, aesObject(session, SECRET), SECRET),
     );
     if (lack !== undefined) lacks.push(lack);
     else {
@@ -79,10 +80,12 @@ export function tryKeyWrapPadded(
   return { found, lacks };
 }
 
-function aesKey(session: ModuleSession, value: Buffer): Handle {
+/** An AES key that is known, made for a trial. @param usage what it is good for; nothing where absent */
+export function aesObject(session: ModuleSession, value: Buffer, usage: Template = {}): Handle {
   return createObject(
     session,
     toAttributes({
+      ...usage,
       class: ObjectClass.SECRET_KEY,
       keyType: KeyType.AES,
       token: false,

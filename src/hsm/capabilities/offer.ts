@@ -7,8 +7,9 @@ import {
   PARAMETER_SETS,
   RSA_SIZES,
 } from '../../core/operations/algorithms.ts';
-import type { HsmOffer } from '../../core/keys/hsm.ts';
+import type { HsmOffer, TransferableType } from '../../core/keys/hsm.ts';
 import { fitsKey, type KeyShape } from '../../core/keys/key-shape.ts';
+import { RELEASE_WRAPS, type ReleaseWrap } from '../../core/release/key-release.ts';
 import { type Capabilities, keyKindOf } from './capabilities.ts';
 import { describeLack, type Lack } from './lack.ts';
 
@@ -21,7 +22,7 @@ const KINDS: readonly KeyShape[] = [
 
 /** What a module can do and what it lacks, in the words of the domain. */
 export function offerOf(capabilities: Capabilities): HsmOffer {
-  const { module, keyLacks } = capabilities;
+  const { module, keeping, keyLacks, releaseLacks, releaseWrapLacks, transferLacks } = capabilities;
   return {
     module,
     keys: KINDS.map((kind) => ({ ...kind, ...describe(keyLacks[keyKindOf(kind)]) })),
@@ -30,8 +31,21 @@ export function offerOf(capabilities: Capabilities): HsmOffer {
       ...describeAlgorithm(capabilities, name),
     })),
     externalMu: describe(capabilities.externalMuLack),
+    ...(keeping === 'sealed' && {
+      release: {
+        keys: KINDS.map((kind) => {
+          const name = keyKindOf(kind);
+          return { ...kind, ...describe(keyLacks[name] ?? releaseLacks[name]) };
+        }),
+        wraps: RELEASE_WRAP_NAMES.map((name) => ({ name, ...describe(releaseWrapLacks[name]) })),
+      },
+    }),
+    transfers: TRANSFERABLE.map((keyType) => ({ keyType, ...describe(transferLacks[keyType]) })),
   };
 }
+
+const RELEASE_WRAP_NAMES = Object.keys(RELEASE_WRAPS) as ReleaseWrap[];
+const TRANSFERABLE: readonly TransferableType[] = ['RSA-HSM', 'EC-HSM', 'oct-HSM'];
 
 /** An algorithm is lacking too where no key that it fits can be kept. */
 function describeAlgorithm(

@@ -37,12 +37,12 @@ export interface ProbeOptions {
 export function probeCapabilities(session: ModuleSession, options: ProbeOptions): Capabilities {
   return withRootKeys(session, options, (rootKeys) => {
     const { lacks, mechanics } = tryMechanics(session, rootKeys, options);
-    const tried = mechanics && tryKeys({ session, rootKeys, mechanics });
-    const kinds = Object.values(tried?.keyLacks ?? {}).filter((lack) => lack !== undefined);
+    const { isSoftware } = options;
+    const tried = mechanics && tryKeys({ session, rootKeys, mechanics, isSoftware });
+    const kinds = Object.values(tried?.lacks.keyLacks ?? {}).filter((lack) => lack !== undefined);
     if (mechanics === undefined || !tried?.isAnyKept)
       throw cannotKeep(options, [...lacks, ...kinds]);
-    const { keyLacks, algorithmLacks, externalMuLack, found } = tried;
-    return { ...mechanics, ...found, keyLacks, algorithmLacks, externalMuLack };
+    return { ...mechanics, ...tried.found, ...tried.lacks };
   });
 }
 

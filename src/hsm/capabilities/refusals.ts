@@ -1,6 +1,8 @@
 import { type Algorithm, type KeyType, PARAMETER_SETS } from '../../core/operations/algorithms.ts';
 import { ServiceError } from '../../core/errors.ts';
+import type { TransferableType } from '../../core/keys/hsm.ts';
 import type { KeySpec } from '../../core/keys/key.ts';
+import type { ReleaseWrap } from '../../core/release/key-release.ts';
 import { ML_DSA_KEY_PAIR_GEN_NAME } from '../operations/ml-dsa.ts';
 import { type Capabilities, type KeyKind, keyKindOf, type KeyWrapPadded } from './capabilities.ts';
 import { describeLack, type Lack } from './lack.ts';
@@ -55,6 +57,30 @@ export function requireExternalMu(capabilities: Capabilities): void {
   if (lack !== undefined) throw lacking('A signature of external_mu', capabilities, lack);
 }
 
+/** @throws ServiceError BadParameter where the module doesn't wrap such a key for a recipient, or not so */
+export function requireRelease(
+  capabilities: Pick<Capabilities, 'module' | 'releaseLacks' | 'releaseWrapLacks'>,
+  spec: KeySpec,
+  wrap: ReleaseWrap,
+): void {
+  const kind = keyKindOf(spec);
+  const lack = capabilities.releaseLacks[kind];
+  if (lack !== undefined)
+    throw lacking(`The release of a key of the kind ${kind}`, capabilities, lack);
+  const lackOfWrap = capabilities.releaseWrapLacks[wrap];
+  if (lackOfWrap !== undefined) throw lacking(`A release by ${wrap}`, capabilities, lackOfWrap);
+}
+
+/** @throws ServiceError BadParameter */
+export function requireTransfer(
+  capabilities: Pick<Capabilities, 'module' | 'transferLacks'>,
+  keyType: TransferableType,
+): void {
+  const lack = capabilities.transferLacks[keyType];
+  if (lack !== undefined)
+    throw lacking(`The import of a wrapped key of the type ${keyType}`, capabilities, lack);
+}
+
 /** @throws ServiceError BadParameter */
 export function requireKeyWrapPadded({
   keyWrapPadded,
@@ -68,7 +94,7 @@ export function requireKeyWrapPadded({
   return keyWrapPadded;
 }
 
-function lacking(what: string, { module }: Capabilities, lack: Lack): ServiceError {
+function lacking(what: string, { module }: Pick<Capabilities, 'module'>, lack: Lack): ServiceError {
   return new ServiceError(
     'BadParameter',
     `${what} is not available: the HSM of this pool, ${module}, fails at ${describeLack(lack)}.`,

@@ -9,7 +9,7 @@ import {
   toAttributes,
 } from '../module/calls.ts';
 import { recipientPublic } from '../keys/templates.ts';
-import { rsaOaep } from '../operations/mechanisms.ts';
+import { RSA_RAW, rsaOaep } from '../operations/mechanisms.ts';
 import type { OaepHash } from '../operations/rsa-padding.ts';
 import type { Capabilities, Padding } from './capabilities.ts';
 import { lackOf } from './lack.ts';
@@ -72,11 +72,10 @@ function tryPkcs1(session: ModuleSession, { publicKey, privateKey }: Pair): Padd
   // A block that begins with neither 00 02 nor anything like it.
   const block = Buffer.alloc(BLOCK_BYTES, 0x11);
   block[0] = 0;
-  const raw = { name: MechanismEnum.RSA_X_509, params: null };
   const padded = { name: MechanismEnum.RSA_PKCS, params: null };
   let ciphertext: Buffer | undefined;
   const lack = lackOf('CKM_RSA_X_509', () => {
-    ciphertext = encrypt(session, raw, publicKey, block, BLOCK_BYTES);
+    ciphertext = encrypt(session, RSA_RAW, publicKey, block, BLOCK_BYTES);
     return true;
   });
   // Without the bare operation nothing can be built around it, and no wrong padding can be made.

@@ -10,10 +10,7 @@ import { keepsSeeds } from '../keys/keeping/keepings.ts';
 export const SIGNS_TOKENS = 'RSA-HSM 2048';
 
 /** What the module can do, and what is refused for want of it, a finding each. */
-export function describeCapabilities(
-  capabilities: Capabilities,
-  isSoftware: boolean,
-): readonly Finding[] {
+export function describeCapabilities(capabilities: Capabilities): readonly Finding[] {
   const { keyWrapPadded, sealing, dataKeyWrap, gcmIv, keepsMacKeys } = capabilities;
   const number = `0x${Number(keyWrapPadded?.mechanism.name ?? 0).toString(16)}`;
   return [
@@ -26,7 +23,8 @@ export function describeCapabilities(
           'RFC 5649',
           `It has AES key wrap with padding under the number ${number}${keyWrapPadded.keepsLength ? '' : '; what is no multiple of 8 bytes is wrapped from single blocks, since it would lose its length'}.`,
         ),
-    ...describeReleases(capabilities, isSoftware),
+    ...describeReleases(capabilities),
+    ...describeTransfers(capabilities),
     dataKeyWrap === 'objects'
       ? ok('data keys', "It wraps callers' data keys itself.")
       : warning(
@@ -57,19 +55,51 @@ export function describeCapabilities(
   ];
 }
 
-/** Where the length of a private key is lost in what is wrapped, nobody could read what comes out. */
-function describeReleases(
-  { keyWrapPadded, sealing }: Capabilities,
-  isSoftware: boolean,
-): readonly Finding[] {
-  const isLost = sealing !== undefined && keyWrapPadded?.keepsLength === false;
-  if (!isLost || isSoftware) return [];
-  return [
-    warning(
-      'releases',
-      'RSA, EC and ML-DSA keys are not released, since RFC 5649 rounds their lengths up here; AES keys are.',
+/** How keys leave a sealed pool; nothing of what the lack of RFC 5649 says already. */
+function describeReleases({
+  keeping,
+  keyWrapPadded,
+  releaseLacks,
+  releaseWrapLacks,
+}: Capabilities): readonly Finding[] {
+  if (keeping === 'resident' || keyWrapPadded === undefined) return [];
+  const kinds = byLack(releaseLacks);
+  const wraps = byLack(releaseWrapLacks);
+  const refused = [
+    ...kinds.map(
+      ([names, lack]) => `Keys of the kinds ${names} are not released: it fails at ${lack}.`,
     ),
-  ];
+    ...wraps.map(([names, lack]) => `Releases by ${names} are refused: it fails at ${lack}.`),
+  ].join(' ');
+  // That is what callers get who ask for none by name.
+  if (kinds.length > 0 || releaseWrapLacks.CKM_RSA_AES_KEY_WRAP !== undefined)
+    return [warning('releases', refused)];
+  return [ok('releases', refused === '' ? 'It wraps all keys that it keeps for others.' : refused)];
+}
+
+function describeTransfers({ keyWrapPadded, transferLacks }: Capabilities): readonly Finding[] {
+  if (keyWrapPadded === undefined) return [];
+  const types = byLack(transferLacks);
+  if (types.length === 0) return [ok('transfers', 'It opens keys that come wrapped (BYOK).')];
+  return types.map(([names, lack]) =>
+    warning(
+      'transfers',
+      `Wrapped keys (BYOK) of the types ${names} are refused: it fails at ${lack}.`,
+    ),
+  );
+}
+
+/** Names that fail for the same reason, together. */
+function byLack(
+  lacks: Readonly<Partial<Record<string, Lack>>>,
+): readonly (readonly [names: string, lack: string])[] {
+  const names = new Map<string, string[]>();
+  for (const [name, lack] of Object.entries(lacks))
+    if (lack !== undefined) {
+      const why = describeLack(lack);
+      names.set(why, [...(names.get(why) ?? []), name]);
+    }
+  return [...names].map(([why, all]) => [all.join(', '), why]);
 }
 
 function describeSealing(sealing: Capabilities['sealing']): string {

@@ -57,7 +57,7 @@ export function examineModule(examined: ExaminedModule): ModuleDiagnosis {
       const findings = [
         ...opened,
         finding,
-        ...describeCapabilities(capabilities, facts.isSoftware),
+        ...describeCapabilities(capabilities),
         describeTimes(callTimes),
       ];
       return {

@@ -13,7 +13,8 @@ import type { ObjectIds } from '../../core/keys/objects/object-id.ts';
 import { parsePublicExponent } from '../../core/keys/key-spec.ts';
 import { type PlainKey, type PlainMlDsaKey, wipe } from '../../core/keys/import/plain-key.ts';
 import { deriveEcPublicKey } from './ec-public-key.ts';
-import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
+import { requireKeyWrapPadded, requireTransfer } from '../capabilities/refusals.ts';
+import type { Capabilities } from '../capabilities/capabilities.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession, Template } from '../module/calls.ts';
 import { faultOf } from '../module/errors.ts';
@@ -36,6 +37,7 @@ import {
   loadedPrivate,
   loadedPublic,
   transferredPrivate,
+  UNKNOWN_POINT,
   unwrappedPrivate,
   transferKey,
   TRIED,
@@ -126,16 +128,16 @@ function create(session: ModuleSession, template: Template): Handle {
 /** The sizes of what CKM_RSA_AES_KEY_WRAP wraps: a PKCS #8 of RSA-4096 has about 2.4 KB. */
 const TRANSFER_LIMIT_BYTES = 16_384;
 
-/** Of a key that is opened for the first time. */
-const UNKNOWN_POINT: PublicKey = { keyType: 'EC-HSM', x: Buffer.alloc(1), y: Buffer.alloc(1) };
-
 /**
  * The two steps of CKM_RSA_AES_KEY_WRAP, one after the other, since few modules have it whole: both results stay in the
  * HSM, the AES key for good, the other until it is wrapped by the root key.
  * @param exchangeKey the RSA private key for which it was wrapped; `modulusBytes` long
  */
 export async function importTransferred(
-  context: GenerationContext & { readonly isSoftware: boolean },
+  context: GenerationContext & {
+    readonly capabilities: Pick<Capabilities, 'transferLacks'>;
+    readonly isSoftware: boolean;
+  },
   identity: KeyIdentity,
   exchangeKey: Handle,
   modulusBytes: number,
@@ -146,6 +148,7 @@ export async function importTransferred(
   const { session } = context;
   const { keepsMacKeys, wantsPoint } = context.capabilities;
   const { mechanism: keyWrapPadded } = requireKeyWrapPadded(context.capabilities);
+  requireTransfer(context.capabilities, expected.keyType);
   if (wrapped.length < modulusBytes + 16 || wrapped.length > TRANSFER_LIMIT_BYTES) throw notOurs();
   const unwrap = (mechanism: IAlgorithm, key: Handle, blob: Buffer, attributes: calls.Attributes) =>
     refusing(() => calls.unwrapKey(session, mechanism, key, blob, attributes));

@@ -5,14 +5,14 @@ import {
   RELEASE_WRAPS,
   type ReleaseWrap,
 } from '../../core/release/key-release.ts';
-import type { KeyMaterial } from '../../core/keys/key.ts';
+import type { KeyIdentity, KeyMaterial, KeySpec } from '../../core/keys/key.ts';
 import { unpackBytes } from '../../core/keys/packed-bytes.ts';
-import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
+import { requireKeyWrapPadded, requireRelease } from '../capabilities/refusals.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle, ModuleSession, Template } from '../module/calls.ts';
-import type { Capabilities } from '../capabilities/capabilities.ts';
+import type { Capabilities, Mechanics, Padding } from '../capabilities/capabilities.ts';
 import { wrapPaddedInBlocks } from '../operations/key-wrap-blocks.ts';
-import { rsaOaep } from '../operations/mechanisms.ts';
+import { RSA_RAW, rsaOaep } from '../operations/mechanisms.ts';
 import { keepsSeeds } from './keeping/keepings.ts';
 import { unwrapSealed } from './sealed-blob.ts';
 import type { RootKeys } from './root-keys.ts';
@@ -25,12 +25,13 @@ import {
   unwrappedPrivate,
 } from './templates.ts';
 
-const { KeyGenMechanism, KeyType, MechanismEnum, ObjectClass } = graphene;
+const { KeyGenMechanism, KeyType, ObjectClass } = graphene;
 
+/** What wrapping a key for a recipient takes. */
 export interface ReleaseContext {
   readonly session: ModuleSession;
   readonly rootKeys: RootKeys;
-  readonly capabilities: Capabilities;
+  readonly capabilities: Mechanics;
   /**
    * The module keeps its keys in this process's own memory. Only then is it made up for here what the module can't wrap:
    * nothing comes nearer to us than it is already.
@@ -45,17 +46,27 @@ export interface ReleaseContext {
  * The seal has been verified, and says that the key may leave.
  */
 export function releaseKey(
-  context: ReleaseContext,
+  context: ReleaseContext & { readonly capabilities: Capabilities },
   material: KeyMaterial,
   recipient: RecipientKey,
   wrap: ReleaseWrap,
 ): Buffer {
   const { identity, spec } = material;
-  const isSecret = spec.keyType === 'AKP-HSM' && keepsSeeds(context.capabilities);
-  const template = isSecret ? dataKey() : releasedPrivate(identity, spec);
+  requireRelease(context.capabilities, spec, wrap);
+  const template = releasedTemplate(identity, spec, context.capabilities);
   return withLoaded(context, material, template, (target) =>
     wrapForRecipient(context, target, recipient, wrap, spec.keyType !== 'oct-HSM'),
   );
+}
+
+/** Of what is unwrapped to be released: of some keys of ML-DSA that is a secret to the module. */
+export function releasedTemplate(
+  identity: KeyIdentity,
+  spec: KeySpec,
+  capabilities: Pick<Capabilities, 'keeping' | 'mlDsaKeys'>,
+): Template {
+  const isSecret = spec.keyType === 'AKP-HSM' && keepsSeeds(capabilities);
+  return isSecret ? dataKey() : releasedPrivate(identity, spec);
 }
 
 /** A sealed key as an object of its own, for the length of `use`. */
@@ -107,7 +118,7 @@ export function wrapForKey(
     : encryptTransport(context, key, recipient, hash);
 }
 
-const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Capabilities) => 'native' | 'raw'>> = {
+export const OAEP_CAPABILITY: Readonly<Record<OaepHash, (of: Mechanics) => Padding>> = {
   sha1: ({ oaepSha1 }) => oaepSha1,
   sha256: ({ oaepSha256 }) => oaepSha256,
   sha384: ({ oaepSha384 }) => oaepSha384,
@@ -129,7 +140,7 @@ export const OAEP_NAME: Readonly<Record<OaepHash, string>> = {
 };
 const EXACT_KEY_WRAP = 'RFC 5649 that keeps lengths, since its own rounds them up to 8 bytes';
 
-function transportKey(sensitive: boolean): Template {
+export function transportKey(sensitive: boolean): Template {
   return {
     class: ObjectClass.SECRET_KEY,
     keyType: KeyType.AES,
@@ -176,10 +187,10 @@ function encryptTransport(
   }
 }
 
-const RSA_RAW = { name: MechanismEnum.RSA_X_509, params: null };
 const HASH_BYTES: Readonly<Record<OaepHash, number>> = { sha1: 20, sha256: 32, sha384: 48 };
 
-function wrapTarget(
+/** The second step. @param isDer whether what is wrapped is a PKCS #8, whose length may be any */
+export function wrapTarget(
   context: ReleaseContext,
   transport: Handle,
   target: Handle,
@@ -190,9 +201,9 @@ function wrapTarget(
   // Now and then a length is a multiple of 8 bytes: a key must not be released or not by chance.
   if (isDer && !keepsLength) requireSoftware(context, EXACT_KEY_WRAP);
   const wrapped = calls.wrapKey(session, mechanism, transport, target);
-  if (keepsLength) return wrapped;
-  // Such a module writes a length that is rounded up to 8 bytes. AES keys are such a length; DER rarely is, and those who
+  // Such a module writes a length that is rounded up to 8 bytes. AES keys are of such a length; DER rarely is, and those who
   // read it strictly refuse the zeros that seem to follow it.
+  if (keepsLength || !isDer) return wrapped;
   const padded = calls.unwrapKey(
     session,
     mechanism,
@@ -202,7 +213,7 @@ function wrapTarget(
   );
   const value = calls.withObject(session, padded, () => calls.readValue(session, padded));
   try {
-    const length = isDer ? derLength(value) : value.length;
+    const length = derLength(value);
     if (length === value.length) return wrapped;
     return wrapPaddedInBlocks(session, transport, value.subarray(0, length));
   } finally {
@@ -211,7 +222,7 @@ function wrapTarget(
 }
 
 /** Bytes of the one DER value at the beginning of some bytes (X.690 §8.1.3). */
-function derLength(bytes: Buffer): number {
+export function derLength(bytes: Buffer): number {
   const first = bytes.readUInt8(1);
   if (first < 0x80) return 2 + first;
   const lengthBytes = first & 0x7f;

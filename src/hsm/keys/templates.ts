@@ -204,6 +204,13 @@ export function loadedPrivate(identity: KeyIdentity, spec: KeySpec): Template {
 /** CKA_NSS_DB of NSS, which opens no EC key without it, and puts it into what it wraps: the point, 04 || x || y. */
 const NSS_PUBLIC_POINT = 0xd5a0_db00;
 
+/** Of a key that is opened for the first time. */
+export const UNKNOWN_POINT: PublicKey = {
+  keyType: 'EC-HSM',
+  x: Buffer.alloc(1),
+  y: Buffer.alloc(1),
+};
+
 /** A private key's template as C_UnwrapKey takes it. */
 export function unwrappedPrivate(
   template: Template,

@@ -54,35 +54,44 @@ export function faultOf(error: unknown): Fault | undefined {
   return name === 'other' ? 'doubtful' : (FAULTS[name] ?? 'doubtful');
 }
 
-const UNSUPPORTED = [
-  'BadParameter',
-  'The HSM of this pool does not support this algorithm for this key.',
-] as const;
-
 const SAID: Partial<Readonly<Record<ReturnValue | 'other', readonly [ErrorCode, string]>>> = {
   CKR_SESSION_COUNT: ['HsmBusy', 'The HSM has no session free.'],
   CKR_DEVICE_MEMORY: [
     'HsmFull',
     'The HSM has no room for more objects: purge deleted keys, or give the HSM more room.',
   ],
-  CKR_MECHANISM_INVALID: UNSUPPORTED,
-  CKR_MECHANISM_PARAM_INVALID: UNSUPPORTED,
-  CKR_KEY_SIZE_RANGE: UNSUPPORTED,
-  CKR_DOMAIN_PARAMS_INVALID: UNSUPPORTED,
-  CKR_CURVE_NOT_SUPPORTED: UNSUPPORTED,
-  CKR_ATTRIBUTE_READ_ONLY: UNSUPPORTED,
-  CKR_ATTRIBUTE_TYPE_INVALID: UNSUPPORTED,
-  CKR_FUNCTION_NOT_SUPPORTED: UNSUPPORTED,
-  CKR_KEY_FUNCTION_NOT_PERMITTED: UNSUPPORTED,
-  CKR_KEY_NOT_WRAPPABLE: UNSUPPORTED,
-  CKR_KEY_UNEXTRACTABLE: UNSUPPORTED,
   CKR_DATA_LEN_RANGE: ['BadParameter', 'Property value has an invalid length.'],
 };
 
-/** The one translation of the binding's errors; ServiceErrors pass. The cause goes to the log, not to the caller. */
-export function fromPkcs11(error: unknown): ServiceError {
+/** What a module says that can't do something, where no trial has told so before. */
+const UNSUPPORTED: ReadonlySet<ReturnValue | 'other'> = new Set([
+  'CKR_MECHANISM_INVALID',
+  'CKR_MECHANISM_PARAM_INVALID',
+  'CKR_KEY_SIZE_RANGE',
+  'CKR_DOMAIN_PARAMS_INVALID',
+  'CKR_CURVE_NOT_SUPPORTED',
+  'CKR_ATTRIBUTE_READ_ONLY',
+  'CKR_ATTRIBUTE_TYPE_INVALID',
+  'CKR_FUNCTION_NOT_SUPPORTED',
+  'CKR_KEY_FUNCTION_NOT_PERMITTED',
+  'CKR_KEY_NOT_WRAPPABLE',
+  'CKR_KEY_UNEXTRACTABLE',
+]);
+
+/**
+ * The one translation of the binding's errors; ServiceErrors pass. The cause goes to the log, not to the caller.
+ * @param module manufacturer, library and version
+ */
+export function fromPkcs11(error: unknown, module: string): ServiceError {
   if (error instanceof ServiceError) return error;
-  const said = SAID[returnValue(error) ?? 'other'];
+  const answer = returnValue(error) ?? 'other';
+  if (UNSUPPORTED.has(answer))
+    return new ServiceError(
+      'BadParameter',
+      `The HSM of this pool, ${module}, does not do this with this key: it answers ${answer}.`,
+      { cause: error },
+    );
+  const said = SAID[answer];
   return said === undefined ? hsmUnavailable(error) : new ServiceError(...said, { cause: error });
 }
 

@@ -9,7 +9,7 @@ import type { Handle, ModuleSession } from '../module/calls.ts';
 import { decryptionFailed, faultOf, fromDecryption } from '../module/errors.ts';
 import * as blocks from './key-wrap-blocks.ts';
 import type { KeyPart } from '../keys/loaded-keys.ts';
-import { AES_KEY_WRAP, gcmMechanism, rsaOaep } from './mechanisms.ts';
+import { AES_KEY_WRAP, gcmMechanism, RSA_RAW, rsaOaep } from './mechanisms.ts';
 import { oaepDecode, oaepEncode, type OaepHash, pkcs1Decode } from './rsa-padding.ts';
 import { dataKeyAttributes, unwrappedDataKey } from '../keys/templates.ts';
 
@@ -245,8 +245,6 @@ interface RsaPadding {
   decode(encoded: Buffer): Buffer | undefined;
 }
 
-const RAW: IAlgorithm = { name: MechanismEnum.RSA_X_509, params: null };
-
 function rsa(padding: RsaPadding): Cipher {
   return {
     mechanism: padding.mechanism,
@@ -262,7 +260,7 @@ function rsa(padding: RsaPadding): Cipher {
       if (plaintext.length > 0 && padding.isNative(context.capabilities))
         return { value: encipher(context, padding.native, plaintext, k) };
       const encoded = padding.encode(context, plaintext, k);
-      const value = encipher(context, RAW, encoded, k);
+      const value = encipher(context, RSA_RAW, encoded, k);
       encoded.fill(0);
       return { value };
     },
@@ -271,7 +269,7 @@ function rsa(padding: RsaPadding): Cipher {
       if (value.length !== k) throw decryptionFailed();
       const data = Buffer.from(value);
       if (padding.isNative(context.capabilities)) return decipher(context, padding.native, data, k);
-      const encoded = decipher(context, RAW, data, k);
+      const encoded = decipher(context, RSA_RAW, data, k);
       const plaintext = padding.decode(leftPad(encoded, k));
       encoded.fill(0);
       if (plaintext === undefined) throw decryptionFailed();

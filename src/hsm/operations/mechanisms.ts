@@ -21,6 +21,9 @@ export const GENERIC_SECRET: IAlgorithm = {
 /** Single blocks, for what is built from them. */
 export const AES_ECB: IAlgorithm = { name: MechanismEnum.AES_ECB, params: null };
 
+/** RSA without a padding, for those that are done around it. */
+export const RSA_RAW: IAlgorithm = { name: MechanismEnum.RSA_X_509, params: null };
+
 const GCM_TAG_BITS = 128;
 
 /** SP 800-38D. `iv`: 12 bytes; a module that makes its own may write it there. */

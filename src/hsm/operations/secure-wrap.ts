@@ -2,7 +2,7 @@ import graphene, { type IAlgorithm, type ITemplate } from 'graphene-pk11';
 import type { RecipientKey } from '../../core/release/key-release.ts';
 import type { KeyMaterial, KeySpec } from '../../core/keys/key.ts';
 import { SECURE_WRAPS, type SecureWrapAlgorithm } from '../../core/release/secure-wrap.ts';
-import type { Capabilities } from '../capabilities/capabilities.ts';
+import type { Mechanics } from '../capabilities/capabilities.ts';
 import { requireKeyWrapPadded } from '../capabilities/refusals.ts';
 import * as calls from '../module/calls.ts';
 import type { Handle } from '../module/calls.ts';
@@ -24,7 +24,7 @@ const { KeyGenMechanism, KeyType, ObjectClass } = graphene;
 /** Of an AES-256 key under RFC 3394 or RFC 5649. */
 const WRAPPED_BYTES = 40;
 
-function aesWrap(form: 'kw' | 'kwp', capabilities: Capabilities): IAlgorithm {
+function aesWrap(form: 'kw' | 'kwp', capabilities: Mechanics): IAlgorithm {
   return form === 'kw' ? AES_KEY_WRAP : requireKeyWrapPadded(capabilities).mechanism;
 }
 const OAEP = rsaOaep('sha256');

@@ -1,5 +1,6 @@
 import { action } from '../../core/access/actions.ts';
 import type { HsmFeatures, HsmOffer } from '../../core/keys/hsm.ts';
+import { whyNotLeaving } from '../../core/keys/key-keeping.ts';
 import { NO_ML_DSA } from '../../core/keys/key-spec.ts';
 import { route } from '../route.ts';
 import type { Routes } from '../routes.ts';
@@ -29,6 +30,12 @@ export function addCapabilityRoutes(routes: Routes, hsm: HsmFeatures): void {
           ...(except !== undefined && { except: except.map(serializeKind) }),
         })),
         mlDsa: serializeMlDsa(offer, hsm),
+        backup: unavailable(whyNotLeaving(hsm, 'backup')),
+        release: serializeRelease(offer, hsm),
+        transfer: offer.transfers.map(({ keyType, lack }) => ({
+          kty: keyType,
+          ...availability(lack),
+        })),
       };
     },
   });
@@ -54,6 +61,23 @@ function serializeMlDsa({ keys, externalMu }: HsmOffer, { hasMlDsa }: HsmFeature
   return lacks.includes(undefined)
     ? { available: true, external_mu: availability(externalMu.lack) }
     : availability(lacks[0]);
+}
+
+/** There is one where a kind of key can be wrapped in one of the ways (enc). */
+function serializeRelease({ release }: HsmOffer, hsm: HsmFeatures) {
+  if (release === undefined) return unavailable(whyNotLeaving(hsm, 'release'));
+  const { keys, wraps } = release;
+  const lacks = [keys, wraps].map((all) => all.map(({ lack }) => lack));
+  const [whole] = lacks.filter((all) => !all.includes(undefined));
+  return {
+    ...availability(whole?.[0]),
+    keys: keys.map(serializeKind),
+    enc: wraps.map(({ name, lack }) => ({ name, ...availability(lack) })),
+  };
+}
+
+function unavailable(reason: string | undefined) {
+  return reason === undefined ? { available: true } : { available: false, reason };
 }
 
 function availability(lack: string | undefined) {

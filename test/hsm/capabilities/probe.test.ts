@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { CURVES } from '../../../src/core/operations/algorithms.ts';
+import { AES_SIZES, CURVES } from '../../../src/core/operations/algorithms.ts';
 import type { Capabilities } from '../../../src/hsm/capabilities/capabilities.ts';
 import { fromGlobalSetup } from '../../support/environment.ts';
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
@@ -59,6 +59,10 @@ function summary({ capabilities }: Told) {
     // SoftHSM, which is behind all of them, makes keys of ML-DSA in its newer versions.
     keys: Object.keys(capabilities.keyLacks).filter((kind) => !kind.startsWith('AKP-HSM')),
     algorithms: Object.keys(capabilities.algorithmLacks),
+    unreleased: Object.keys(capabilities.releaseLacks),
+    untransferred: Object.keys(capabilities.transferLacks),
+    // What is behind all of them has OAEP with SHA-1 alone.
+    releaseWraps: Object.keys(capabilities.releaseWrapLacks),
   };
 }
 
@@ -72,27 +76,39 @@ const ALL = {
   wantsPoint: false,
   keys: [],
   algorithms: [],
+  unreleased: [],
+  untransferred: [],
+  releaseWraps: ['RSA_AES_KEY_WRAP_256', 'RSA_AES_KEY_WRAP_384'],
 };
 const PAIRS = [
   ...['RSA-HSM 2048', ...CURVES.map((curve) => `EC-HSM ${curve}`)],
   ...['RSA-HSM 3072', 'RSA-HSM 4096'],
 ];
 const GCM = ['A128GCM', 'A192GCM', 'A256GCM'];
+const AES = AES_SIZES.map((bits) => `oct-HSM ${bits}`);
+/** In the order in which they are tried. */
+const [TRIED_PAIRS, LARGE_RSA] = [PAIRS.slice(0, -2), PAIRS.slice(-2)];
+const ALL_TYPES = ['RSA-HSM', 'EC-HSM', 'oct-HSM'];
+/** A private key's length is lost in what is wrapped. */
+const ROUNDS = { kwp: [0x210a, false], unreleased: PAIRS };
+const NONE_LEAVE = {
+  unreleased: [...TRIED_PAIRS, ...AES, ...LARGE_RSA],
+  untransferred: ALL_TYPES,
+};
+/** Without RSA keys there is nobody to release a key to, or to open one for. */
+const LUNA = { ...ALL, kwp: [0x8000_0171, true], keys: PAIRS, releaseWraps: [] };
 const HMAC = ['HS256', 'HS384', 'HS512'];
 
 (canBuild ? describe : describe.skip)('what a module can do', () => {
   test.each([
     ['kwp-only', ALL],
     ['pkcs7-pad', ALL],
-    ['no-locking', { ...ALL, kwp: [0x210a, false] }],
-    ['device-error', { ...ALL, kwp: [0x210a, false] }],
-    ['no-kwp', { ...ALL, kwp: undefined, sealing: 'gcm', dataKeyWrap: 'blocks' }],
-    ['read-only-unwrap', { ...ALL, dataKeyWrap: 'blocks' }],
-    ['luna-fips', { ...ALL, kwp: [0x8000_0171, true], gcmIv: 'appended', keys: PAIRS }],
-    [
-      'luna-fips-16',
-      { ...ALL, kwp: [0x8000_0171, true], gcmIv: undefined, keys: PAIRS, algorithms: GCM },
-    ],
+    ['no-locking', { ...ALL, ...ROUNDS }],
+    ['device-error', { ...ALL, ...ROUNDS }],
+    ['no-kwp', { ...ALL, ...NONE_LEAVE, kwp: undefined, sealing: 'gcm', dataKeyWrap: 'blocks' }],
+    ['read-only-unwrap', { ...ALL, ...NONE_LEAVE, dataKeyWrap: 'blocks' }],
+    ['luna-fips', { ...LUNA, gcmIv: 'appended' }],
+    ['luna-fips-16', { ...LUNA, gcmIv: undefined, algorithms: GCM }],
     [
       'cloudhsm',
       {

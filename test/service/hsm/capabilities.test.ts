@@ -6,6 +6,7 @@ import {
   PARAMETER_SETS,
   RSA_SIZES,
 } from '../../../src/core/operations/algorithms.ts';
+import { RELEASE_WRAPS } from '../../../src/core/release/key-release.ts';
 import { makePrincipal } from '../../support/administrator.ts';
 import { isSealed } from '../../support/keeping.ts';
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
@@ -26,6 +27,12 @@ interface Capabilities {
   })[];
   readonly algorithms: readonly (Offered & { name: string })[];
   readonly mlDsa: Offered;
+  readonly backup: Offered;
+  readonly release: Offered & {
+    readonly keys?: Capabilities['keys'];
+    readonly enc?: Capabilities['algorithms'];
+  };
+  readonly transfer: readonly (Offered & { kty: string })[];
 }
 
 const KINDS = [
@@ -65,6 +72,26 @@ describe('what a pool offers', () => {
       available: false,
       reason: expect.stringContaining('which the HSM of this pool does not have'),
     });
+  });
+
+  test('is the way in for keys that come wrapped', async () => {
+    const { transfer } = (await admin('GET', '/capabilities')).json<Capabilities>();
+    expect(transfer).toEqual(
+      ['RSA-HSM', 'EC-HSM', 'oct-HSM'].map((kty) => ({ kty, available: true })),
+    );
+  });
+
+  test('is the ways out, and in a pool whose keys stay in the HSM why there are none', async () => {
+    const { backup, release } = (await admin('GET', '/capabilities')).json<Capabilities>();
+    const stays = { available: false, reason: expect.stringContaining('objects of the HSM') };
+    const leaves = {
+      available: true,
+      keys: expect.arrayContaining([{ kty: 'oct-HSM', key_size: 256, available: true }]),
+      enc: Object.keys(RELEASE_WRAPS).map((name) => ({ name, available: true })),
+    };
+    expect([backup, release]).toEqual(isSealed ? [{ available: true }, leaves] : [stays, stays]);
+    const released = (release.keys ?? []).filter(({ available }) => available).map(nameOf);
+    expect(released).toEqual(isSealed ? KINDS : []);
   });
 
   test('is told to those who may read keys, and to nobody else', async () => {
