@@ -5,6 +5,7 @@ import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import { readPin } from '../config/setting-files.ts';
 import { createLog } from '../observability/log.ts';
+import { requireOwnSessions } from '../store/feed-connection.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
 
@@ -29,6 +30,7 @@ export async function bootstrapPool(
   const pkcs11 = required(config.pkcs11, 'PKCS11_MODULE');
   const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
   await requireCurrentSchema(databaseUrl);
+  await requireOwnSessions(databaseUrl);
   const { administrator, activation } = await bootstrap(
     {
       domain: config.domain,

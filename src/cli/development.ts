@@ -15,12 +15,14 @@ import { databaseIsLost, requireWhole } from '../setup/earlier-start.ts';
 import { SetupError } from '../setup/setup-error.ts';
 import { prepareSoftHsmToken } from '../setup/softhsm/token.ts';
 import { readCertificate, readPin } from '../config/setting-files.ts';
+import { withoutUndefined } from '../core/without-undefined.ts';
+import { requireOwnSessions } from '../store/feed-connection.ts';
 import { hasPool, migrate } from '../store/migrate.ts';
 import type { WorkerSettings } from '../process/worker-protocol.ts';
 
 /** What a start needs of its surroundings, whoever made them. */
 export interface Surroundings {
-  readonly settings: Pick<WorkerSettings, 'databaseUrl' | 'pkcs11' | 'tls'>;
+  readonly settings: Pick<WorkerSettings, 'databaseUrl' | 'auditDatabaseUrl' | 'pkcs11' | 'tls'>;
   /** For the worker processes: what the PKCS#11 module reads itself. */
   readonly environment: Readonly<Record<string, string>>;
   /** Where the start was given everything there is neither a development CA nor an administrator of its own. */
@@ -73,6 +75,7 @@ export async function prepareDevelopment(
       secrets.databaseUrl === undefined ? await startEmbeddedPostgres(folder.path, log) : undefined;
     if (known !== undefined && postgres !== undefined)
       await requirePool(postgres.ownerUrl, config.pool, folder.path);
+    if (secrets.databaseUrl !== undefined) await requireOwnSessions(secrets.databaseUrl);
     // One that a crash has ended a moment ago is not there any more.
     await migrate(postgres?.ownerUrl ?? secrets.databaseUrl ?? '', {
       despiteReplicas: postgres !== undefined,
@@ -100,6 +103,7 @@ export async function prepareDevelopment(
     return {
       settings: {
         databaseUrl,
+        ...withoutUndefined({ auditDatabaseUrl: secrets.auditDatabaseUrl }),
         pkcs11,
         tls: certificate ?? (await readCertificate(config)),
       },

@@ -1,6 +1,7 @@
 import { updateRolesOfAllPools } from '../compose/built-in-roles.ts';
 import { required } from '../config/config.ts';
 import { createLog } from '../observability/log.ts';
+import { requireOwnSessions } from '../store/feed-connection.ts';
 import {
   migrate,
   type PlannedEffect,
@@ -27,6 +28,7 @@ export async function migrateDatabase(
     else for (const line of describe(planned)) print(line);
     return;
   }
+  await requireOwnSessions(databaseUrl);
   await migrate(databaseUrl);
   print('The schema is up to date.');
   for (const name of await updateRolesOfAllPools({ databaseUrl }, createLog(config.logLevel)))

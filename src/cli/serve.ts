@@ -15,12 +15,14 @@ import {
   readIssuers,
   readPin,
 } from '../config/setting-files.ts';
+import { withoutUndefined } from '../core/without-undefined.ts';
 import { parseIssuers } from '../identity/issuers/issuers-file.ts';
 import { createLog } from '../observability/log.ts';
 import { sentenceFor } from '../process/error-sentence.ts';
 import { createMutex } from '../process/mutex.ts';
 import { startSupervisor, type Supervisor } from '../process/supervisor.ts';
 import type { WorkerSettings } from '../process/worker-protocol.ts';
+import { requireOwnSessions } from '../store/feed-connection.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
 import type { Surroundings } from './development.ts';
@@ -128,11 +130,13 @@ async function givenSurroundings(
   const databaseUrl = required(secrets.databaseUrl, 'DATABASE_URL');
   const pkcs11 = required(config.pkcs11, 'PKCS11_MODULE');
   const { newer } = await requireCurrentSchema(databaseUrl);
+  await requireOwnSessions(databaseUrl);
   if (newer.length > 0)
     log.warn({ newer }, 'a newer version has added to the schema: this one serves on');
   return {
     settings: {
       databaseUrl,
+      ...withoutUndefined({ auditDatabaseUrl: secrets.auditDatabaseUrl }),
       pkcs11: { ...pkcs11, pin: await readPin(secrets) },
       tls: await readCertificate(config),
     },

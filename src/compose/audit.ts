@@ -10,6 +10,12 @@ import { createAuditReader, createAuditWriter } from '../store/audit/audit-store
 import { createAuditLogReader } from '../store/audit/checkpoint-store.ts';
 import { createLogFollower } from '../store/audit/log-follower.ts';
 import { createUsageReader } from '../store/audit/usage-store.ts';
+import {
+  auditOfStandby,
+  checkpointsOfStandby,
+  usageOfStandby,
+} from '../store/audit/standby-audit.ts';
+import { type AuditStandby, openAuditStandby } from './audit-standby.ts';
 import type { Base } from './service/base.ts';
 import { LIMITS } from './limits.ts';
 import { openSignedLog, type SignedLog } from './signed-log.ts';
@@ -41,6 +47,9 @@ export function composeAudit(base: Base, requestsUnderWay: () => number) {
   const signedLog = openSignedLog(context, pool, hsm, clock, keeper, base.feed);
   const signing = startSigning(base, signedLog);
   const closing = new AbortController();
+  const standby = openAuditStandby(base.settings, context, log, (server) => {
+    metrics.auditRead(server);
+  });
   return {
     auditLog,
     refusals,
@@ -50,11 +59,12 @@ export function composeAudit(base: Base, requestsUnderWay: () => number) {
     endStreams: () => {
       closing.abort();
     },
-    app: { auditLog, refusals, ...composeReading(base, signedLog, closing.signal) },
+    app: { auditLog, refusals, ...composeReading(base, signedLog, standby, closing.signal) },
     async close() {
       refusals.close();
       await auditLog.close();
       await signing.close();
+      await standby?.close();
     },
   };
 }
@@ -96,12 +106,17 @@ function startSigning({ log, chains, metrics }: Base, signedLog: SignedLog) {
 function composeReading(
   { settings, log, pool, context, auditDb, metrics }: Base,
   { verifier }: SignedLog,
+  standby: AuditStandby | undefined,
   closing: AbortSignal,
 ): Pick<AppParts, 'audit' | 'usage'> {
+  const reader = standby?.reader;
   return {
     audit: {
-      events: createAuditReader(context),
-      auditLog: createAuditLogReader(context),
+      events: reader === undefined ? createAuditReader(context) : auditOfStandby(reader, context),
+      auditLog:
+        reader === undefined
+          ? createAuditLogReader(context)
+          : checkpointsOfStandby(reader, context),
       follower: createLogFollower({ ...context, db: auditDb }),
       formats: createRecordFormats({ name: pool.name, domain: settings.domain }),
       verifier,
@@ -111,6 +126,6 @@ function composeReading(
         log.error({ err: error, requestId }, 'a stream of the audit log has failed');
       },
     },
-    usage: createUsageReader(context),
+    usage: reader === undefined ? createUsageReader(context) : usageOfStandby(reader, context),
   };
 }

@@ -2,6 +2,8 @@
 export const LIMITS = {
   databaseConnections: 10,
   auditConnections: 2,
+  /** To a standby on which the audit log is read. */
+  standbyConnections: 4,
   /** Of a command that runs beside the service. */
   commandConnections: 3,
   /** Of an issuer's discovery document and keys. */

@@ -25,6 +25,7 @@ export interface Machine {
 
 export interface Secrets {
   readonly databaseUrl?: string;
+  readonly auditDatabaseUrl?: string;
   readonly pin?: string;
   readonly pinFile?: string;
 }
@@ -50,6 +51,9 @@ export function readConfig(
   const config = toConfig(env, environment, machine);
   const secrets: Secrets = {
     ...(env.DATABASE_URL !== undefined && { databaseUrl: env.DATABASE_URL }),
+    ...(env.STRONGROOM_AUDIT_DATABASE_URL !== undefined && {
+      auditDatabaseUrl: env.STRONGROOM_AUDIT_DATABASE_URL,
+    }),
     ...(env.PKCS11_PIN !== undefined && { pin: env.PKCS11_PIN }),
     ...(env.PKCS11_PIN_FILE !== undefined && { pinFile: env.PKCS11_PIN_FILE }),
   };

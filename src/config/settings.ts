@@ -38,6 +38,10 @@ const address = z
     message: 'the port must be at most 65535',
   });
 
+const databaseUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\//, { message: 'must begin with postgres://' });
+
 const identityAddress = address
   .refine((text) => isLoopback(parseAddress(text)), {
     message: 'must be a loopback address: secrets cross it in the clear',
@@ -84,15 +88,16 @@ export const SETTINGS = {
     default: 'made by the development CA',
     meaning: 'PEM: its private key, without a passphrase',
   }),
-  DATABASE_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, { message: 'must begin with postgres://' })
-    .optional()
-    .meta({
-      default: 'PostgreSQL in the data folder',
-      meaning:
-        '`postgres://…` of PostgreSQL 14 or newer; several hosts with commas between them: [PostgreSQL](../cli/README.md#postgresql)',
-    }),
+  DATABASE_URL: databaseUrl.optional().meta({
+    default: 'PostgreSQL in the data folder',
+    meaning:
+      '`postgres://…` of PostgreSQL 14 or newer; several hosts with commas between them: [PostgreSQL](../cli/README.md#postgresql)',
+  }),
+  STRONGROOM_AUDIT_DATABASE_URL: databaseUrl.optional().meta({
+    default: 'none: the primary',
+    meaning:
+      '`postgres://…` of a standby of that database, or of several, on which the audit log is listed and exported: [reading on a standby](../core/audit/README.md#reading-on-a-standby)',
+  }),
   PKCS11_MODULE: z.string().min(1).optional().meta({
     default: 'SoftHSM2 in the data folder',
     meaning: 'library of an HSM: PKCS#11 2.40 or newer',

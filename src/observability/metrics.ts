@@ -55,6 +55,8 @@ export interface Metrics {
   checkpointSigned(time: Date): void;
   /** A stream of the audit log has ended for a fault of ours. */
   streamFailed(): void;
+  /** Where there is a standby for it: on which of them the audit log was read. */
+  auditRead(from: 'standby' | 'primary'): void;
 }
 
 type MeterableHsm = Hsm & KeyImporter & Pick<KeyRelease, 'wrapForRelease'> & SecureWrapper;
@@ -142,6 +144,12 @@ export function createMetrics(readState: () => ProcessState): Metrics {
     help: 'Streams of the audit log that have ended for a fault of the service.',
     registers,
   });
+  const auditReads = new Counter({
+    name: 'strongroom_audit_reads_total',
+    help: 'Reads of the audit log for which a standby is set, by the server that was read.',
+    labelNames: ['server'] as const,
+    registers,
+  });
   const signedAt = new Gauge({
     name: 'strongroom_audit_checkpoint_timestamp_seconds',
     help: 'When a checkpoint was last signed; 0 for never.',
@@ -226,6 +234,9 @@ export function createMetrics(readState: () => ProcessState): Metrics {
     },
     streamFailed() {
       streamFaults.inc();
+    },
+    auditRead(server) {
+      auditReads.inc({ server });
     },
     checkpointSigned(time) {
       signedAt.set(time.getTime() / 1000);

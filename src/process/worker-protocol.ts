@@ -16,7 +16,7 @@ type Named = 'attestation' | 'issuers' | 'pkcs11' | 'tls' | 'replicaName';
 export interface WorkerSettings
   extends
     Omit<Config, Named>,
-    Pick<ServiceSettings, 'databaseUrl' | 'pkcs11' | 'replica' | 'tried'> {
+    Pick<ServiceSettings, 'databaseUrl' | 'auditDatabaseUrl' | 'pkcs11' | 'replica' | 'tried'> {
   readonly tls: TlsIdentity;
   readonly attestation: AttestationSettings;
   readonly issuers: readonly ExternalIssuer[];

@@ -9,7 +9,7 @@ import { insertAuditRecords } from './audit/audit-rows.ts';
 import { CHANNEL } from './feed-connection.ts';
 import { fromDriver, fromPostgres } from './errors.ts';
 import { POOLS } from './prepared-query.ts';
-import { openPrimaryPool } from './primary-pool.ts';
+import { openServerPool, type ServerRole } from './server-pool.ts';
 import { readServers, type Servers } from './servers.ts';
 import type { Tables } from './tables.ts';
 import { readNoted } from './witness/noted-witnesses.ts';
@@ -19,6 +19,8 @@ export interface DatabaseOptions {
   readonly url: string;
   /** Those of the URL, which other connections of this process use as well. */
   readonly servers?: Servers;
+  /** Which of the servers; the primary where absent. A standby is read alone. */
+  readonly role?: ServerRole;
   /** Connections at most. */
   readonly connections: number;
   /** Of a statement; as requests have it where absent. Milliseconds. */
@@ -36,14 +38,20 @@ const LIMITS_MS = {
   answer: 17_000,
 };
 
+const STANDBY_LIFETIME_S = 60;
+
 export function openDatabase(options: DatabaseOptions): Kysely<Tables> {
   const { connections, onIdleError, statementLimitMs = LIMITS_MS.statement } = options;
-  const { servers = readServers(options.url) } = options;
-  const pool = openPrimaryPool(servers, {
+  const { servers = readServers(options.url), role = 'primary' } = options;
+  const isOnlyOne = servers.urls.length === 1 && role === 'primary';
+  const pool = openServerPool(servers, {
+    role,
     max: connections,
-    connectionTimeoutMillis: servers.urls.length === 1 ? LIMITS_MS.connect : LIMITS_MS.connectOneOf,
+    connectionTimeoutMillis: isOnlyOne ? LIMITS_MS.connect : LIMITS_MS.connectOneOf,
     // Not by the startup message, which poolers refuse for what they don't know.
-    prepare: `set statement_timeout = ${statementLimitMs}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}`,
+    prepare: `set statement_timeout = ${statementLimitMs}; set idle_in_transaction_session_timeout = ${LIMITS_MS.idleInTransaction}${role === 'standby' ? '; set default_transaction_read_only = on' : ''}`,
+    // Where it has been promoted, or another standby is nearer, connections don't stay for ever.
+    ...(role === 'standby' && { maxLifetimeSeconds: STANDBY_LIFETIME_S }),
     query_timeout: statementLimitMs + LIMITS_MS.answer - LIMITS_MS.statement,
     keepAlive: true,
     application_name: 'strongroom',

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { OperatorError } from '../core/operator-error.ts';
-import { connectToPrimary, type Servers } from './servers.ts';
+import { fromDriver } from './errors.ts';
+import { connectToPrimary, openClient, readServers, type Servers } from './servers.ts';
 
 /** The one channel of changes; payloads name their pool. */
 export const CHANNEL = 'strongroom_change';
 
 const END_LIMIT_MS = 1_000;
+const PROOF_LIMIT_MS = 2_000;
 const CONNECT_LIMIT_MS = 5_000;
 /** Where there is another one to be tried. */
 const CONNECT_LIMIT_OF_ONE_MS = 2_000;
@@ -104,8 +106,38 @@ export async function connectFeed(options: FeedConnectionOptions): Promise<FeedC
   };
 }
 
+/** One that comes late is no proof of a pooler: a machine may stand still for a moment. */
+const TRIES = 3;
+
+/**
+ * What the service keeps in a session (the channel that it listens on, locks, limits, prepared statements) is lost behind a
+ * pooler that gives the sessions from hand to hand.
+ * @throws DeafFeedError behind such a one; what the driver throws where the database can't be asked
+ */
+export async function requireOwnSessions(databaseUrl: string): Promise<void> {
+  const feed = await connectFeed({
+    servers: readServers(databaseUrl),
+    limitMs: PROOF_LIMIT_MS,
+    onChange: () => undefined,
+    onError: () => undefined,
+  }).catch((error: unknown) => {
+    throw fromDriver(error);
+  });
+  try {
+    for (let tried = 1; ; tried += 1)
+      try {
+        await feed.prove();
+        return;
+      } catch (error) {
+        if (!(error instanceof DeafFeedError) || tried >= TRIES) throw fromDriver(error);
+      }
+  } finally {
+    await feed.end();
+  }
+}
+
 function newClient({ servers, limitMs, onError }: FeedConnectionOptions, url: string): pg.Client {
-  const client = new pg.Client({
+  const client = openClient({
     connectionString: url,
     connectionTimeoutMillis: servers.urls.length === 1 ? CONNECT_LIMIT_MS : CONNECT_LIMIT_OF_ONE_MS,
     query_timeout: limitMs,

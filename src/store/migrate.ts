@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { OperatorError } from '../core/operator-error.ts';
 import { packageFile } from '../core/package-file.ts';
 import { fromDriver } from './errors.ts';
 import { effectsOf, type TableEffect } from './migration-plan.ts';
-import { connectToPrimary, readServers } from './servers.ts';
+import { connectToPrimary, openClient, readServers } from './servers.ts';
 
 const FOLDER = packageFile('sql/');
 /** Any number that nothing else takes as an advisory lock. */
@@ -209,17 +209,10 @@ async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>
 }
 
 function newClient(connectionString: string): pg.Client {
-  try {
-    const client = new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
-    // What was asked on a connection that breaks fails by itself; unheard, this would end the process.
-    client.on('error', () => undefined);
-    return client;
-  } catch (error) {
-    // The driver's own words may quote the password.
-    throw new OperatorError("DATABASE_URL: it can't be read as the URL of a database.", {
-      cause: error,
-    });
-  }
+  const client = openClient({ connectionString, connectionTimeoutMillis: 10_000 });
+  // What was asked on a connection that breaks fails by itself; unheard, this would end the process.
+  client.on('error', () => undefined);
+  return client;
 }
 
 type Applied = ReadonlyMap<string, Pick<Migration, 'checksum' | 'expands'>>;

@@ -5,11 +5,11 @@ import { OperatorError } from '../core/operator-error.ts';
 export interface Servers {
   /** Of one each. */
   readonly urls: readonly string[];
-  /** URL of the primary, as far as is known; else of the one to be tried next. */
+  /** URL of the wanted one, as far as is known; else of the one to be tried next. */
   readonly current: string;
-  /** It can't be reached, or takes no changes: the next one is tried. */
+  /** It can't be reached, or isn't the wanted one, as a standby takes no changes: the next one is tried. */
   failed(url: string): void;
-  /** It takes changes. */
+  /** It is the wanted one. */
   verified(url: string): void;
   /** No server answers, as somebody knows who asks all the time: nobody else needs to wait to find that out. */
   away(): void;
@@ -20,17 +20,29 @@ export interface Servers {
   onMoved(listener: (primary: string | undefined) => void): void;
 }
 
-const PRIMARY_ATTRIBUTES = new Set(['any', 'read-write', 'primary']);
+/** By the setting: the servers for which it asks, in libpq's words, and which of them the service needs. */
+const SETTINGS = {
+  DATABASE_URL: {
+    attributes: new Set(['any', 'read-write', 'primary']),
+    refusal: 'leads to servers that take no changes; the service needs the primary (read-write)',
+  },
+  STRONGROOM_AUDIT_DATABASE_URL: {
+    attributes: new Set(['any', 'read-only', 'standby', 'prefer-standby']),
+    refusal: 'leads to the primary; it has to lead to a standby',
+  },
+} as const;
+type Setting = keyof typeof SETTINGS;
 /** libpq's ways of TLS: whoever asks for it gets a server that has shown who it is. */
 const TLS_MODES = /^(?:prefer|require|verify-ca)$/;
 
 /**
  * Reads `postgres://user@one:5432,two:5433/database?…`, as libpq writes several hosts (PostgreSQL's manual, 32.1.1.3): in the
  * place of the host, or as lists in `host` and `port`.
- * @throws OperatorError for a list that can't be read, and for servers other than the primary; never with the URL itself
+ * @param setting by which it was given: of DATABASE_URL the primary is wanted, of the other a standby
+ * @throws OperatorError for a list that can't be read, and for servers other than the wanted ones; never with the URL itself
  */
-export function readServers(databaseUrl: string): Servers {
-  const urls = split(databaseUrl);
+export function readServers(databaseUrl: string, setting: Setting = 'DATABASE_URL'): Servers {
+  const urls = split(databaseUrl, setting);
   const listeners: ((primary: string | undefined) => void)[] = [];
   let index = 0;
   let isAway = false;
@@ -90,16 +102,17 @@ function partsOf(url: string): Parts {
   };
 }
 
-function split(databaseUrl: string): readonly string[] {
+function split(databaseUrl: string, setting: Setting): readonly string[] {
   const { before, hosts, path, query: given } = partsOf(databaseUrl);
+  const wanted = SETTINGS[setting];
   const attributes = given.get('target_session_attrs');
-  if (attributes !== null && !PRIMARY_ATTRIBUTES.has(attributes))
+  if (attributes !== null && !wanted.attributes.has(attributes))
     throw new OperatorError(
-      `DATABASE_URL: target_session_attrs=${/^[\w-]+$/.test(attributes) ? attributes : '…'} leads to servers that take no changes; the service needs the primary (read-write).`,
+      `${setting}: target_session_attrs=${/^[\w-]+$/.test(attributes) ? attributes : '…'} ${wanted.refusal}.`,
     );
   given.delete('target_session_attrs');
   if (TLS_MODES.test(given.get('sslmode') ?? '')) given.set('sslmode', 'verify-full');
-  return hostsOf(hosts, given).map(({ host, inQuery }) => {
+  return hostsOf(hosts, given, setting).map(({ host, inQuery }) => {
     const own = new URLSearchParams(given);
     for (const name of ['host', 'port']) {
       const value = inQuery[name as keyof typeof inQuery];
@@ -116,14 +129,15 @@ interface Host {
   readonly inQuery: { readonly host?: string; readonly port?: string };
 }
 
-function hostsOf(authority: string, given: URLSearchParams): readonly Host[] {
+function hostsOf(authority: string, given: URLSearchParams, setting: Setting): readonly Host[] {
   const hosts = given.get('host')?.split(',');
   const ports = given.get('port')?.split(',');
   if (hosts === undefined && ports === undefined)
     return authority.split(',').map((host) => ({ host, inQuery: {} }));
   const named = hosts ?? authority.split(',');
   // One port is every host's.
-  if (ports !== undefined && ports.length > 1 && ports.length !== named.length) throw unreadable();
+  if (ports !== undefined && ports.length > 1 && ports.length !== named.length)
+    throw unreadable(setting);
   return named.map((host, index) => {
     const port = ports?.[ports.length === 1 ? 0 : index];
     const inQuery = {
@@ -134,9 +148,17 @@ function hostsOf(authority: string, given: URLSearchParams): readonly Host[] {
   });
 }
 
-/** The driver's own words may quote the password. */
-function unreadable(): OperatorError {
-  return new OperatorError("DATABASE_URL: it can't be read as the URL of a database.");
+/** @throws OperatorError where the URL can't be read: the driver's own words may quote the password */
+export function openClient(config: pg.ClientConfig, setting: Setting = 'DATABASE_URL'): pg.Client {
+  try {
+    return new pg.Client(config);
+  } catch (error) {
+    throw unreadable(setting, error);
+  }
+}
+
+function unreadable(setting: Setting, cause?: unknown): OperatorError {
+  return new OperatorError(`${setting}: it can't be read as the URL of a database.`, { cause });
 }
 
 /** Host and port of one of them, or its socket, for people: nothing secret. */
@@ -153,8 +175,14 @@ export function takesNoChanges(): pg.DatabaseError {
   return error;
 }
 
-/** A question of one column and row, which is `true` where the server takes no changes. */
-export const IS_READ_ONLY = `select current_setting('transaction_read_only') = 'on' as "isReadOnly"`;
+/** What is said of a server that was to be a standby. */
+export function takesChanges(): Error {
+  return new Error('it is the primary, and no standby');
+}
+
+/** Questions of one column and row, which is `true` where the server takes no changes, or is no standby. */
+export const IS_READ_ONLY = `select current_setting('transaction_read_only') = 'on' as "isUnfit"`;
+export const IS_PROMOTED = `select not pg_is_in_recovery() as "isUnfit"`;
 
 /** @param limitMs of each server. @throws what the driver says of the last server that was tried */
 export async function connectToPrimary(
@@ -166,8 +194,8 @@ export async function connectToPrimary(
     const client = open(url);
     try {
       await client.connect();
-      const { rows } = await client.query<{ isReadOnly: boolean }>(IS_READ_ONLY);
-      if (rows[0]?.isReadOnly === true) throw takesNoChanges();
+      const { rows } = await client.query<{ isUnfit: boolean }>(IS_READ_ONLY);
+      if (rows[0]?.isUnfit === true) throw takesNoChanges();
       servers.verified(url);
       return client;
     } catch (error) {

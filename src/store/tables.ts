@@ -454,6 +454,13 @@ interface RootKeyOfferTable {
   offered_at: Generated<Date>;
 }
 
+interface StandbyMarkTable {
+  pool_id: string;
+  process: string;
+  number: string;
+  written_at: Generated<Date>;
+}
+
 interface SignInCounterTable {
   key: string;
   pool_id: GeneratedAlways<string>;
@@ -505,6 +512,7 @@ export interface Tables {
   replica_process: ReplicaProcessTable;
   sign_in_counter: SignInCounterTable;
   root_key_offer: RootKeyOfferTable;
+  standby_mark: StandbyMarkTable;
   backup_schedule: BackupScheduleTable;
 }
 

@@ -14,6 +14,7 @@ import { examineDatabase } from '../../src/store/diagnosis/database-diagnosis.ts
 import { prepareDevelopmentCertificate } from '../../src/setup/trust/development-ca.ts';
 import { fromGlobalSetup } from '../support/environment.ts';
 import { buildModuleShim, hasCompiler } from '../support/module-shim.ts';
+import { LIMITS } from '../../src/compose/limits.ts';
 import { pgBouncerIsMissing, startPgBouncer } from '../support/pgbouncer.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { type PreparedProduction, prepareProduction } from '../support/production.ts';
@@ -275,12 +276,27 @@ describe('a database', () => {
   });
 });
 
-(pgBouncerIsMissing === undefined ? describe : describe.skip)(
-  'a pooler in transaction mode',
-  () => {
-    test('loses notifications, and is told so', async () => {
+(pgBouncerIsMissing === undefined ? describe : describe.skip)('a pooler', () => {
+  test('that keeps sessions is told how many', async () => {
+    const database = await createTestDatabase();
+    const pooler = await startPgBouncer(database.serviceUrl, 'session');
+    const notifications = async (url: string) =>
+      (await examineDatabase(url)).find(({ subject }) => subject === 'notifications')?.sentence;
+    try {
+      const each = LIMITS.databaseConnections + LIMITS.auditConnections + 2;
+      expect(await notifications(pooler.url)).toContain(`room for ${each} of each worker process`);
+      expect(await notifications(database.serviceUrl)).toContain('no pooler is in the way');
+    } finally {
+      await pooler.close();
+      await database.drop();
+    }
+  });
+
+  test.each(['transaction', 'statement'] as const)(
+    'in %s mode loses notifications, and is told so',
+    async (mode) => {
       const database = await createTestDatabase();
-      const pooler = await startPgBouncer(database.serviceUrl, 'transaction');
+      const pooler = await startPgBouncer(database.serviceUrl, mode);
       try {
         const found = await examineDatabase(pooler.url);
         expect(found.filter(({ severity }) => severity === 'fault')).toEqual(
@@ -290,9 +306,9 @@ describe('a database', () => {
         await pooler.close();
         await database.drop();
       }
-    });
-  },
-);
+    },
+  );
+});
 
 test('a port that is taken is warned of', async () => {
   const other = createServer();

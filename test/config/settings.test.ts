@@ -37,6 +37,7 @@ const OTHER: Readonly<Record<keyof typeof SETTINGS, string>> = {
   STRONGROOM_TLS_CERT_FILE: '/cert.pem',
   STRONGROOM_TLS_KEY_FILE: '/key.pem',
   DATABASE_URL: 'postgres://db',
+  STRONGROOM_AUDIT_DATABASE_URL: 'postgres://standby',
   PKCS11_MODULE: '/module.so',
   PKCS11_TOKEN_LABEL: 'label',
   PKCS11_PIN: '1234',

@@ -14,6 +14,8 @@ const PAST_IT: Readonly<Record<string, string>> = {
   'store/audit/audit-retention.ts': 'audit',
   'store/audit/audit-store.ts': 'audit',
   'store/audit/checkpoint-store.ts': 'audit',
+  'store/audit/standby-marks.ts': 'numbers by which a standby shows how far it is',
+  'store/audit/standby-reader.ts': 'it reads',
   'store/audit/usage-store.ts': 'audit: counted from the records',
   'store/database.ts': 'changing itself',
   'store/directory/credential-store.ts': 'an assertion that was used stays used',

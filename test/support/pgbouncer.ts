@@ -12,6 +12,7 @@ import { freePort } from './free-port.ts';
 export type PoolMode = 'session' | 'transaction' | 'statement';
 
 export interface PgBouncer {
+  readonly port: number;
   /** Of the same database, by way of PgBouncer. */
   readonly url: string;
   close(): Promise<void>;
@@ -27,11 +28,17 @@ export const pgBouncerIsMissing =
   PROGRAM === undefined ? "PgBouncer (Debian's package pgbouncer) is not here" : undefined;
 
 /** PgBouncer as Debian packages it and with its own defaults, before PostgreSQL's Unix socket. */
-export async function startPgBouncer(url: string, mode: PoolMode): Promise<PgBouncer> {
-  const [, user = '', password = '', database = '', socket = ''] =
-    /^postgres:\/\/([^:]+):([^@]+)@\/([^?]+)\?host=(.+)$/.exec(url) ?? [];
+export async function startPgBouncer(
+  url: string,
+  mode: PoolMode,
+  /** The port of one before, whose place it takes. */
+  at?: number,
+): Promise<PgBouncer> {
+  const [, user = '', password = '', database = '', where = ''] =
+    /^postgres:\/\/([^:]+):([^@]+)@\/([^?]+)\?(.+)$/.exec(url) ?? [];
+  const server = new URLSearchParams(where);
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-pgbouncer-'));
-  const port = await freePort();
+  const port = at ?? (await freePort());
   const users = join(folder, 'users');
   const log = join(folder, 'log');
   const configuration = join(folder, 'pgbouncer.ini');
@@ -39,7 +46,7 @@ export async function startPgBouncer(url: string, mode: PoolMode): Promise<PgBou
   await writeFile(
     configuration,
     `[databases]
-* = host=${decodeURIComponent(socket)}
+* = host=${server.get('host') ?? ''} port=${server.get('port') ?? '5432'}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
@@ -65,6 +72,7 @@ logfile = ${log}
     await delay(25);
   }
   return {
+    port,
     url: `postgres://${user}:${password}@127.0.0.1:${port}/${database}`,
     async close() {
       // What other signals wait for differs between its versions, and nothing is lost.

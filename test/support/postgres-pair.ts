@@ -35,7 +35,10 @@ export interface PostgresPair {
   freezePrimary(): void;
   thawPrimary(): void;
   stopStandby(): Promise<void>;
-  startStandby(): Promise<void>;
+  /** @param settings besides those of before */
+  startStandby(settings?: Readonly<Record<string, string>>): Promise<void>;
+  freezeStandby(): void;
+  thawStandby(): void;
   promoteStandby(): Promise<void>;
   remove(): Promise<void>;
 }
@@ -101,8 +104,9 @@ export async function startPostgresPair(
     ssl_key_file: certificates.server.key,
     ssl_ca_file: certificates.authority,
   });
-  const startStandby = () =>
+  const startStandby = (settings: Readonly<Record<string, string>> = {}) =>
     start(second, 1, {
+      ...settings,
       ...addressOf(1, secondPort),
       primary_conninfo: `host=${hosts[0]} port=${firstPort} user=strongroom_owner password=${PASSWORDS.owner} application_name=${STANDBY}`,
     });
@@ -135,15 +139,21 @@ export async function startPostgresPair(
       signalAll(primary, 'SIGCONT');
     },
     stopStandby: () => stopPostmaster(standby),
-    async startStandby() {
-      standby = await startStandby();
+    async startStandby(settings) {
+      standby = await startStandby(settings);
+    },
+    freezeStandby() {
+      signalAll(standby, 'SIGSTOP');
+    },
+    thawStandby() {
+      signalAll(standby, 'SIGCONT');
     },
     async promoteStandby() {
       await writeFile(join(dataFolderOf(second), 'promote'), '');
       standby.kill('SIGUSR1');
     },
     async remove() {
-      signalAll(primary, 'SIGCONT');
+      for (const server of [primary, standby]) signalAll(server, 'SIGCONT');
       await Promise.all([primary, standby].map(stopPostmaster));
       for (const path of [first.home, second.home, ...folders, ...sockets])
         await rm(path, { recursive: true, force: true });

@@ -13,6 +13,7 @@ import { createLog } from '../../observability/log.ts';
 import { findRunningPostgres } from '../../setup/postgres/embedded-postgres.ts';
 import { findSoftHsmToken } from '../../setup/softhsm/token.ts';
 import { examineDatabase } from '../../store/diagnosis/database-diagnosis.ts';
+import { examineAuditStandby } from '../../store/diagnosis/standby-diagnosis.ts';
 import type { CliContext } from '../cli-context.ts';
 import { examineMachine, examineNames } from './machine-diagnosis.ts';
 import { describe, exitStatusOf, type Section } from './report.ts';
@@ -113,6 +114,14 @@ async function examineDeployment(context: CliContext, mends: boolean): Promise<E
   const sections: Section[] = [
     { title: 'HSM', findings: module },
     { title: 'Database', findings: database },
+    ...(databaseUrl === undefined || secrets.auditDatabaseUrl === undefined
+      ? []
+      : [
+          {
+            title: 'Audit standby',
+            findings: await examineAuditStandby(secrets.auditDatabaseUrl, databaseUrl),
+          },
+        ]),
     {
       title: 'Root keys',
       findings:

@@ -8,6 +8,8 @@ import type { ExternalIssuer } from '../../identity/issuers/external-issuer.ts';
 /** What a service can't be without, of the settings and from what surrounds it. */
 interface Required extends Pick<Config, 'domain' | 'pool' | 'limits'> {
   readonly databaseUrl: string;
+  /** Of a standby on which the audit log is read. */
+  readonly auditDatabaseUrl?: string;
   /** Of which start of the service this process is a part. */
   readonly replica: ReplicaIdentity & Pick<ServingProcess, 'version' | 'schema'>;
   readonly pkcs11: NonNullable<Config['pkcs11']> & { readonly pin: string };

@@ -36,7 +36,7 @@ export function createAuditWriter(
   };
 }
 
-export function createAuditReader(context: StoreContext): AuditReader {
+export function createAuditReader(context: Pick<StoreContext, 'db' | 'poolId'>): AuditReader {
   return {
     listEvents: (filter, { after, limit }) =>
       reading(context, async (db) => {

@@ -22,6 +22,7 @@ interface Facts {
   readonly standbyNames: string;
   readonly isStandby: boolean;
   readonly connectionLimit: number;
+  readonly serverProcess: number;
 }
 
 /** Looks at the database as the service uses it: changes nothing. @param url of the user that the service is */
@@ -29,7 +30,7 @@ export async function examineDatabase(url: string): Promise<readonly Finding[]> 
   return findings('connection', async () => {
     const { urls } = readServers(url);
     const [only = url, ...others] = urls;
-    const { facts, clockMs, servers } =
+    const { facts, isPooled, clockMs, servers } =
       others.length === 0 ? { ...(await readFacts(only)), servers: [] } : await readAll(urls);
     return [
       ...servers,
@@ -38,7 +39,7 @@ export async function examineDatabase(url: string): Promise<readonly Finding[]> 
       ...describeRights(facts),
       ...describeDurability(facts),
       describeClock(clockMs),
-      ...(await describeNotifications(url)),
+      ...(await describeNotifications(url, isPooled)),
     ];
   });
 }
@@ -71,7 +72,13 @@ async function readAll(urls: readonly string[]) {
   return { ...known, servers };
 }
 
-async function readFacts(url: string): Promise<{ facts: Facts; clockMs: number }> {
+interface Known {
+  readonly facts: Facts;
+  readonly isPooled: boolean;
+  readonly clockMs: number;
+}
+
+async function readFacts(url: string): Promise<Known> {
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: LIMITS_MS.connect,
@@ -92,13 +99,17 @@ async function readFacts(url: string): Promise<{ facts: Facts; clockMs: number }
       current_setting('fsync') as fsync,
       current_setting('synchronous_standby_names') as "standbyNames",
       pg_is_in_recovery() as "isStandby",
-      current_setting('max_connections')::int as "connectionLimit"`);
+      current_setting('max_connections')::int as "connectionLimit",
+      pg_backend_pid() as "serverProcess"`);
     const [facts] = rows;
     if (facts === undefined) throw new Error('PostgreSQL said nothing of itself');
+    // A pooler names a process of its own invention, by which it is asked to cancel.
+    const { processID } = client as pg.Client & { readonly processID?: number | null };
+    const isPooled = processID !== facts.serverProcess;
     const asked = Date.now();
     const { rows: times } = await client.query<{ now: Date }>('select clock_timestamp() as now');
     const middle = (asked + Date.now()) / 2;
-    return { facts, clockMs: Math.round((times[0]?.now.getTime() ?? middle) - middle) };
+    return { facts, isPooled, clockMs: Math.round((times[0]?.now.getTime() ?? middle) - middle) };
   } catch (error) {
     throw fromDriver(error);
   } finally {
@@ -198,7 +209,7 @@ function describeClock(ms: number): Finding {
 }
 
 /** By an echo, as the service proves it: a pooler in the way loses notifications without a word. */
-async function describeNotifications(url: string): Promise<readonly Finding[]> {
+async function describeNotifications(url: string, isPooled: boolean): Promise<readonly Finding[]> {
   return findings('notifications', async () => {
     const feed = await connectFeed({
       servers: readServers(url),
@@ -211,7 +222,10 @@ async function describeNotifications(url: string): Promise<readonly Finding[]> {
       await feed.prove();
       const ms = Math.round(performance.now() - began);
       return [
-        ok('notifications', `A notification came back after ${ms} ms: no pooler is in the way.`),
+        ok(
+          'notifications',
+          `A notification came back after ${ms} ms: ${isPooled ? 'the pooler in the way keeps sessions, and needs room for 14 of each worker process (PgBouncer: default_pool_size and max_client_conn)' : 'no pooler is in the way'}.`,
+        ),
       ];
     } finally {
       await feed.end();

@@ -106,6 +106,7 @@ export const UNWITNESSED_TABLES: Readonly<Record<string, string>> = {
   federated_credential_use: 'a sign-in is on record, and is no change of the directory',
   sign_in_counter: 'who is counted as guessing, for a minute',
   root_key_offer: 'a question to the processes that serve, which decides nothing',
+  standby_mark: 'numbers by which a standby shows how far it is',
   replica_process: 'what a process says of itself, for seconds',
   recovery_job: 'what of a backup or a restore counts is in its records',
   audit_event: 'the records themselves: linked and signed',

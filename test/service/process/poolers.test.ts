@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { openChangeFeed } from '../../../src/store/change-feed.ts';
 import { type Answer, createCaller, fetchToken } from '../../support/client.ts';
@@ -12,10 +15,13 @@ import {
 import { createTestDatabase } from '../../support/postgres.ts';
 import { type ProductionService, startProduction } from '../../support/production.ts';
 import { ROLE } from '../../support/roles.ts';
+import { until } from '../../support/until.ts';
 
 /** Poolers stand before PostgreSQL in many places: in transaction mode LISTEN's connection is lent to others at once. */
 
 const KNOWN_AFTER_MS = 1_000;
+const run = promisify(execFile);
+const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 
 if (pgBouncerIsMissing !== undefined) console.info(`skipped: ${pgBouncerIsMissing}`);
 const describeWithPooler = pgBouncerIsMissing === undefined ? describe : describe.skip;
@@ -28,12 +34,19 @@ afterEach(async () => {
   if (failed.length > 0) throw new AggregateError(failed);
 });
 
-async function startBehind(mode: PoolMode, workers: number): Promise<ProductionService> {
+interface Behind extends ProductionService {
+  /** Another PgBouncer in the place of the one that there is. */
+  becomes(mode: PoolMode): Promise<void>;
+}
+
+async function startBehind(mode: PoolMode, workers: number): Promise<Behind> {
   let pooler: PgBouncer | undefined;
+  let straight = '';
   const production = await startProduction(
     { STRONGROOM_WORKERS: String(workers) },
     {
       wayTo: async (url) => {
+        straight = url;
         pooler = await startPgBouncer(url, mode);
         return pooler.url;
       },
@@ -44,12 +57,17 @@ async function startBehind(mode: PoolMode, workers: number): Promise<ProductionS
     throw error;
   });
   closing.push(() => production.stop());
-  return production;
+  return Object.assign(production, {
+    async becomes(other: PoolMode) {
+      await pooler?.close();
+      pooler = await startPgBouncer(straight, other, pooler?.port);
+    },
+  });
 }
 
 const readyz = async ({ admin }: ProductionService) => {
   const answer = await admin('GET', '/readyz');
-  return [answer.status, answer.json()] as const;
+  return [answer.status, answer.json<Record<string, unknown>>()] as const;
 };
 
 /** A caller who may read a key, and whose one assignment is taken away; what it was answered since then, and when. */
@@ -98,12 +116,27 @@ async function revokeAtWork(production: ProductionService) {
   return seen;
 }
 
-describeWithPooler('behind PgBouncer in transaction mode', () => {
-  test('the service says that it is not ready and why, believes no cache, and serves nobody who was revoked', async () => {
-    const production = await startBehind('transaction', 1);
-    expect(production.service.output()).toMatch(
-      /^Strongroom is not ready: https:.* changeFeed\. DATABASE_URL: .*pooler.*session mode\.$/m,
-    );
+describeWithPooler('behind PgBouncer that lends sessions to others', () => {
+  test.each(['transaction', 'statement'] as const)(
+    'as in %s mode, the start is refused with a sentence, and so is a migration',
+    async (mode) => {
+      const refused = /DATABASE_URL: .*pooler in transaction or statement mode: .*session mode\./;
+      await expect(startBehind(mode, 1)).rejects.toThrow(refused);
+      const database = await createTestDatabase();
+      closing.push(() => database.drop());
+      const pooler = await startPgBouncer(database.ownerUrl, mode);
+      closing.push(() => pooler.close());
+      await expect(
+        run(process.execPath, [MAIN, 'migrate'], { env: { DATABASE_URL: pooler.url } }),
+      ).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(refused) });
+    },
+    60_000,
+  );
+
+  test('from some time on, the service says that it is not ready and why, believes no cache, and serves nobody who was revoked', async () => {
+    const production = await startBehind('session', 1);
+    await production.becomes('transaction');
+    await until(async () => (await readyz(production))[1]['reason'] !== undefined);
     const expected = [
       503,
       {

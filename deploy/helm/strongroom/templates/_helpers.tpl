@@ -61,6 +61,15 @@ capabilities:
 {{- $name := include "strongroom.fullname" . -}}
 {{- $metrics := printf "%s-metrics" $name -}}
 {{ include "strongroom.databaseEnvironment" .Values.database.secret }}
+{{- with .Values.database.auditSecret }}
+{{- if .name }}
+- name: STRONGROOM_AUDIT_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name | quote }}
+      key: {{ .key | quote }}
+{{- end }}
+{{- end }}
 - name: STRONGROOM_DOMAIN
   value: {{ .Values.domain | quote }}
 - name: STRONGROOM_POOL

@@ -77,6 +77,7 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   audit_witness_pending: 'what an upgrade has left to do, which the first start does',
   sign_in_counter: 'credentials that were refused in the last minute',
   root_key_offer: 'a question to the processes that serve now',
+  standby_mark: 'numbers of the processes that read on a standby now',
   replica_process: 'processes that serve now',
   recovery_job: 'backups and restores that were made here: this one is still under way',
   backup_schedule:

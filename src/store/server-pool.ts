@@ -1,19 +1,39 @@
 import pg from 'pg';
-import { IS_READ_ONLY, type Servers, takesNoChanges } from './servers.ts';
+import {
+  IS_READ_ONLY,
+  IS_PROMOTED,
+  type Servers,
+  takesChanges,
+  takesNoChanges,
+} from './servers.ts';
 
-export interface PrimaryPoolOptions extends Omit<pg.PoolConfig, 'connectionString' | 'verify'> {
+/** Which of the servers is wanted: the one that takes changes, or one that has what the other has and takes none. */
+export type ServerRole = 'primary' | 'standby';
+
+export interface ServerPoolOptions extends Omit<pg.PoolConfig, 'connectionString' | 'verify'> {
   /** Statements by which each connection begins. */
   readonly prepare: string;
+  readonly role: ServerRole;
 }
 
-/** Connections to whichever server is the primary: each new one is asked, and those to the one before are given up. */
-export function openPrimaryPool(servers: Servers, options: PrimaryPoolOptions): pg.Pool {
-  const { prepare, ...config } = options;
+/** By what a server shows that it isn't the one that is wanted, and what is said of it then. */
+const UNFIT = {
+  primary: { question: IS_READ_ONLY, error: takesNoChanges },
+  standby: { question: IS_PROMOTED, error: takesChanges },
+} as const;
+
+/**
+ * Connections to whichever server has the role: each new one is asked. Those to the primary of before are given up when there
+ * is another; a standby that becomes the primary still answers right.
+ */
+export function openServerPool(servers: Servers, options: ServerPoolOptions): pg.Pool {
+  const { prepare, role, ...config } = options;
+  const unfit = UNFIT[role];
   const urls = new WeakMap<object, string>();
   const open = new Set<pg.PoolClient>();
 
-  /** Goes to the primary of the moment. */
-  class PrimaryClient extends pg.Client {
+  /** Goes to the server of the moment. */
+  class ServerClient extends pg.Client {
     constructor(given?: pg.ClientConfig) {
       const url = servers.current;
       super({ ...given, connectionString: url });
@@ -34,18 +54,18 @@ export function openPrimaryPool(servers: Servers, options: PrimaryPoolOptions): 
 
   async function verify(client: pg.PoolClient): Promise<void> {
     const url = urls.get(client) ?? '';
-    const answers = (await client.query(`${prepare}; ${IS_READ_ONLY}`)) as unknown;
-    const last = (answers as readonly pg.QueryResult<{ isReadOnly: boolean }>[]).at(-1);
-    if (last?.rows[0]?.isReadOnly === true) {
+    const answers = (await client.query(`${prepare}; ${unfit.question}`)) as unknown;
+    const last = (answers as readonly pg.QueryResult<{ isUnfit: boolean }>[]).at(-1);
+    if (last?.rows[0]?.isUnfit === true) {
       servers.failed(url);
-      throw takesNoChanges();
+      throw unfit.error();
     }
     servers.verified(url);
   }
 
-  const pool = new PrimaryPool(servers, {
+  const pool = new ServerPool(servers, {
     ...config,
-    Client: PrimaryClient,
+    Client: ServerClient,
     verify: (client, done) => {
       verify(client).then(() => {
         done();
@@ -54,9 +74,10 @@ export function openPrimaryPool(servers: Servers, options: PrimaryPoolOptions): 
   });
   pool.on('connect', (client) => open.add(client));
   pool.on('remove', (client) => open.delete(client));
-  servers.onMoved((primary) => {
-    for (const client of open) if (urls.get(client) !== primary) breakOff(client);
-  });
+  if (role === 'primary')
+    servers.onMoved((primary) => {
+      for (const client of open) if (urls.get(client) !== primary) breakOff(client);
+    });
   return pool;
 }
 
@@ -67,7 +88,7 @@ type Connected = (
 ) => void;
 
 /** Tries each server before it says that there is none. */
-class PrimaryPool extends pg.Pool {
+class ServerPool extends pg.Pool {
   readonly #servers: Servers;
 
   constructor(servers: Servers, config: pg.PoolConfig) {
