@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { migrate } from '../../src/store/migrate.ts';
+import { migrate, requireCurrentSchema } from '../../src/store/migrate.ts';
 import { openChangeFeed, type OpenChangeFeed } from '../../src/store/change-feed.ts';
 import { openDatabase } from '../../src/store/database.ts';
+import { examineDatabase } from '../../src/store/diagnosis/database-diagnosis.ts';
 import { createSettingStore } from '../../src/store/pool/setting-store.ts';
 import { readServers, type Servers } from '../../src/store/servers.ts';
 import { type PostgresPair, startPostgresPair } from '../support/postgres-pair.ts';
@@ -64,8 +65,7 @@ async function requireNothingLost(): Promise<void> {
 }
 
 describe('TLS to the database', () => {
-  const connect = async (host: string, parameters: Readonly<Record<string, string>>) => {
-    const url = pair.tlsUrl(host, parameters);
+  const connectTo = async (url: string) => {
     const tls = openDatabase({ url, connections: 1, onIdleError: () => undefined });
     try {
       const { rows } = await sql<{ ssl: boolean }>`
@@ -75,6 +75,8 @@ describe('TLS to the database', () => {
       await tls.destroy();
     }
   };
+  const connect = (host: string, parameters: Readonly<Record<string, string>>) =>
+    connectTo(pair.tlsUrl(host, parameters));
   const full = () => {
     const { authority, client } = pair.certificates;
     return { sslrootcert: authority, sslcert: client.certificate, sslkey: client.key };
@@ -106,6 +108,53 @@ describe('TLS to the database', () => {
     ['no TLS at all', 'localhost', () => ({ sslmode: 'disable' })],
   ])('is refused with %s', async (_, host, parameters) => {
     await expect(connect(host, parameters())).rejects.toThrow();
+  });
+
+  test('finds the primary among several servers, past one whose certificate has another name', async () => {
+    const parameters = { ...full(), sslmode: 'verify-full' };
+    const standbyFirst = pair.tlsUrlOf(
+      [
+        ['second', 'localhost'],
+        ['first', 'localhost'],
+      ],
+      parameters,
+    );
+    expect(await connectTo(standbyFirst)).toBe(true);
+    const impostorFirst = pair.tlsUrlOf(
+      [
+        ['first', '127.0.0.1'],
+        ['first', 'localhost'],
+      ],
+      parameters,
+    );
+    expect(await connectTo(impostorFirst)).toBe(true);
+    // Commands and the change feed go the same way.
+    expect((await requireCurrentSchema(standbyFirst)).newer).toEqual([]);
+    const listening = await openChangeFeed({
+      url: standbyFirst,
+      poolId: pool.id,
+      onError: () => undefined,
+    });
+    await until(() => listening.isCoherent());
+    await listening.close();
+    const found = await examineDatabase(standbyFirst);
+    expect(
+      found.filter(({ subject }) => subject === 'servers').map(({ sentence }) => sentence),
+    ).toEqual([
+      expect.stringMatching(/^localhost:\d+ is a standby\.$/),
+      expect.stringMatching(/^localhost:\d+ is the primary\.$/),
+    ]);
+  });
+
+  test('of none of several servers that show who they are leads nowhere', async () => {
+    const url = pair.tlsUrlOf(
+      [
+        ['first', '127.0.0.1'],
+        ['second', '127.0.0.1'],
+      ],
+      { ...full(), sslmode: 'verify-full' },
+    );
+    await expect(connectTo(url)).rejects.toThrow();
   });
 });
 
@@ -146,6 +195,17 @@ test('where the primary stands still and its standby is promoted, all goes on th
   feed.subscribe((change) => heard.push(change));
   await write();
   await until(() => heard.length > 0);
+});
+
+test('the promoted one is found by TLS too', async () => {
+  const { authority, client } = pair.certificates;
+  const url = pair.tlsUrlOf([['second', 'localhost']], {
+    sslmode: 'verify-full',
+    sslrootcert: authority,
+    sslcert: client.certificate,
+    sslkey: client.key,
+  });
+  expect((await requireCurrentSchema(url)).newer).toEqual([]);
 });
 
 test('the primary of before, which has come back, gets nothing more', async () => {

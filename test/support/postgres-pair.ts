@@ -29,6 +29,11 @@ export interface PostgresPair {
   readonly certificates: DatabaseCertificates;
   /** Of the primary by TCP, where a server takes TLS alone, and a certificate of the client. @param host that is this machine */
   tlsUrl(host: string, parameters: Readonly<Record<string, string>>): string;
+  /** The same of several, in that order. @param servers which of the two, and by which host */
+  tlsUrlOf(
+    servers: readonly (readonly ['first' | 'second', string])[],
+    parameters: Readonly<Record<string, string>>,
+  ): string;
   /** As a machine that loses its power. */
   killPrimary(): Promise<void>;
   /** Neither goes on nor closes anything. */
@@ -96,17 +101,21 @@ export async function startPostgresPair(
     );
   const ports = machines === undefined ? [await freePort(), await freePort()] : [5432, 5432];
   const [firstPort = 0, secondPort = 0] = ports;
-  const primary = await start(first, 0, {
-    ...addressOf(0, firstPort),
-    synchronous_standby_names: STANDBY,
+  const tls = {
     ssl: 'on',
     ssl_cert_file: certificates.server.certificate,
     ssl_key_file: certificates.server.key,
     ssl_ca_file: certificates.authority,
+  };
+  const primary = await start(first, 0, {
+    ...addressOf(0, firstPort),
+    ...tls,
+    synchronous_standby_names: STANDBY,
   });
   const startStandby = (settings: Readonly<Record<string, string>> = {}) =>
     start(second, 1, {
       ...settings,
+      ...tls,
       ...addressOf(1, secondPort),
       primary_conninfo: `host=${hosts[0]} port=${firstPort} user=strongroom_owner password=${PASSWORDS.owner} application_name=${STANDBY}`,
     });
@@ -115,6 +124,12 @@ export async function startPostgresPair(
     const list = (of: readonly unknown[]) => indexes.map((index) => of[index]).join(',');
     const where = new URLSearchParams({ host: list(hosts), port: list(ports) });
     return `postgres://${user}:${password}@/strongroom?${where.toString()}`;
+  };
+  const tlsUrlOf: PostgresPair['tlsUrlOf'] = (servers, parameters) => {
+    const at = servers.map(
+      ([which, host]) => `${host}:${which === 'first' ? firstPort : secondPort}`,
+    );
+    return `postgres://strongroom:${PASSWORDS.service}@${at.join(',')}/strongroom?${new URLSearchParams(parameters).toString()}`;
   };
   return {
     ownerUrl: url('strongroom_owner', PASSWORDS.owner, 0, 1),
@@ -125,8 +140,8 @@ export async function startPostgresPair(
       return standby.pid;
     },
     certificates,
-    tlsUrl: (host, parameters) =>
-      `postgres://strongroom:${PASSWORDS.service}@${host}:${firstPort}/strongroom?${new URLSearchParams(parameters).toString()}`,
+    tlsUrl: (host, parameters) => tlsUrlOf([['first', host]], parameters),
+    tlsUrlOf,
     async killPrimary() {
       const end = once(primary, 'exit');
       primary.kill('SIGQUIT');

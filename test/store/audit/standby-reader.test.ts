@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { AuditRecord } from '../../../src/core/audit/record.ts';
+import type { AuditFilter, AuditRecord } from '../../../src/core/audit/record.ts';
 import { ServiceError } from '../../../src/core/errors.ts';
 import { createAuditReader, createAuditWriter } from '../../../src/store/audit/audit-store.ts';
 import { auditOfStandby } from '../../../src/store/audit/standby-audit.ts';
@@ -16,6 +16,8 @@ import { readServers } from '../../../src/store/servers.ts';
 import { type PostgresPair, startPostgresPair } from '../../support/postgres-pair.ts';
 import { type Db, makePool, processOf, readPages, withClient } from '../../support/store.ts';
 import { until } from '../../support/until.ts';
+
+const FILTERS: readonly AuditFilter[] = [{}, { oldestFirst: true }];
 
 let pair: PostgresPair;
 let primary: Db;
@@ -108,7 +110,7 @@ describe('a read of the audit log', () => {
     };
     const written = await writeOwn(40);
     const readers = [auditOfStandby(reader, own), createAuditReader(own)];
-    for (const filter of [{}, { oldestFirst: true }]) {
+    for (const filter of FILTERS) {
       const before = [...written];
       let page = 0;
       const pages = await readPages(
@@ -122,7 +124,7 @@ describe('a read of the audit log', () => {
       const read = pages.flat().map(({ requestId }) => requestId);
       expect(new Set(read).size).toBe(read.length);
       // Newest first, what is added comes before the first page.
-      const expected = 'oldestFirst' in filter ? written : before;
+      const expected = filter.oldestFirst === true ? written : before;
       expect([...read].sort()).toEqual([...expected].sort());
     }
     expect(new Set(seen)).toEqual(new Set(['standby']));
