@@ -10,6 +10,8 @@ import { examineMachine } from '../../src/cli/doctor/machine-diagnosis.ts';
 import { examineCertificate } from '../../src/config/certificate-diagnosis.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { Severity } from '../../src/core/diagnosis/finding.ts';
+import { findObjects } from '../../src/hsm/module/calls.ts';
+import { openToken, type Token } from '../../src/hsm/module/token.ts';
 import { examineDatabase } from '../../src/store/diagnosis/database-diagnosis.ts';
 import { prepareDevelopmentCertificate } from '../../src/setup/trust/development-ca.ts';
 import { fromGlobalSetup } from '../support/environment.ts';
@@ -94,17 +96,27 @@ describe('a module alone', () => {
     expect(report.of('warning')).toEqual([expect.stringContaining('It is SoftHSM')]);
     expect(report.status).toBe(1);
     expect(report.output).not.toContain(testToken().pin);
+    expect(report.of('ok')).toContainEqual(expect.stringContaining('HSM: token objects: It takes'));
   });
 
   test.each([
     ['a library that is not there', ['/no/module.so'], "can't be loaded"],
     ['a token that is not there', ['', '--token-label', 'nobody'], 'no token with the label'],
     ['a PIN file that is not there', ['', '--pin-file', '/no/pin'], '--pin-file'],
+    ['a PIN that is wrong', ['', '--pin-file', MAIN], 'is wrong (--pin-file)'],
   ])('%s is a fault, told in a sentence', async (_what, [module = '', ...more], sentence) => {
     const path = module === '' ? testToken().module : module;
     const report = await doctor(bare(), ...alone(path, ...more));
     expect(report.of('fault')).toEqual([expect.stringContaining(sentence)]);
     expect(report.status).toBe(2);
+  });
+
+  test.each([
+    [['--pin-file', '/no/pin'], 'for a module that --module names'],
+    [['--module', '/no/module.so', '--mend'], 'give one of them'],
+  ])('is what %j is for, or it is refused', async (options, sentence) => {
+    const { status, output } = await doctor(bare(), ...options);
+    expect([status, output]).toEqual([1, expect.stringContaining(sentence)]);
   });
 
   test('has to be told which of several tokens is meant', async () => {
@@ -155,6 +167,53 @@ describe('a module alone', () => {
     } finally {
       await shim.remove();
     }
+  });
+});
+
+(canBuild ? describe : describe.skip)('a token', () => {
+  let token: Token;
+  beforeAll(() => {
+    token = openToken(testToken());
+  });
+  afterAll(() => {
+    token.close();
+  });
+
+  /** What is found with a line of a plan, and how many objects the token has more than before. */
+  async function behind(line: string): Promise<{ report: Report; left: number }> {
+    const count = () => findObjects(token.loginSession, { token: true }, 10_000).length;
+    const shim = await buildModuleShim({ profile: 'kwp-only', lines: [line] });
+    try {
+      const { PKCS11_MODULE: module = '', ...environment } = shim.environment;
+      const before = count();
+      const report = await doctor({ ...bare(), ...environment }, ...alone(module));
+      return { report, left: count() - before };
+    } finally {
+      await shim.remove();
+    }
+  }
+
+  test('that is full is a fault, and no object is left of what it had room for', async () => {
+    const full = 'answer GenerateKey CKR_DEVICE_MEMORY if template token=true after 1';
+    const { report, left } = await behind(full);
+    expect(report.of('fault')).toEqual([
+      expect.stringMatching(/token objects: The token does not keep root keys.*CKR_DEVICE_MEMORY/),
+    ]);
+    expect(report.status).toBe(2);
+    expect(left).toBe(0);
+  });
+
+  test('of an examination that is killed in the middle has no object left of it', async () => {
+    const { report, left } = await behind('crash UnwrapKey after 20');
+    expect(report.output).toBe('');
+    expect(left).toBe(0);
+  });
+
+  test('that opens no session to write is a fault, told in a sentence', async () => {
+    const { report } = await behind('answer OpenSession 0xE2'); // CKR_TOKEN_WRITE_PROTECTED
+    expect(report.of('fault')).toEqual([
+      expect.stringMatching(/can't be opened: .*CKR_TOKEN_WRITE_PROTECTED.*write-protected/),
+    ]);
   });
 });
 

@@ -7,6 +7,7 @@ import { examineCertificate } from '../../config/certificate-diagnosis.ts';
 import { type Config, isProduction, type Secrets } from '../../config/config.ts';
 import { readCertificate, readPin, readPinFile } from '../../config/setting-files.ts';
 import { type Finding, findings, ok } from '../../core/diagnosis/finding.ts';
+import { OperatorError } from '../../core/operator-error.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
 import { examineModule, type ModuleDiagnosis } from '../../hsm/diagnosis/module-diagnosis.ts';
 import { createLog } from '../../observability/log.ts';
@@ -34,6 +35,7 @@ export interface DoctorOptions {
  */
 export async function doctor(context: CliContext, options: DoctorOptions): Promise<void> {
   const { module } = options;
+  requireFitting(options);
   const { sections, diagnosis } =
     module === undefined
       ? await examineDeployment(context, options.mend === true)
@@ -56,6 +58,37 @@ export async function doctor(context: CliContext, options: DoctorOptions): Promi
   context.setExitStatus(exitStatusOf(sections));
 }
 
+/** @throws OperatorError where an option would have no effect */
+function requireFitting({ module, mend, ...options }: DoctorOptions): void {
+  if (module !== undefined && mend === true)
+    throw new OperatorError(
+      '--mend is for a pool that the settings name, and --module examines a module alone: give one of them.',
+    );
+  const isOfModule = Object.keys(options).some((name) => name !== 'json');
+  if (module === undefined && isOfModule)
+    throw new OperatorError(
+      '--token-label, --pin-file, --library-parameters and --key-wrap-mechanism are for a module that --module names. Without it the settings say what is examined.',
+    );
+}
+
+/** What settings and options that say the same are called. */
+const OPTION_FOR: readonly (readonly [string | RegExp, string])[] = [
+  [' or PKCS11_TOKEN_LABEL', ''],
+  [/PKCS11_PIN or PKCS11_PIN_FILE[^)]*/g, '--pin-file'],
+  ['PKCS11_MODULE', '--module'],
+  ['PKCS11_TOKEN_LABEL', '--token-label'],
+  ['PKCS11_LIBRARY_PARAMETERS', '--library-parameters'],
+  ['PKCS11_KEY_WRAP_MECHANISM', '--key-wrap-mechanism'],
+];
+
+function inOptions(finding: Finding): Finding {
+  const sentence = OPTION_FOR.reduce(
+    (text, [setting, option]) => text.replaceAll(setting, option),
+    finding.sentence,
+  );
+  return { ...finding, sentence };
+}
+
 interface Examined {
   readonly sections: readonly Section[];
   readonly diagnosis: ModuleDiagnosis | undefined;
@@ -74,11 +107,12 @@ async function examineOne({
     diagnosis = examineModule({
       module,
       pin,
+      isForNewPool: true,
       ...withoutUndefined({ tokenLabel, libraryParameters, keyWrapMechanism }),
     });
     return diagnosis.findings;
   });
-  return { sections: [{ title: 'HSM', findings: found }], diagnosis };
+  return { sections: [{ title: 'HSM', findings: found.map(inOptions) }], diagnosis };
 }
 
 async function examineDeployment(context: CliContext, mends: boolean): Promise<Examined> {

@@ -11,6 +11,7 @@ import { openToken, type Token } from '../module/token.ts';
 import type { TokenOptions } from '../module/token-options.ts';
 import { measureCalls, type CallTimes } from './call-times.ts';
 import { describeCapabilities, SIGNS_TOKENS } from './capability-findings.ts';
+import { examineTokenObjects } from './token-object-trial.ts';
 
 export interface ModuleDiagnosis {
   readonly findings: readonly Finding[];
@@ -28,6 +29,8 @@ export interface ExaminedModule extends Omit<TokenOptions, 'tokenLabel'> {
   readonly keeping?: KeyKeeping | undefined;
   /** Of objects, as the operator says. */
   readonly objectLimit?: number | undefined;
+  /** Whether objects of the token are tried too, as a new pool makes them: one that exists has shown it. */
+  readonly isForNewPool?: boolean;
 }
 
 /** A process has its login session, two for calls on the event loop and two for each of a few threads. */
@@ -57,6 +60,9 @@ export function examineModule(examined: ExaminedModule): ModuleDiagnosis {
       const findings = [
         ...opened,
         finding,
+        ...(options.isForNewPool === true
+          ? [examineTokenObjects(loginSession, capabilities.keeping)]
+          : []),
         ...describeCapabilities(capabilities),
         describeTimes(callTimes),
       ];

@@ -1,9 +1,12 @@
 import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
 import type { ModuleFacts } from '../../core/release/key-inspection.ts';
+import { OperatorError } from '../../core/operator-error.ts';
+import { answerIn } from '../capabilities/lack.ts';
 import { describeModule } from '../keys/key-inspection.ts';
 import { giveUp, initialiseLibrary, loadModule } from './library.ts';
 import { logIn } from './login.ts';
 import { findSlot } from './slots.ts';
+import { returnValue } from './return-values.ts';
 import type { TokenOptions } from './token-options.ts';
 
 /** What a token has said of itself. */
@@ -62,8 +65,17 @@ export function openToken(options: TokenOptions): Token {
     giveUp(() => {
       module.finalize();
     });
-    throw error;
+    throw asOperatorError(error, options);
   }
+}
+
+/** Of what a module answers that finds its token, and can't work with it. */
+function asOperatorError(error: unknown, { module: path, tokenLabel }: TokenOptions): unknown {
+  if (returnValue(error) === undefined) return error;
+  return new OperatorError(
+    `The token "${tokenLabel}" of ${path} can't be opened: ${answerIn(error)}. It may be write-protected, or have no session free; SoftHSM wants to write to the folder of its tokens.`,
+    { cause: error },
+  );
 }
 
 /** A token as plain data: what a module has initialised and given handles for holds in all threads of a process. */
