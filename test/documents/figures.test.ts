@@ -60,6 +60,7 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
   'src/cli/README.md': [
     ['src/compose/limits.ts#LIMITS.databaseConnections', (n) => `${count(n)} for requests`],
     ['src/compose/limits.ts#LIMITS.auditConnections', (n) => `${count(n)} for the audit log`],
+    ['src/compose/limits.ts#LIMITS.standbyConnections', (n) => `and ${count(n)} to a standby`],
     [
       'src/config/worker-memory.ts#LIMIT.least',
       (n) => `at least ${count(n / 1024 ** 2)} and at most`,
@@ -97,6 +98,16 @@ const FIGURES: Readonly<Record<string, readonly Figure[]>> = {
     [
       'src/http/audit/audit.routes.ts#VERIFIED_AT_ONCE',
       (n) => `after ${count(n)} records and rows`,
+    ],
+    [
+      'src/store/audit/standby-reader.ts#BEHIND_LIMIT_MS',
+      (n) => `more than ${seconds(n)} second behind`,
+    ],
+    ['src/store/audit/standby-reader.ts#LEFT_FOR_MS', (n) => `left for ${seconds(n)} seconds`],
+    ['src/compose/limits.ts#LIMITS.standbyConnections', (n) => `up to ${count(n)} connections`],
+    [
+      'src/store/database.ts#LIMITS_MS.statement',
+      (n) => `limit for a statement (${seconds(n)} seconds)`,
     ],
     ['src/core/audit/checkpoint-service.ts#SIGN_AFTER_MS', (n) => `Every ${seconds(n)} seconds`],
     [

@@ -12,7 +12,9 @@ import {
 } from '../../../src/store/audit/standby-reader.ts';
 import { openDatabase, reading } from '../../../src/store/database.ts';
 import { migrate, requireCurrentSchema } from '../../../src/store/migrate.ts';
+import { examineAuditStandby } from '../../../src/store/diagnosis/standby-diagnosis.ts';
 import { readServers } from '../../../src/store/servers.ts';
+import { fromGlobalSetup } from '../../support/environment.ts';
 import { type PostgresPair, startPostgresPair } from '../../support/postgres-pair.ts';
 import { type Db, makePool, processOf, readPages, withClient } from '../../support/store.ts';
 import { until } from '../../support/until.ts';
@@ -278,6 +280,43 @@ test('of several servers the standby is found, and the one of before once it was
   await standby.destroy();
   open(pair.serviceUrl);
   expect(await reader.read(isOnStandby)).toBe(true);
+});
+
+describe('doctor', () => {
+  const told = async (url: string) =>
+    (await examineAuditStandby(url, pair.serviceUrl)).map(
+      ({ severity, sentence }) => `${severity}: ${sentence}`,
+    );
+
+  test('says of each server what it is, and what its user may do there', async () => {
+    await write();
+    expect(await told(pair.serviceUrl)).toEqual([
+      expect.stringMatching(/^ok: .* is the primary, on which nothing is read by this setting\.$/),
+      expect.stringMatching(
+        /^ok: .* is a standby, where "strongroom" signs in, who may change what the service may change\. The last change that it has is \d+ s old\.$/,
+      ),
+    ]);
+  });
+
+  test('warns of a server that follows another primary, and of one that is away', async () => {
+    expect(await told(fromGlobalSetup('STRONGROOM_TEST_SERVICE_URL'))).toEqual([
+      expect.stringMatching(/^warning: .* is no standby of the database in DATABASE_URL\.$/),
+    ]);
+    expect(await told('postgres://nobody@127.0.0.1:1/none')).toEqual([
+      expect.stringMatching(/^warning: 127\.0\.0\.1:1: /),
+    ]);
+  });
+
+  test('warns of a user who may not read', async () => {
+    await withClient(ownerUrl(), (client) =>
+      client.query(`create role blind login password 'blind'`),
+    );
+    const blind = pair.urls[1].replace(/\/\/[^@]+@/, '//blind:blind@');
+    await until(async () => (await told(blind))[0]?.includes('"blind"') === true);
+    expect(await told(blind)).toEqual([
+      expect.stringMatching(/^warning: .*"blind" may not read standby_mark, .*key_version: /),
+    ]);
+  });
 });
 
 test('a command that verifies the log is refused on the standby', async () => {
