@@ -18,9 +18,8 @@ const PARENT_CHECK_MS = 250;
  * Runs Node.js with the arguments in the place of this process: standard streams are shared, signals are passed on, and
  * this process ends as the child did.
  */
-export function runForeground(args, { environment = {}, isOwnSession = false } = {}) {
+export function runForeground(args, { isOwnSession = false } = {}) {
   const child = spawn(process.execPath, args, {
-    env: { ...process.env, ...environment },
     stdio: 'inherit',
     detached: isOwnSession,
   });

@@ -41,14 +41,11 @@ const commands = {
     await ensureModules({ withDevelopment: true });
     await ensureBuilt();
     ensureSoftHsm();
-    const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules'];
     // Suites wait now and then, for what is due in seconds: two more than there are cores. Each has a service of its own, and
     // all have one PostgreSQL: not more than eight.
     const workers = `--maxWorkers=${Math.min(availableParallelism() + 2, 8)}`;
     const words = args.some((word) => SIDE_BY_SIDE.test(word)) ? args : [workers, ...args];
-    return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), ...words], {
-      environment: { NODE_OPTIONS: options.filter(Boolean).join(' ') },
-    });
+    return runForeground([join(ROOT, 'node_modules/jest/bin/jest.js'), ...words]);
   },
   async bench(args) {
     await ensureModules({ withDevelopment: true });

@@ -1,0 +1,4 @@
+import './register.mjs';
+
+const { default: globalSetup } = await import('../global-setup.ts');
+export default globalSetup;
