@@ -22,6 +22,7 @@ import {
   processOf,
   withClient,
 } from '../support/store.ts';
+import { until as eventually } from '../support/until.ts';
 
 const database = await openStoreDatabase();
 const { serviceUrl } = database;
@@ -81,7 +82,7 @@ describe('a backend that dies', () => {
     const attempt = changing(context, draft, { topic: 'key', id: name }, async (trx) => {
       await trx.updateTable('key_version').set({ tags: '{"changed": "yes"}' }).execute();
       expect(await terminate('idle in transaction')).toBe(1);
-      await delay(100);
+      await until(() => broken.length > 0, 2_000);
       return true;
     });
     await expect(attempt).rejects.toMatchObject(unavailable);
@@ -98,8 +99,7 @@ describe('a backend that dies', () => {
     await withClient(serviceUrl, async (holder) => {
       await holder.query('begin; select from key for update');
       const attempt = keys.deleteKey(name, 1, newChange()).catch((error: unknown) => error);
-      await delay(200);
-      expect(await terminate('active')).toBe(1);
+      await eventually(async () => (await terminate('active')) === 1);
       await expect(attempt).resolves.toMatchObject(unavailable);
     });
     await expect(keys.findKey(name)).resolves.toBeDefined();
@@ -189,19 +189,19 @@ test('where the feed finds that the database has gone silent, who waits for it i
 });
 
 describe('a feed', () => {
-  const openFeed = () =>
-    openChangeFeed({ url: proxy.url, poolId: pool.id, onError: () => undefined });
+  const openFeed = (onError: () => unknown = () => undefined) =>
+    openChangeFeed({ url: proxy.url, poolId: pool.id, onError });
 
   test('that cannot listen in time keeps no connection of its attempts', async () => {
-    const feed = await openFeed();
+    let failures = 0;
+    const feed = await openFeed(() => (failures += 1));
     // Signing in takes several messages, each within its limit; LISTEN then exceeds its own.
     proxy.slowDown(1_050);
     let most = 0;
-    const watch = setInterval(() => {
+    await eventually(() => {
       most = Math.max(most, proxy.connections());
-    }, 50);
-    await delay(9_000);
-    clearInterval(watch);
+      return failures === 3;
+    });
     proxy.slowDown(0);
     // One listens, and one sends what proves it.
     expect(most).toBeLessThanOrEqual(2);
@@ -210,20 +210,23 @@ describe('a feed', () => {
 
   test('that is closed while it connects again leaves no connection behind', async () => {
     const feed = await openFeed();
+    await until(() => feed.isCoherent(), 2_000);
     proxy.slowDown(150);
+    const before = proxy.accepted();
     await withClient(serviceUrl, (client) =>
       client.query(`select pg_terminate_backend(pid) from pg_stat_activity
         where datname = current_database() and application_name = 'strongroom change feed'`),
     );
-    await delay(550);
+    await until(() => proxy.accepted() > before, 10_000);
     await feed.close();
+    // One that it was about to make would come now.
     await delay(300);
     expect(proxy.connections()).toBe(0);
   });
 
   test('that is closed while the database says nothing is closed in a bounded time', async () => {
     const feed = await openFeed();
-    await delay(100);
+    await until(() => feed.isCoherent(), 2_000);
     proxy.swallow(true);
     const began = performance.now();
     await feed.close();

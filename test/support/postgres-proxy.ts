@@ -10,6 +10,8 @@ export interface PostgresProxy {
   readonly url: string;
   /** Connections that are open now. */
   readonly connections: () => number;
+  /** Connections that there have been. */
+  readonly accepted: () => number;
   /** The network swallows everything, in both directions, and closes nothing. */
   swallow(isSwallowed: boolean): void;
   /** Each message to the server takes so long. */
@@ -27,6 +29,7 @@ export async function openPostgresProxy(url: string): Promise<PostgresProxy> {
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-proxy-'));
   const open = new Set<Socket>();
   let isSwallowed = false;
+  let accepted = 0;
   let slowness = 0;
   let losesCommit = false;
   let feedDelay = 0;
@@ -36,6 +39,7 @@ export async function openPostgresProxy(url: string): Promise<PostgresProxy> {
     let isDeaf = false;
     let isFeed = false;
     open.add(client);
+    accepted += 1;
     client.on('data', (bytes) => {
       if (isSwallowed) return;
       if (bytes.includes('listen strongroom')) isFeed = true;
@@ -65,6 +69,7 @@ export async function openPostgresProxy(url: string): Promise<PostgresProxy> {
   return {
     url: url.replace(encoded, encodeURIComponent(folder)),
     connections: () => open.size,
+    accepted: () => accepted,
     swallow: (now) => {
       isSwallowed = now;
     },

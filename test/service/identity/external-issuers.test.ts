@@ -22,6 +22,8 @@ import {
 import { makePreparedFolder } from '../../support/prepared-folder.ts';
 import { removeDataFolder, type RunningService, startService } from '../../support/service.ts';
 import { ROLE } from '../../support/roles.ts';
+import { until } from '../../support/until.ts';
+import { within } from '../../support/within.ts';
 
 /** Tokens of an OpenID provider that isn't ours (oidc-provider), against the whole service. */
 
@@ -182,13 +184,13 @@ describe("a provider's token", () => {
       principalName: 'Somebody',
     });
     await created(admin('PATCH', `/v1.0/users/${user.id}`, { accountEnabled: false }));
-    await delay(1_000);
     // On connections of their own: both processes have heard of it.
-    const answers = await Promise.all(Array.from({ length: 8 }, () => wrap(token)));
-    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 401));
+    await within(1_000, async () => {
+      const answers = await Promise.all(Array.from({ length: 8 }, () => wrap(token)));
+      return answers.every(({ status }) => status === 401);
+    });
     await created(admin('PATCH', `/v1.0/users/${user.id}`, { accountEnabled: true }));
-    await delay(1_000);
-    expect((await wrap(token)).status).toBe(200);
+    await within(1_000, async () => (await wrap(token)).status === 200);
   });
 });
 
@@ -451,43 +453,53 @@ describe('while many call', () => {
     await assignRole(admin, ROLE.encryptionUser, await objectId(passing.issuer, 'steady'));
   });
 
-  /** Calls until it is told to end; each call takes a token of `next`. Resolves with how often which status came. */
-  async function load(next: () => Promise<string>, isOver: () => boolean) {
+  /** Calls until it is told to end; each call takes a token of `next`. */
+  function load(next: () => Promise<string>) {
     const statuses: Record<number, number> = {};
-    await Promise.all(
+    let answers = 0;
+    let isOver = false;
+    const calling = Promise.all(
       Array.from({ length: CALLERS }, async () => {
-        while (!isOver()) {
+        while (!isOver) {
           const { status } = await wrap(await next());
           statuses[status] = (statuses[status] ?? 0) + 1;
+          answers += 1;
           await delay(PAUSE_MS);
         }
       }),
     );
-    return statuses;
+    return {
+      /** Resolves when each caller has had so many more answers, about. */
+      async more(each: number) {
+        const enough = answers + each * CALLERS;
+        await until(() => answers >= enough);
+      },
+      /** Resolves with how often which status came. */
+      async end() {
+        isOver = true;
+        await calling;
+        return statuses;
+      },
+    };
   }
 
   const newest: string[] = [];
 
   test("none is refused when the provider's keys change: old tokens and new ones are taken", async () => {
-    let isOver = false;
     newest.push(await passing.issue('steady', RESOURCE));
     let turn = 0;
-    const counting = load(
-      async () => {
-        turn += 1;
-        // Every fourth one is new; the others are any that there are, of all keys.
-        if (turn % 4 === 0) newest.push(await passing.issue('steady', RESOURCE));
-        return newest[(turn * 7) % newest.length] ?? '';
-      },
-      () => isOver,
-    );
+    const calls = load(async () => {
+      turn += 1;
+      // Every fourth one is new; the others are any that there are, of all keys.
+      if (turn % 4 === 0) newest.push(await passing.issue('steady', RESOURCE));
+      return newest[(turn * 7) % newest.length] ?? '';
+    });
     for (let rotations = 0; rotations < 3; rotations += 1) {
-      await delay(300);
+      await calls.more(8);
       await passing.rotate();
     }
-    await delay(1_000);
-    isOver = true;
-    const statuses = await counting;
+    await calls.more(24);
+    const statuses = await calls.end();
     const kids = new Set(newest.map((token) => token.split('.')[0]));
     console.info(
       `3 rotations, ${newest.length} tokens of ${kids.size} keys: ${JSON.stringify(statuses)}`,
@@ -498,21 +510,16 @@ describe('while many call', () => {
 
   test('none is refused when the provider is killed: its keys are known', async () => {
     const claims = decodeJwt(await passing.issue('steady', RESOURCE));
-    let isOver = false;
     let fresh = 0;
-    const counting = load(
-      () => {
-        fresh += 1;
-        // Such as the provider would have issued a moment before; nobody has seen it yet.
-        return signToken(passing.key, { ...claims, jti: `fresh-${fresh}` });
-      },
-      () => isOver,
-    );
-    await delay(300);
+    const calls = load(() => {
+      fresh += 1;
+      // Such as the provider would have issued a moment before; nobody has seen it yet.
+      return signToken(passing.key, { ...claims, jti: `fresh-${fresh}` });
+    });
+    await calls.more(8);
     await passing.kill();
-    await delay(1_000);
-    isOver = true;
-    const statuses = await counting;
+    await calls.more(24);
+    const statuses = await calls.end();
     console.info(`the provider was killed: ${JSON.stringify(statuses)}`);
     expect(Object.keys(statuses)).toEqual(['200']);
   });
@@ -534,11 +541,9 @@ describe('while many call', () => {
       return status;
     });
     const token = await provider.issue('billing', RESOURCE);
-    const until = performance.now() + 1_000;
-    const statuses = await load(
-      () => Promise.resolve(token),
-      () => performance.now() > until,
-    );
+    const calls = load(() => Promise.resolve(token));
+    await calls.more(24);
+    const statuses = await calls.end();
     // All of the load went by while every one of those waited.
     expect([Object.keys(statuses), answered]).toEqual([['200'], 0]);
     hanging.close();
