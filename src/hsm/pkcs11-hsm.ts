@@ -26,6 +26,7 @@ import {
 import { hsmUnavailable } from './module/errors.ts';
 import { LiveConnection } from './module/live-connection.ts';
 import type { Roots } from './module/open-module.ts';
+import { type Member, sharedLibrary } from './module/shared-library.ts';
 import { withoutOpenSslErrors } from './module/openssl-errors.ts';
 import { openPatiently } from './module/patience.ts';
 
@@ -82,17 +83,30 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
   const { facts } = first.token;
   /** As they were found out when the module was opened last. */
   let { capabilities } = first;
+  const library = sharedLibrary(options);
   const live = new LiveConnection(first, {
     waitMs: options.reconnectWaitMs,
     waitingLimit: options.waitingLimit,
     log: options.log,
     async reconnect(lost) {
+      await library.checkOthers(member);
       const open = lost.isSlow ? openConnectionInThread : openConnection;
       const fresh = await open(options, roots);
       ({ capabilities } = fresh);
       return fresh;
     },
   });
+  const member: Member = {
+    async check() {
+      const { current } = live;
+      if (current !== undefined && !(await current.isWell())) live.lose(current);
+      await live.closed;
+    },
+    renew: () => {
+      live.renew();
+    },
+  };
+  const leave = library.join(member);
   // Where one thread calls the module, a key that takes seconds to make would hold up every other call.
   const generator =
     options.usesThreads === true && !facts.isThreadSafe
@@ -207,6 +221,7 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
         : { ...current.dispatcher.status, ...current.loaded.status };
     },
     async close() {
+      leave();
       generator?.close();
       await live.close();
     },

@@ -26,12 +26,13 @@ export function triedModule(
 
 /** Undefined where it was something else that was tried. */
 export function knownFrom(
-  tried: TriedModule | undefined,
+  all: readonly TriedModule[],
   facts: TokenFacts,
   trial: Trial,
   keeping: Capabilities['keeping'],
 ): Capabilities | undefined {
-  return tried?.what === whatIsTried(facts, trial, keeping) ? tried.capabilities : undefined;
+  const wanted = whatIsTried(facts, trial, keeping);
+  return all.find(({ what }) => what === wanted)?.capabilities;
 }
 
 function whatIsTried(

@@ -10,7 +10,7 @@ import { faultOf } from './errors.ts';
 import { returnValue } from './return-values.ts';
 import { type KeyPart, LoadedKeys } from '../keys/loaded-keys.ts';
 import {
-  closeModuleInThread,
+  endInThread,
   type ModuleOptions,
   type OpenedModule,
   openModule,
@@ -113,7 +113,7 @@ function connect(options: ConnectionOptions, opened: OpenedModule): Connection {
       await Promise.race([closed.then(() => sessions.threadsEnded()), limit]);
       if (isSlow) {
         const patience = { limitMs: CLOSE_LIMIT_MS, onHang: options.onHang };
-        await closeModuleInThread(token, options.module, patience);
+        await endInThread(token.use, options.module, patience);
       } else
         withoutOpenSslErrors(() => {
           token.close();

@@ -27,6 +27,13 @@ export function initialiseLibrary(module: Module, options: LibraryOptions): bool
   }
 }
 
+/** For a library that others use in this process already. @throws Error of the binding where it isn't initialised any more */
+export function joinLibrary(module: Module): void {
+  module.lib.C_GetInfo();
+  // It is, so this only reads its description.
+  module.initialize({ flags: 0 });
+}
+
 /** CKF_OS_LOCKING_OK (PKCS#11 v2.40 §5.4): calls come from several threads, and the library may lock as the system does. */
 const OS_LOCKING_OK = 2;
 

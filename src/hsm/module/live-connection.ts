@@ -29,6 +29,7 @@ export class LiveConnection {
   readonly #options: LiveConnectionOptions;
   readonly #waiting = new FairQueue<Waiter>();
   #current: Connection | undefined;
+  #closed: Promise<void> = Promise.resolve();
   /** Closed, or of no use for as long as the process lives: nobody waits for it. */
   #isGivenUp = false;
 
@@ -70,12 +71,21 @@ export class LiveConnection {
     last(undefined);
   }
 
+  /** Resolves when what was given up last has been closed. */
+  get closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  /** Has the connection closed and made anew although nothing is wrong with it: calls under way end, others wait. */
+  renew(): void {
+    if (this.#current !== undefined) this.#giveUp(this.#current);
+  }
+
   /** Says that the token behind a connection doesn't answer any more. The second to say so of the same one changes nothing. */
   lose(lost: Connection): void {
     if (this.#current !== lost) return;
-    this.#current = undefined;
     this.#options.log('error', 'the HSM is lost: the connection is made anew');
-    void this.#restore(lost);
+    this.#giveUp(lost);
   }
 
   async close(): Promise<void> {
@@ -85,9 +95,15 @@ export class LiveConnection {
     await last?.close();
   }
 
-  /** The library is finalised and initialised again: that alone makes a token visible that was away. */
+  #giveUp(connection: Connection): void {
+    this.#current = undefined;
+    this.#closed = connection.close();
+    void this.#restore(connection);
+  }
+
+  /** Where nobody else uses the library it is finalised and initialised again: that alone makes a token visible that was away. */
   async #restore(lost: Connection): Promise<void> {
-    await lost.close();
+    await this.#closed;
     const { reconnect, log } = this.#options;
     const { first, most } = RECONNECT_DELAY_MS;
     for (let wait = first; !this.#isGivenUp; wait = Math.min(2 * wait, most)) {

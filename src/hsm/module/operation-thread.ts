@@ -10,7 +10,7 @@ import {
 } from '../operations/operations.ts';
 import { faultOf } from './errors.ts';
 import { deserialize, serialize, serializeError } from './serialization.ts';
-import { deserializeToken } from './token.ts';
+import { deserializeToken, openSessionOf } from './token.ts';
 import type {
   FromHsmWorker,
   HsmWorkerData,
@@ -23,7 +23,7 @@ import type {
 const data = workerData as HsmWorkerData;
 const token = deserializeToken(data.token);
 let session: Session | undefined;
-/** Owns the keys that are loaded here. It is never given up: they serve other sessions too. */
+/** Owns the keys that are loaded here, which serve other sessions too: it is given up with the thread. */
 let keyOwner: Session | undefined;
 
 /** Operations that make keys which `keyOwner` owns. */
@@ -35,10 +35,10 @@ function send(message: FromHsmWorker): void {
 
 /** Sessions are opened when they are first needed. */
 function context(): OperationContext {
-  session ??= token.openSession();
+  session ??= openSessionOf(token);
   return {
     session,
-    keyOwner: () => (keyOwner ??= token.openSession()),
+    keyOwner: () => (keyOwner ??= openSessionOf(token)),
     capabilities: data.capabilities,
     isSoftware: token.facts.isSoftware,
   };
@@ -65,6 +65,14 @@ function giveUpSession(): void {
   session = undefined;
 }
 
+function giveUpKeyOwner(): void {
+  try {
+    keyOwner?.close();
+  } catch {
+    // It is gone already.
+  }
+}
+
 /** On Linux a priority is a thread's; elsewhere it would be the whole process's. */
 function giveWay(): void {
   if (process.platform !== 'linux') return;
@@ -79,6 +87,7 @@ parentPort?.on('message', (message: ToHsmWorker) => {
   if (message === 'renew') giveUpSession();
   else if (message === 'leave') {
     giveUpSession();
+    giveUpKeyOwner();
     parentPort?.close();
   } else {
     const { name, input } = deserialize(message) as OperationRequest;

@@ -59,7 +59,7 @@ export function openSessions(
       const keyOwner = () => token.loginSession;
       return inlineSession({ session, keyOwner, capabilities, isSoftware }, () => {
         withoutOpenSslErrors(() => {
-          session.close();
+          token.closeSession(session);
         });
       });
     };

@@ -3,11 +3,13 @@ import type { ModuleFacts } from '../../core/release/key-inspection.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { answerIn } from '../capabilities/lack.ts';
 import { describeModule } from '../keys/key-inspection.ts';
-import { giveUp, initialiseLibrary, loadModule } from './library.ts';
+import { giveUp, loadModule } from './library.ts';
 import { logIn } from './login.ts';
+import { sharedLibrary } from './shared-library.ts';
 import { findSlot } from './slots.ts';
 import { returnValue } from './return-values.ts';
 import type { TokenOptions } from './token-options.ts';
+import type { TokenUse } from './token-use.ts';
 
 /** What a token has said of itself. */
 export interface TokenFacts {
@@ -25,6 +27,7 @@ export interface TokenFacts {
 /**
  * A token that is logged in to. Login is the application's, not a session's: it is done once, on a session that stays
  * open as long as this does (some modules log out with the last session), and no other session ever logs in or out.
+ * Others in this process may use the same token, or another one of the same library: each has sessions of its own.
  */
 export interface Token {
   readonly facts: TokenFacts;
@@ -32,7 +35,9 @@ export interface Token {
   /** Keeps the login, and owns the loaded keys: session objects vanish with their session. */
   readonly loginSession: Session;
   readonly openSession: () => Session;
-  /** Logs out, and gives the library up; errors of a library that is broken already are no news. */
+  readonly closeSession: (session: Session) => void;
+  readonly use: TokenUse;
+  /** Closes what is open here. The last user of the token logs out, the last one of the library gives it up; errors of a library that is broken already are no news. */
   close(): void;
 }
 
@@ -46,24 +51,42 @@ const NO_LIMIT = 0xffff_ffff;
 
 /** @throws OperatorError when there is no such module or token, more than one token, or the PIN is wrong */
 export function openToken(options: TokenOptions): Token {
-  const module = loadModule(options.module);
-  const isThreadSafe = initialiseLibrary(module, options);
+  const library = sharedLibrary(options);
+  const use = library.enter(options);
   try {
-    const slot = findSlot(module, options);
-    const session = slot.open(READ_WRITE);
-    logIn(session, options);
+    const module = library.initialise(options);
+    const opened = logInTo(module, options, library.isThreadSafe === true);
+    use.loggedIn(opened.slot.handle, opened.loginSession.handle, options.pin);
+    return tokenOf(opened, use);
+  } catch (error) {
+    use.notLoggedIn(options.pin, error);
+    use.end();
+    throw error;
+  }
+}
+
+/** A token with its first session. */
+export type LoggedIn = Pick<Token, 'facts' | 'slot' | 'loginSession'>;
+
+/** The library has been initialised. What is opened is closed again where the rest fails. */
+export function logInTo(module: Module, options: TokenOptions, isThreadSafe: boolean): LoggedIn {
+  const slot = findSlot(module, options);
+  const loginSession = slot.open(READ_WRITE);
+  try {
+    logIn(loginSession, options);
     const { maxSessionCount } = slot.getToken();
     const { major, minor } = module.libraryVersion;
-    return tokenOf(module, slot, session, {
+    const facts = {
       sessionLimit: maxSessionCount > 0 && maxSessionCount < NO_LIMIT ? maxSessionCount : undefined,
       isThreadSafe,
       isSoftware: SOFTWARE.has(module.manufacturerID.trim()),
       module: describeModule(module, slot),
       description: `${module.manufacturerID.trim()}, ${module.libraryDescription.trim()} ${major}.${minor}`,
-    });
+    };
+    return { facts, slot, loginSession };
   } catch (error) {
     giveUp(() => {
-      module.finalize();
+      loginSession.close();
     });
     throw asOperatorError(error, options);
   }
@@ -88,7 +111,7 @@ export interface SerializedToken {
 }
 
 export function serializeToken(
-  { slot, loginSession, facts }: Token,
+  { slot, loginSession, facts }: LoggedIn,
   path: string,
 ): SerializedToken {
   return {
@@ -99,34 +122,35 @@ export function serializeToken(
   };
 }
 
-/** The token that another thread has opened. */
-export function deserializeToken(token: SerializedToken): Token {
-  const module = loadModule(token.path);
+/** What another thread has opened. @param module as this thread has it */
+export function deserializeToken(
+  token: SerializedToken,
+  module = loadModule(token.path),
+): LoggedIn {
   const slot = new graphene.Slot(Buffer.from(token.slot), module, module.lib);
-  const session = new graphene.Session(Buffer.from(token.loginSession), slot, module.lib);
-  return tokenOf(module, slot, session, token.facts);
+  const loginSession = new graphene.Session(Buffer.from(token.loginSession), slot, module.lib);
+  return { slot, loginSession, facts: token.facts };
 }
 
-function tokenOf(module: Module, slot: Slot, session: Session, facts: TokenFacts): Token {
+export function openSessionOf({ slot }: Pick<LoggedIn, 'slot'>): Session {
+  return slot.open(READ_WRITE);
+}
+
+export function tokenOf(opened: LoggedIn, use: TokenUse): Token {
   return {
-    facts,
-    slot,
-    loginSession: session,
-    openSession: () => slot.open(READ_WRITE),
+    ...opened,
+    use,
+    openSession() {
+      const session = openSessionOf(opened);
+      use.opened(session.handle);
+      return session;
+    },
+    closeSession(session) {
+      use.closed(session.handle);
+      session.close();
+    },
     close: () => {
-      close(module, slot.handle, session.handle);
+      use.end();
     },
   };
-}
-
-function close(module: Module, slot: Buffer, session: Buffer): void {
-  giveUp(() => {
-    module.lib.C_Logout(session);
-  });
-  giveUp(() => {
-    module.lib.C_CloseAllSessions(slot);
-  });
-  giveUp(() => {
-    module.finalize();
-  });
 }

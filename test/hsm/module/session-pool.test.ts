@@ -157,7 +157,7 @@ describe('a device that is lost', () => {
   test('comes back by itself: the library is initialised anew, and whoever comes meanwhile waits for it', async () => {
     const messages: string[] = [];
     const { hsm, poolId } = openTestHsm({ log: (_level, message) => messages.push(message) });
-    const { openToken } = await import('../../../src/hsm/module/token.ts');
+    const { loadModule } = await import('../../../src/hsm/module/library.ts');
     const { testToken } = await import('../../support/softhsm.ts');
     try {
       const key = await hsm.generateKey(testIdentity(poolId, 'survivor'), {
@@ -166,7 +166,8 @@ describe('a device that is lost', () => {
       });
       const before = await hsm.sign(key, 'HS256', Buffer.from('x'));
       // Finalises the library behind the service's back: every session, login and handle is void.
-      openToken(testToken()).close();
+      // Behind the service's back: every session, login and handle is void.
+      loadModule(testToken().module).finalize();
       expect(await hsm.sign(key, 'HS256', Buffer.from('x'))).toEqual(before);
       expect(messages).toEqual(['the HSM is lost: the connection is made anew', 'the HSM is back']);
     } finally {

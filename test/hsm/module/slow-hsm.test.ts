@@ -26,7 +26,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
       import { appendFileSync } from 'node:fs';
       import { setTimeout as delay } from 'node:timers/promises';
       const { openPkcs11Hsm } = await import(MODULES + 'hsm/pkcs11-hsm.js');
-      const { openToken } = await import(MODULES + 'hsm/module/token.js');
+      const { loadModule } = await import(MODULES + 'hsm/module/library.js');
       Object.assign(process.env, ${JSON.stringify(environment)});
       const module = process.env.PKCS11_MODULE;
       const token = { module, ...${JSON.stringify({ tokenLabel, pin })} };
@@ -66,7 +66,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
         hsm.openBackupKeys([await hsm.rewrap(pair, 'current')]);
         await hsm.destroyRootKeys(1);
         assert.equal(await outcome(sign(moved)), before);
-        openToken(token).close();
+        loadModule(module).finalize();
         let restored;
         for (let turn = 0; turn < 200 && restored === undefined; turn += 1) {
           await delay(50);
@@ -86,7 +86,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
         const key = await newKey('survivor');
         const before = await outcome(sign(key));
         // Finalises the library behind the service's back: every session, login and handle is void.
-        openToken(token).close();
+        loadModule(module).finalize();
         assert.equal(await outcome(sign(key)), 'HsmUnavailable');
         let after;
         for (let turn = 0; turn < 200 && after !== before; turn += 1) {

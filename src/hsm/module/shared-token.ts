@@ -1,0 +1,57 @@
+import { PinRefusedError } from '../../core/operator-error.ts';
+import type { TriedModule } from '../capabilities/tried-module.ts';
+
+/** Who is logged in to a token of a library in this process. A login is the process's: it is made once, and ends with the last user. */
+export class SharedToken {
+  readonly #label: string;
+  readonly #users = new Set<object>();
+  readonly #tried = new Map<string, TriedModule>();
+  /** By which the process is logged in. */
+  #pin: string | undefined;
+  /** A token counts refusals, and locks itself after a few: none of its users tries the same PIN again. */
+  #refusal: { readonly pin: string; readonly error: PinRefusedError } | undefined;
+
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  /** How many are logged in. */
+  get users(): number {
+    return this.#users.size;
+  }
+
+  /** @throws PinRefusedError where the HSM has refused this PIN, or where others are logged in by another one */
+  requirePin(pin: string): void {
+    if (this.#refusal?.pin === pin) throw this.#refusal.error;
+    if (this.users > 0 && this.#pin !== pin)
+      throw new PinRefusedError(
+        `The PIN of the token "${this.#label}" is another one than that by which this process is logged in to it already (PKCS11_PIN or PKCS11_PIN_FILE): a process has one login for each token.`,
+      );
+  }
+
+  loggedIn(user: object, pin: string): void {
+    this.#users.add(user);
+    this.#pin = pin;
+    this.#refusal = undefined;
+  }
+
+  notLoggedIn(pin: string, error: unknown): void {
+    if (error instanceof PinRefusedError) this.#refusal = { pin, error };
+  }
+
+  /** What its users have found out by trying: the next one doesn't try the same, unless the token was given up meanwhile. */
+  get tried(): readonly TriedModule[] {
+    return [...this.#tried.values()];
+  }
+
+  learn(tried: TriedModule): void {
+    this.#tried.set(tried.what, tried);
+  }
+
+  /** @returns whether it was the last one that was logged in */
+  leave(user: object): boolean {
+    if (!this.#users.delete(user) || this.users > 0) return false;
+    this.#tried.clear();
+    return true;
+  }
+}
