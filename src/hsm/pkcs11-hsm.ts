@@ -75,11 +75,29 @@ export interface Pkcs11Hsm
 
 const GENERATOR_IDLE_MS = 60_000;
 
-/** Opens the module and logs in. @throws Error with a sentence for the operator */
+/** Opens the module and logs in; the thread waits. @throws Error with a sentence for the operator */
 export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
+  return hsmOn(
+    openPatiently(() => openConnection(options, undefined, options.tried)),
+    options,
+  );
+}
+
+/**
+ * The same in a thread of its own, while this process serves other pools: an HSM that is slow, away or hangs costs them nothing.
+ * @throws OperatorError; PinRefusedError where another attempt would come to the same
+ */
+export async function openPkcs11HsmInThread(options: Pkcs11Options): Promise<Pkcs11Hsm> {
+  const onHang = (operation: string) => {
+    options.log('error', 'the HSM did not answer in time', { operation });
+  };
+  const open = () => openConnectionInThread(options, undefined, options.tried, onHang);
+  return hsmOn(await sharedLibrary(options).open(options, open), options);
+}
+
+function hsmOn(first: Connection, options: Pkcs11Options): Pkcs11Hsm {
   const { keeping = 'sealed' } = options;
   let roots: Roots | undefined;
-  const first = openPatiently(() => openConnection(options, roots, options.tried));
   const { facts } = first.token;
   /** As they were found out when the module was opened last. */
   let { capabilities } = first;
@@ -89,9 +107,8 @@ export function openPkcs11Hsm(options: Pkcs11Options): Pkcs11Hsm {
     waitingLimit: options.waitingLimit,
     log: options.log,
     async reconnect(lost) {
-      await library.checkOthers(member);
-      const open = lost.isSlow ? openConnectionInThread : openConnection;
-      const fresh = await open(options, roots);
+      const open = () => (lost.isSlow ? openConnectionInThread : openConnection)(options, roots);
+      const fresh = await library.open(options, open, member);
       ({ capabilities } = fresh);
       return fresh;
     },

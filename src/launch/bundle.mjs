@@ -10,6 +10,7 @@ const ENTRIES = [
   'process/worker',
   'hsm/module/operation-thread',
   'hsm/module/module-thread',
+  'hsm/module/trial-process',
   'hsm/keys/generator-process',
   'compose/ceremony/ceremony-process',
   'backup/blob-thread',

@@ -23,6 +23,7 @@ import { BACKUP_GENERATION } from '../keys/backup-keys.ts';
 import { Generations } from '../keys/generations.ts';
 import { brokenSeal, sealedBytes } from '../keys/seal.ts';
 import { keepingOf } from '../keys/keeping/keepings.ts';
+import { sharedLibrary } from './shared-library.ts';
 import { openSessions, type SessionOptions } from './sessions.ts';
 import { TokenProbe } from './token-probe.ts';
 import type { Token } from './token.ts';
@@ -66,13 +67,25 @@ export function openConnection(
   );
 }
 
-/** For a module that was slow before, and may take seconds now: the event loop goes on. */
+/**
+ * For a module that was slow before, or may be, and may take seconds now: the event loop goes on.
+ * @param onHang is told of an opening that hangs; else as one of an operation
+ */
 export async function openConnectionInThread(
   options: ConnectionOptions,
   roots: Roots | undefined,
+  tried?: TriedModule,
+  onHang = options.onHang,
 ): Promise<Connection> {
-  const { keyGenerationDeadlineMs: limitMs, onHang } = options;
-  return connect(options, await openModuleInThread(options, roots, { limitMs, onHang }));
+  const { keyGenerationDeadlineMs: limitMs } = options;
+  // Where one thread calls a module, it is this one, unless it is slow.
+  if (sharedLibrary(options).isThreadSafe === false) return openConnection(options, roots, tried);
+  const patience = { limitMs, onHang };
+  const opened = await openModuleInThread(options, roots, patience, tried);
+  const { facts, use } = opened.token;
+  if (facts.isThreadSafe || opened.isSlow) return connect(options, opened);
+  await endInThread(use, options.module, patience);
+  return openConnection(options, roots, tried);
 }
 
 /** Makes of an opened module what operations need. */

@@ -78,7 +78,9 @@ export class LiveConnection {
 
   /** Has the connection closed and made anew although nothing is wrong with it: calls under way end, others wait. */
   renew(): void {
-    if (this.#current !== undefined) this.#giveUp(this.#current);
+    if (this.#current === undefined) return;
+    this.#options.log('info', 'the library of the HSM is initialised anew for another pool');
+    this.#giveUp(this.#current);
   }
 
   /** Says that the token behind a connection doesn't answer any more. The second to say so of the same one changes nothing. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { PinRefusedError } from '../../core/operator-error.ts';
 
 /** Waits between the attempts, in milliseconds. */
@@ -16,6 +17,18 @@ export function openPatiently<T>(open: () => T): T {
     } catch (error) {
       if (error instanceof PinRefusedError) throw error;
       sleep(wait);
+    }
+  return open();
+}
+
+/** As openPatiently, while others are served. */
+export async function openPatientlyAside<T>(open: () => Promise<T> | T): Promise<T> {
+  for (const wait of WAITS)
+    try {
+      return await open();
+    } catch (error) {
+      if (error instanceof PinRefusedError) throw error;
+      await delay(wait);
     }
   return open();
 }

@@ -1,10 +1,16 @@
 import { realpathSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Module } from 'graphene-pk11';
-import { OperatorError } from '../../core/operator-error.ts';
+import { OperatorError, PinRefusedError } from '../../core/operator-error.ts';
 import { initialiseLibrary, joinLibrary, loadModule } from './library.ts';
+import { openPatientlyAside } from './patience.ts';
 import { SharedToken } from './shared-token.ts';
 import { TokenUse } from './token-use.ts';
 import type { LibraryOptions, TokenOptions } from './token-options.ts';
+
+const RENEWAL_CHECK_MS = 10;
+/** A call under way may take as long as a key takes to be made. */
+const RENEWAL_LIMIT_MS = 10_000;
 
 /** Who opens a connection again and again, for as long as the process needs one. */
 export interface Member {
@@ -30,6 +36,7 @@ export class SharedLibrary {
   #isEnding = false;
   #turn: Promise<void> = Promise.resolve();
   #hanging = 0;
+  #renewal: Promise<void> | undefined;
 
   /** Whether it bears several threads, as was found out when it was initialised; undefined where it isn't. */
   get isThreadSafe(): boolean | undefined {
@@ -90,12 +97,44 @@ export class SharedLibrary {
   }
 
   /**
-   * Before a connection is made while others have theirs: each is asked whether it is well, and leaves where it isn't. So
-   * the library is finalised when all have found it lost, and no handle of what is lost is taken for one that is made now.
+   * Opens a connection while others may have theirs. Where that fails, and would not if the library were initialised now,
+   * all give way, it is initialised anew, and they open theirs again.
    */
-  async checkOthers(than: Member | undefined): Promise<void> {
+  async open<T>(options: TokenOptions, open: () => Promise<T> | T, member?: Member): Promise<T> {
+    await this.#renewal;
+    await this.#checkOthers(member);
+    if (this.#uses.size === 0) return open();
+    const token = this.#tokenLabelled(options.tokenLabel);
+    const { logins } = token;
+    try {
+      return await openPatientlyAside(open);
+    } catch (error) {
+      if (error instanceof PinRefusedError || this.#uses.size === 0) throw error;
+      // A token that is open, but has not what this user looks for, is not the library's fault.
+      if (token.logins > logins || !(await token.opensWhereFresh(options))) throw error;
+      token.renewed();
+      await (this.#renewal ??= this.#renew());
+      return open();
+    }
+  }
+
+  /**
+   * Each of the others is asked whether it is well, and leaves where it isn't. So the library is finalised when all have
+   * found it lost, and no handle of what is lost is taken for one that is made now.
+   */
+  async #checkOthers(than: Member | undefined): Promise<void> {
     const others = [...this.#members].filter((member) => member !== than);
     await Promise.all(others.map((member) => member.check()));
+  }
+
+  /** Until nobody uses it: who has just opened a connection hears of it too. */
+  async #renew(): Promise<void> {
+    const end = performance.now() + RENEWAL_LIMIT_MS;
+    while (this.#uses.size > 0 && performance.now() < end) {
+      for (const member of this.#members) member.renew();
+      await delay(RENEWAL_CHECK_MS);
+    }
+    this.#renewal = undefined;
   }
 
   /** Runs what opens it in a thread, one after the other. @throws OperatorError where one hangs */

@@ -1,5 +1,10 @@
 import { PinRefusedError } from '../../core/operator-error.ts';
 import type { TriedModule } from '../capabilities/tried-module.ts';
+import { opensWhereFresh } from './fresh-trial.ts';
+import type { TokenOptions } from './token-options.ts';
+
+const TRY_AGAIN_AFTER_MS = 4_000;
+const RENEW_AGAIN_AFTER_MS = 60_000;
 
 /** Who is logged in to a token of a library in this process. A login is the process's: it is made once, and ends with the last user. */
 export class SharedToken {
@@ -11,8 +16,17 @@ export class SharedToken {
   /** A token counts refusals, and locks itself after a few: none of its users tries the same PIN again. */
   #refusal: { readonly pin: string; readonly error: PinRefusedError } | undefined;
 
+  #trial: { readonly opens: Promise<boolean>; readonly at: number } | undefined;
+  #renewedAt: number | undefined;
+  #logins = 0;
+
   constructor(label: string) {
     this.#label = label;
+  }
+
+  /** How often a user has logged in, since the start. */
+  get logins(): number {
+    return this.#logins;
   }
 
   /** How many are logged in. */
@@ -29,10 +43,36 @@ export class SharedToken {
       );
   }
 
+  /**
+   * Whether a library that is initialised now would open it; one such trial at a time, and for a while its answer is
+   * everybody's. What has just been initialised anew for it isn't so again soon.
+   * @throws PinRefusedError
+   */
+  async opensWhereFresh(options: TokenOptions): Promise<boolean> {
+    const now = performance.now();
+    if (this.#renewedAt !== undefined && now - this.#renewedAt < RENEW_AGAIN_AFTER_MS) return false;
+    if (this.#trial === undefined || now - this.#trial.at > TRY_AGAIN_AFTER_MS)
+      this.#trial = { opens: opensWhereFresh(options), at: now };
+    const { opens } = this.#trial;
+    try {
+      return await opens;
+    } catch (error) {
+      this.notLoggedIn(options.pin, error);
+      throw error;
+    }
+  }
+
+  /** That the library has been initialised anew for it. */
+  renewed(): void {
+    this.#renewedAt = performance.now();
+    this.#trial = undefined;
+  }
+
   loggedIn(user: object, pin: string): void {
     this.#users.add(user);
     this.#pin = pin;
     this.#refusal = undefined;
+    this.#logins += 1;
   }
 
   notLoggedIn(pin: string, error: unknown): void {

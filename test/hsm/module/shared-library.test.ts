@@ -28,7 +28,7 @@ describe('a library that several pools of a process use', () => {
       import { readdir, readFile, rename } from 'node:fs/promises';
       import { setTimeout as delay } from 'node:timers/promises';
       import graphene from 'graphene-pk11';
-      const { openPkcs11Hsm } = await import(MODULES + 'hsm/pkcs11-hsm.js');
+      const { openPkcs11Hsm, openPkcs11HsmInThread } = await import(MODULES + 'hsm/pkcs11-hsm.js');
       const folder = ${JSON.stringify(folder)};
       process.env.SOFTHSM2_CONF = folder + '/softhsm2.conf';
       const options = (tokenLabel, messages, more = {}) => ({
@@ -57,6 +57,19 @@ describe('a library that several pools of a process use', () => {
       const poolOn = (label, more) => {
         const messages = [];
         return made(openPkcs11Hsm(options(label, messages, more)), messages);
+      };
+      const poolInThread = async (label, more) => {
+        const messages = [];
+        return made(await openPkcs11HsmInThread(options(label, messages, more)), messages);
+      };
+      /** Takes the folder of a token away; what it gives brings it back. */
+      const pull = async (label) => {
+        for (const name of await readdir(folder + '/tokens')) {
+          const [from, to] = [folder + '/tokens/' + name, folder + '/' + name];
+          if (!(await readFile(from + '/token.object')).includes(label + ' ')) continue;
+          await rename(from, to);
+          return () => rename(to, from);
+        }
       };
       const all = (pools) => Promise.all(pools.map(({ work }) => work()));
       /** Calls of each until it is told to end, and how many fail. */
@@ -156,23 +169,45 @@ describe('a library that several pools of a process use', () => {
     ).resolves.toBeUndefined();
   }, 60_000);
 
-  test('serves the pools of one token while the other token is pulled', async () => {
+  test('serves the pools of one token while the other is pulled, and both without a failure when it is back', async () => {
     await expect(
       run(`
         const [stays, pulled] = [await poolOn('one'), await poolOn('two')];
-        const under = load([stays]);
-        const tokens = folder + '/tokens';
-        for (const name of await readdir(tokens)) {
-          const content = await readFile(tokens + '/' + name + '/token.object');
-          if (content.includes('two ')) await rename(tokens + '/' + name, folder + '/pulled-' + name);
-        }
+        const under = load([stays, stays]);
+        const bringBack = await pull('two');
         await assert.rejects(pulled.work());
         await delay(1_000);
         await assert.rejects(pulled.work());
+        // Nobody has touched the library of the one that stays.
+        assert.deepEqual(stays.messages, []);
+        await bringBack();
+        await works(pulled);
+        await all([stays, pulled]);
         const { failed, calls } = await under.end();
         assert.deepEqual(failed, []);
         assert.ok(calls > 50);
-        assert.deepEqual(stays.messages, []);
+        assert.deepEqual(stays.messages, ['the library of the HSM is initialised anew for another pool', 'the HSM is back']);
+      `),
+    ).resolves.toBeUndefined();
+  }, 60_000);
+
+  test('opens a token that has come since it was initialised, and one in a thread while others are served', async () => {
+    await expect(
+      run(`
+        const bring = await pull('two');
+        const first = await poolOn('one');
+        const under = load([first, first]);
+        const second = await poolInThread('one');
+        await assert.rejects(poolInThread('two'), /PKCS11_TOKEN_LABEL/);
+        assert.deepEqual(first.messages, []);
+        await bring();
+        const third = await works({ work: async () => (first.third = await poolInThread('two')) }).then(() => first.third);
+        await all([first, second, third]);
+        const { failed } = await under.end();
+        assert.deepEqual(failed, []);
+        assert.deepEqual(first.messages, ['the library of the HSM is initialised anew for another pool', 'the HSM is back']);
+        await Promise.all([first, second, third].map(({ hsm }) => hsm.close()));
+        assert.equal(isInitialised(), false);
       `),
     ).resolves.toBeUndefined();
   }, 60_000);
