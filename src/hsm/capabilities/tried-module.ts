@@ -1,4 +1,4 @@
-import type { TokenFacts } from '../module/token.ts';
+import type { TokenFacts } from '../module/token-facts.ts';
 import type { Capabilities } from './capabilities.ts';
 
 /**

@@ -1,5 +1,4 @@
 import graphene, { type Module, type Session, type SessionFlag, type Slot } from 'graphene-pk11';
-import type { ModuleFacts } from '../../core/release/key-inspection.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { answerIn } from '../capabilities/lack.ts';
 import { describeModule } from '../keys/key-inspection.ts';
@@ -8,21 +7,9 @@ import { logIn } from './login.ts';
 import { sharedLibrary } from './shared-library.ts';
 import { findSlot } from './slots.ts';
 import { returnValue } from './return-values.ts';
+import type { TokenFacts } from './token-facts.ts';
 import type { TokenOptions } from './token-options.ts';
 import type { TokenUse } from './token-use.ts';
-
-/** What a token has said of itself. */
-export interface TokenFacts {
-  /** Sessions that the token allows at most, or undefined where it doesn't say. */
-  readonly sessionLimit: number | undefined;
-  /** Whether calls may come from several threads at once; else one thread of the process calls the module. */
-  readonly isThreadSafe: boolean;
-  /** Its keys are in this process's memory, whatever their attributes say. */
-  readonly isSoftware: boolean;
-  readonly module: ModuleFacts;
-  /** Manufacturer and library, for the log. */
-  readonly description: string;
-}
 
 /**
  * A token that is logged in to. Login is the application's, not a session's: it is done once, on a session that stays
