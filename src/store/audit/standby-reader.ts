@@ -4,7 +4,7 @@ import pg from 'pg';
 import { ServiceError } from '../../core/errors.ts';
 import { fromPostgres } from '../errors.ts';
 import type { Tables } from '../tables.ts';
-import { hasCome, type StandbyMarks } from './standby-marks.ts';
+import { hasCome, type Mark, type StandbyMarks } from './standby-marks.ts';
 
 /** For so long a read waits until the standby has all that was committed before it. */
 const BEHIND_LIMIT_MS = 1_000;
@@ -13,6 +13,8 @@ const LEFT_FOR_MS = 5_000;
 const LOOK_AGAIN_MS = { first: 2, most: 50 };
 /** A statement that took too long, as anywhere: the primary is not to begin anew with it. */
 const TOOK_TOO_LONG = '57014';
+/** Cancelled, since what the standby replays is in its way (a conflict with recovery): others go on there. */
+const IN_THE_WAY = '40001';
 
 export interface StandbyReaderParts {
   readonly primary: Kysely<Tables>;
@@ -46,8 +48,7 @@ export function createStandbyReader(parts: StandbyReaderParts): StandbyReader {
   const { primary, standby, marks, onRead = () => undefined } = parts;
   let leftUntil: number | undefined;
 
-  async function onStandby<T>(query: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
-    const mark = await marks.write();
+  async function onStandby<T>(mark: Mark, query: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
     let state: 'looking' | 'found' | 'given up' = 'looking';
     // Asked anew each time: it may have been given up while something was waited for.
     const isLooking = () => state === 'looking';
@@ -102,19 +103,33 @@ export function createStandbyReader(parts: StandbyReaderParts): StandbyReader {
     return query(primary);
   }
 
+  function leave(cause: unknown): void {
+    if (leftUntil === undefined) parts.onLeft(cause);
+    leftUntil = performance.now() + LEFT_FOR_MS;
+  }
+
   return {
     async read(query) {
       if (isLeft()) return onPrimary(query);
+      let mark: Mark;
       try {
-        const answer = await onStandby(query);
+        mark = await marks.write();
+      } catch (error) {
+        const answer = await onPrimary(query);
+        // Where the primary is away, it says so itself.
+        leave(error);
+        return answer;
+      }
+      try {
+        const answer = await onStandby(mark, query);
         onRead('standby');
         if (leftUntil !== undefined) parts.onBack();
         leftUntil = undefined;
         return answer;
       } catch (error) {
         if (isForCaller(error)) throw fromPostgres(error);
-        if (leftUntil === undefined) parts.onLeft(error);
-        leftUntil = performance.now() + LEFT_FOR_MS;
+        if (codeOf(error) === IN_THE_WAY) return onPrimary(query);
+        leave(error);
         return onPrimary(query);
       }
     },
@@ -123,7 +138,12 @@ export function createStandbyReader(parts: StandbyReaderParts): StandbyReader {
 
 /** What the primary would say as well. */
 function isForCaller(error: unknown): boolean {
-  const { cause } = error instanceof ServiceError ? error : { cause: error };
-  if (cause instanceof pg.DatabaseError && cause.code === TOOK_TOO_LONG) return true;
+  if (codeOf(error) === TOOK_TOO_LONG) return true;
   return error instanceof ServiceError && error.code !== 'StoreUnavailable';
+}
+
+/** PostgreSQL's, whoever has translated it. */
+function codeOf(error: unknown): string | undefined {
+  const { cause } = error instanceof ServiceError ? error : { cause: error };
+  return cause instanceof pg.DatabaseError ? cause.code : undefined;
 }

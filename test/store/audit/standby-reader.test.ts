@@ -192,7 +192,9 @@ describe('a read of the audit log', () => {
         return 'not cancelled';
       }),
     );
-    expect([answer, ...seen]).toEqual(['answered', 'left: 40001', 'primary']);
+    // The standby serves on: the next one is read there.
+    expect(await reader.read(isOnStandby)).toBe(true);
+    expect([answer, ...seen]).toEqual(['answered', 'primary', 'standby']);
     await pair.stopStandby();
     await pair.startStandby();
   });
@@ -280,6 +282,25 @@ test('of several servers the standby is found, and the one of before once it was
   await standby.destroy();
   open(pair.serviceUrl);
   expect(await reader.read(isOnStandby)).toBe(true);
+});
+
+test('where no number can be written, the primary answers, or says itself what is wrong with it', async () => {
+  const causes: unknown[] = [];
+  const unmarked = createStandbyReader({
+    primary,
+    standby,
+    marks: {
+      write: () => Promise.reject(new Error('no right')),
+      remove: () => Promise.resolve(),
+    },
+    onLeft: (cause) => causes.push(cause),
+    onBack: () => undefined,
+  });
+  const isAway = () => Promise.reject(new ServiceError('StoreUnavailable', 'away'));
+  await expect(unmarked.read(isAway)).rejects.toMatchObject({ code: 'StoreUnavailable' });
+  expect(causes).toEqual([]);
+  expect(await unmarked.read(isOnStandby)).toBe(false);
+  expect(causes).toEqual([new Error('no right')]);
 });
 
 describe('doctor', () => {
