@@ -85,6 +85,8 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
       try {
         if (connection === undefined) {
           connection = await connect();
+          // It has answered, whether notifications come or not.
+          isHeard();
           // Whatever was published while nobody listened is unknown.
           publish('reset');
         }
