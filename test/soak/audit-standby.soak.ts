@@ -20,7 +20,7 @@ import { until } from '../support/until.ts';
 
 /**
  * A service before a primary and a synchronous standby, through a PgBouncer in session mode for each where the machine has it,
- * which reads the audit log on the standby. Callers look for each of their answers in the log at once, while the standby
+ * which reads the audit log on the standby, through one in transaction mode. Callers look for each of their answers in the log at once, while the standby
  * cancels reads, stands still and is promoted.
  */
 const run = promisify(execFile);
@@ -60,7 +60,7 @@ beforeAll(async () => {
     PATH: process.env['PATH'] ?? '',
     ...token.environment,
     DATABASE_URL: await wayTo(pair),
-    STRONGROOM_AUDIT_DATABASE_URL: pair.serviceUrl,
+    STRONGROOM_AUDIT_DATABASE_URL: await wayToStandby(pair),
     STRONGROOM_DOMAIN: DOMAIN,
     STRONGROOM_TLS_CERT_FILE: await file('cert.pem', certificate),
     STRONGROOM_TLS_KEY_FILE: await file('key.pem', privateKey),
@@ -98,6 +98,14 @@ async function wayTo({ urls, serviceUrl }: PostgresPair): Promise<string> {
   poolers = [await startPgBouncer(urls[0], 'session'), await startPgBouncer(urls[1], 'session')];
   const [first, second] = poolers.map(({ url }) => new URL(url));
   return `postgres://${first?.username}:${first?.password}@${first?.host},${second?.host}${first?.pathname}`;
+}
+
+/** Each read there is a transaction of its own, so a pooler may lend its sessions to others. */
+async function wayToStandby({ urls, serviceUrl }: PostgresPair): Promise<string> {
+  if (pgBouncerIsMissing !== undefined) return serviceUrl;
+  const pooler = await startPgBouncer(urls[1], 'transaction');
+  poolers = [...poolers, pooler];
+  return pooler.url;
 }
 
 const strongroom = async (...words: readonly string[]) =>
