@@ -9,7 +9,7 @@ import { connectToPrimary, openClient, readServers, type Servers } from './serve
 export const CHANNEL = 'strongroom_change';
 
 const END_LIMIT_MS = 1_000;
-const PROOF_LIMIT_MS = 2_000;
+const PROOF_LIMIT_MS = 1_000;
 const CONNECT_LIMIT_MS = 5_000;
 /** Where there is another one to be tried. */
 const CONNECT_LIMIT_OF_ONE_MS = 2_000;
