@@ -80,7 +80,7 @@ export async function compose(
   const storeClock = watchClock(base);
   const stopMaintenance = startMaintenance(base, { keys, identity, audit, storeClock });
   const readiness = composeReadiness(base, { hsm: module, audit, rootKeys, isStartOver });
-  const replicas = reportProcess(base, { readiness, rootKeys });
+  const replicas = await reportProcess(base, { readiness, rootKeys });
 
   const app = createApp({
     hosts: { domain: settings.domain, pool: settings.pool },

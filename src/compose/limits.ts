@@ -32,6 +32,8 @@ export const LIMITS = {
   replicaProcesses: 1_000,
   /** New root keys become a pool's once each replica's HSM holds them. */
   replicasAgreeMs: 30_000,
+  /** Those of a download go on waiting in the background. */
+  downloadAgreesMs: 3_000,
   jobsEveryMs: 2_000,
   jobKeepAliveMs: 5_000,
   backupScheduleEveryMs: 5_000,

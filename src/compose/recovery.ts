@@ -52,6 +52,7 @@ export function composeRecovery(
         pool,
         hsm,
         clear: createClearCeremonyApart({ pkcs11: settings.pkcs11, poolId: pool.id, hsm }),
+        own: settings.replica,
         on: {
           onNewRootKeys: () => {
             rootKeys.lookNow();

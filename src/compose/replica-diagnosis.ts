@@ -2,8 +2,10 @@ import { type Finding, findings, ok, warning } from '../core/diagnosis/finding.t
 import { type Replica, toReplicas } from '../core/pool/replicas.ts';
 import { openDatabase } from '../store/database.ts';
 import { findPool, type Pool } from '../store/pool/pool-store.ts';
+import { createPendingGenerationStore } from '../store/recovery/root-keys/pending-generation-store.ts';
 import { createReplicaStore } from '../store/pool/replica-store.ts';
 import { LIMITS } from './limits.ts';
+import { commandContext } from './store.ts';
 import type { ServiceSettings } from './service/settings.ts';
 
 const SUBJECT = 'replica';
@@ -18,14 +20,14 @@ export function examineReplicas(
     const db = openDatabase({ url, connections: 1, onIdleError: () => undefined });
     try {
       const pool = await findPool(db, settings.pool);
-      const replicas =
-        pool === undefined
-          ? []
-          : toReplicas(
-              await createReplicaStore({ db, poolId: pool.id }).list(LIMITS.replicaProcesses),
-            );
-      if (pool === undefined || replicas.length === 0)
-        return [ok(SUBJECT, 'None serves the pool now.')];
+      const none = [ok(SUBJECT, 'None serves the pool now.')];
+      if (pool === undefined) return none;
+      const context = commandContext(db, pool);
+      const replicas = toReplicas(
+        await createReplicaStore(context).list(LIMITS.replicaProcesses),
+        (await createPendingGenerationStore(context).find())?.generation,
+      );
+      if (replicas.length === 0) return none;
       return replicas.map((replica) => describe(replica, pool, replicas));
     } finally {
       await db.destroy();
@@ -44,6 +46,11 @@ function describe(replica: Replica, pool: Pool, all: readonly Replica[]): Findin
     return warning(SUBJECT, `${who} does not serve. ${replica.reason ?? ''}`.trim());
   if (!replica.rootGenerations.includes(pool.rootGeneration))
     return warning(SUBJECT, `${who} lacks the root keys of generation ${pool.rootGeneration}.`);
+  if (replica.lacksRootGeneration !== undefined)
+    return warning(
+      SUBJECT,
+      `${who} lacks the root keys of generation ${replica.lacksRootGeneration}, which wait for it: restore the newest security domain there (\`strongroom security-domain restore\`).`,
+    );
   if (Math.abs(replica.clockDifferenceMs ?? 0) > CLOCK_LIMIT_MS)
     return warning(
       SUBJECT,

@@ -82,9 +82,10 @@ async function examineGenerations(
   context: StoreContext,
   inToken: readonly number[],
 ): Promise<readonly Finding[]> {
-  const { generations, retired } = await createRootKeyStore(context).readState();
+  const { generations, retired, pending } = await createRootKeyStore(context).readState();
   const known = new Set([
     ...generations.map(({ number }) => number),
+    ...(pending === undefined ? [] : [pending.number]),
     ...retired.flatMap(({ number, destroyedAt }) => (destroyedAt === undefined ? [number] : [])),
   ]);
   const strays = inToken.filter((number) => !known.has(number));

@@ -10,6 +10,8 @@ import { findUnvouching } from '../core/recovery/root-keys/endorsement.ts';
 import { isRotationUnfinished } from '../core/recovery/root-keys/leftovers.ts';
 import type { RootKeyWitness } from '../core/recovery/root-keys/root-key-hsm.ts';
 import { requireHeldByAll } from '../core/recovery/root-keys/root-key-offer.ts';
+import { createPromoter, type Promoter } from '../core/recovery/root-keys/pending-generation.ts';
+import type { ReplicaIdentity } from '../core/pool/replicas.ts';
 import { createRootKeyCeremony } from '../core/recovery/root-keys/root-key-ceremony.ts';
 import {
   createRootKeyRotation,
@@ -30,6 +32,8 @@ import {
 import { createBackupKeyStore } from '../store/recovery/root-keys/backup-key-store.ts';
 import { createReplicaStore } from '../store/pool/replica-store.ts';
 import { createRootKeyOfferStore } from '../store/recovery/root-keys/root-key-offer-store.ts';
+import { createPendingGenerationStore } from '../store/recovery/root-keys/pending-generation-store.ts';
+import { createExclusively } from '../store/recovery/recovery-lock.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { createSecurityDomainStore } from '../store/recovery/security-domain/security-domain-store.ts';
 import { openRootKeys } from './hsm.ts';
@@ -223,6 +227,32 @@ export function openRootKeyRotation(
   });
 }
 
+/**
+ * Makes root keys that wait for the replicas' HSMs the current ones.
+ * @param own the replica that this process is of
+ * @param isAlone whether the caller has seen to it that no backup or restore is under way
+ */
+export function openPromoter(
+  context: StoreContext,
+  hsm: Pkcs11Hsm,
+  { own, isAlone }: { readonly own?: ReplicaIdentity | undefined; readonly isAlone: boolean },
+): Promoter {
+  const exclusively = createExclusively(context);
+  return createPromoter({
+    hsm,
+    store: createPendingGenerationStore(context),
+    listVouchers: () => createRootKeyStore(context).listVouchers(),
+    replicas: createReplicaStore(context),
+    own,
+    alone: (work) => (isAlone ? work() : exclusively(work).catch(undefinedIfBusy)),
+    draft: newDraft,
+  });
+}
+
+function undefinedIfBusy(error: unknown): undefined {
+  if (!(error instanceof ServiceError && error.code === 'Conflict')) throw error;
+}
+
 /** Takes root keys of a sealed pool to other HSMs, and those of another pool into this one. */
 export function openRootKeyCeremony(
   context: StoreContext,
@@ -235,6 +265,7 @@ export function openRootKeyCeremony(
     hsm,
     clear,
     store: { ...store, isUnfinished: () => isRotationUnfinished(hsm, store) },
+    findPending: () => createPendingGenerationStore(context).findNumber(),
     backupKeys: createBackupKeyStore(context),
     poolId: pool.id,
     findUploadedPool: async () =>

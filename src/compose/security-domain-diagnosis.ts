@@ -2,6 +2,8 @@ import { type Finding, ok, warning } from '../core/diagnosis/finding.ts';
 import type { DomainDownload } from '../core/recovery/security-domain/ports.ts';
 import type { StoreContext } from '../store/database.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
+import type { PendingState } from '../core/recovery/root-keys/ports.ts';
+import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { createSecurityDomainStore } from '../store/recovery/security-domain/security-domain-store.ts';
 
 const SUBJECT = 'security domain';
@@ -13,9 +15,10 @@ export async function examineSecurityDomain(
   pool: Pool,
 ): Promise<readonly Finding[]> {
   const store = createSecurityDomainStore(context);
+  const { pending } = await createRootKeyStore(context).readState();
   const uploaded = await store.findUpload();
   return [
-    examineDownload(pool, await store.findDownload()),
+    examineDownload(pool, await store.findDownload(), pending),
     ...(uploaded === undefined
       ? []
       : [
@@ -27,12 +30,26 @@ export async function examineSecurityDomain(
   ];
 }
 
+/** Until then the one of before is the one that opens what is there. */
+function examinePending({ number, awaited }: PendingState): Finding {
+  const what =
+    awaited.length === 0
+      ? 'no process has made them the current ones yet'
+      : `they wait for replicas whose HSM does not hold them: ${awaited.join(', ')}. Restore it there (\`strongroom security-domain restore\`), or go on without them (\`strongroom root-keys rotate --without-replica\`)`;
+  return warning(
+    SUBJECT,
+    `The newest one opens nothing yet that the pool holds: its root keys are of generation ${number}, and ${what}. Keep the one from before until then.`,
+  );
+}
+
 function examineDownload(
   { activation, rootGeneration }: Pool,
   download: DomainDownload | undefined,
+  pending: PendingState | undefined,
 ): Finding {
   if (download !== undefined) {
     const { generation, madeAt, required, custodians } = download;
+    if (pending?.number === generation) return examinePending(pending);
     const made = `${madeAt.toISOString().slice(0, 10)}, which ${required} of ${custodians.length} custodians open`;
     return generation === rootGeneration
       ? ok(SUBJECT, `It is that of ${made}.`)

@@ -17,13 +17,19 @@ import type { StoreContext } from '../store/database.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
 import { createExclusively } from '../store/recovery/recovery-lock.ts';
 import { createSecurityDomainStore } from '../store/recovery/security-domain/security-domain-store.ts';
-import { openRootKeyCeremony } from './root-keys.ts';
+import type { ReplicaIdentity } from '../core/pool/replicas.ts';
+import { createPendingGenerationStore } from '../store/recovery/root-keys/pending-generation-store.ts';
+import { FORGOTTEN_AFTER_MS } from '../core/pool/replicas.ts';
+import { LIMITS } from './limits.ts';
+import { openPromoter, openRootKeyCeremony } from './root-keys.ts';
 
 export interface SecurityDomainParts {
   readonly context: StoreContext;
   readonly pool: Pick<Pool, 'id'>;
   readonly hsm: Pkcs11Hsm;
   readonly clear: ClearCeremony;
+  /** The replica that this process is of; absent for a command. */
+  readonly own?: ReplicaIdentity;
   readonly on: Pick<SecurityDomainServiceParts, 'onNewRootKeys' | 'onUploaded' | 'onFault'>;
 }
 
@@ -32,7 +38,10 @@ const TRANSFER_KEY_BITS = 4096;
 
 /** The pool's security domain, for the service and for commands. */
 export function openSecurityDomain(parts: SecurityDomainParts) {
-  const { context, pool, hsm, clear, on } = parts;
+  const { context, pool, hsm, own, clear, on } = parts;
+  // A download has made sure that nothing else is under way.
+  const promoter = openPromoter(context, hsm, { own, isAlone: true });
+  const pending = createPendingGenerationStore(context);
   const store = createSecurityDomainStore(context);
   return createSecurityDomainService({
     hsm,
@@ -54,6 +63,9 @@ export function openSecurityDomain(parts: SecurityDomainParts) {
       readCertificate: readCertificateJwk,
       formatCertificate: formatCertificateJwk,
     },
+    promote: () => promoter.attempt(LIMITS.downloadAgreesMs),
+    listAwaited: async () =>
+      (await pending.listAwaited(FORGOTTEN_AFTER_MS)).map(({ name }) => name),
     ...on,
   });
 }

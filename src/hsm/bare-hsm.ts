@@ -2,12 +2,19 @@ import type { PublicKey } from '../core/keys/key.ts';
 import type { RsaSize } from '../core/operations/algorithms.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { UnwrapContentKey } from '../core/recovery/security-domain/envelopes.ts';
-import type { RootKeyCarrier } from '../core/recovery/root-keys/root-key-hsm.ts';
+import type {
+  RootKeyCarrier,
+  RootKeyWitness,
+  WrappedRootKeys,
+} from '../core/recovery/root-keys/root-key-hsm.ts';
 import {
   findTokenTransferKeys,
   makeTokenTransferKey,
   type TokenTransferKey,
 } from './keys/token-transfer-key.ts';
+import { findRootKeys } from './keys/root-keys.ts';
+import { makeMac } from './keys/root-mac.ts';
+import { rootCheckBytes, voucherBytes } from './keys/seal.ts';
 import * as calls from './module/calls.ts';
 import { fromPkcs11 } from './module/errors.ts';
 import { openModule } from './module/open-module.ts';
@@ -38,6 +45,10 @@ export interface BareHsm extends Pick<RootKeyCarrier, 'importRootKeys'> {
   destroyTransferKeys(): Promise<void>;
   /** Generations of a pool of which the token holds something. */
   listRootGenerations(poolId: string): Promise<readonly number[]>;
+  /** What root keys in the token say of some that come to it. */
+  witness(
+    keys: Pick<WrappedRootKeys, 'poolId' | 'generation' | 'rootCheck'>,
+  ): Pick<RootKeyWitness, 'listWholeGenerations' | 'voucher'>;
   close(): void;
 }
 
@@ -129,6 +140,25 @@ export function openBareHsm(options: TokenOptions): BareHsm {
       }),
 
     listRootGenerations: (poolId) => run('listRootGenerations', [poolId, 'one part']),
+
+    witness: ({ poolId, generation, rootCheck }) => {
+      const required = (number: number) => {
+        const found = findRootKeys(session, poolId, number);
+        if (found === undefined) throw new TypeError('the token holds them');
+        return found;
+      };
+      return {
+        listWholeGenerations: () => run('listRootGenerations', [poolId, 'both parts']),
+        voucher: (by, of) =>
+          asked(() => {
+            const check =
+              of === generation
+                ? rootCheck
+                : makeMac(session, required(of), rootCheckBytes(poolId));
+            return makeMac(session, required(by), voucherBytes(poolId, by, of, check));
+          }),
+      };
+    },
 
     importRootKeys: (keys, by, backupKeys) => run('importRootKeys', [keys, by, backupKeys]),
 

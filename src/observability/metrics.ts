@@ -35,6 +35,8 @@ export interface ProcessState {
   readonly isFeedCoherent: boolean;
   /** Rows that other root keys than the current ones seal, by the generation of these. */
   readonly rowsLeft: ReadonlyMap<number, number>;
+  /** Replicas whose HSM lacks root keys that wait for it. */
+  readonly replicasAwaited: number;
   /** Of each start of the service that serves the pool. */
   readonly replicas: readonly ReplicaStatus[];
   /** Undefined until it was looked at for the first time. */
@@ -284,6 +286,11 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
         this.set({ status }, replicas.filter((one) => one === status).length);
     },
   });
+  largest(
+    'root_keys_awaited_replicas',
+    'Replicas whose HSM lacks the root keys of the newest security domain, which wait for it.',
+    ({ replicasAwaited }) => replicasAwaited,
+  );
   new Gauge({
     name: 'strongroom_root_keys_rows_left',
     help: 'Sealed rows that wait to be wrapped by the current root keys, by the generation that seals them.',

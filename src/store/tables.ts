@@ -461,6 +461,27 @@ interface StandbyMarkTable {
   written_at: Generated<Date>;
 }
 
+interface PendingRootGenerationTable {
+  pool_id: string;
+  generation: number;
+  after_generation: number;
+  root_check: Buffer;
+  retires: number[];
+  retirement: Buffer;
+  pair_version: string | null;
+  pair_blob: Buffer | null;
+  pair_mac_blob: Buffer | null;
+  pair_seal: Buffer | null;
+  made_at: Generated<Date>;
+}
+
+interface RootKeyAwaitedTable {
+  pool_id: string;
+  replica_name: string;
+  seen_at: Generated<Date>;
+  is_given_up: Generated<boolean>;
+}
+
 interface SignInCounterTable {
   key: string;
   pool_id: GeneratedAlways<string>;
@@ -513,6 +534,8 @@ export interface Tables {
   sign_in_counter: SignInCounterTable;
   root_key_offer: RootKeyOfferTable;
   standby_mark: StandbyMarkTable;
+  pending_root_generation: PendingRootGenerationTable;
+  root_key_awaited: RootKeyAwaitedTable;
   backup_schedule: BackupScheduleTable;
 }
 
@@ -524,5 +547,6 @@ export type RotationPolicyRow = Selectable<RotationPolicyTable>;
 export type CertifiedKeyRow = Selectable<CertifiedKeyTable>;
 export type AuditEventRow = Selectable<AuditEventTable>;
 export type RecoveryJobRow = Selectable<RecoveryJobTable>;
+export type PendingRootGenerationRow = Selectable<PendingRootGenerationTable>;
 export type BackupKeysRow = Selectable<BackupKeysTable>;
 export type TransferKeyRow = Selectable<TransferKeyTable>;

@@ -31,6 +31,8 @@ const PAST_IT: Readonly<Record<string, string>> = {
   'store/recovery/full-backup/staged-rows.ts': 'the restore itself',
   'store/recovery/jobs/job-store.ts':
     'what a restore says of itself, which the pool does not become',
+  'store/recovery/root-keys/pending-generation-store.ts':
+    'who is waited for; what becomes of root keys goes by `changing`',
   'store/recovery/root-keys/root-key-offer-store.ts': 'a question, which decides nothing',
   'store/recovery/root-keys/sealed-rows.ts':
     'the same key wrapped by other root keys, where the row still is what it was',

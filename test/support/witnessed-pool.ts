@@ -55,6 +55,9 @@ export const LATER_ROWS: typeof ROWS = {
     values ($pool, 7, '2026-01-01T00:00Z', '2026-01-02T00:00Z', '\\x01')`,
   root_voucher: `insert into root_voucher (pool_id, by_generation, generation, proof)
     values ($pool, 1, 7, decode(repeat('00', 32), 'hex'))`,
+  pending_root_generation: `insert into pending_root_generation (pool_id, generation, after_generation, root_check, retires,
+      retirement)
+    values ($pool, 7, 1, decode(repeat('00', 32), 'hex'), '{1}', decode(repeat('00', 32), 'hex'))`,
   backup_keys: `insert into backup_keys (pool_id, version, root_generation, blob, mac_blob, seal)
     values ($pool, repeat('d', 32), 1, '\\x01', '\\x02', decode(repeat('00', 32), 'hex'))`,
   security_domain_download: `insert into security_domain_download (pool_id, generation, required, custodians)

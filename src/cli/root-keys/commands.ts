@@ -25,13 +25,17 @@ export function addRootKeyCommands(
     .summary('make new root keys, and wrap everything by them')
     .description(
       'Make new root keys in the HSM, wrap everything by them that the old ones seal, and destroy the old ones. The service ' +
-        'goes on meanwhile. Where an earlier rotation was cut off, that one is ended instead. What only the old root keys open ' +
-        'is lost with them: backups of the database from before.',
+        'goes on meanwhile. Where an earlier rotation was cut off, or root keys of a security domain wait for replicas, that ' +
+        'one is ended instead. What only the old root keys open is lost with them: backups of the database from before.',
     )
     .option('--keep', 'Leave the old root keys in the HSM.')
     .option(
       '--destroy-backups-key',
       'Destroy old root keys even where backup blobs may exist that nothing else opens.',
+    )
+    .option(
+      '--without-replica <name...>',
+      'Do not wait for these replicas, whose HSM lacks the root keys of the newest security domain: until they have them, they serve nothing.',
     )
     .addHelpText('after', exitStatus)
     .action((options: RotateOptions) =>

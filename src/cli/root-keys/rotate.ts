@@ -2,7 +2,14 @@ import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SingleBar } from 'cli-progress';
 import type { OpenPool } from '../../compose/pool.ts';
-import { followRootKeys, openRootKeyRotation, rotationLock } from '../../compose/root-keys.ts';
+import { LIMITS } from '../../compose/limits.ts';
+import {
+  followRootKeys,
+  openPromoter,
+  openRootKeyRotation,
+  rotationLock,
+} from '../../compose/root-keys.ts';
+import type { Promoter } from '../../core/recovery/root-keys/pending-generation.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import type { RootKeyState } from '../../core/recovery/root-keys/ports.ts';
 import { currentOf, type RotationEnd } from '../../core/recovery/root-keys/root-key-rotation.ts';
@@ -15,6 +22,8 @@ import { openPoolOf } from '../open-pool.ts';
 export interface RotateOptions {
   readonly keep?: true;
   readonly destroyBackupsKey?: true;
+  /** Names. */
+  readonly withoutReplica?: readonly string[];
 }
 
 const LOOK_EVERY_MS = 1_000;
@@ -42,7 +51,7 @@ export async function rotateRootKeys(context: CliContext, options: RotateOptions
 async function rotate(
   { print, setExitStatus }: CliContext,
   { context, pool, hsm }: OpenPool,
-  { keep, destroyBackupsKey }: RotateOptions,
+  { keep, destroyBackupsKey, withoutReplica }: RotateOptions,
 ): Promise<void> {
   const progress = new Progress();
   const rotation = openRootKeyRotation(context, hsm, {
@@ -61,8 +70,16 @@ async function rotate(
       throw new OperatorError(
         `The HSM here does not hold the root keys of generation ${use.generation}, which are the pool's current ones.`,
       );
+    const isPromoted = await promote(
+      openPromoter(context, hsm, { isAlone: false }),
+      withoutReplica ?? [],
+    );
     let state = await rotation.readState();
-    if (await rotation.isUnfinished())
+    if (isPromoted)
+      print(
+        `New keys are sealed by generation ${currentOf(state.generations).number}, of the newest security domain.`,
+      );
+    else if (await rotation.isUnfinished())
       print(
         `An earlier rotation was cut off: everything is wrapped by generation ${currentOf(state.generations).number}.`,
       );
@@ -95,6 +112,28 @@ async function rotate(
       print('Another process is at a rotation: this one goes on where that one ends.');
     await delay(LOOK_EVERY_MS);
   }
+}
+
+/**
+ * Root keys of a security domain that wait for replicas come before all others.
+ * @returns whether they are the current ones now
+ */
+async function promote(promoter: Promoter, without: readonly string[]): Promise<boolean> {
+  if (without.length > 0) {
+    if ((await promoter.find()) === undefined)
+      throw new OperatorError(
+        'No root keys wait for a replica (--without-replica): `strongroom root-keys status` says which there are.',
+      );
+    await promoter.giveUp(without);
+  }
+  const promotion = await promoter.attempt(LIMITS.downloadAgreesMs);
+  if (promotion.kind !== 'waiting') return promotion.kind === 'current';
+  const { generation, awaited } = promotion;
+  throw new OperatorError(
+    awaited.length > 0
+      ? `The root keys of generation ${generation}, of the newest security domain, wait for replicas whose HSM does not hold them: ${awaited.join(', ')}. Restore that domain there (\`strongroom security-domain restore\`); or go on without them (--without-replica), and they serve nothing until they have it.`
+      : `The root keys of generation ${generation}, of the newest security domain, can't become the current ones now: the HSM here does not hold them, or a backup or a restore is under way.`,
+  );
 }
 
 function rowsLeft({ generations }: RootKeyState): number {

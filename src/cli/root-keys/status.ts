@@ -26,7 +26,7 @@ export async function printRootKeyStatus(
   }
 }
 
-function describe({ generations, retired }: RootKeyState): string {
+function describe({ generations, retired, pending }: RootKeyState): string {
   return [
     ...retired.map(({ number, retiredAt, destroyedAt }) =>
       destroyedAt === undefined
@@ -37,7 +37,18 @@ function describe({ generations, retired }: RootKeyState): string {
       (generation) =>
         `generation ${generation.number}: made ${generation.madeAt.toISOString()}, seals ${generation.rows} keys${roleOf(generation)}`,
     ),
+    ...(pending === undefined
+      ? []
+      : [
+          `generation ${pending.number}: made ${pending.madeAt.toISOString()} by a download of the security domain; ${describeWaiting(pending.awaited)}`,
+        ]),
   ].join('\n');
+}
+
+function describeWaiting(awaited: readonly string[]): string {
+  return awaited.length === 0
+    ? 'becomes the current one as soon as a process does it: the service, or `strongroom root-keys rotate`'
+    : `waits for replicas whose HSM does not hold it: ${awaited.join(', ')}`;
 }
 
 function roleOf({ isCurrent, isKept, opensBackups }: RootGeneration): string {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { formatCertificateJwk } from '../../backup/security-domain/certificate-jwk.ts';
+import { openPromoter } from '../../compose/root-keys.ts';
 import { openSecurityDomain } from '../../compose/security-domain.ts';
 import { readRsaCertificate } from '../../core/recovery/security-domain/rsa-certificate.ts';
 import { AuditDraft } from '../../core/audit/draft.ts';
@@ -8,6 +9,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { createLog } from '../../observability/log.ts';
 import type { CliContext } from '../cli-context.ts';
+import type { Promotion } from '../../core/recovery/root-keys/pending-generation.ts';
 import { openPoolOf } from '../open-pool.ts';
 import { readNamedFile, reserveNewFile } from './named-file.ts';
 
@@ -27,6 +29,7 @@ export async function downloadDomain(context: CliContext, options: DownloadOptio
     );
   const log = createLog(context.readSettings().config.logLevel);
   const opened = await openPoolOf(context, log);
+  let promotion: Promotion;
   try {
     // Before there are new root keys, which a file that can't be written would leave without a domain.
     const file = await reserveNewFile(options.out);
@@ -56,6 +59,7 @@ export async function downloadDomain(context: CliContext, options: DownloadOptio
       if (error instanceof ServiceError) throw new OperatorError(error.message, { cause: error });
       throw error;
     }
+    promotion = await openPromoter(opened.context, opened.hsm, { isAlone: false }).attempt();
     opened.context.chain.end();
     await opened.signedLog.checkpoints([opened.context.chain]).sign();
   } finally {
@@ -65,6 +69,8 @@ export async function downloadDomain(context: CliContext, options: DownloadOptio
     `${options.out} is the security domain of the pool: ${options.required} of ${certificates.length} custodians open it. Keep copies in several places.`,
   );
   print(
-    'It holds new root keys, by which a running service wraps everything within minutes; where none runs, `strongroom root-keys rotate` does it. Security domains from before open nothing that is sealed from now on.',
+    promotion.kind === 'waiting' && promotion.awaited.length > 0
+      ? `It holds new root keys, which become the current ones once the HSMs of these replicas hold them: ${promotion.awaited.join(', ')}. Restore it there (\`strongroom security-domain restore\`), and keep the security domain from before until then.`
+      : 'It holds new root keys, by which a running service wraps everything within minutes; where none runs, `strongroom root-keys rotate` does it. Security domains from before open nothing that is sealed from now on.',
   );
 }

@@ -3,6 +3,7 @@ import { createEnvelopes } from '../../backup/security-domain/envelopes.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { importEntries } from '../../core/recovery/root-keys/clear-ceremony.ts';
+import { findUnvouching } from '../../core/recovery/root-keys/endorsement.ts';
 import { readEntries } from '../../core/recovery/root-keys/root-key-entries.ts';
 import {
   type DomainEntry,
@@ -51,14 +52,25 @@ export async function restoreDomain(context: CliContext, path: string): Promise<
   }
 }
 
-/** Into an HSM that a pool uses nobody brings further root keys of that pool. @throws ServiceError Conflict */
+/**
+ * Into an HSM that a pool uses nobody brings further root keys of that pool, but those of which all that are there say that
+ * they come after them.
+ * @throws ServiceError Conflict
+ */
 async function requireNew(hsm: BareHsm, entries: readonly DomainEntry[]): Promise<void> {
-  const { poolId, generation } = readEntries(entries).keys;
+  const { keys, vouchers } = readEntries(entries);
+  const { poolId, generation } = keys;
   const there = await hsm.listRootGenerations(poolId);
-  if (there.every((number) => number === generation)) return;
+  const others = there.filter((number) => number !== generation);
+  if (others.length === 0) return;
+  const witness = hsm.witness(keys);
+  const whole = await witness.listWholeGenerations();
+  const isOlder = (number: number) => number < generation && whole.includes(number);
+  if (others.every(isOlder) && (await findUnvouching(witness, generation, vouchers)).length === 0)
+    return;
   throw new ServiceError(
     'Conflict',
-    `The token holds root keys of the pool ${poolId} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides: restore into an empty one.`,
+    `The token holds root keys of the pool ${poolId} already (generation ${there.join(', ')}), which don't say that those of generation ${generation} come after them: restore the newest security domain of that pool, or restore into an empty token.`,
   );
 }
 

@@ -13,7 +13,10 @@ interface ObservedParts {
   readonly audit: { readonly auditLog: OpenAuditLog };
   readonly access: { readonly authorizer: { readonly status: ProcessState['decisions'] } };
   readonly keeper: Pick<ObjectKeeper, 'lastUse'> | undefined;
-  readonly rootKeys: { readonly rowsLeft: ReadonlyMap<number, number> };
+  readonly rootKeys: {
+    readonly rowsLeft: ReadonlyMap<number, number>;
+    readonly awaited: readonly string[];
+  };
   readonly replicas: { readonly known: readonly Replica[] };
   readonly storeClock: { readonly differenceSeconds: number };
   readonly backupSchedule: Pick<BackupScheduler, 'standing'>;
@@ -35,6 +38,7 @@ export function readProcessState(parts: ObservedParts): ProcessState {
     objects: parts.keeper?.lastUse,
     isFeedCoherent: store.feed.isCoherent(),
     rowsLeft: rootKeys.rowsLeft,
+    replicasAwaited: rootKeys.awaited.length,
     replicas: replicas.known.map(({ status }) => status),
     backups: backupSchedule.standing,
     clockDifferenceSeconds: Math.abs(storeClock.differenceSeconds),

@@ -10,21 +10,27 @@ import {
 import { repeat } from '../../core/repeating.ts';
 import type { Readiness } from '../../http/pool/health.routes.ts';
 import { createReplicaStore } from '../../store/pool/replica-store.ts';
+import { createPendingGenerationStore } from '../../store/recovery/root-keys/pending-generation-store.ts';
 import { createRootKeyOfferStore } from '../../store/recovery/root-keys/root-key-offer-store.ts';
 import { LIMITS } from '../limits.ts';
 import type { Base } from './base.ts';
 
 interface ReportedParts {
   readonly readiness: Readiness;
-  readonly rootKeys: { readonly held: readonly number[] };
+  readonly rootKeys: {
+    readonly held: readonly number[];
+    heldPending(): Promise<number | undefined>;
+    lookNow(): void;
+  };
 }
 
-/** Says every few seconds how this process is, and knows of the others. */
-export function reportProcess(
+/** Says now and every few seconds how this process is, and knows of the others. */
+export async function reportProcess(
   { context, feed, clock, log, settings, hsm }: Base,
   { readiness, rootKeys }: ReportedParts,
 ) {
   const offers = createRootKeyOfferStore(context);
+  const pending = createPendingGenerationStore(context);
   const store: ReplicaStore = createReplicaStore(context);
   const { version, schema, ...replica } = settings.replica;
   const process: ServingProcess = {
@@ -34,19 +40,27 @@ export function reportProcess(
     schema,
     startedAt: clock.now(),
   };
+  let heldPending: number | undefined;
   let clockDifferenceMs: number | undefined;
   let known: readonly Replica[] = [];
   let lookedAt = Number.NEGATIVE_INFINITY;
 
   /** The current ones, and those that are to become them. */
   async function heldGenerations(): Promise<readonly number[]> {
+    const held = new Set(rootKeys.held);
+    const waiting = await rootKeys.heldPending();
+    // It may be the last one that was waited for.
+    if (waiting !== undefined && waiting !== heldPending) rootKeys.lookNow();
+    heldPending = waiting;
+    if (waiting !== undefined) held.add(waiting);
     const offer = await offers.find();
-    if (offer === undefined || rootKeys.held.includes(offer.generation)) return rootKeys.held;
-    const isHeld = await hsm.holdsRootKeys(offer.generation, offer.rootCheck);
-    return isHeld ? [...rootKeys.held, offer.generation] : rootKeys.held;
+    if (offer !== undefined && (await hsm.holdsRootKeys(offer.generation, offer.rootCheck)))
+      held.add(offer.generation);
+    return [...held];
   }
 
-  const list = async () => toReplicas(await store.list(LIMITS.replicaProcesses));
+  const list = async () =>
+    toReplicas(await store.list(LIMITS.replicaProcesses), (await pending.find())?.generation);
 
   async function report(): Promise<void> {
     const { parts, reason } = await readiness();
@@ -68,8 +82,22 @@ export function reportProcess(
     known = await list();
   }
 
-  const stop = repeat(report, REPORT_EVERY_MS, Math.random, (error) => {
+  const onFault = (error: unknown) => {
     log.debug({ err: error, pool: settings.pool }, 'this process could not say how it is');
+  };
+  // Before it serves: whoever makes new root keys has to wait for it.
+  await report().catch(onFault);
+  const stop = repeat(report, REPORT_EVERY_MS, Math.random, onFault);
+  let isStopped = false;
+  let reporting: Promise<void> | undefined;
+  // Somebody may wait to hear whether new root keys are held here.
+  feed.subscribe((change) => {
+    if (change === 'reset' || change.topic !== 'root-keys' || isStopped) return;
+    reporting ??= report()
+      .catch(onFault)
+      .finally(() => {
+        reporting = undefined;
+      });
   });
   return {
     list,
@@ -78,7 +106,9 @@ export function reportProcess(
       return known;
     },
     async stop(): Promise<void> {
+      isStopped = true;
       await stop();
+      await reporting;
       await store.remove(process.id).catch(() => undefined);
     },
   };

@@ -1,4 +1,5 @@
 import { judgeLeftovers } from '../../core/recovery/root-keys/leftovers.ts';
+import type { Promotion } from '../../core/recovery/root-keys/pending-generation.ts';
 import type { RootKeyState } from '../../core/recovery/root-keys/ports.ts';
 import { repeat } from '../../core/repeating.ts';
 import { withLockIfFree } from '../../store/pool/pool-store.ts';
@@ -6,6 +7,7 @@ import { createRootKeyStore } from '../../store/recovery/root-keys/root-key-stor
 import { LIMITS } from '../limits.ts';
 import {
   followRootKeys,
+  openPromoter,
   openRootKeyRotation,
   type RootKeyUse,
   rotationLock,
@@ -28,6 +30,8 @@ export function watchRootKeys(base: Base) {
   let isStale = false;
 
   const rotation = openRootKeyRotation(context, hsm, { isStopped: () => isStopped });
+  const promoter = openPromoter(context, hsm, { own: base.settings.replica, isAlone: false });
+  let promotion: Promotion = { kind: 'none' };
 
   async function followNow(): Promise<void> {
     const now = await followRootKeys(base, hsm);
@@ -73,8 +77,28 @@ export function watchRootKeys(base: Base) {
     }
   }
 
+  /** Root keys of a download that wait for the replicas' HSMs. */
+  async function promote(): Promise<void> {
+    const now = await promoter.attempt();
+    const isNew = JSON.stringify(now) !== JSON.stringify(promotion);
+    promotion = now;
+    if (!isNew || now.kind === 'none') return;
+    const { generation } = now;
+    if (now.kind === 'current')
+      log.info({ generation }, 'the root keys of the newest security domain are the current ones');
+    else if (now.awaited.length > 0)
+      log.warn(
+        { generation, replicas: now.awaited },
+        'new root keys wait for replicas whose HSM does not hold them: restore the newest security domain there',
+      );
+  }
+
   async function look(): Promise<void> {
     await followNow();
+    if (pool.keeping === 'sealed') {
+      await promote();
+      await rotation.destroyHere();
+    }
     // Rows are counted only while there is something to count: of many keys that takes Postgres a while.
     const isUnfinished = await store.isUnfinished();
     state = isUnfinished ? await store.readState() : undefined;
@@ -107,6 +131,12 @@ export function watchRootKeys(base: Base) {
     get held(): readonly number[] {
       return use.isHeld ? [use.generation] : [];
     },
+    /** For which replicas new root keys wait; as last seen. */
+    get awaited(): readonly string[] {
+      return promotion.kind === 'waiting' ? promotion.awaited : [];
+    },
+    /** New root keys that wait for others and that the HSM here holds. */
+    heldPending: () => promoter.heldPending(),
     /** Why this process can't serve what the pool's current root keys seal; undefined where it can. */
     lack: () => (use.isHeld ? undefined : lackOf(use)),
     /** Resolves when what this process has changed is in use here. */

@@ -60,6 +60,8 @@ export interface Replica extends ReplicaIdentity, Pick<ProcessReport, 'rootGener
   readonly processes: number;
   readonly startedAt: Date;
   readonly seenAt: Date;
+  /** Root keys that are to become the current ones, where its HSM lacks them. */
+  readonly lacksRootGeneration?: number;
   /** The longest. */
   readonly feedLagMs: number | undefined;
   /** The largest, whichever way. */
@@ -72,8 +74,14 @@ export const REPORT_EVERY_MS = 2_000;
 export const SILENT_AFTER_MS = 10_000;
 /** After that nothing is known of it any more. */
 export const FORGOTTEN_AFTER_MS = 3_600_000;
-/** Puts processes together to replicas, those that began first before the others. */
-export function toReplicas(processes: readonly KnownProcess[]): readonly Replica[] {
+/**
+ * Puts processes together to replicas, those that began first before the others.
+ * @param pending root keys that are to become the current ones
+ */
+export function toReplicas(
+  processes: readonly KnownProcess[],
+  pending?: number,
+): readonly Replica[] {
   const byReplica = new Map<string, KnownProcess[]>();
   for (const one of processes) {
     const { id } = one.replica;
@@ -81,6 +89,11 @@ export function toReplicas(processes: readonly KnownProcess[]): readonly Replica
   }
   return [...byReplica.values()]
     .map(toReplica)
+    .map((replica) =>
+      pending === undefined || replica.rootGenerations.includes(pending)
+        ? replica
+        : { ...replica, lacksRootGeneration: pending },
+    )
     .sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime() || (a.id < b.id ? -1 : 1));
 }
 

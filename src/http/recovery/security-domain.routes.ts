@@ -52,7 +52,10 @@ export function addSecurityDomainRoutes(routes: Routes, domain: SecurityDomainSe
     path: PENDING.download,
     operation: 'SecurityDomainBackupStatusGet',
     action: action('securitydomain/download/read'),
-    handler: async () => underWay(serializeStatus(await domain.downloadStatus())),
+    handler: async () => {
+      const { status, awaited } = await domain.downloadStatus();
+      return underWay(serializeStatus(status, awaited));
+    },
   });
 
   route(routes, {
@@ -101,7 +104,10 @@ const DETAILS: Readonly<Record<CeremonyStatus, string>> = {
 };
 
 /** Older clients read statusDetails. */
-function serializeStatus(status: CeremonyStatus) {
-  const details = DETAILS[status];
+function serializeStatus(status: CeremonyStatus, awaited: readonly string[] = []) {
+  const details =
+    awaited.length === 0
+      ? DETAILS[status]
+      : `The new root keys wait for replicas whose HSM does not hold them: ${awaited.join(', ')}. Bring them in there by \`strongroom security-domain restore\` of the new security domain.`;
   return { status, status_details: details, statusDetails: details };
 }

@@ -44,6 +44,7 @@ export const WITNESSED_TABLES: readonly WitnessedTable[] = [
     ['by_generation', 'integer'],
     ['generation', 'integer'],
   ]),
+  table('pending_root_generation', [['generation', 'integer']]),
   table('backup_keys', [['version', 'text']], {
     blob: SEALED,
     mac_blob: SEALED,
@@ -107,6 +108,7 @@ export const UNWITNESSED_TABLES: Readonly<Record<string, string>> = {
   sign_in_counter: 'who is counted as guessing, for a minute',
   root_key_offer: 'a question to the processes that serve, which decides nothing',
   standby_mark: 'numbers by which a standby shows how far it is',
+  root_key_awaited: 'for whom new root keys wait; that somebody is given up is on record',
   replica_process: 'what a process says of itself, for seconds',
   recovery_job: 'what of a backup or a restore counts is in its records',
   audit_event: 'the records themselves: linked and signed',

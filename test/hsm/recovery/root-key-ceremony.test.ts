@@ -27,7 +27,12 @@ let poolId: string;
 let session: Session;
 let ceremony: ReturnType<typeof ceremonyOf>;
 /** As the pool's record has them. */
-let recorded: { generation: number; pairs: KeyMaterial[]; isUnfinished: boolean };
+let recorded: {
+  generation: number;
+  pairs: KeyMaterial[];
+  isUnfinished: boolean;
+  pending?: number;
+};
 
 beforeAll(() => {
   ({ hsm } = openTestHsm());
@@ -77,7 +82,9 @@ function ceremonyOf(pool: string, on = hsm, uploaded?: string) {
       hasPool: (id) => Promise.resolve(id === pool),
       isUnfinished: () => Promise.resolve(recorded.isUnfinished),
       listOpeningBackups: () => Promise.resolve([]),
+      listVouchers: () => Promise.resolve([]),
     },
+    findPending: () => Promise.resolve(recorded.pending),
     backupKeys: { list: () => Promise.resolve(recorded.pairs) },
     poolId: pool,
     findUploadedPool: () => Promise.resolve(uploaded),
@@ -125,7 +132,7 @@ async function download(...keys: VerifiedMaterial[]) {
   const exported = await ceremony.exportRootKeys();
   const { generation, backupKeys } = exported;
   if (backupKeys === undefined) throw new TypeError('SoftHSM2 wraps HMAC keys');
-  await ceremony.beginRotation(exported);
+  expect(await hsm.useRootKeys(generation, exported.rootCheck)).toBe(true);
   const moved = await Promise.all(keys.map((key) => hsm.rewrap(key, 'current')));
   const pairs = await Promise.all(recorded.pairs.map((pair) => hsm.rewrap(pair, 'current')));
   recorded = { ...recorded, generation, pairs: [...pairs, backupKeys] };
@@ -355,7 +362,10 @@ test('what was altered is refused in a sentence, and nothing of it gets into the
     Buffer.from(JSON.stringify(change(JSON.parse(bytes.toString()) as Record<string, unknown>)));
   const cases: readonly (readonly DomainEntry[])[] = [
     [],
-    ...entries.map(({ tag }) => entries.filter((entry) => entry.tag !== tag)),
+    // Domains of earlier versions say nothing of older root keys.
+    ...entries
+      .filter(({ tag }) => tag !== 'strongroom-vouchers')
+      .map(({ tag }) => entries.filter((entry) => entry.tag !== tag)),
     [...entries, ...entries],
     ...entries.map(({ tag }) => altered(entries, tag, (bytes) => bytes.subarray(0, -1))),
     ...entries.map(({ tag }) => altered(entries, tag, () => Buffer.alloc(0))),
@@ -427,6 +437,28 @@ test("what a cut-off attempt left is passed over; a rotation that isn't over, an
   recorded.isUnfinished = true;
   await expect(ceremony.exportRootKeys()).rejects.toMatchObject({ code: 'Conflict' });
   expect(count(4)).toEqual([0, 0]);
+});
+
+test('those of a later download take the place of pending ones, in numbers too, and say that these go', async () => {
+  recorded.pending = 5;
+  expect(await ceremony.progress(5)).toBe('InProgress');
+  const exported = await ceremony.exportRootKeys();
+  expect(exported.generation).toBe(6);
+  expect(exported.supersedes).toEqual({ number: 5, proof: await hsm.retirementProof(5) });
+  expect(exported.endorsement.retirement.retires).toEqual([1, 5]);
+  expect([await ceremony.progress(1), await ceremony.progress(6)]).toEqual(['Success', 'Failed']);
+  destroy(6);
+});
+
+test('a domain has with it what the older root keys say of its own', async () => {
+  const { entries, generation } = await ceremony.exportRootKeys();
+  expect(readEntries(entries).vouchers).toEqual([
+    { by: 1, generation, proof: Buffer.from(await hsm.voucher(1, generation)) },
+  ]);
+  const before = entries.filter(({ tag }) => tag !== 'strongroom-vouchers');
+  expect(readEntries(before).vouchers).toEqual([]);
+  const altered = [...before, { tag: 'strongroom-vouchers', plaintext: Buffer.from('[{"by":1}]') }];
+  expect(() => readEntries(altered)).toThrow('holds no root keys of this service');
 });
 
 test('nothing is left in the token where backup keys can not be wrapped by them', async () => {

@@ -134,7 +134,6 @@ function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
         const rootCheck = randomBytes(32);
         return { after: 0, generation, rootCheck, endorsement, domain };
       },
-      beginRotation: () => Promise.reject(new Error('the HSM is away')),
       async importRootKeys({ blob, thumbprint, transferKey }) {
         const unwrap = unwrapInHsm(hsm, transferKey);
         const [entry] = await openRestoreBlob(envelopes, blob, { thumbprint, unwrap });
@@ -148,6 +147,8 @@ function createPool({ holdsKeys = false, keeping = hsm.keeping } = {}) {
     exclusively: createTurns(),
     transferKeys,
     texts,
+    promote: () => Promise.reject(new Error('the HSM is away')),
+    listAwaited: () => Promise.resolve(['west']),
     onNewRootKeys: () => {
       held.rotations += 1;
     },
@@ -180,7 +181,7 @@ describe('the security domain of a pool', () => {
       await fresh.domain.upload(await restoreBlob(text, pair, transferKey), newChange());
       expect(fresh.held.rootKeys.equals(lost.held.rootKeys)).toBe(true);
       expect([await lost.domain.downloadStatus(), await fresh.domain.uploadStatus()]).toEqual([
-        'Success',
+        { status: 'Success', awaited: [] },
         'Success',
       ]);
     },
@@ -223,7 +224,7 @@ describe('the security domain of a pool', () => {
     expect(parseDomain(text).required).toBe(2);
     expect([held.rotations, faults]).toMatchObject([1, [{ message: 'the HSM is away' }]]);
     time.progress = 'InProgress';
-    expect(await domain.downloadStatus()).toBe('InProgress');
+    expect(await domain.downloadStatus()).toEqual({ status: 'InProgress', awaited: ['west'] });
   });
 
   test('is downloaded by one at a time', async () => {

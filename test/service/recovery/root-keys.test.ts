@@ -313,6 +313,25 @@ describe('the security domain of a pool', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
+  /** What custodians do with it. */
+  const makeBlob = (domain: string, transferKey: string, out: string) =>
+    run(process.execPath, [
+      ...[MAIN, 'security-domain', 'restore-blob', at(domain), '--transfer-key', at(transferKey)],
+      ...['--key', at('custodian-0.pem'), at('custodian-2.pem'), '--out', at(out)],
+    ]);
+  /** With an HSM of its own. */
+  const startReplica = () =>
+    startService(
+      at('unused'),
+      {
+        ...pool.settings,
+        ...token.environment,
+        STRONGROOM_REPLICA: 'east',
+        STRONGROOM_WORKERS: '1',
+        STRONGROOM_LISTEN: '127.0.0.1:0',
+      },
+      { caFile: at('ca.pem') },
+    );
   const current = async () => (await report()).generations.at(-1)?.number ?? 0;
   const download = () =>
     post('/securitydomain/download', {
@@ -419,19 +438,7 @@ describe('the security domain of a pool', () => {
     await expect(onToken('transfer-key', '--out', at('transfer.pem'))).rejects.toMatchObject({
       stderr: expect.stringContaining('it is there already') as unknown,
     });
-    const keys = [0, 2].map((index) => at(`custodian-${index}.pem`));
-    await run(process.execPath, [
-      MAIN,
-      'security-domain',
-      'restore-blob',
-      at('domain.json'),
-      '--transfer-key',
-      at('transfer.pem'),
-      '--key',
-      ...keys,
-      '--out',
-      at('blob.json'),
-    ]);
+    await makeBlob('domain.json', 'transfer.pem', 'blob.json');
     const blob = await readFile(at('blob.json'), 'utf8');
     await writeFile(
       at('altered.json'),
@@ -454,16 +461,7 @@ describe('the security domain of a pool', () => {
       stderr: expect.stringContaining('holds no transfer key') as unknown,
     });
 
-    const replica = await startService(
-      at('unused'),
-      {
-        ...pool.settings,
-        ...token.environment,
-        STRONGROOM_WORKERS: '1',
-        STRONGROOM_LISTEN: '127.0.0.1:0',
-      },
-      { caFile: at('ca.pem') },
-    );
+    const replica = await startReplica();
     const admin = createCaller(replica, pool.adminToken);
     try {
       const ask = (path: string, body: object) => admin('POST', `${path}?api-version=7.4`, body);
@@ -481,4 +479,90 @@ describe('the security domain of a pool', () => {
       await replica.stop();
     }
   }, 120_000);
+
+  test('waits for a replica whose HSM lacks its root keys: both serve, until it has them, and then all goes on', async () => {
+    const old = await current();
+    const replica = await startReplica();
+    const east = createCaller(replica, pool.adminToken);
+    const commands = (...words: string[]) =>
+      run(process.execPath, [MAIN, ...words], { env: pool.settings });
+    const status = async () =>
+      (await pool.admin('GET', '/securitydomain/download/pending?api-version=7.5')).json<{
+        status: string;
+        status_details: string;
+      }>();
+    try {
+      // The answer of the first is lost.
+      expect((await download()).status).toBe(202);
+      const answer = await download();
+      expect([answer.status, answer.text]).toEqual([202, expect.any(String)]);
+      await writeFile(at('newer.json'), value(answer));
+      expect(await current()).toBe(old);
+      expect(await status()).toMatchObject({
+        status: 'InProgress',
+        status_details: expect.stringMatching(/wait for replicas .*: east\. Bring/),
+      });
+      const { replicas } = (await pool.admin('GET', '/replicas?api-version=7.4')).json<{
+        replicas: readonly { name: string; lacksRootGeneration?: number }[];
+      }>();
+      const lacking = replicas.filter(({ lacksRootGeneration }) => lacksRootGeneration === old + 2);
+      expect(lacking.map(({ name }) => name)).toEqual(['east']);
+      await expect(commands('root-keys', 'rotate')).rejects.toMatchObject({
+        stderr: expect.stringMatching(/HSM does not hold them: east\. Restore .*--without-replica/),
+      });
+      expect((await commands('root-keys', 'status')).stdout).toMatch(/waits for .*: east$/m);
+      for (const call of [pool.admin, east])
+        expect(
+          value(
+            await call('POST', '/keys/oct/unwrapkey?api-version=7.4', {
+              ...{ alg: 'A256KW', value: before.wrapped },
+            }),
+          ),
+        ).toBe(VALUE);
+      // A domain that the root keys there know nothing of is not let in beside them; this one is, while the service runs.
+      await onToken('transfer-key', '--out', at('second.pem'));
+      await makeBlob('newer.json', 'second.pem', 'second.json');
+      expect((await onToken('restore', at('second.json'))).stdout).toMatch(/generation \d+:/);
+      await until(async () => (await current()) === old + 2);
+      await until(async () => (await status()).status === 'Success');
+      await until(async () =>
+        (await Promise.all([objectsIn(pool.settings), objectsIn(token.environment)]))
+          .flat()
+          .every(({ label }) => !label.endsWith(` ${old}`) && !label.endsWith(` ${old + 1}`)),
+      );
+      for (const call of [pool.admin, east]) {
+        const body = { alg: 'A256KW', value: before.wrapped };
+        const opened = await call('POST', '/keys/oct/unwrapkey?api-version=7.4', body);
+        expect(value(opened)).toBe(VALUE);
+      }
+    } finally {
+      east.close();
+      await replica.stop();
+    }
+  }, 180_000);
+
+  test('goes on without a replica that an operator gives up', async () => {
+    const old = await current();
+    const replica = await startReplica();
+    const rotate = (...words: string[]) =>
+      run(process.execPath, [MAIN, 'root-keys', 'rotate', ...words], { env: pool.settings });
+    try {
+      await expect(rotate('--without-replica', 'east')).rejects.toMatchObject({
+        stderr: expect.stringContaining('No root keys wait for a replica'),
+      });
+      expect((await download()).status).toBe(202);
+      // It is waited for though it has ended: it may be on its way through a restart.
+      await replica.stop();
+      expect(await current()).toBe(old);
+      await expect(rotate()).rejects.toMatchObject({
+        stderr: expect.stringContaining('HSM does not hold them: east.'),
+      });
+      const { stdout } = await rotate('--without-replica', 'east');
+      expect(stdout).toContain(`New keys are sealed by generation ${old + 1}`);
+      expect(stdout).toContain(`Everything is sealed by generation ${old + 1}`);
+      await expect(startReplica()).rejects.toThrow(/root keys/);
+    } finally {
+      await replica.stop();
+    }
+  }, 180_000);
 });

@@ -16,6 +16,7 @@ import { findPool, type Pool } from '../../../src/store/pool/pool-store.ts';
 import { createExclusively } from '../../../src/store/recovery/recovery-lock.ts';
 import { makeGenerationCurrent } from '../../../src/store/recovery/root-keys/current-generation.ts';
 import { createRootKeyStore } from '../../../src/store/recovery/root-keys/root-key-store.ts';
+import { createPendingGenerationStore } from '../../../src/store/recovery/root-keys/pending-generation-store.ts';
 import { createSecurityDomainStore } from '../../../src/store/recovery/security-domain/security-domain-store.ts';
 import {
   eventsOf,
@@ -64,33 +65,59 @@ const CUSTODIANS = { required: 2, custodians: ['one', 'two', 'three'] };
 async function openPool(overrides: Partial<Pool> = {}) {
   const pool = await makePool(db, { activation: 'none', ...overrides });
   const context = processOf(db, pool);
-  const store = createSecurityDomainStore(context);
+  const pendings = createPendingGenerationStore(context);
+  const domains = createSecurityDomainStore(context);
+  const store = {
+    ...domains,
+    /** As where no other replica is waited for. */
+    async recordCurrent(
+      exported: Parameters<typeof domains.recordDownload>[0],
+      change = newChange(),
+    ) {
+      await domains.recordDownload(exported, CUSTODIANS, newChange());
+      const pending = await pendings.find();
+      if (pending === undefined) throw new TypeError('it is pending');
+      expect(await pendings.makeCurrent(pending, change)).toBe(true);
+    },
+  };
   const domain = () => ({
     poolId: randomUUID(),
     generation: 4,
     rootCheck: randomBytes(32),
     backupKeys: [],
   });
-  return { pool, context, store, domain, now: () => findPool(db, pool.name) };
+  return { pool, context, store, pendings, domain, now: () => findPool(db, pool.name) };
 }
 
 describe('a download', () => {
-  test('makes its root keys current, its backup keys the newest, and the pool active, at once', async () => {
-    const { pool, context, store, now } = await openPool();
+  test('leaves its root keys pending, which then become current, its backup keys the newest, and the pool active, at once', async () => {
+    const { pool, context, store, pendings, now } = await openPool();
     expect(await readPoolState(context)).toEqual({ isActive: false, isRestoring: false });
     expect(await store.findDownload()).toBeUndefined();
     const rootCheck = randomBytes(32);
     const pair = backupKeys(pool.id, 2);
-    const change = newChange('SecurityDomainBackup');
-    await store.recordDownload(
-      { after: 1, generation: 2, rootCheck, backupKeys: pair, endorsement: endorsementOf(1) },
-      CUSTODIANS,
-      change,
-    );
+    const exported = {
+      ...{ after: 1, generation: 2, rootCheck, backupKeys: pair },
+      endorsement: endorsementOf(1),
+    };
+    await store.recordDownload(exported, CUSTODIANS, newChange('SecurityDomainBackup'));
+    expect(await now()).toMatchObject({ rootGeneration: 1, activation: 'none' });
+    expect(await store.findDownload()).toMatchObject({ generation: 2, ...CUSTODIANS });
+    expect((await createRootKeyStore(context).readState()).pending).toMatchObject({
+      ...{ number: 2, awaited: [] },
+    });
+    const pending = await pendings.find();
+    if (pending === undefined) throw new TypeError('it is pending');
+    expect(pending).toMatchObject({ after: 1, generation: 2, backupKeys: pair });
+    expect(pending.endorsement).toEqual(endorsementOf(1));
+    expect(await pendings.makeCurrent(pending, newChange('RootKeysRotate'))).toBe(true);
+    expect(await pendings.find()).toBeUndefined();
+    expect(await pendings.makeCurrent(pending, newChange('RootKeysRotate'))).toBe(false);
     expect(await now()).toMatchObject({ rootGeneration: 2, rootCheck, activation: 'domain' });
     expect(await store.findDownload()).toMatchObject({ generation: 2, ...CUSTODIANS });
     expect(await readPoolState(context)).toEqual({ isActive: true, isRestoring: false });
     expect(context.published).toEqual([
+      { topic: 'root-keys', id: '2' },
       { topic: 'root-keys', id: '2' },
       { topic: 'pool', id: '*' },
     ]);
@@ -99,10 +126,14 @@ describe('a download', () => {
       { number: 1, isCurrent: false, isKept: false },
       { number: 2, isCurrent: true, rows: 1 },
     ]);
-    const [event] = await eventsOf(context);
-    expect(new Set(event?.witnessed?.map(({ table }) => table))).toEqual(
-      new Set(['pool', 'root_generation', 'backup_keys', 'security_domain_download']),
+    // Newest first.
+    const witnessed = (await eventsOf(context)).map((event) =>
+      [...new Set(event.witnessed?.map(({ table }) => table))].sort(),
     );
+    expect(witnessed).toEqual([
+      ['backup_keys', 'pending_root_generation', 'pool', 'root_generation'],
+      ['pending_root_generation', 'security_domain_download'],
+    ]);
   });
 
   test('changes nothing where another generation has become current meanwhile', async () => {
@@ -118,6 +149,54 @@ describe('a download', () => {
     });
     expect(await now()).toMatchObject({ rootGeneration: 1, activation: 'none' });
     expect(await eventsOf(context)).toEqual([]);
+  });
+
+  test('takes the place of one that is pending, whose root keys are retired', async () => {
+    const { context, store, pendings } = await openPool();
+    const of = (generation: number, supersedes?: number) => ({
+      ...{ after: 1, generation, rootCheck: randomBytes(32), endorsement: endorsementOf(1) },
+      ...(supersedes !== undefined && {
+        supersedes: { number: supersedes, proof: randomBytes(32) },
+      }),
+    });
+    await store.recordDownload(of(2), CUSTODIANS, newChange());
+    const first = await pendings.find();
+    await pendings.noteReplicas({ lacking: ['east'], holding: [] });
+    // Who hasn't seen it knows nothing of what is in other HSMs.
+    const unaware = store.recordDownload(of(3), CUSTODIANS, newChange());
+    await expect(unaware).rejects.toMatchObject({ code: 'Conflict' });
+    await store.recordDownload(of(3, 2), CUSTODIANS, newChange());
+    expect([await pendings.findNumber(), await pendings.listAwaited(60_000)]).toEqual([3, []]);
+    if (first === undefined) throw new TypeError('it was pending');
+    await expect(pendings.makeCurrent(first, newChange())).rejects.toMatchObject({
+      code: 'Conflict',
+    });
+    const { generations, retired } = await createRootKeyStore(context).readState();
+    expect([generations.map(({ number }) => number), retired.map(({ number }) => number)]).toEqual([
+      [1],
+      [2],
+    ]);
+  });
+
+  test('waits for replicas that lack its root keys, until they have them or are given up, an hour at most', async () => {
+    const { context, pendings } = await openPool();
+    await pendings.noteReplicas({ lacking: ['east', 'north', 'west'], holding: [] });
+    await pendings.noteReplicas({ lacking: ['north', 'west'], holding: ['east'] });
+    await pendings.giveUp(['west', 'nowhere'], newChange('RootKeysGiveUpReplicas'));
+    await pendings.noteReplicas({ lacking: ['west'], holding: [] });
+    expect(await pendings.listAwaited(3_600_000)).toEqual([
+      { name: 'north', isGivenUp: false },
+      { name: 'nowhere', isGivenUp: true },
+      { name: 'west', isGivenUp: true },
+    ]);
+    await db
+      .updateTable('root_key_awaited')
+      .set({ seen_at: new Date(Date.now() - 3_700_000) })
+      .where('pool_id', '=', context.poolId)
+      .where('replica_name', '=', 'north')
+      .execute();
+    const names = (await pendings.listAwaited(3_600_000)).map(({ name }) => name);
+    expect(names).toEqual(['nowhere', 'west']);
   });
 
   test('holds up nobody who writes a record of the audit log meanwhile', async () => {
@@ -140,17 +219,13 @@ describe('a download', () => {
       .where('pool_id', '=', pool.id)
       .execute();
     for (const generation of [2, 3])
-      await store.recordDownload(
-        {
-          after: generation - 1,
-          generation,
-          rootCheck: randomBytes(32),
-          endorsement: endorsementOf(1),
-          ...(generation === 3 && { backupKeys: backupKeys(pool.id, 3) }),
-        },
-        CUSTODIANS,
-        newChange(),
-      );
+      await store.recordCurrent({
+        after: generation - 1,
+        generation,
+        rootCheck: randomBytes(32),
+        endorsement: endorsementOf(1),
+        ...(generation === 3 && { backupKeys: backupKeys(pool.id, 3) }),
+      });
     const { generations } = await createRootKeyStore(context).readState();
     expect(generations.map(({ isKept, opensBackups }) => [isKept, opensBackups])).toEqual([
       [false, false],

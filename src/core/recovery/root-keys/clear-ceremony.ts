@@ -9,10 +9,11 @@ import type { RandomBytes } from '../security-domain/secret-sharing.ts';
 import { sealDomain } from '../security-domain/security-domain.ts';
 import { unwrapInHsm } from '../security-domain/transfer-keys.ts';
 import { ONE_TIME_KEY_BYTES, readEntries, writeEntries } from './root-key-entries.ts';
-import type { KeyRewrapper, RewrapTarget, RootKeyCarrier } from './root-key-hsm.ts';
+import { vouchersFor } from './endorsement.ts';
+import type { KeyRewrapper, RewrapTarget, RootKeyCarrier, RootKeyWitness } from './root-key-hsm.ts';
 
 export interface ClearCeremonyParts {
-  readonly hsm: KeyRewrapper & RootKeyCarrier & Pick<Hsm, 'random' | 'decrypt'>;
+  readonly hsm: KeyRewrapper & RootKeyCarrier & RootKeyWitness & Pick<Hsm, 'random' | 'decrypt'>;
   readonly poolId: string;
   readonly envelopes: Envelopes;
   readonly randomBytes: RandomBytes;
@@ -39,7 +40,7 @@ export function createClearCeremony(parts: ClearCeremonyParts): ClearCeremony {
   }
 
   return {
-    async exportDomain({ after, olderPairs, newPair, custodians, required }) {
+    async exportDomain({ after, olderPairs, newPair, vouchers, custodians, required }) {
       const by = await hsm.random(ONE_TIME_KEY_BYTES);
       const keys = await hsm.exportRootKeys(after, by);
       const { generation, rootCheck } = keys;
@@ -49,7 +50,8 @@ export function createClearCeremony(parts: ClearCeremonyParts): ClearCeremony {
         const older: VerifiedMaterial[] = [];
         for (const pair of olderPairs) older.push(await moved(pair, target));
         const backupKeys = await moved(newPair, target);
-        entries = writeEntries({ keys, by, backupKeys: [...older, backupKeys] });
+        const said = [...vouchers, ...(await vouchersFor(hsm, generation))];
+        entries = writeEntries({ keys, by, backupKeys: [...older, backupKeys], vouchers: said });
         const domain = await sealDomain(parts, entries, custodians, required);
         return { generation, rootCheck, backupKeys, domain };
       } catch (error) {

@@ -12,13 +12,21 @@ export async function endorse(
   generation: number,
   retires: readonly number[],
 ): Promise<Endorsement> {
+  return {
+    vouchers: await vouchersFor(hsm, generation),
+    retirement: { retires, proof: await hsm.retirementList(generation, retires) },
+  };
+}
+
+/** What each older generation that the HSM holds says of one that is to be the current one. */
+export async function vouchersFor(
+  hsm: RootKeyWitness,
+  generation: number,
+): Promise<readonly Voucher[]> {
   const vouchers: Voucher[] = [];
   for (const by of await olderThan(hsm, generation))
     vouchers.push({ by, generation, proof: await hsm.voucher(by, generation) });
-  return {
-    vouchers,
-    retirement: { retires, proof: await hsm.retirementList(generation, retires) },
-  };
+  return vouchers;
 }
 
 /**
@@ -26,7 +34,7 @@ export async function endorse(
  * generation isn't what has come after them: whoever writes rows may have named root keys that they have brought in.
  */
 export async function findUnvouching(
-  hsm: RootKeyWitness,
+  hsm: Pick<RootKeyWitness, 'listWholeGenerations' | 'voucher'>,
   generation: number,
   vouchers: readonly Voucher[],
 ): Promise<readonly number[]> {
@@ -62,7 +70,10 @@ export async function saysSo(
   return isSame(retirement.proof, await hsm.retirementList(current, retirement.retires));
 }
 
-async function olderThan(hsm: RootKeyWitness, generation: number): Promise<readonly number[]> {
+async function olderThan(
+  hsm: Pick<RootKeyWitness, 'listWholeGenerations'>,
+  generation: number,
+): Promise<readonly number[]> {
   return (await hsm.listWholeGenerations()).filter((number) => number < generation);
 }
 

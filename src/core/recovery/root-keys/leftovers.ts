@@ -32,17 +32,26 @@ export async function judgeLeftovers(hsm: Judge, state: RootKeyState): Promise<L
   }
   const toDestroy: RetiredGeneration[] = [];
   for (const generation of retired) {
-    const { number, destroyedAt, proof } = generation;
+    const { number, destroyedAt } = generation;
     if (destroyedAt !== undefined) continue;
-    // While it has a row among those that seal, something may be sealed by it.
-    const isOver = !generations.some((other) => other.number === number);
-    const isProven =
-      Buffer.from(await hsm.retirementProof(number)).equals(proof) ||
-      (await isRetirable(hsm, current, number, retirement));
-    if (isOver && isProven) toDestroy.push(generation);
+    if (await mayBeDestroyed(hsm, state, generation)) toDestroy.push(generation);
     else if (!toRetire.includes(number)) foreign.push(notToBeDestroyed(number));
   }
   return { toRetire, unsaid, toDestroy, foreign };
+}
+
+/** Whether root keys have said that a retired generation goes, and nothing can be sealed by it. */
+export async function mayBeDestroyed(
+  hsm: Judge,
+  { generations, retirement }: RootKeyState,
+  { number, proof }: RetiredGeneration,
+): Promise<boolean> {
+  // While it has a row among those that seal, something may be sealed by it.
+  if (generations.some((other) => other.number === number)) return false;
+  return (
+    Buffer.from(await hsm.retirementProof(number)).equals(proof) ||
+    (await isRetirable(hsm, hsm.rootGeneration(), number, retirement))
+  );
 }
 
 /** Whether something is left to do of a rotation that has begun. */

@@ -45,12 +45,21 @@ export interface Endorsement {
   readonly retirement: Retirement;
 }
 
+/** Root keys that are to become the current ones. */
+export interface PendingState {
+  readonly number: number;
+  readonly madeAt: Date;
+  /** Names of the replicas whose HSM lacks them, as last seen. */
+  readonly awaited: readonly string[];
+}
+
 export interface RootKeyState {
   /** Oldest first; the last one is the current one. */
   readonly generations: readonly RootGeneration[];
   readonly retired: readonly RetiredGeneration[];
   /** As the rows of the current generation have it; absent for the pool's first, and for one of an earlier version. */
   readonly retirement?: Retirement;
+  readonly pending?: PendingState;
   /** The store's clock. */
   readonly now: Date;
 }

@@ -14,7 +14,7 @@ import type {
 
 export interface RootKeyCeremonyParts {
   readonly hsm: Pick<RootKeyCarrier, 'discardRootKeys'> &
-    Pick<RootKeyMaker, 'useRootKeys' | 'holdsRootKeys' | 'listRootGenerations'> &
+    Pick<RootKeyMaker, 'holdsRootKeys' | 'listRootGenerations' | 'retirementProof'> &
     RootKeyWitness &
     Pick<
       RootKeyMemory,
@@ -24,8 +24,10 @@ export interface RootKeyCeremonyParts {
   readonly clear: ClearCeremony;
   readonly store: Pick<
     RootKeyStore,
-    'currentGeneration' | 'hasPool' | 'isUnfinished' | 'listOpeningBackups'
+    'currentGeneration' | 'hasPool' | 'isUnfinished' | 'listOpeningBackups' | 'listVouchers'
   >;
+  /** The number of root keys of an earlier download that haven't become the current ones. */
+  readonly findPending: () => Promise<number | undefined>;
   readonly backupKeys: Pick<BackupKeyStore, 'list'>;
   readonly poolId: string;
   /** Of which pool this one has taken a domain before, as its HSM has proven. */
@@ -42,21 +44,36 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
   async function exportTo(custodians: Custodians) {
     if (await store.isUnfinished()) throw underWay();
     const after = await store.currentGeneration();
-    const olderPairs = await parts.backupKeys.list();
-    const newPair = await makePair();
-    const exported = await clear.exportDomain({ ...custodians, after, olderPairs, newPair });
+    // Its number may be taken in another HSM.
+    const pending = await parts.findPending();
+    const request = {
+      ...custodians,
+      after: Math.max(after, pending ?? after),
+      olderPairs: await parts.backupKeys.list(),
+      newPair: await makePair(),
+      vouchers: await store.listVouchers(),
+    };
+    const exported = await clear.exportDomain(request);
     const { generation, rootCheck } = exported;
     try {
       if (!(await hsm.holdsRootKeys(generation, rootCheck))) throw notHere(generation);
       // What only older root keys open isn't given up by a download.
       const isNeeded = (await store.listOpeningBackups()).includes(after);
-      const endorsement = await endorse(hsm, generation, isNeeded ? [] : [after]);
-      return { ...exported, after, endorsement };
+      const superseded = pending === undefined ? [] : [pending];
+      const retires = isNeeded ? superseded : [after, ...superseded];
+      const endorsement = await endorse(hsm, generation, retires);
+      const supersedes = pending === undefined ? undefined : await proofOf(pending);
+      return {
+        ...{ ...exported, after, endorsement },
+        ...(supersedes !== undefined && { supersedes }),
+      };
     } catch (error) {
       await hsm.discardRootKeys(generation);
       throw error;
     }
   }
+
+  const proofOf = async (number: number) => ({ number, proof: await hsm.retirementProof(number) });
 
   function makePair(): Promise<VerifiedMaterial> {
     const identity = { ...BACKUP_KEYS.identity, pool: poolId, version: parts.newVersionId() };
@@ -81,12 +98,9 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
       return exported;
     },
 
-    async beginRotation({ generation, rootCheck }) {
-      if (!(await hsm.useRootKeys(generation, rootCheck))) throw notHere(generation);
-    },
-
     async progress(generation) {
-      if ((await store.currentGeneration()) < generation) return 'Failed';
+      if ((await store.currentGeneration()) < generation)
+        return (await parts.findPending()) === generation ? 'InProgress' : 'Failed';
       return (await store.isUnfinished()) ? 'InProgress' : 'Success';
     },
 

@@ -3,6 +3,7 @@ import type { KeyMaterial, KeyVersionId } from '../../keys/key.ts';
 import { packBytes, unpackBytes } from '../../keys/packed-bytes.ts';
 import type { DomainEntry } from '../security-domain/domain-entries.ts';
 import { BACKUP_KEYS } from './backup-keys.ts';
+import type { Voucher } from './ports.ts';
 import type { WrappedRootKeys } from './root-key-hsm.ts';
 
 /** What a security domain of this service holds. */
@@ -12,15 +13,18 @@ export interface DomainContents {
   readonly by: Uint8Array;
   /** Sealed by the root keys, oldest first. */
   readonly backupKeys: readonly KeyMaterial[];
+  /** What older root keys say of these, and of each other; none in domains of earlier versions. */
+  readonly vouchers: readonly Voucher[];
 }
 
-/** Tags. `header` and `backup-keys` are JSON; the others are bytes. */
+/** Tags. `header`, `backup-keys` and `vouchers` are JSON; the others are bytes. */
 const TAG = {
   header: 'strongroom-root-keys',
   by: 'strongroom-one-time-key',
   wrap: 'strongroom-root-wrap',
   seal: 'strongroom-root-seal',
   backupKeys: 'strongroom-backup-keys',
+  vouchers: 'strongroom-vouchers',
 } as const;
 
 const FORMAT = 'strongroom root keys 1';
@@ -29,11 +33,17 @@ const CHECK_BYTES = 32;
 /** A wrapped key of 32 bytes, in whatever way it was wrapped. */
 const WRAPPED_BYTES = { least: 40, most: 256 };
 const MOST_PAIRS = 10_000;
+const MOST_VOUCHERS = 100_000;
 const POOL_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const VERSION = /^[0-9a-f]{32}$/;
 const MOST_GENERATION = 0x7fff_ffff;
 
-export function writeEntries({ keys, by, backupKeys }: DomainContents): readonly DomainEntry[] {
+export function writeEntries({
+  keys,
+  by,
+  backupKeys,
+  vouchers,
+}: DomainContents): readonly DomainEntry[] {
   const { poolId, generation, rootCheck, wrapCheck } = keys;
   return [
     {
@@ -57,6 +67,16 @@ export function writeEntries({ keys, by, backupKeys }: DomainContents): readonly
           blob: base64url(unpackBytes(blob)),
           ...(macBlob !== undefined && { macBlob: base64url(unpackBytes(macBlob)) }),
           seal: base64url(unpackBytes(seal)),
+        })),
+      ),
+    },
+    {
+      tag: TAG.vouchers,
+      plaintext: json(
+        vouchers.map(({ by: older, generation: newer, proof }) => ({
+          by: older,
+          generation: newer,
+          proof: base64url(proof),
         })),
       ),
     },
@@ -88,6 +108,9 @@ export function readEntries(entries: readonly DomainEntry[]): DomainContents {
     },
     by,
     backupKeys: readPairs(plaintextOf(entries, TAG.backupKeys), poolId, generation),
+    vouchers: entries.some(({ tag }) => tag === TAG.vouchers)
+      ? readVouchers(plaintextOf(entries, TAG.vouchers))
+      : [],
   };
 }
 
@@ -106,6 +129,20 @@ function readPairs(plaintext: Uint8Array, pool: string, rootGeneration: number):
         macBlob: packBytes(readBytes(macBlob, WRAPPED_BYTES)),
         seal: packBytes(readBytes(seal, { least: CHECK_BYTES, most: CHECK_BYTES })),
       },
+    };
+  });
+}
+
+function readVouchers(plaintext: Uint8Array): Voucher[] {
+  const vouchers = parse(plaintext);
+  if (!Array.isArray(vouchers) || vouchers.length > MOST_VOUCHERS) throw malformed();
+  return vouchers.map((voucher: unknown) => {
+    const { by, generation, proof } = asObject(voucher);
+    if (!Number.isInteger(by) || !Number.isInteger(generation)) throw malformed();
+    return {
+      by: Number(by),
+      generation: Number(generation),
+      proof: readBytes(proof, { least: CHECK_BYTES, most: CHECK_BYTES }),
     };
   });
 }

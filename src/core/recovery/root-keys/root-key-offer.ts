@@ -23,7 +23,7 @@ export interface AgreementParts {
 }
 
 const ASK_AGAIN_MS = 500;
-const PROCESSES_AT_MOST = 10_000;
+export const PROCESSES_AT_MOST = 10_000;
 
 /**
  * Waits until each process that serves the pool has said that its HSM holds new root keys: whichever lacked them when they

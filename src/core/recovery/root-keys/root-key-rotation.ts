@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditDraft } from '../../audit/draft.ts';
 import { OperatorError } from '../../operator-error.ts';
 import { endorse } from './endorsement.ts';
-import { isRotationUnfinished, judgeLeftovers } from './leftovers.ts';
+import { isRotationUnfinished, judgeLeftovers, mayBeDestroyed } from './leftovers.ts';
 import type { RetiredGeneration, RootGeneration, RootKeyState, RootKeyStore } from './ports.ts';
 import { rewrapOnce } from './rewrapping.ts';
 import type { RootKeyOffer } from './root-key-offer.ts';
@@ -85,13 +85,37 @@ export function createRootKeyRotation(parts: RootKeyRotationParts) {
   }
 
   async function destroy({ number }: RetiredGeneration): Promise<void> {
-    await hsm.destroyRootKeys(number);
+    await destroyIn(number);
     const change = draft('RootKeysDestroy');
     change.note({ change: { before: { rootGeneration: number } } });
     await store.recordDestroyed(number, change);
   }
 
+  /**
+   * Where replicas have HSMs of their own, one process ends a rotation, and in its own HSM: what it has destroyed there goes
+   * from this one too, if root keys that are here have said so.
+   */
+  async function destroyHere(): Promise<void> {
+    const here: number[] = [];
+    for (const number of await hsm.listWholeGenerations())
+      if (number !== hsm.rootGeneration() && (await store.isRetired(number))) here.push(number);
+    if (here.length === 0) return;
+    const state = await store.readState();
+    const isLongAgo = ({ retiredAt }: RetiredGeneration) =>
+      state.now.getTime() - retiredAt.getTime() >= DESTROYED_AFTER_MS;
+    for (const one of state.retired)
+      if (here.includes(one.number) && isLongAgo(one) && (await mayBeDestroyed(hsm, state, one)))
+        await destroyIn(one.number);
+  }
+
+  async function destroyIn(number: number): Promise<void> {
+    // Those that a later download has superseded have never been the current ones.
+    if (number > hsm.rootGeneration()) await hsm.discardRootKeys(number);
+    else await hsm.destroyRootKeys(number);
+  }
+
   return {
+    destroyHere,
     isUnfinished: () => isRotationUnfinished(hsm, store),
     readState: () => store.readState(),
 

@@ -1,6 +1,6 @@
 import type { AuditedChange } from '../../audit/record.ts';
 import type { KeyMaterial, VerifiedMaterial } from '../../keys/key.ts';
-import type { Endorsement } from '../root-keys/ports.ts';
+import type { Endorsement, Voucher } from '../root-keys/ports.ts';
 import type { RestoreBlob } from './restore-blob.ts';
 import type { RsaCertificate } from './rsa-certificate.ts';
 import type { SecurityDomain } from './security-domain.ts';
@@ -23,12 +23,7 @@ export interface RootKeyCeremony {
    * @throws ServiceError HsmUnavailable, Conflict while an earlier rotation isn't over, NotImplemented for modules that can't
    */
   exportRootKeys(to: Custodians): Promise<ExportedRootKeys>;
-  /**
-   * The exported generation is on record as the current one: new keys are sealed by it. Whoever watches the root keys wraps
-   * everything else by it, and destroys the older ones at the end.
-   */
-  beginRotation(exported: Pick<SealedExport, 'generation' | 'rootCheck'>): Promise<void>;
-  /** How far the rotation is that made this generation the current one. */
+  /** How far the rotation is that makes this generation the current one. */
   progress(generation: number): Promise<CeremonyStatus>;
   /**
    * Puts the root keys of a domain into the HSM, for good, and nothing is sealed by them yet. Those that are there already are taken.
@@ -71,11 +66,13 @@ export interface ClearCeremony {
 }
 
 export interface ExportRequest extends Custodians {
-  /** The current generation: the new one gets the next number of which the HSM holds nothing. */
+  /** The new generation gets the next number of which the HSM holds nothing. */
   readonly after: number;
   /** Pairs of backup keys, sealed by the root keys of now: oldest first. */
   readonly olderPairs: readonly KeyMaterial[];
   readonly newPair: KeyMaterial;
+  /** What older root keys say of each other: the domain has it with it, beside what they say of the new ones. */
+  readonly vouchers: readonly Voucher[];
 }
 
 export interface SealedExport {
@@ -95,10 +92,12 @@ export interface OpenedBlob {
   importRootKeys(): Promise<ImportedRootKeys>;
 }
 
-interface ExportedRootKeys extends Omit<SealedExport, 'backupKeys'> {
+export interface ExportedRootKeys extends Omit<SealedExport, 'backupKeys'> {
   /** The generation that was current then. */
   readonly after: number;
   readonly endorsement: Endorsement;
+  /** Root keys of an earlier download that haven't become the current ones, with a proof that they may be destroyed. */
+  readonly supersedes?: { readonly number: number; readonly proof: Uint8Array };
   /** Absent for modules that wrap no HMAC keys. */
   readonly backupKeys?: VerifiedMaterial;
 }
@@ -142,8 +141,7 @@ export interface SecurityDomainStore {
   /** The newest. */
   findDownload(): Promise<DomainDownload | undefined>;
   /**
-   * In one transaction: the exported root keys are the current ones, the pair of backup keys is the newest, and the pool
-   * is active.
+   * The exported root keys and the pair of backup keys are pending, in the place of those of an earlier download.
    * @throws ServiceError Conflict where another generation has become current meanwhile
    */
   recordDownload(

@@ -21,11 +21,21 @@ export interface SecurityDomainServiceParts {
   readonly exclusively: Exclusively;
   readonly transferKeys: TransferKeys;
   readonly texts: DomainTexts;
-  /** New root keys are on record: everything is wrapped by them from now on. */
+  /** Makes pending root keys the current ones, as soon as all replicas hold them. */
+  readonly promote: () => Promise<unknown>;
+  /** For which replicas new root keys wait. */
+  readonly listAwaited: () => Promise<readonly string[]>;
+  /** New root keys are on record: once they are the current ones, everything is wrapped by them. */
   readonly onNewRootKeys: () => void;
   /** Another domain is on record: resolves when this process opens backups by it. */
   readonly onUploaded: () => Promise<void>;
   readonly onFault: (error: unknown) => void;
+}
+
+export interface DownloadStatus {
+  readonly status: CeremonyStatus;
+  /** Names of replicas whose HSM lacks the new root keys. */
+  readonly awaited: readonly string[];
 }
 
 export type SecurityDomainService = ReturnType<typeof createSecurityDomainService>;
@@ -55,22 +65,23 @@ export function createSecurityDomainService(parts: SecurityDomainServiceParts) {
       return exclusively(async () => {
         const { domain, ...exported } = await ceremony.exportRootKeys({ custodians, required });
         const { generation } = exported;
-        // Last, since from then on the domains of before open nothing that is new.
+        // Last, since once they are the current ones the domains of before open nothing that is new.
         const thumbprints = custodians.map(({ thumbprint }) => thumbprint);
         change.note({ change: { after: { generation, required, custodians: thumbprints } } });
         await store.recordDownload(exported, { required, custodians: thumbprints }, change);
         // From here on it is the pool's: it must reach its custodians, whatever else fails.
-        await ceremony.beginRotation(exported).catch(parts.onFault);
+        await parts.promote().catch(parts.onFault);
         parts.onNewRootKeys();
         return texts.formatDomain(domain);
       });
     },
 
     /** @throws ServiceError PathNotFound where there was none */
-    async downloadStatus(): Promise<CeremonyStatus> {
+    async downloadStatus(): Promise<DownloadStatus> {
       const found = await store.findDownload();
       if (found === undefined) throw nothingYet('download');
-      return ceremony.progress(found.generation);
+      const status = await ceremony.progress(found.generation);
+      return { status, awaited: status === 'InProgress' ? await parts.listAwaited() : [] };
     },
 
     /** As a JSON Web Key. The first to ask has it made. */

@@ -76,6 +76,8 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   audit_witness: 'an index over the records, which a restore makes again from them',
   audit_witness_pending: 'what an upgrade has left to do, which the first start does',
   sign_in_counter: 'credentials that were refused in the last minute',
+  pending_root_generation: 'root keys that wait for the HSMs that are there',
+  root_key_awaited: 'the same',
   root_key_offer: 'a question to the processes that serve now',
   standby_mark: 'numbers of the processes that read on a standby now',
   replica_process: 'processes that serve now',

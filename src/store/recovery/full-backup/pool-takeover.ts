@@ -27,7 +27,8 @@ const REMOVED = ARCHIVED_TABLES.filter(({ onRestore }) => onRestore === 'replace
 export async function takeOver(trx: Trx, fromPoolId: string, pool: TakenPool): Promise<void> {
   await requireRoom(trx, fromPoolId, pool.poolId);
   for (const table of REMOVED) await removeAll(trx, table, fromPoolId);
-  await trx.deleteFrom('uploaded_domain').where('pool_id', '=', fromPoolId).execute();
+  for (const table of ['uploaded_domain', 'pending_root_generation'] as const)
+    await trx.deleteFrom(table).where('pool_id', '=', fromPoolId).execute();
   const name = await giveUpName(trx, fromPoolId);
   await insertPool(trx, name, pool);
   for (const table of ARCHIVED_TABLES)

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Endorsement } from '../../../core/recovery/root-keys/ports.ts';
+import type { Endorsement, Voucher } from '../../../core/recovery/root-keys/ports.ts';
 import type { Trx } from '../../database.ts';
 
 /**
@@ -73,6 +73,14 @@ export async function writeEndorsement(
     .where('pool_id', '=', poolId)
     .where('number', '=', number)
     .execute();
+  await putVouchers(trx, poolId, vouchers);
+}
+
+export async function putVouchers(
+  trx: Trx,
+  poolId: string,
+  vouchers: readonly Voucher[],
+): Promise<void> {
   for (const voucher of vouchers)
     await trx
       .insertInto('root_voucher')
@@ -88,6 +96,22 @@ export async function writeEndorsement(
           .doUpdateSet({ proof: Buffer.from(voucher.proof) }),
       )
       .execute();
+}
+
+/** They are to be destroyed. */
+export async function putRetired(
+  trx: Trx,
+  poolId: string,
+  { number, proof }: { readonly number: number; readonly proof: Uint8Array },
+): Promise<void> {
+  await trx
+    .insertInto('retired_root_generation')
+    .values({ pool_id: poolId, number, proof: Buffer.from(proof) })
+    // Nothing that was there before keeps it from its end: the service's own rows come here once.
+    .onConflict((conflict) =>
+      conflict.columns(['pool_id', 'number']).doUpdateSet({ destroyed_at: null }),
+    )
+    .execute();
 }
 
 /** Whether an older generation stays. */

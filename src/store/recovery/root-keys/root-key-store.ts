@@ -1,12 +1,18 @@
 import { sql } from 'kysely';
 import type {
+  PendingState,
   RetiredGeneration,
   RootGeneration,
   RootKeyStore,
 } from '../../../core/recovery/root-keys/ports.ts';
 import { changing, reading, type StoreContext } from '../../database.ts';
 import { isOrphaned } from '../../errors.ts';
-import { isKept, makeGenerationCurrent, writeEndorsement } from './current-generation.ts';
+import {
+  isKept,
+  makeGenerationCurrent,
+  putRetired,
+  writeEndorsement,
+} from './current-generation.ts';
 import { createSealedRows } from './sealed-rows.ts';
 
 /** Of each table with sealed rows. */
@@ -72,7 +78,15 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
           join pool p on p.id = g.pool_id and p.root_generation = g.number
           where g.pool_id = ${poolId}`.execute(db);
         const [{ retires, proof } = { retires: null, proof: null }] = said;
+        const { rows: pending } = await sql<PendingState>`
+          select n.generation as number, n.made_at as "madeAt", array(
+            select a.replica_name from root_key_awaited a
+            where a.pool_id = n.pool_id and not a.is_given_up order by 1) as awaited
+          from pending_root_generation n join pool p
+            on p.id = n.pool_id and p.root_generation = n.after_generation
+          where n.pool_id = ${poolId}`.execute(db);
         return {
+          ...(pending[0] !== undefined && { pending: pending[0] }),
           ...(retires !== null && proof !== null && { retirement: { retires, proof } }),
           generations,
           retired: retired.map(({ destroyedAt, ...known }) => ({
@@ -171,14 +185,7 @@ export function createRootKeyStore(context: StoreContext): RootKeyStore {
                 and c.pool_id = g.pool_id and c.number = p.root_generation
                 and c.made_at < now() - make_interval(secs => ${currentForSeconds})`.execute(trx);
             if (numAffectedRows !== 1n) return undefined;
-            await trx
-              .insertInto('retired_root_generation')
-              .values({ pool_id: poolId, number, proof: Buffer.from(proof) })
-              // Nothing that was there before keeps it from its end: the service's own rows come here once.
-              .onConflict((conflict) =>
-                conflict.columns(['pool_id', 'number']).doUpdateSet({ destroyed_at: null }),
-              )
-              .execute();
+            await putRetired(trx, poolId, { number, proof });
             return true;
           },
         );

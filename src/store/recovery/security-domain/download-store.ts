@@ -1,9 +1,6 @@
-import { ServiceError } from '../../../core/errors.ts';
 import type { SecurityDomainStore } from '../../../core/recovery/security-domain/ports.ts';
 import { changing, reading, type StoreContext } from '../../database.ts';
-import { POOL_CHANGED } from '../../pool/activation-store.ts';
-import { insertBackupKeys } from '../root-keys/backup-key-store.ts';
-import { makeGenerationCurrent } from '../root-keys/current-generation.ts';
+import { insertPending } from '../root-keys/pending-generation-store.ts';
 
 /** What was given to custodians. */
 export function createDownloadStore(
@@ -30,25 +27,14 @@ export function createDownloadStore(
         );
       }),
 
-    async recordDownload({ backupKeys, ...exported }, { required, custodians }, change) {
-      const { after, generation, rootCheck } = exported;
-      const topics = () => [{ topic: 'root-keys', id: String(generation) } as const, POOL_CHANGED];
-      await changing(context, change, topics, async (trx) => {
-        const opensBackups = backupKeys === undefined;
-        const { endorsement } = exported;
-        const made = { after, number: generation, rootCheck, opensBackups, endorsement };
-        const isCurrent = await makeGenerationCurrent(trx, poolId, made);
-        if (!isCurrent)
-          throw new ServiceError('Conflict', 'Another process has made new root keys meanwhile.');
-        if (backupKeys !== undefined) await insertBackupKeys(trx, backupKeys);
+    async recordDownload(exported, { required, custodians }, change) {
+      const { generation } = exported;
+      const changed = { topic: 'root-keys', id: String(generation) } as const;
+      await changing(context, change, changed, async (trx) => {
+        await insertPending(trx, poolId, exported);
         await trx
           .insertInto('security_domain_download')
           .values({ pool_id: poolId, generation, required, custodians: [...custodians] })
-          .execute();
-        await trx
-          .updateTable('pool')
-          .set({ activation: 'domain' })
-          .where('id', '=', poolId)
           .execute();
         return true;
       });
