@@ -223,6 +223,11 @@ export class WorkerFleet {
     entry.lastHeard = performance.now();
     switch (message.kind) {
       case 'listening': {
+        // What it was told before is lost.
+        if (this.#isStopping) {
+          sendTo(entry, { kind: 'drain', patience: STOPPING });
+          break;
+        }
         const ticketKeys = this.#options.ticketKeys();
         const isStartOver = this.#isStartOver;
         sendTo(entry, {

@@ -23,10 +23,14 @@ const HEARTBEAT_EVERY_MS = 500;
 const READINESS_EVERY_MS = 1_000;
 /** Where nobody says otherwise any more. */
 const ORPHANS_PATIENCE: Patience = { idleMs: 500, limitMs: 30_000 };
+/** Of the supervisor, which opens the port; it may be gone. */
+const LISTENING_LIMIT_MS = 1_000;
 
 let running:
   { readonly server: Server; readonly identity: HttpServer; readonly service: Service } | undefined;
 let isEnding = false;
+/** Resolves when the servers listen, or can't. */
+let listening: Promise<unknown> = Promise.resolve();
 /** Told since the start, perhaps before there was a server for them. */
 let ticketKeys: string | undefined;
 let isStartOver = false;
@@ -60,11 +64,13 @@ async function start(settings: WorkerSettings): Promise<void> {
   useTicketKeys(ticketKeys ?? settings.ticketKeys);
   const identity = createLoopbackServer(service.identityApp, Math.ceil(connections / 10));
   running = { server, identity, service };
-  const port = await listen(server, settings.listen, 'STRONGROOM_LISTEN');
-  const identityPort =
-    settings.identityListen === undefined
-      ? undefined
-      : await listen(identity, settings.identityListen, 'STRONGROOM_IDENTITY_LISTEN');
+  const { identityListen } = settings;
+  const ports = Promise.all([
+    listen(server, settings.listen, 'STRONGROOM_LISTEN'),
+    identityListen && listen(identity, identityListen, 'STRONGROOM_IDENTITY_LISTEN'),
+  ]);
+  listening = ports.catch(() => undefined);
+  const [port, identityPort] = await ports;
   let report: ReadinessReport | undefined;
   const onError = (error: unknown) => {
     log.error({ err: error }, 'the watch over this process failed: it is tried again');
@@ -105,6 +111,8 @@ async function settle(readiness: Readiness): Promise<void> {
 }
 
 async function end(patience: Patience): Promise<void> {
+  // A server that doesn't listen yet can't be drained, and would take connections afterwards.
+  await Promise.race([listening, delay(LISTENING_LIMIT_MS)]);
   const drained =
     running === undefined
       ? []

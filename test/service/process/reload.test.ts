@@ -15,6 +15,7 @@ import {
 } from '../../support/service.ts';
 import { productionToken } from '../../support/softhsm.ts';
 import { until } from '../../support/until.ts';
+import { workersOf } from '../../support/worker-processes.ts';
 
 const VALUE = Buffer.alloc(32, 7).toString('base64url');
 const CKU_USER = 1;
@@ -129,3 +130,13 @@ test('an empty file at SIGHUP is told in the log', async () => {
   await until(() => count(`${pinFile} is empty`) > 0);
   expect((await admin('GET', '/keys/used')).status).toBe(200);
 }, 60_000);
+
+test('SIGTERM while workers are replaced ends those that have only just begun, too', async () => {
+  await writeFile(pinFile, 'after\n');
+  const before = await workersOf(service);
+  service.process.kill('SIGHUP');
+  await until(async () => (await workersOf(service)).some((pid) => !before.includes(pid)));
+  const began = performance.now();
+  expect(await service.stop()).toBe(0);
+  expect(performance.now() - began).toBeLessThan(15_000);
+});
