@@ -45,6 +45,7 @@ export function readConfig(
     if ((env.PKCS11_PIN === undefined) === (env.PKCS11_PIN_FILE === undefined))
       throw new ConfigError('PKCS11_MODULE needs one of PKCS11_PIN and PKCS11_PIN_FILE.');
   }
+  requireTogether(env, 'STRONGROOM_BACKUP_SAS_FILE', 'STRONGROOM_BACKUP_SAS_CONTAINER');
   requireTogether(env, 'STRONGROOM_BACKUP_S3_ENDPOINT', 'STRONGROOM_BACKUP_S3_BUCKET');
   if (env.STRONGROOM_BACKUP_S3_CREDENTIALS_FILE !== undefined)
     requireTogether(env, 'STRONGROOM_BACKUP_S3_BUCKET', 'STRONGROOM_BACKUP_S3_CREDENTIALS_FILE');
@@ -124,9 +125,15 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
     backups: {
       ...withoutUndefined({
         hosts: env.STRONGROOM_BACKUP_HOSTS,
-        sasFile: env.STRONGROOM_BACKUP_SAS_FILE,
         caFile: env.STRONGROOM_BACKUP_CA_FILE,
       }),
+      ...(env.STRONGROOM_BACKUP_SAS_FILE !== undefined &&
+        env.STRONGROOM_BACKUP_SAS_CONTAINER !== undefined && {
+          sas: {
+            file: env.STRONGROOM_BACKUP_SAS_FILE,
+            container: env.STRONGROOM_BACKUP_SAS_CONTAINER,
+          },
+        }),
       ...(env.STRONGROOM_BACKUP_S3_ENDPOINT !== undefined &&
         env.STRONGROOM_BACKUP_S3_BUCKET !== undefined && {
           s3: {

@@ -120,15 +120,17 @@ async function readIssuersFile<Issuer>(
 
 /** Where backups may lie, and the credentials for it. @throws ConfigError */
 export async function readBackupStorage({
-  backups: { hosts, sasFile, caFile, s3 },
+  backups: { hosts, sas, caFile, s3 },
 }: Pick<Config, 'backups'>): Promise<StorageSettings> {
-  const [sasToken, extraCa, credentials] = await Promise.all([
-    sasFile && readText('STRONGROOM_BACKUP_SAS_FILE', sasFile),
+  const [token, extraCa, credentials] = await Promise.all([
+    sas && readText('STRONGROOM_BACKUP_SAS_FILE', sas.file),
     caFile && readCa('STRONGROOM_BACKUP_CA_FILE', caFile),
     s3?.credentialsFile && readS3Credentials(s3.credentialsFile),
   ]);
   return {
-    ...withoutUndefined({ hosts, extraCa, sasToken: sasToken?.trim() }),
+    ...withoutUndefined({ hosts, extraCa }),
+    ...(sas !== undefined &&
+      token !== undefined && { sas: { container: sas.container, token: token.trim() } }),
     ...(s3 !== undefined && {
       s3: {
         origin: s3.origin,

@@ -239,6 +239,16 @@ export const SETTINGS = {
     meaning:
       'file that holds the SAS token by which `strongroom backup` and planned backups go to Azure Blob storage',
   }),
+  STRONGROOM_BACKUP_SAS_CONTAINER: z
+    .url({ protocol: /^https?$/ })
+    .refine((text) => /^https?:\/\/[^/?#@]+\/[a-z0-9-]+$/.test(text), {
+      message: 'must be https://account.blob.core.windows.net/container',
+    })
+    .optional()
+    .meta({
+      default: 'none',
+      meaning: 'URL of the one container to which that token goes',
+    }),
   STRONGROOM_BACKUP_S3_ENDPOINT: z
     .url({ protocol: /^https?$/ })
     .refine((text) => /^https?:\/\/[^/]+\/?$/.test(text), { message: 'must have no path' })

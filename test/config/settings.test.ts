@@ -66,6 +66,7 @@ const OTHER: Readonly<Record<keyof typeof SETTINGS, string>> = {
   STRONGROOM_BACKUP_HOSTS: 'backups.blob.example,http://azurite.localhost:10000',
   STRONGROOM_BACKUP_CA_FILE: '/backup-ca.pem',
   STRONGROOM_BACKUP_SAS_FILE: '/sas',
+  STRONGROOM_BACKUP_SAS_CONTAINER: 'https://backups.blob.example/other',
   STRONGROOM_BACKUP_S3_ENDPOINT: 'https://s3.other.example',
   STRONGROOM_BACKUP_S3_REGION: 'eu-central-1',
   STRONGROOM_BACKUP_S3_BUCKET: 'other',
@@ -79,6 +80,10 @@ const S3 = {
   STRONGROOM_BACKUP_S3_BUCKET: 'backups',
   STRONGROOM_BACKUP_S3_CREDENTIALS_FILE: '/credentials',
 };
+const SAS = {
+  STRONGROOM_BACKUP_SAS_FILE: '/token',
+  STRONGROOM_BACKUP_SAS_CONTAINER: 'https://backups.blob.example/pools',
+};
 const HSM = { PKCS11_MODULE: '/m.so', PKCS11_TOKEN_LABEL: 'label', PKCS11_PIN: '1' };
 /** What a setting is refused without. */
 const WITH: Readonly<Record<string, Record<string, string>>> = {
@@ -89,6 +94,8 @@ const WITH: Readonly<Record<string, Record<string, string>>> = {
   PKCS11_LIBRARY_PARAMETERS: HSM,
   PKCS11_KEY_WRAP_MECHANISM: HSM,
   PKCS11_OBJECT_LIMIT: HSM,
+  STRONGROOM_BACKUP_SAS_FILE: SAS,
+  STRONGROOM_BACKUP_SAS_CONTAINER: SAS,
   STRONGROOM_BACKUP_S3_ENDPOINT: S3,
   STRONGROOM_BACKUP_S3_REGION: S3,
   STRONGROOM_BACKUP_S3_BUCKET: S3,

@@ -47,9 +47,9 @@ export function createStorageOpener(settings: StorageSettings, now: () => Date):
         'StorageRefused',
         `Backups can't be at ${url.origin}: STRONGROOM_BACKUP_HOSTS says where they may be.`,
       );
-    const token = tokenOf(asked, by, settings, now());
-    const { createAzureStorage } = await import('./azure-storage.ts');
     const { origin } = url;
+    const token = tokenOf(asked, `${origin}/${container}`, by, settings, now());
+    const { createAzureStorage } = await import('./azure-storage.ts');
     const retryDelayMs = RETRY_DELAY_MS;
     return createAzureStorage({
       ...{ origin, container, prefix, token, retryDelayMs },
@@ -93,8 +93,9 @@ function requireBucket(asked: AskedStorage, bucket: string, own: string): void {
 /** @throws ServiceError BadParameter, StorageRefused */
 function tokenOf(
   { token, useManagedIdentity }: AskedStorage,
+  container: string,
   by: AskedBy,
-  { sasToken }: StorageSettings,
+  { sas }: StorageSettings,
   now: Date,
 ): string {
   if (useManagedIdentity === true)
@@ -105,7 +106,12 @@ function tokenOf(
   if (token !== undefined) return readSasToken(token, now);
   if (by === 'caller')
     throw new ServiceError('BadParameter', 'A SAS token of the container (token) is missing.');
-  if (sasToken !== undefined) return readSasToken(sasToken, now);
+  if (sas?.container === container) return readSasToken(sas.token, now);
+  if (sas !== undefined)
+    throw new ServiceError(
+      'StorageRefused',
+      'The SAS token of STRONGROOM_BACKUP_SAS_FILE is for another container: STRONGROOM_BACKUP_SAS_CONTAINER names the one to which it goes.',
+    );
   throw new ServiceError(
     'StorageRefused',
     'There is no SAS token for that container: STRONGROOM_BACKUP_SAS_FILE names a file that holds one.',

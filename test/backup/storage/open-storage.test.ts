@@ -138,9 +138,15 @@ describe('a SAS token', () => {
   });
 
   test('of the settings is for operators', async () => {
-    const settings = { hosts: [blobs.origin], sasToken: token };
-    const asked = { place: `${blobs.origin}/backups` };
+    const container = `${blobs.origin}/backups`;
+    const settings = { hosts: [blobs.origin], sas: { container, token } };
+    const asked = { place: `${container}/pools` };
     await (await open(asked, settings, 'operator')).check();
+    // Whoever writes the schedule's row has it go nowhere else.
+    for (const place of [`${blobs.origin}/others`, `${blobs.origin}/backups2`])
+      await expect(open({ place }, settings, 'schedule')).rejects.toMatchObject(
+        refused('StorageRefused', /STRONGROOM_BACKUP_SAS_CONTAINER/),
+      );
     await expect(open(asked, settings)).rejects.toMatchObject({ code: 'BadParameter' });
     await expect(open(asked, { hosts: [blobs.origin] }, 'operator')).rejects.toMatchObject(
       refused('StorageRefused', /STRONGROOM_BACKUP_SAS_FILE/),

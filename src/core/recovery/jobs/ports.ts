@@ -33,8 +33,8 @@ export interface StorageSettings {
   };
   /** PEM of certificate authorities that storages' certificates may come from besides the public ones. */
   readonly extraCa?: string;
-  /** The SAS token of commands, which bring none. */
-  readonly sasToken?: string;
+  /** The SAS token of commands and schedules, which bring none, and the URL of the one container to which it goes. */
+  readonly sas?: { readonly container: string; readonly token: string };
 }
 
 export interface S3Credentials {
