@@ -184,7 +184,7 @@ export function createProgram(context: CliContext, run: Run): Command {
       '--passphrase-file <files...>',
       'Files with the passphrases of those keys that are encrypted, in the same order.',
     )
-    .requiredOption('--folder <folder>', 'A new folder, which is to be removed afterwards.')
+    .requiredOption('--folder <folder>', 'A new folder, which is removed afterwards.')
     .addHelpText(
       'after',
       '\nExit status: 0 when all was restored and works, 1 when the drill could not be\ndone, 2 when something that was restored does not work.',

@@ -9,6 +9,7 @@ import type {
 } from '../core/recovery/root-keys/root-key-hsm.ts';
 import {
   findTokenTransferKeys,
+  judgeTransferKeys,
   makeTokenTransferKey,
   type TokenTransferKey,
 } from './keys/token-transfer-key.ts';
@@ -53,9 +54,6 @@ export interface BareHsm extends Pick<RootKeyCarrier, 'importRootKeys'> {
 }
 
 const SIZES: readonly RsaSize[] = [4096, 2048];
-const LIFETIME_MS = 24 * 3_600_000;
-/** Of the clocks of those who make it and who use it. */
-const AHEAD_MS = 300_000;
 
 /** One session, and the thread waits: nobody else has work for it. @throws OperatorError with a sentence for the operator */
 export function openBareHsm(options: TokenOptions): BareHsm {
@@ -109,12 +107,8 @@ export function openBareHsm(options: TokenOptions): BareHsm {
     findTransferKey: (now) =>
       asked(() => {
         const there = findTokenTransferKeys(session);
-        const isGood = ({ madeAt }: TokenTransferKey) => {
-          const ageMs = now.getTime() - (madeAt?.getTime() ?? -Infinity);
-          return ageMs >= -AHEAD_MS && ageMs <= LIFETIME_MS;
-        };
-        destroy(there.filter((one) => !isGood(one)));
-        const found = there.find(isGood);
+        const { found, over } = judgeTransferKeys(there, now);
+        destroy(over);
         if (found === undefined) return undefined;
         const { key, bits } = found;
         return async (wrapped) => {

@@ -70,6 +70,7 @@ test(
     console.log(done.words);
     expect(done.status).toBe(0);
     expect(done.words).toMatch(/used: EC-HSM P-521, RSA-HSM \d+, .*oct-HSM 256\./);
+    expect(await readdir(folder)).not.toContain('two');
   },
   2 * MINUTES_MS,
 );
@@ -80,6 +81,8 @@ test(
     const done = await drill('one', keyFiles(1));
     expect(done.status).toBe(1);
     expect(done.words).toContain('needs the keys of 2 custodians');
+    expect(done.words).not.toContain('A new token');
+    expect(await readdir(folder)).not.toContain('one');
   },
   2 * MINUTES_MS,
 );

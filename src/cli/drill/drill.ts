@@ -12,7 +12,7 @@ import { createLog } from '../../observability/log.ts';
 import { inSentences } from '../backup/backup-command.ts';
 import { operatorJobs } from '../backup/operator-job.ts';
 import type { CliContext } from '../cli-context.ts';
-import { makeRestoreBlob } from '../security-domain/restore-blob.ts';
+import { makeRestoreBlob, withDomain } from '../security-domain/restore-blob.ts';
 import { type DrillPlace, makeDrillPlace } from './place.ts';
 
 export interface DrillOptions {
@@ -36,6 +36,8 @@ export async function drill(
   await inSentences(context, async () => {
     const log = createLog('fatal');
     const timed = createTimes(context.print);
+    // Before anything is made, which takes longer.
+    await withDomain(options.domain, options, () => undefined);
     const place = await timed('A new token, a new database and a fresh pool are there', () =>
       makeDrillPlace(resolve(options.folder), context, log),
     );
@@ -64,7 +66,7 @@ export async function drill(
         context.setExitStatus(BROKEN_STATUS);
       }
       context.print(
-        `The drill is over. ${place.folder} holds root keys of the pool in a software token: remove it.`,
+        `The drill is over: its token, which held root keys of the pool, and its database are removed.`,
       );
     } finally {
       await place.close();

@@ -1,9 +1,10 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { bootstrap } from '../../compose/bootstrap.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import { openDataFolder } from '../../setup/data-folder.ts';
 import { startEmbeddedPostgres } from '../../setup/postgres/embedded-postgres.ts';
+import { removeCluster } from '../../setup/postgres/place.ts';
 import { prepareSoftHsmToken } from '../../setup/softhsm/token.ts';
 import { migrate } from '../../store/migrate.ts';
 import type { CliContext } from '../cli-context.ts';
@@ -17,6 +18,7 @@ export interface DrillPlace {
     readonly pool: string;
     readonly pkcs11: { readonly module: string; readonly tokenLabel: string; readonly pin: string };
   };
+  /** Removes it, wherever its parts are. */
   close(): Promise<void>;
 }
 
@@ -33,6 +35,12 @@ export async function makeDrillPlace(
   if ((await readdir(path).catch(() => [])).length > 0)
     throw new OperatorError(`${path} (--folder) holds something already: name a new folder.`);
   const folder = await openDataFolder(path);
+  const remove = async () => {
+    await folder.release();
+    // Nothing was in it before, and root's cluster is elsewhere.
+    await removeCluster(folder.path);
+    await rm(folder.path, { recursive: true, force: true });
+  };
   try {
     const token = await prepareSoftHsmToken(folder.path);
     setEnvironment('SOFTHSM2_CONF', token.configFile);
@@ -42,7 +50,7 @@ export async function makeDrillPlace(
     const settings = { databaseUrl: postgres.serviceUrl, pool: POOL, pkcs11 };
     const close = async () => {
       await postgres.stop();
-      await folder.release();
+      await remove();
     };
     try {
       await migrate(postgres.ownerUrl);
@@ -63,7 +71,7 @@ export async function makeDrillPlace(
     }
     return { folder: folder.path, settings, close };
   } catch (error) {
-    await folder.release();
+    await remove();
     throw error;
   }
 }

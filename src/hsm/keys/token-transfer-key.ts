@@ -1,3 +1,4 @@
+import { ServiceError } from '../../core/errors.ts';
 import graphene, { type ITemplate } from 'graphene-pk11';
 import type { RsaSize } from '../../core/operations/algorithms.ts';
 import type { PublicKey } from '../../core/keys/key.ts';
@@ -20,6 +21,9 @@ const SEARCH: ITemplate = {
 const LABEL = 'strongroom transfer-key ';
 const EXPONENT = Buffer.of(1, 0, 1);
 const MOST = 1_000;
+const LIFETIME_MS = 24 * 3_600_000;
+/** Of the clocks of those who make it and who use it. */
+const AHEAD_MS = 300_000;
 
 export interface TokenTransferKey {
   readonly key: Handle;
@@ -72,6 +76,25 @@ export function findTokenTransferKeys(session: ModuleSession): readonly TokenTra
     const bytes = withoutLeadingZeros(calls.readBytes(session, key, 'modulus')).length;
     return { key, madeAt: dateIn(label), bits: (bytes * 8) as RsaSize };
   });
+}
+
+/**
+ * Which of them is good at a moment, and which are too old.
+ * @throws ServiceError Conflict where the moment is before it was made: a clock that is wrong is set right, while a key that is
+ * destroyed has its custodians come together again
+ */
+export function judgeTransferKeys<Key extends Pick<TokenTransferKey, 'madeAt'>>(
+  keys: readonly Key[],
+  now: Date,
+): { readonly found: Key | undefined; readonly over: readonly Key[] } {
+  const ageMs = ({ madeAt }: Key) => now.getTime() - (madeAt?.getTime() ?? -Infinity);
+  const over = keys.filter((one) => ageMs(one) > LIFETIME_MS);
+  const found = keys.find((one) => !over.includes(one));
+  if (found === undefined || ageMs(found) >= -AHEAD_MS) return { found, over };
+  throw new ServiceError(
+    'Conflict',
+    `The transfer key was made at ${found.madeAt?.toISOString() ?? ''}, and the clock of this machine says ${now.toISOString()}: set it right, and try again. The key stays.`,
+  );
 }
 
 function dateIn(label: unknown): Date | undefined {

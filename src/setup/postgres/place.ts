@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, mkdtemp, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findPostgresBinaries, makeReachable, type PostgresBinaries } from './binaries.ts';
@@ -44,6 +44,13 @@ export async function hasCluster(folder: string): Promise<boolean> {
   const homes = [join(folder, 'postgres'), ...(location === undefined ? [] : [location])];
   const files = await Promise.all(homes.map((home) => isThere(join(home, 'data', 'PG_VERSION'))));
   return files.includes(true);
+}
+
+/** Removes the cluster of a data folder, wherever it is. It doesn't run. */
+export async function removeCluster(folder: string): Promise<void> {
+  const location = (await readIfPresent(locationFileOf(folder)))?.trim();
+  for (const home of [join(folder, 'postgres'), ...(location === undefined ? [] : [location])])
+    await rm(home, { recursive: true, force: true });
 }
 
 function locationFileOf(folder: string): string {

@@ -9,7 +9,10 @@ import {
   createClearCeremony,
   importEntries,
 } from '../../../src/core/recovery/root-keys/clear-ceremony.ts';
-import { readEntries } from '../../../src/core/recovery/root-keys/root-key-entries.ts';
+import {
+  readEntries,
+  requireWhole,
+} from '../../../src/core/recovery/root-keys/root-key-entries.ts';
 import { createRootKeyCeremony } from '../../../src/core/recovery/root-keys/root-key-ceremony.ts';
 import type { DomainEntry } from '../../../src/core/recovery/security-domain/domain-entries.ts';
 import * as calls from '../../../src/hsm/module/calls.ts';
@@ -425,6 +428,16 @@ test('what was altered is refused in a sentence, and nothing of it gets into the
   }
   expect(count(2)).toEqual([0, 0]);
   expect(calls.findObjects(session, {}, ALL)).toHaveLength(before);
+});
+
+test('a domain that was cut is found out where it is opened; one of another product is not judged', async () => {
+  const { entries } = await ceremony.exportRootKeys();
+  requireWhole(entries);
+  for (const { tag } of entries)
+    expect(() => {
+      requireWhole(entries.filter((entry) => entry.tag !== tag));
+    }).toThrow('is not whole');
+  requireWhole(azureDomain.entries);
 });
 
 test("what a cut-off attempt left is passed over; a rotation that isn't over, and the pool's own domain, are a conflict", async () => {

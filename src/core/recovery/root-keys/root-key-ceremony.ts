@@ -118,7 +118,7 @@ export function createRootKeyCeremony(parts: RootKeyCeremonyParts): RootKeyCerem
         if (isNew && there.length > 0 && !(await isReplaceable(of, there)))
           throw new ServiceError(
             'Conflict',
-            `The HSM holds root keys of the pool ${of} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides.`,
+            `The HSM holds root keys of the pool ${of} already (generation ${there.join(', ')}), and gets none of generation ${generation} besides: take an empty token.`,
           );
         const imported = await opened.importRootKeys();
         if (isNew) {

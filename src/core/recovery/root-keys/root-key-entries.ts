@@ -114,6 +114,24 @@ export function readEntries(entries: readonly DomainEntry[]): DomainContents {
   };
 }
 
+/**
+ * Nobody says how many entries a domain has. Those of another product pass.
+ * @throws ServiceError BadParameter for a domain of this service that lacks some, or holds what isn't its own
+ */
+export function requireWhole(entries: readonly DomainEntry[]): void {
+  const isOurs = entries.some(({ tag }) => Object.values<string>(TAG).includes(tag));
+  if (!isOurs) return;
+  try {
+    readEntries(entries);
+  } catch (cause) {
+    throw new ServiceError(
+      'BadParameter',
+      'The security domain is not whole: it was cut or altered, and no HSM would take it. Use another copy of it.',
+      { cause },
+    );
+  }
+}
+
 function readPairs(plaintext: Uint8Array, pool: string, rootGeneration: number): KeyMaterial[] {
   const pairs = parse(plaintext);
   if (!Array.isArray(pairs) || pairs.length > MOST_PAIRS) throw malformed();
