@@ -39,7 +39,7 @@ export function startBackupSchedule(
 
     newRemoval({ folder, madeAt }, place) {
       const change = newChange('FullBackupRemoval');
-      change.note({ change: { before: { folder, place, madeAt } } });
+      change.note({ change: { before: { folder, place, ...(madeAt && { madeAt }) } } });
       return change;
     },
 

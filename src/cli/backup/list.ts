@@ -18,7 +18,7 @@ export async function listBackups(context: CliContext, { from, json }: ListOptio
   await inSentences(context, async () => {
     const storage = await openPlace(context, from);
     try {
-      const found = await readAll(storage);
+      const { found, broken } = await readAll(storage);
       const backups = found.sort((a, b) => a.madeAt.getTime() - b.madeAt.getTime());
       if (json === true) {
         const listed = backups.map((backup) => ({
@@ -28,24 +28,29 @@ export async function listBackups(context: CliContext, { from, json }: ListOptio
         context.print(JSON.stringify(listed, null, 2));
       } else if (backups.length === 0) context.print(`There is no backup in ${storage.place}.`);
       else for (const backup of backups) context.print(describeBackup(backup, false));
+      for (const folder of broken)
+        context.warn(
+          `${folder} is no backup: it is being written, or was cut off. Remove it if nobody writes there.`,
+        );
     } finally {
       await storage.close();
     }
   });
 }
 
-async function readAll(storage: BackupStorage): Promise<BackupSummary[]> {
+async function readAll(storage: BackupStorage) {
   const format = createArchiveFormat();
-  const backups: BackupSummary[] = [];
+  const found: BackupSummary[] = [];
+  const broken: string[] = [];
   for (const folder of await storage.listFolders(PREFIX))
     try {
       const { claimed } = await format.readManifest({ storage, folder });
-      backups.push(summarize(folder, claimed));
+      found.push(summarize(folder, claimed));
     } catch (error) {
-      // One that is being written, or was cut off, has none.
       if (!(error instanceof ServiceError && isNone(error))) throw error;
+      broken.push(folder);
     }
-  return backups;
+  return { found, broken };
 }
 
 function isNone({ code }: ServiceError): boolean {

@@ -158,4 +158,7 @@ test('what the schedule has made in a place is listed, newest first, and nothing
   const others = await makePool(database.db);
   const other = createScheduleStore(processOf(database.db, others), others);
   expect(await other.listMade('/backups', ['old', 'new'])).toEqual([]);
+  const all = ['old', 'new', 'failed', 'elsewhere', 'own', 'read'];
+  expect(await schedules.listBroken('/backups', all)).toEqual(['failed']);
+  expect(await other.listBroken('/backups', all)).toEqual([]);
 });

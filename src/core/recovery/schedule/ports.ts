@@ -61,6 +61,8 @@ export interface ScheduleStore {
   ): Promise<void>;
   /** Those in the place that are among the folders, newest first. */
   listMade(place: string, folders: readonly string[]): Promise<readonly ScheduledBackup[]>;
+  /** Folders that a failed job of this pool's schedule has begun there, of these. */
+  listBroken(place: string, folders: readonly string[]): Promise<readonly string[]>;
   /** Puts on record what changes no row. */
   record(change: AuditedChange): Promise<void>;
 }

@@ -5,16 +5,25 @@ import type { BackupsKept, ScheduledBackup, ScheduleStore } from './ports.ts';
 
 export interface RetentionParts {
   readonly pool: { readonly id: string; readonly name: string };
-  readonly store: Pick<ScheduleStore, 'listMade' | 'record'>;
+  readonly store: Pick<ScheduleStore, 'listMade' | 'listBroken' | 'record'>;
   /** What a backup's beginning says, which the pool's backup keys have authenticated. @throws ServiceError */
   readonly identify: (storage: BackupStorage, folder: string) => Promise<BackupSummary>;
-  readonly newRemoval: (backup: BackupSummary, place: string) => AuditedChange;
+  readonly newRemoval: (
+    backup: Pick<BackupSummary, 'folder'> & Partial<Pick<BackupSummary, 'madeAt'>>,
+    place: string,
+  ) => AuditedChange;
 }
+
+/** Nobody is at a backup for so long: see `LIMITS.jobMs`. */
+const ABANDONED_AFTER_MS = 86_400_000;
+/** When a folder was named: the end of `FullBackups.newFolder()`. */
+const NAMED_AT = /-(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)-[0-9a-f]{8}$/;
 
 /**
  * Removes backups that a schedule needn't keep any more. Only those are looked at that a job of this pool's schedule has made
  * in this place; and what isn't such a backup by its own authenticated beginning, which names that job, is neither counted nor
- * removed: whoever can only write rows of jobs has nobody else's backup removed. Nobody may be at a restore meanwhile.
+ * removed: whoever can only write rows of jobs has nobody else's backup removed. A folder that a failed job of the schedule has
+ * left without a manifest goes after a day. Nobody may be at a restore meanwhile.
  * @param made the newest one, which has just been read to its end: it stays, whatever the rule is
  * @returns how many were removed
  */
@@ -41,7 +50,33 @@ export async function removeOutdated(
     await store.record(newRemoval(backup, storage.place));
     await storage.removeFolder(backup.folder);
   }
+  for (const folder of await store.listBroken(storage.place, folders.filter(isOld))) {
+    signal.throwIfAborted();
+    // With its manifest a backup is whole, whatever became of its job.
+    if ((await codeOf(() => identify(storage, folder))) !== 'BackupNotFound') continue;
+    await store.record(newRemoval({ folder }, storage.place));
+    await storage.removeFolder(folder);
+  }
   return outdated.length;
+
+  /** What somebody writes at this moment has no manifest either. */
+  function isOld(folder: string): boolean {
+    const [, ...parts] = NAMED_AT.exec(folder) ?? [];
+    if (parts.length === 0) return false;
+    const [year = 0, month = 0, ...rest] = parts.map(Number);
+    const namedAt = Date.UTC(year, month - 1, ...(rest as [number, number, number, number]));
+    return made.madeAt.getTime() - namedAt > ABANDONED_AFTER_MS;
+  }
+}
+
+async function codeOf(identify: () => Promise<unknown>): Promise<string | undefined> {
+  try {
+    await identify();
+    return undefined;
+  } catch (error) {
+    if (error instanceof ServiceError) return error.code;
+    throw error;
+  }
 }
 
 /** All but the newest one, those that a rule keeps, and those that are younger. @returns oldest first */

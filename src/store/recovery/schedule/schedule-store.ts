@@ -118,6 +118,16 @@ export function createScheduleStore(
         }));
       }),
 
+    listBroken: (place, folders) =>
+      reading(context, async (db) => {
+        const { rows } = await sql<{ folder: string }>`
+          select distinct folder from recovery_job
+          where pool_name = ${pool.name} and pool_id = ${poolId} and kind = 'backup'
+            and asked_by = 'schedule' and status = 'Failed' and place = ${place}
+            and folder = any(${[...folders]}::text[])`.execute(db);
+        return rows.map(({ folder }) => folder);
+      }),
+
     async record(change) {
       await changing(context, change, nothing, () => Promise.resolve(true));
     },

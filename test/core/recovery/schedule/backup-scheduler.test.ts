@@ -83,6 +83,7 @@ class World {
           this.isListable
             ? Promise.resolve([])
             : Promise.reject(new ServiceError('StorageUnavailable', 'away')),
+        listBroken: () => Promise.resolve([]),
         record: () => Promise.resolve(),
         set: () => Promise.resolve(),
         remove: () => Promise.resolve(true),

@@ -76,6 +76,7 @@ type Lying = BackupSummary | ServiceError;
 interface Scene {
   readonly lying: Readonly<Record<string, Lying>>;
   readonly claims: readonly ScheduledBackup[];
+  readonly broken?: readonly string[];
   readonly keep?: BackupsKept;
 }
 
@@ -87,7 +88,7 @@ const claimOf = ({ folder, madeAt, madeBy }: BackupSummary): ScheduledBackup => 
 });
 
 /** @returns which folders were removed, and which were put on record before */
-async function removedOf({ lying, claims, keep = { count: 1 } }: Scene) {
+async function removedOf({ lying, claims, broken = [], keep = { count: 1 } }: Scene) {
   const removed: string[] = [];
   const recorded: string[] = [];
   const storage = {
@@ -104,6 +105,8 @@ async function removedOf({ lying, claims, keep = { count: 1 } }: Scene) {
       store: {
         listMade: (_place, folders) =>
           Promise.resolve(claims.filter(({ folder }) => folders.includes(folder))),
+        listBroken: (_place, folders) =>
+          Promise.resolve(broken.filter((folder) => folders.includes(folder))),
         record: () => Promise.resolve(),
       },
       identify: (_storage, folder) => {
@@ -127,6 +130,24 @@ async function removedOf({ lying, claims, keep = { count: 1 } }: Scene) {
 describe('of what lies in a storage', () => {
   const made = backupOf(0);
   const old = backupOf(5);
+
+  test('what a failed job of the schedule has left is removed after a day, where it is no backup', async () => {
+    const none = new ServiceError('BackupNotFound', '');
+    const cut = 'mhsm-main-20261118023000-0123abcd';
+    const whole = 'mhsm-main-20261117023000-0123abcd';
+    // Somebody may write there at this moment.
+    const young = 'mhsm-main-20261120013000-0123abcd';
+    const named = 'mhsm-main-of-an-operator';
+    const foreign = 'mhsm-main-20261116023000-0123abcd';
+    const lying = {
+      ...{ [cut]: none, [young]: none, [named]: none, [foreign]: none },
+      [whole]: backupOf(3, { folder: whole }),
+    };
+    expect(await removedOf({ lying, claims: [], broken: [cut, whole, young, named] })).toEqual({
+      removed: [cut],
+      recorded: [cut],
+    });
+  });
 
   test('an outdated backup of the schedule is removed, and on record', async () => {
     const lying = { [made.folder]: made, [old.folder]: old };
