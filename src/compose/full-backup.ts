@@ -12,6 +12,7 @@ import { endInheritedLog } from '../core/recovery/full-backup/inherited-log.ts';
 import type { FullBackupStore } from '../core/recovery/full-backup/pool-store.ts';
 import type { FullBackups } from '../core/recovery/full-backup/ports.ts';
 import { isRotationUnfinished } from '../core/recovery/root-keys/leftovers.ts';
+import { requireStartable } from '../core/recovery/root-keys/takeover.ts';
 import { findProvenUpload } from '../core/recovery/security-domain/uploaded-domain.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
 import { changing, type StoreContext } from '../store/database.ts';
@@ -62,6 +63,7 @@ export function openFullBackups(options: FullBackupOptions): FullBackups {
     newBytes: randomBytes,
     pauseShare: options.pauseShare,
     findOtherPool: () => findProvenUpload(hsm, createSecurityDomainStore(context)),
+    requireStartable: (other) => requireStartable(hsm, other),
     format: createArchiveFormat(),
     keys: createKeyArchive(context),
     store: openFullBackupStore(context, settings, log, clock),

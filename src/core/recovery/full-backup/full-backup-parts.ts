@@ -22,6 +22,8 @@ export interface FullBackupParts {
   readonly isRotating: () => Promise<boolean>;
   /** The pool whose security domain was uploaded into this one. */
   readonly findOtherPool: () => Promise<ImportedRootKeys | undefined>;
+  /** Whether that pool could start here. @throws ServiceError Conflict */
+  readonly requireStartable: (other: ImportedRootKeys) => Promise<void>;
   /** Ends the audit log that another pool brings, by its own keys. */
   readonly endInheritedLog: (
     log: InheritedLog,

@@ -59,7 +59,10 @@ export function createRestore(
   async function targetOf({ pool: of }: ArchiveManifest): Promise<ImportedRootKeys | undefined> {
     if (of.id === pool.id) return undefined;
     const other = await parts.findOtherPool();
-    if (other?.poolId === of.id) return other;
+    if (other?.poolId === of.id) {
+      await parts.requireStartable(other);
+      return other;
+    }
     throw new ServiceError(
       'Conflict',
       `The backup is of the pool "${of.name}" (${of.id}), and this is another one: upload the security domain of that pool into a fresh pool, and restore it there.`,
