@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { type Finding, fault, findings, ok, warning } from '../core/diagnosis/finding.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
-import { judgeLeftovers } from '../core/recovery/root-keys/leftovers.ts';
+import { judgeLeftovers, type Leftovers } from '../core/recovery/root-keys/leftovers.ts';
 import { openDatabase, type StoreContext } from '../store/database.ts';
 import { createRootKeyStore } from '../store/recovery/root-keys/root-key-store.ts';
 import { findPool } from '../store/pool/pool-store.ts';
@@ -46,7 +46,7 @@ export function examineRootKeys(
       const hsm = openHsm({ ...hsmOf(settings), sessions: 2 }, pool.keeping, log);
       let unopened: readonly string[];
       let inToken: readonly number[];
-      let foreign: readonly string[] = [];
+      let foreign: Leftovers['foreign'] = [];
       try {
         await openVouchedKeys(commandContext(db, pool), pool, hsm);
         unopened = await findUnopenedKeys({ db, poolId: pool.id }, hsm);
@@ -63,8 +63,8 @@ export function examineRootKeys(
           'root keys',
           `The token holds those of the pool "${pool.name}", generation ${pool.rootGeneration}, whose keys are ${pool.keeping}.`,
         ),
-        ...foreign.map((sentence) => fault('root keys', sentence)),
-        ...(await examineGenerations(commandContext(db, pool), inToken)),
+        ...foreign.map(({ sentence }) => fault('root keys', sentence)),
+        ...(await examineGenerations(commandContext(db, pool), inToken, foreign)),
         ...(await examineSecurityDomain(commandContext(db, pool), pool)),
         ...(await examineBackups(commandContext(db, pool), pool)),
         ...(unopened.length === 0 && pool.keeping === 'sealed'
@@ -77,10 +77,15 @@ export function examineRootKeys(
   });
 }
 
-/** What there is besides the current root keys. @param inToken generations of which the token holds something */
+/**
+ * What there is besides the current root keys.
+ * @param inToken generations of which the token holds something
+ * @param foreign of which something is said already
+ */
 async function examineGenerations(
   context: StoreContext,
   inToken: readonly number[],
+  foreign: Leftovers['foreign'],
 ): Promise<readonly Finding[]> {
   const { generations, retired, pending } = await createRootKeyStore(context).readState();
   const known = new Set([
@@ -90,7 +95,10 @@ async function examineGenerations(
   ]);
   const strays = inToken.filter((number) => !known.has(number));
   const older = generations
-    .filter(({ isCurrent }) => !isCurrent)
+    .filter(({ isCurrent, number, rows }) => {
+      const isSaid = rows === 0 && foreign.some((one) => one.number === number);
+      return !isCurrent && !isSaid;
+    })
     .map(({ number, rows, isKept }) =>
       isKept && rows === 0
         ? ok('root keys', `Generation ${number} is kept, and seals nothing any more.`)

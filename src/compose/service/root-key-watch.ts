@@ -70,7 +70,7 @@ export function watchRootKeys(base: Base) {
   async function sayForeign(now: RootKeyState): Promise<void> {
     // What others have made current is judged by whoever uses it.
     if (now.generations.some((one) => one.isCurrent && one.number !== hsm.rootGeneration())) return;
-    for (const sentence of (await judgeLeftovers(hsm, now)).foreign) {
+    for (const { sentence } of (await judgeLeftovers(hsm, now)).foreign) {
       if (said.has(sentence)) continue;
       said.add(sentence);
       log.error({}, sentence);

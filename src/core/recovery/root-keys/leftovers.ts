@@ -6,11 +6,15 @@ import type { RootKeyMaker, RootKeyWitness } from './root-key-hsm.ts';
 export interface Leftovers {
   /** The current root keys have said that these go. */
   readonly toRetire: readonly number[];
-  /** They have said nothing at all, as those that an earlier version has made: an operator has to. */
-  readonly unsaid: readonly number[];
   readonly toDestroy: readonly RetiredGeneration[];
-  /** Sentences of rows that the service has not written: nothing is done for them, and nothing waits for them. */
-  readonly foreign: readonly string[];
+  /** Rows that the service has not written, or whose proof is lost: nothing is done for them, and nothing waits for them. */
+  readonly foreign: readonly ForeignRow[];
+}
+
+interface ForeignRow {
+  readonly number: number;
+  /** For the operator. */
+  readonly sentence: string;
 }
 
 type Judge = RootKeyWitness & Pick<RootKeyMaker, 'rootGeneration' | 'retirementProof'>;
@@ -22,13 +26,12 @@ export async function judgeLeftovers(hsm: Judge, state: RootKeyState): Promise<L
   const isSaid = await saysSo(hsm, current, retirement);
   const held = await hsm.listWholeGenerations();
   const toRetire: number[] = [];
-  const unsaid: number[] = [];
-  const foreign: string[] = [];
+  const foreign: ForeignRow[] = [];
   for (const { number, isCurrent, isKept } of generations) {
     if (isCurrent || isKept) continue;
     if (await isRetirable(hsm, current, number, retirement)) toRetire.push(number);
     else if (isSaid || number > current || !held.includes(number)) foreign.push(notToGo(number));
-    else unsaid.push(number);
+    else foreign.push(notSaid(number));
   }
   const toDestroy: RetiredGeneration[] = [];
   for (const generation of retired) {
@@ -37,7 +40,7 @@ export async function judgeLeftovers(hsm: Judge, state: RootKeyState): Promise<L
     if (await mayBeDestroyed(hsm, state, generation)) toDestroy.push(generation);
     else if (!toRetire.includes(number)) foreign.push(notToBeDestroyed(number));
   }
-  return { toRetire, unsaid, toDestroy, foreign };
+  return { toRetire, toDestroy, foreign };
 }
 
 /** Whether root keys have said that a retired generation goes, and nothing can be sealed by it. */
@@ -65,17 +68,24 @@ export async function isRotationUnfinished(
   // What others have made current is judged by whoever uses it.
   if (generations.some(({ isCurrent, number }) => isCurrent && number !== hsm.rootGeneration()))
     return true;
-  const { toRetire, unsaid, toDestroy } = await judgeLeftovers(hsm, state);
+  const { toRetire, toDestroy } = await judgeLeftovers(hsm, state);
   return (
     generations.some(({ isCurrent, rows }) => !isCurrent && rows > 0) ||
-    toRetire.length + unsaid.length + toDestroy.length > 0
+    toRetire.length + toDestroy.length > 0
   );
 }
 
-function notToGo(number: number): string {
-  return `The database says that the root keys of generation ${number} are to be retired, and the current ones don't say so: they stay. Somebody has changed its rows (\`strongroom audit verify\`).`;
+function notToGo(number: number): ForeignRow {
+  const sentence = `The database says that the root keys of generation ${number} are to be retired, and the current ones don't say so: they stay. Somebody has changed its rows (\`strongroom audit verify\`).`;
+  return { number, sentence };
 }
 
-function notToBeDestroyed(number: number): string {
-  return `The database says that the root keys of generation ${number} are to be destroyed, and it isn't the service that has written that: they stay. Somebody has changed its rows (\`strongroom audit verify\`).`;
+function notSaid(number: number): ForeignRow {
+  const sentence = `The database says that the root keys of generation ${number} are to be retired, and what the current ones have said of that is lost: they stay. Somebody has changed its rows (\`strongroom audit verify\`), or an earlier version has begun this rotation: then, and only then, \`strongroom root-keys vouch\` says anew which ones go.`;
+  return { number, sentence };
+}
+
+function notToBeDestroyed(number: number): ForeignRow {
+  const sentence = `The database says that the root keys of generation ${number} are to be destroyed, and it isn't the service that has written that: they stay. Somebody has changed its rows (\`strongroom audit verify\`).`;
+  return { number, sentence };
 }
