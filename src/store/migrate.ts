@@ -61,7 +61,9 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
     for (const { name, text, checksum, expands } of await readPending(client, options.folder)) {
       if (!expands && options.despiteReplicas !== true) await requireNoReplicas(client, name);
       await client.query('begin');
-      await client.query(text);
+      await client.query(text).catch((error: unknown) => {
+        throw asSentence(name, error);
+      });
       await client.query(
         'insert into schema_migration (name, checksum, expands) values ($1, $2, $3)',
         [name, checksum, expands],
@@ -70,6 +72,16 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
     }
   });
 }
+
+/** What a migration says itself, and rights that its user lacks, are the operator's to mend. */
+function asSentence(name: string, error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!(error instanceof Error) || !OPERATORS.has(code)) return error;
+  return new SchemaError(`sql/${name} was not applied: ${error.message}.`, { cause: error });
+}
+
+/** raise_exception, insufficient_privilege. */
+const OPERATORS: ReadonlySet<string> = new Set(['P0001', '42501']);
 
 /** A migration that is to be applied, and what it does to tables that are there. */
 export interface PlannedMigration extends Pick<Migration, 'name' | 'expands'> {

@@ -133,6 +133,14 @@ describe('while an older version may serve', () => {
     await expect(requireCurrentSchema(ownerUrl)).rejects.toThrow(/newer than this version/);
   });
 
+  test('what one of them says itself is a sentence, without a stack', async () => {
+    write('9998_later.sql', "do $$ begin raise exception 'the role x is missing'; end $$");
+    await expect(migrate(ownerUrl, { folder })).rejects.toMatchObject({
+      name: 'SchemaError',
+      message: 'sql/9998_later.sql was not applied: the role x is missing.',
+    });
+  });
+
   test('a plan says what is to come, in which order, what it locks, and changes nothing', async () => {
     write('9998_later.sql', EXPANDING);
     write('9999_last.sql', 'create index on pool (created_at); update setting set name = name;');
