@@ -237,15 +237,21 @@ export const OPERATIONS = {
   },
 } satisfies Record<string, (admin: Caller, recipient: Recipient) => Promise<void>>;
 
+/** What is refused, and how that reads. */
+export interface Refusal {
+  readonly what: string;
+  readonly words: string;
+}
+
 export type OperationName = keyof typeof OPERATIONS;
 
 /** What became of each: `works`, or the status and the code of the answer that it ended with. */
 export async function tryOperations(
   admin: Caller,
   recipient: Recipient,
-): Promise<{ readonly outcome: Record<string, string>; readonly words: readonly string[] }> {
+): Promise<{ readonly outcome: Record<string, string>; readonly refused: readonly Refusal[] }> {
   const outcome: Record<string, string> = {};
-  const words: string[] = [];
+  const refused: Refusal[] = [];
   const caller = askingAgain(admin);
   const { module } = (await sent(caller('GET', '/capabilities'))).json<{ module: string }>();
   for (const [name, run] of Object.entries(OPERATIONS)) {
@@ -253,13 +259,12 @@ export async function tryOperations(
       await run(caller, recipient);
       outcome[name] = 'works';
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      const said = error.saidOf(module);
-      outcome[name] = said;
-      words.push(`${name}: ${said}: ${error.message}`);
+      if (!(error instanceof RefusedError)) throw error;
+      outcome[name] = error.saidOf(module);
+      refused.push({ what: name, words: error.message });
     }
   }
-  return { outcome, words };
+  return { outcome, refused };
 }
 
 const TRIES = 3;
@@ -277,7 +282,7 @@ function askingAgain(call: Caller): Caller {
   };
 }
 
-class Refusal extends Error {
+class RefusedError extends Error {
   readonly said: string;
 
   readonly status: number;
@@ -321,7 +326,7 @@ function same(ours: Buffer, theirs: Buffer): void {
 
 async function sent(answer: Promise<Answer>): Promise<Answer> {
   const came = await answer;
-  if (came.status >= 300) throw new Refusal(came);
+  if (came.status >= 300) throw new RefusedError(came);
   return came;
 }
 

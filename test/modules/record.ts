@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Finding } from '../../src/core/diagnosis/finding.ts';
 import type { Capabilities } from '../../src/hsm/capabilities/capabilities.ts';
+import type { Refusal } from './operations.ts';
 import type { Found } from './trial.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -28,6 +29,7 @@ export interface ModuleRecord {
   readonly name: string;
   readonly examined?: Examined;
   readonly found?: Found;
+  readonly refusals?: readonly Refusal[];
   readonly beside?: Beside;
 }
 

@@ -99,12 +99,44 @@ async function readRecords(folder: string): Promise<readonly ModuleRecord[]> {
   return [...records.values()];
 }
 
+/** Sentences of all modules, each once, in which "M" stands for what a module is. */
+function refusalsOf(records: readonly ModuleRecord[]): readonly (readonly string[])[] {
+  const rows = new Map<string, { readonly what: Set<string>; readonly names: Set<string> }>();
+  for (const { name, refusals = [], examined } of records)
+    for (const { what, words } of refusals) {
+      const module = examined?.capabilities?.module ?? moduleIn(words);
+      const sentence = words.replaceAll(module, 'M').replace(/ \(Activity ID: .*\)$/, '');
+      const row = rows.get(sentence) ?? { what: new Set(), names: new Set() };
+      row.what.add(what);
+      row.names.add(`\`${name}\``);
+      rows.set(sentence, row);
+    }
+  const list = (all: Set<string>) => [...all].join(', ');
+  return [...rows].map(([sentence, { what, names }]) => [
+    ...[sentence.replaceAll('|', '\\|'), list(what), list(names)],
+  ]);
+}
+
+/** Where the module can't be opened to be examined. */
+function moduleIn(words: string): string {
+  return /PKCS11_MODULE: (.*?) can't/.exec(words)?.[1] ?? 'M';
+}
+
+function tableOf(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [heads, heads.map(() => '---'), ...rows]
+    .map((cells) => `| ${cells.join(' | ')} |`)
+    .join('\n');
+}
+
 const [folder = ''] = process.argv.slice(2);
 const records = await readRecords(folder);
-const rows = records.map((record) => Object.values(COLUMNS).map((cell) => cell(record)));
-const heads = Object.keys(COLUMNS);
-const lines = [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
+const modules = records.map((record) => Object.values(COLUMNS).map((cell) => cell(record)));
 const readme = await readFile(README, 'utf8');
 const [before = ''] = readme.split(BEGIN);
 const [, after = ''] = readme.split(END);
-await writeFile(README, [before, BEGIN, '\n\n', lines.join('\n'), '\n\n', END, after].join(''));
+const made = [
+  tableOf(Object.keys(COLUMNS), modules),
+  'What is refused, and how it reads, where M is the manufacturer, the library and its version:',
+  tableOf(['sentence', 'of', 'modules'], refusalsOf(records)),
+];
+await writeFile(README, [before, BEGIN, '\n\n', made.join('\n\n'), '\n\n', END, after].join(''));

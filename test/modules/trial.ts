@@ -1,7 +1,7 @@
 import { startNewPool } from '../support/production.ts';
 import type { RunningService } from '../support/service.ts';
 import { EXPECTED, type Expectation, type ModuleName } from './expectations.ts';
-import { OPERATIONS, tryOperations } from './operations.ts';
+import { OPERATIONS, type Refusal, tryOperations } from './operations.ts';
 import { startRecipient } from './recipient.ts';
 import { examine, keep } from './record.ts';
 
@@ -42,8 +42,9 @@ export async function tryModule(
 ): Promise<Found> {
   const module = await prepare();
   try {
-    const found = await findOutBoth(name, module.environment);
-    await keep('trial', { name, examined: await examine(module.environment), found });
+    const refusals: Refusal[] = [];
+    const found = await findOutBoth(name, module.environment, refusals);
+    await keep('trial', { name, examined: await examine(module.environment), found, refusals });
     return found;
   } finally {
     await module.remove();
@@ -54,28 +55,33 @@ export async function tryModule(
 async function findOutBoth(
   name: ModuleName,
   environment: Readonly<Record<string, string>>,
+  refusals: Refusal[],
 ): Promise<Found> {
-  const sealed = await findOut(name, environment);
+  const sealed = await findOut(name, environment, refusals);
   if (!('refused' in sealed)) return sealed;
-  return {
-    ...sealed,
-    resident: await findOut(name, { ...environment, STRONGROOM_KEYS: 'resident' }),
-  };
+  const settings = { ...environment, STRONGROOM_KEYS: 'resident' };
+  return { ...sealed, resident: await findOut(name, settings, refusals) };
 }
 
 async function findOut(
   name: ModuleName,
   environment: Readonly<Record<string, string>>,
+  refusals: Refusal[],
 ): Promise<Found> {
   const recipient = await startRecipient();
   const settings = { STRONGROOM_WORKERS: '1', ...environment, ...recipient.settings };
   const pool = await startNewPool(settings).catch((error: unknown) => (error as Error).message);
   if (typeof pool === 'string') {
     await recipient.close();
+    refusals.push({ what: 'a pool', words: pool.split('\n')[0] ?? '' });
     return { refused: wordsOf(name, pool) };
   }
   try {
-    const { outcome, words } = await tryOperations(pool.admin, recipient);
+    const { outcome, refused } = await tryOperations(pool.admin, recipient);
+    refusals.push(...refused);
+    const words = refused.map(
+      ({ what, words: said }) => `${what}: ${outcome[what] ?? ''}: ${said}`,
+    );
     if (words.length > 0) console.info([name, ...words, ...warnings(pool.service)].join('\n'));
     return { outcome: withoutChance(name, outcome) };
   } finally {
