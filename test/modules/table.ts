@@ -99,27 +99,30 @@ async function readRecords(folder: string): Promise<readonly ModuleRecord[]> {
   return [...records.values()];
 }
 
-/** Sentences of all modules, each once, in which "M" stands for what a module is. */
-function refusalsOf(records: readonly ModuleRecord[]): readonly (readonly string[])[] {
+/** Sentences of all modules, each once, in which M stands for what a module is, and K for a kind or type of keys. */
+function refusalsOf(records: readonly ModuleRecord[]): string {
   const rows = new Map<string, { readonly what: Set<string>; readonly names: Set<string> }>();
   for (const { name, refusals = [], examined } of records)
     for (const { what, words } of refusals) {
-      const module = examined?.capabilities?.module ?? moduleIn(words);
-      const sentence = words.replaceAll(module, 'M').replace(/ \(Activity ID: .*\)$/, '');
+      const module = moduleIn(words) ?? examined?.capabilities?.module ?? '';
+      const sentence = words
+        .replaceAll(module, 'M')
+        .replace(/ \(Activity ID: .*\)$/, '')
+        .replace(/(?<= of the (?:kind|type) )(?:RSA|EC|oct)-HSM(?: (?!is )[\w-]+)?/, 'K');
       const row = rows.get(sentence) ?? { what: new Set(), names: new Set() };
       row.what.add(what);
       row.names.add(`\`${name}\``);
       rows.set(sentence, row);
     }
   const list = (all: Set<string>) => [...all].join(', ');
-  return [...rows].map(([sentence, { what, names }]) => [
-    ...[sentence.replaceAll('|', '\\|'), list(what), list(names)],
-  ]);
+  return [...rows]
+    .map(([sentence, { what, names }]) => `- "${sentence}" (${list(names)}: ${list(what)})`)
+    .join('\n');
 }
 
-/** Where the module can't be opened to be examined. */
-function moduleIn(words: string): string {
-  return /PKCS11_MODULE: (.*?) can't/.exec(words)?.[1] ?? 'M';
+/** Of a start that is refused: there may be no more known of the module. */
+function moduleIn(words: string): string | undefined {
+  return /PKCS11_MODULE: (?:.*, and )?(.*?) can't/.exec(words)?.[1];
 }
 
 function tableOf(heads: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -136,7 +139,7 @@ const [before = ''] = readme.split(BEGIN);
 const [, after = ''] = readme.split(END);
 const made = [
   tableOf(Object.keys(COLUMNS), modules),
-  'What is refused, and how it reads, where M is the manufacturer, the library and its version:',
-  tableOf(['sentence', 'of', 'modules'], refusalsOf(records)),
+  'What is refused, and how it reads, where M is the manufacturer, the library and its version, and K the kind or the type of a key:',
+  refusalsOf(records),
 ];
 await writeFile(README, [before, BEGIN, '\n\n', made.join('\n\n'), '\n\n', END, after].join(''));

@@ -73,7 +73,8 @@ async function findOut(
   const pool = await startNewPool(settings).catch((error: unknown) => (error as Error).message);
   if (typeof pool === 'string') {
     await recipient.close();
-    refusals.push({ what: 'a pool', words: pool.split('\n')[0] ?? '' });
+    const words = pool.split('\n').find((line) => line.startsWith(SAID_BY)) ?? pool;
+    refusals.push({ what: 'a pool', words: words.replace(SAID_BY, '') });
     return { refused: wordsOf(name, pool) };
   }
   try {
@@ -89,6 +90,9 @@ async function findOut(
     await recipient.close();
   }
 }
+
+/** Before the sentence with which a command ends. */
+const SAID_BY = 'strongroom: ';
 
 function wordsOf(name: ModuleName, printed: string): string {
   console.info([name, ...printed.split('\n').slice(0, 4)].join('\n'));

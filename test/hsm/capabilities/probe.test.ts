@@ -27,9 +27,13 @@ afterEach(async () => {
 });
 
 /** What this worker's token can do behind a profile of the shim, found out in a process of its own. */
-async function told(profile: string, more: object = {}): Promise<Told> {
+async function told(
+  profile: string,
+  more: object = {},
+  lines: readonly string[] = [],
+): Promise<Told> {
   await modulesFolder();
-  shim = await buildModuleShim({ profile });
+  shim = await buildModuleShim({ profile, lines });
   const { tokenLabel, pin } = testToken();
   const { PKCS11_MODULE: module, ...environment } = shim.environment;
   const options = JSON.stringify({ module, tokenLabel, pin, ...more });
@@ -130,6 +134,16 @@ const HMAC = ['HS256', 'HS384', 'HS512'];
       expect(found.left).toBe(0);
     },
   );
+
+  test('is RFC 5649 under the number that the operator names, where it is that', async () => {
+    const offered = ['offer mechanism 0x80001234 as rfc5649'];
+    const found = await told('no-kwp', { keyWrapMechanism: 0x8000_1234 }, offered);
+    expect(summary(found)).toMatchObject({ kwp: [0x8000_1234, true], sealing: 'kwp' });
+    await shim?.remove();
+    // PKCS #7 padding, and nothing else there wraps keys.
+    const { refused } = await told('pkcs7-pad', { keyWrapMechanism: 0x210a });
+    expect(refused).toMatch(/can't keep keys.*CKM_AES_KEY_WRAP_PAD \(the result is wrong\)/);
+  });
 
   test('does not begin without the parameters that the library wants', async () => {
     const { refused } = await told('nss');

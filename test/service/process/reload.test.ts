@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { initialiseToken, writeConfiguration } from '../../../src/setup/softhsm/token.ts';
 import { type Caller, createCaller, fetchToken } from '../../support/client.ts';
+import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 import { bootstrap, type PreparedProduction } from '../../support/production.ts';
 import { startRawModule } from '../../support/raw-module.ts';
 import { ROLE } from '../../support/roles.ts';
@@ -24,7 +25,13 @@ const LABEL = 'reloaded';
 /** Of each of eight callers: there is always a call under way, and time for the processes to be replaced. */
 const PAUSE_MS = 10;
 
+const canBuild = await hasCompiler();
+if (!canBuild) console.warn('skipped: no C compiler (cc)');
+
 let folder: string;
+/** What the service takes for its module: a link to one. */
+let library: string;
+let shim: ModuleShim | undefined;
 let pinFile: string;
 let environment: Record<string, string>;
 let prepared: PreparedProduction;
@@ -40,9 +47,13 @@ beforeAll(async () => {
   await writeConfiguration(configFile, join(folder, 'tokens'));
   await initialiseToken({ module, tokenLabel: LABEL, pin: 'before', configFile });
   await writeFile(pinFile, 'before\n');
+  library = join(folder, 'module.so');
+  await symlink(module, library);
+  shim = canBuild ? await buildModuleShim({ profile: 'kwp-only' }) : undefined;
   environment = {
+    ...shim?.environment,
     SOFTHSM2_CONF: configFile,
-    PKCS11_MODULE: module,
+    PKCS11_MODULE: library,
     PKCS11_TOKEN_LABEL: LABEL,
     PKCS11_PIN: '',
     PKCS11_PIN_FILE: pinFile,
@@ -64,6 +75,7 @@ afterAll(async () => {
   admin.close();
   await service.stop();
   await prepared.remove();
+  await shim?.remove();
   await removeDataFolder(folder);
 });
 
@@ -123,6 +135,37 @@ test('a wrong PIN at SIGHUP is told in the log, and those that were there serve 
   service.process.kill('SIGHUP');
   await until(() => count('go by the files as they are now') === 2);
 }, 120_000);
+
+(canBuild ? describe : describe.skip)('a module that was replaced', () => {
+  const replaceBy = async (file: string) => {
+    await symlink(file, `${library}.new`);
+    await rename(`${library}.new`, library);
+    service.process.kill('SIGHUP');
+  };
+  const moduleOfPool = async () =>
+    (await admin('GET', '/capabilities')).json<{ module: string }>().module;
+
+  test('is loaded at SIGHUP, opens the keys of the one before, and no request is lost', async () => {
+    expect(await moduleOfPool()).toContain('SoftHSM');
+    const statuses = await callersDuring(async () => {
+      await replaceBy(shim?.environment['PKCS11_MODULE'] ?? '');
+      await until(() => count('go by the files as they are now') === 3);
+    });
+    expect(statuses).toEqual([200]);
+    await until(async () => (await moduleOfPool()).includes('Shim: kwp-only'));
+  }, 120_000);
+
+  test('by what is no module is told in the log, and the one before serves on', async () => {
+    const statuses = await callersDuring(async () => {
+      await replaceBy(pinFile);
+      await until(() => count('SIGHUP: nothing is changed') === 2);
+    });
+    expect(statuses).toEqual([200]);
+    expect(await moduleOfPool()).toContain('Shim: kwp-only');
+    await replaceBy(shim?.environment['PKCS11_MODULE'] ?? '');
+    await until(() => count('go by the files as they are now') === 4);
+  }, 120_000);
+});
 
 test('an empty file at SIGHUP is told in the log', async () => {
   await writeFile(pinFile, '');
