@@ -10,6 +10,7 @@ import {
   rotationLock,
 } from '../../compose/root-keys.ts';
 import type { Promoter } from '../../core/recovery/root-keys/pending-generation.ts';
+import { ServiceError } from '../../core/errors.ts';
 import { OperatorError } from '../../core/operator-error.ts';
 import type { RootKeyState } from '../../core/recovery/root-keys/ports.ts';
 import { currentOf, type RotationEnd } from '../../core/recovery/root-keys/root-key-rotation.ts';
@@ -38,7 +39,12 @@ export async function rotateRootKeys(context: CliContext, options: RotateOptions
       throw new OperatorError(
         `The keys of the pool "${opened.pool.name}" (STRONGROOM_POOL) are objects of the HSM, which no root key wraps: new root keys would change nothing.`,
       );
-    await rotate(context, opened, options);
+    await rotate(context, opened, options).catch((error: unknown) => {
+      // A restore that has closed the pool meanwhile, for one.
+      throw error instanceof ServiceError
+        ? new OperatorError(`${error.message} Run it again.`, { cause: error })
+        : error;
+    });
     if (opened.context.chain.grown() > 0) {
       opened.context.chain.end();
       await opened.signedLog.checkpoints([opened.context.chain]).sign();
