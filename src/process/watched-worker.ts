@@ -46,6 +46,8 @@ export function sendTo({ process }: WatchedWorker, message: ToWorker): void {
 
 /** Lets it finish what it does, and ends it. */
 export function endWorker(worker: WatchedWorker, patience: Patience): void {
+  // Nobody would stop the clock, for which this process would stay.
+  if (worker.process.isDead()) return;
   sendTo(worker, { kind: 'drain', patience });
   const cut = setTimeout(
     () => worker.process.process.kill('SIGKILL'),
