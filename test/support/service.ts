@@ -54,6 +54,8 @@ export interface StartOptions {
   readonly openFiles?: number;
   /** The network namespace that it is in. */
   readonly namespace?: string;
+  /** Of another version: its `dist/main.js`. */
+  readonly main?: string;
   /** Without the check that no transaction waits for the HSM, which costs each request some 70 us. */
   readonly isMeasured?: boolean;
 }
@@ -62,10 +64,17 @@ export interface StartOptions {
 export async function startService(
   dataFolder: string,
   environment: Readonly<Record<string, string>> = {},
-  { caFile, nodeOptions = [], openFiles, namespace, isMeasured = false }: StartOptions = {},
+  {
+    caFile,
+    nodeOptions = [],
+    openFiles,
+    namespace,
+    main = MAIN,
+    isMeasured = false,
+  }: StartOptions = {},
 ): Promise<RunningService> {
   const options = [...(isMeasured ? [] : ['--import', NO_HSM_IN_TRANSACTION]), ...nodeOptions];
-  const node = [process.execPath, ...options, MAIN, 'serve', '--stop-with-parent'];
+  const node = [process.execPath, ...options, main, 'serve', '--stop-with-parent'];
   const limited = ['sh', '-c', `ulimit -n ${openFiles ?? ''}; exec "$0" "$@"`, ...node];
   const there = ['ip', 'netns', 'exec', namespace ?? '', ...node];
   const [command = '', ...words] =
