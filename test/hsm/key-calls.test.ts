@@ -12,7 +12,11 @@ function callsOnLostToken() {
 
 function callsOnToken(isFirstWell: boolean) {
   const connection = (isWell: boolean) =>
-    ({ close: () => Promise.resolve(), isWell: () => Promise.resolve(isWell) }) as Connection;
+    ({
+      close: () => Promise.resolve(),
+      isWell: () => Promise.resolve(isWell),
+      capabilities: { module: 'a module' },
+    }) as unknown as Connection;
   const first = connection(isFirstWell);
   const live = new LiveConnection(first, {
     waitMs: 5_000,

@@ -763,11 +763,10 @@ describe('what a key refuses', () => {
     const answers = new Set<string>();
     for (const length of isAes ? [16, 32, 48] : [256, 255, 257, 1])
       for (const fill of [0, 1, 0x7f]) {
-        const answer = await admin('POST', `/keys/${key}/decrypt`, {
-          alg,
-          value: Buffer.alloc(length, fill).toString('base64url'),
-          ...extra,
-        });
+        const body = { value: Buffer.alloc(length, fill).toString('base64url'), ...extra };
+        // One of some 250 has a padding by chance, and so isn't wrong.
+        if (alg === 'A256CBCPAD' && (await hasPadding(key, body))) continue;
+        const answer = await admin('POST', `/keys/${key}/decrypt`, { alg, ...body });
         answers.add(`${answer.status} ${answer.text.replace(/[0-9a-f-]{36}/, '')}`);
       }
     expect([...answers]).toEqual([
@@ -775,6 +774,17 @@ describe('what a key refuses', () => {
     ]);
   });
 });
+
+/** Whether what is decrypted without looking at a padding ends with one (PKCS #7). */
+async function hasPadding(key: string, body: object): Promise<boolean> {
+  const answer = await admin('POST', `/keys/${key}/decrypt`, { alg: 'A256CBC', ...body });
+  expect(answer.status).toBe(200);
+  const plaintext = Buffer.from(answer.json<{ value: string }>().value, 'base64url');
+  const length = plaintext.at(-1) ?? 0;
+  return (
+    length >= 1 && length <= 16 && plaintext.subarray(-length).every((byte) => byte === length)
+  );
+}
 
 describe('what a key answers to an algorithm of another kind', () => {
   test.each([

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import type { Answer } from '../../support/client.ts';
+import { type CommandHost, openCommandHost } from '../../support/commands.ts';
 import { buildModuleShim, hasCompiler, type ModuleShim } from '../../support/module-shim.ts';
 import { outsideEc } from '../../support/plain-keys.ts';
 import { type ProductionService, startNewPool } from '../../support/production.ts';
@@ -11,7 +10,6 @@ import { makeToken } from '../../support/softhsm.ts';
 import { until } from '../../support/until.ts';
 
 /** A pool whose keys are objects of the HSM, on a module that wraps no keys at all and has little room. */
-const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 const LIMIT = 24;
 const canBuild = await hasCompiler();
 if (!canBuild) console.warn('skipped: no C compiler (cc)');
@@ -26,6 +24,7 @@ interface Use {
   let token: Awaited<ReturnType<typeof makeToken>>;
   let pool: ProductionService;
   let owner: pg.Client;
+  let commands: CommandHost;
 
   beforeAll(async () => {
     token = await makeToken();
@@ -40,8 +39,10 @@ interface Use {
     });
     owner = new pg.Client({ connectionString: pool.database.ownerUrl });
     await owner.connect();
+    commands = await openCommandHost();
   }, 120_000);
   afterAll(async () => {
+    await commands.close();
     await owner.end();
     await pool.stop();
     await shim.remove();
@@ -74,17 +75,13 @@ interface Use {
     return rows.map(({ state }) => state);
   }
   /** What the doctor says of the pool's objects. */
-  function doctor(...options: readonly string[]): Promise<readonly string[]> {
-    const words = [MAIN, 'doctor', '--json', ...options];
-    return new Promise((resolve) => {
-      execFile(process.execPath, words, { env: pool.settings }, (_error, stdout) => {
-        const { sections } = JSON.parse(stdout) as {
-          sections: { title: string; findings: { severity: string; subject: string }[] }[];
-        };
-        const found = sections.find(({ title }) => title === 'Objects')?.findings ?? [];
-        resolve(found.map(({ severity, subject }) => `${severity} ${subject}`));
-      });
-    });
+  async function doctor(...options: readonly string[]): Promise<readonly string[]> {
+    const { words } = await commands.run(['doctor', '--json', ...options], pool.settings);
+    const { sections } = JSON.parse(words) as {
+      sections: { title: string; findings: { severity: string; subject: string }[] }[];
+    };
+    const found = sections.find(({ title }) => title === 'Objects')?.findings ?? [];
+    return found.map(({ severity, subject }) => `${severity} ${subject}`);
   }
   const codes = ({ status, text }: Answer) => [
     status,

@@ -5,7 +5,12 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect as connectTls, createServer } from 'node:tls';
+import {
+  checkServerIdentity,
+  connect as connectTls,
+  createServer,
+  type PeerCertificate,
+} from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { prepareDevelopmentCertificate } from '../../../src/setup/trust/development-ca.ts';
 
@@ -34,8 +39,17 @@ const NAMES = [
   '::1',
 ];
 
+/** Node.js 22.23 finds no IPv6 address in any certificate (nodejs/node#64144). */
+const findsIpv6 =
+  checkServerIdentity('::1', {
+    subjectaltname: 'IP Address:0:0:0:0:0:0:0:1',
+  } as PeerCertificate) === undefined;
+if (!findsIpv6)
+  console.info(`skipped: Node.js ${process.version} takes no certificate for an IPv6 address`);
+const NODES_NAMES = NAMES.filter((name) => findsIpv6 || isIP(name) !== 6);
+
 describe('the development certificate', () => {
-  test.each(NAMES)('is accepted by Node.js for %s', async (name) => {
+  test.each(NODES_NAMES)('is accepted by Node.js for %s', async (name) => {
     const { caFile, certificate, privateKey } = await prepareDevelopmentCertificate(folder, {
       domain: 'hsm.example.org',
     });
