@@ -6,7 +6,7 @@ import type { Config, Secrets } from '../config/config.ts';
 import { findRunningPostgres } from '../setup/postgres/embedded-postgres.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
-import { pkcs11Of } from './pkcs11-settings.ts';
+import { tokensOf } from './pkcs11-settings.ts';
 
 /** Whose rights a command has in the database: those of the service, or of the owner of its tables. */
 type DatabaseUser = 'service' | 'owner';
@@ -27,13 +27,17 @@ export async function openPoolOf(
 ): Promise<OpenPool> {
   const { config, secrets } = context.readSettings();
   const databaseUrl = await databaseUrlOf(config, secrets, as);
-  const pkcs11 = await pkcs11Of(context);
+  const tokens = await tokensOf(context);
   await requireCurrentSchema(databaseUrl);
-  return openPool({ databaseUrl, pool: config.pool, pkcs11 }, log);
+  return openPool({ databaseUrl, pool: config.pool, ...tokens }, log);
 }
 
 /** @throws SetupError where none is given and none runs */
-async function databaseUrlOf(config: Config, secrets: Secrets, as: DatabaseUser): Promise<string> {
+export async function databaseUrlOf(
+  config: Config,
+  secrets: Secrets,
+  as: DatabaseUser,
+): Promise<string> {
   if (secrets.databaseUrl !== undefined) return secrets.databaseUrl;
   const folder = await realpath(config.dataFolder).catch(() => config.dataFolder);
   const { serviceUrl, ownerUrl } = await findRunningPostgres(folder);

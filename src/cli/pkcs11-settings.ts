@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises';
-import { readPin } from '../config/setting-files.ts';
+import { readPin, readTokens } from '../config/setting-files.ts';
 import { prepareSoftHsmToken } from '../setup/softhsm/token.ts';
 import type { CliContext } from './cli-context.ts';
 
@@ -13,4 +13,12 @@ export async function pkcs11Of({
   const token = await prepareSoftHsmToken(await realpath(config.dataFolder));
   setEnvironment('SOFTHSM2_CONF', token.configFile);
   return token;
+}
+
+/** The default pool's token, and those that others may have. @throws OperatorError */
+export async function tokensOf(context: Pick<CliContext, 'readSettings' | 'setEnvironment'>) {
+  return {
+    pkcs11: await pkcs11Of(context),
+    tokens: await readTokens(context.readSettings().config),
+  };
 }

@@ -9,6 +9,8 @@ import type { BootstrapOptions } from './bootstrap.ts';
 import type { DoctorOptions } from './doctor/doctor.ts';
 import type { MigrateCommandOptions } from './migrate.ts';
 import type { DrillOptions } from './drill/drill.ts';
+import { addPoolCommands } from './pool/commands.ts';
+import { takePoolOption } from './pool-option.ts';
 import { addRootKeyCommands } from './root-keys/commands.ts';
 import { readVersion } from './version.ts';
 import { addSecurityDomainCommands } from './security-domain/commands.ts';
@@ -166,6 +168,7 @@ export function createProgram(context: CliContext, run: Run): Command {
 
   addAuditCommands(program, context, run, EXIT_STATUS);
   addBackupCommands(program, context, run, EXIT_STATUS);
+  addPoolCommands(program, context, run, EXIT_STATUS);
   addRootKeyCommands(program, context, run, EXIT_STATUS);
   addSecurityDomainCommands(program, context, run, EXIT_STATUS);
 
@@ -222,6 +225,8 @@ export function createProgram(context: CliContext, run: Run): Command {
       }),
     );
 
+  for (const name of ['audit', 'backup', 'doctor', 'root-keys', 'security-domain'])
+    takePoolOption(program, name, context);
   return program;
 }
 

@@ -14,6 +14,7 @@ import {
   readCertificate,
   readIssuers,
   readPin,
+  readTokens,
 } from '../config/setting-files.ts';
 import { withoutUndefined } from '../core/without-undefined.ts';
 import { parseIssuers } from '../identity/issuers/issuers-file.ts';
@@ -89,6 +90,7 @@ async function readFiles(config: Config) {
   return {
     attestation: await readAttestation(config),
     backupStorage: await readBackupStorage(config),
+    tokens: await readTokens(config),
     ...(await readIssuers(config, parseIssuers)),
   };
 }

@@ -9,14 +9,16 @@ import { createUsersAndGroupsStore } from '../store/directory/users-and-groups-s
 import { createPrincipalReader } from '../store/directory/principal-reader.ts';
 import type { Base } from './service/base.ts';
 import { LIMITS } from './limits.ts';
+import { directoryContext } from './store.ts';
 
 /** Who may do what: roles, their assignments, and the decision. */
 export async function composeAccess({ log, clock, context, feed }: Base) {
   const roles = createRoleStore(context);
-  const principals = createPrincipalReader(context);
+  const directory = directoryContext(context);
+  const principals = createPrincipalReader(directory);
   const requireAssignee = createAssigneeCheck({
-    ...createDirectoryStore(context),
-    ...createUsersAndGroupsStore(context),
+    ...createDirectoryStore(directory),
+    ...createUsersAndGroupsStore(directory),
   });
   const authorizer = await createAuthorizer({
     policies: roles,

@@ -46,6 +46,18 @@ export interface BootstrapSettings extends Omit<ServiceSettings, 'limits' | 'kee
   readonly administrator: 'none' | 'administrator' | 'developer';
   /** Activates the pool without a security domain: its HSM keeps copies of its own, or it is for development. */
   readonly activation?: 'hsm' | 'embedded';
+  /** Of a pool besides the default one. */
+  readonly beside?: BesideSettings;
+}
+
+/** What a pool that goes by another one's directory is made with. */
+interface BesideSettings {
+  /** The name of the pool that keeps the directory. */
+  readonly home: string;
+  /** Of the token that the settings of the HSM name; undefined where it is the default pool's. */
+  readonly tokenLabel: string | undefined;
+  /** Object ids of those who hold Managed HSM Administrator at `/` at first. */
+  readonly administrators: readonly string[];
 }
 
 /** The secret is given here and never again. */
@@ -81,10 +93,11 @@ export async function bootstrap(settings: BootstrapSettings, log: Logger): Promi
   try {
     return await withPoolLock(db, settings.pool, async () => {
       const found = await findPool(db, settings.pool);
+      const home = settings.beside && (await requireHome(db, settings.beside.home));
       if (found === undefined) await requireSigningKeys(opened());
       else keeping = requireKeeping(found, settings.keeping);
-      const pool = found ?? (await makePool(opened(), settings));
-      const context = commandContext(db, pool);
+      const pool = found ?? (await makePool(opened(), settings, home));
+      const context = commandContext(db, pool, home?.id);
       const keeper = () => openObjectKeeper(context, pool, opened(), settings, log);
       if (found === undefined)
         await createPool(context, pool, newChange('PoolCreate', { after: describe(pool) }));
@@ -97,7 +110,7 @@ export async function bootstrap(settings: BootstrapSettings, log: Logger): Promi
       await updateBuiltInRoles(context);
       if (found === undefined) await makeBackupKeys(context, pool, opened());
       else await recordGeneration(context, pool, newChange('RootKeysRecord'));
-      if ((await createSigningKeyStore(context).listSigningKeys()).length === 0) {
+      if (pool.isHome && (await createSigningKeyStore(context).listSigningKeys()).length === 0) {
         await openVouchedKeys(context, pool, opened());
         const options = { keeper: keeper() };
         const signingKeys = openTokenSigningKeys(context, opened(), options);
@@ -107,6 +120,8 @@ export async function bootstrap(settings: BootstrapSettings, log: Logger): Promi
         settings.administrator === 'none'
           ? undefined
           : await makeAdministrator(context, ROLES[settings.administrator]);
+      if (found === undefined)
+        await assign(context, settings.beside?.administrators ?? [], [ADMINISTRATOR_ROLE]);
       if (context.chain.grown() > 0) {
         await openVouchedKeys(context, pool, opened());
         await signAuditLog(context, openSignedLog(context, pool, opened(), systemClock, keeper()));
@@ -162,13 +177,19 @@ async function signAuditLog(context: StoreContext, log: SignedLog): Promise<void
 }
 
 /** Its root keys; what it is to be recorded as. */
-async function makePool(hsm: Pkcs11Hsm, settings: BootstrapSettings): Promise<Pool> {
+async function makePool(
+  hsm: Pkcs11Hsm,
+  settings: BootstrapSettings,
+  home: Pool | undefined,
+): Promise<Pool> {
   const id = randomUUID();
   hsm.createRootKeys(id, ROOT_GENERATION);
   return {
     id,
     name: settings.pool,
-    tenantId: randomUUID(),
+    tenantId: home?.tenantId ?? randomUUID(),
+    isHome: home === undefined,
+    tokenLabel: settings.beside?.tokenLabel,
     restores: 0,
     softDeleteDays: settings.softDeleteDays,
     purgeProtection: settings.purgeProtection,
@@ -186,20 +207,34 @@ async function makeAdministrator(
   roles: readonly string[],
 ): Promise<BootstrapAdministrator> {
   const directory = openDirectory(context, systemClock);
-  const roleStore = createRoleStore(context);
-  const change = (content?: AuditRecord['change']) => byOperator(newChange('Bootstrap', content));
+  const change = () => byOperator(newChange('Bootstrap'));
   const application = await directory.createApplication('Bootstrap administrator', change());
   const { secret } = await directory.addPassword(application.id, {}, change());
   const principal = await directory.createServicePrincipal(application.appId, change());
-  const now = Math.floor(systemClock.now().getTime() / 1000);
-  for (const roleDefinitionId of roles) {
-    const assignment = {
-      id: randomUUID(),
-      principalId: principal.id,
-      roleDefinitionId,
-      scope: '/',
-    } as const;
-    await roleStore.putAssignment(assignment, now, change({ after: assignment }));
-  }
+  await assign(context, [principal.id], roles);
   return { clientId: application.appId, clientSecret: secret, principalId: principal.id };
+}
+
+/** Each of the roles at `/`, to each of them. */
+async function assign(
+  context: StoreContext,
+  principalIds: readonly string[],
+  roles: readonly string[],
+): Promise<void> {
+  const roleStore = createRoleStore(context);
+  const now = Math.floor(systemClock.now().getTime() / 1000);
+  for (const principalId of principalIds)
+    for (const roleDefinitionId of roles) {
+      const assignment = { id: randomUUID(), principalId, roleDefinitionId, scope: '/' } as const;
+      const change = byOperator(newChange('Bootstrap', { after: assignment }));
+      await roleStore.putAssignment(assignment, now, change);
+    }
+}
+
+async function requireHome(db: StoreContext['db'], name: string): Promise<Pool> {
+  const home = await findPool(db, name);
+  if (home?.isHome === true) return home;
+  throw new OperatorError(
+    `The pool "${name}" (STRONGROOM_POOL) keeps no directory that another pool could go by.`,
+  );
 }

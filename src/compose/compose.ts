@@ -1,38 +1,23 @@
 import type { Logger } from 'pino';
 import { systemClock } from '../core/clock.ts';
-import { createPoolGate } from '../core/pool/pool-gate.ts';
+import { OperatorError } from '../core/operator-error.ts';
 import { NO_TRACING } from '../core/tracing.ts';
-import { createApp } from '../http/app.ts';
-import { createMetrics } from '../observability/metrics.ts';
+import { createPoolListener, type PoolApps } from '../http/pools.ts';
+import { messagesOf, useMessagesOf } from '../http/server/server.ts';
+import { startProcessMetrics } from '../observability/process-metrics.ts';
 import { openTracing } from '../observability/tracing.ts';
-import { readPoolState } from '../store/pool/activation-store.ts';
-import { composeAccess } from './access.ts';
-import { composeAudit } from './audit.ts';
-import type { Base } from './service/base.ts';
-import { composeDirectory } from './directory.ts';
-import { openHsm, requireKeeping } from './hsm.ts';
-import { composeIdentity } from './identity.ts';
-import { composeKeys } from './keys.ts';
-import { openObjectKeeper } from './objects.ts';
-import { startMaintenance, watchClock } from './service/maintenance.ts';
-import { composeOperations } from './operations.ts';
-import { readProcessState } from './service/process-state.ts';
-import { composeReadiness } from './service/readiness.ts';
-import { reportProcess } from './service/replicas.ts';
-import { composeRecovery } from './recovery.ts';
-import { composeRelease } from './release.ts';
-import { recordActivation } from './activation.ts';
-import { openPoolKeys } from './root-keys.ts';
-import { watchRestores } from './service/restore-watch.ts';
-import { watchRootKeys } from './service/root-key-watch.ts';
-import { watchRequests } from './service/request-watch.ts';
-import type { Service, Overrides } from './service/service.ts';
+import { connectionsOf } from '../store/database.ts';
+import { listPools, type Pool } from '../store/pool/pool-store.ts';
+import { LIMITS } from './limits.ts';
+import { openPools, type Pools } from './pools.ts';
+import { composePool, type ServedPool, type ServingProcess } from './served-pool.ts';
+import type { Overrides, Service } from './service/service.ts';
+import { settingsOf } from './service/pool-settings.ts';
 import type { ServiceSettings } from './service/settings.ts';
-import { logUnopenedKeys } from './unopened-keys.ts';
-import { openServiceStore } from './store.ts';
+import { openProcessStore } from './store.ts';
 
 /**
- * Puts a service together: the one place where the adapters meet, each area in the file of its name.
+ * Puts together what a worker process serves: the default pool, and the others of the database as they come and go.
  * @throws OperatorError where a setting has to be mended
  */
 export async function compose(
@@ -40,85 +25,82 @@ export async function compose(
   log: Logger,
   overrides: Overrides = {},
 ): Promise<Service> {
-  const { clock = systemClock, onHang, onRestored, isStartOver, auditLog } = overrides;
-  const store = await openServiceStore(settings, log, clock);
-  const keeping = requireKeeping(store.pool, settings.keeping);
-  const module = openHsm(settings, keeping, log, onHang, true);
-  await openPoolKeys(store.context, store.pool, module);
-  await recordActivation(store.context);
-  logUnopenedKeys(store.context, module, log);
-  const metrics = createMetrics(() =>
-    readProcessState({
-      module,
-      store,
-      audit,
-      access,
-      keeper,
-      rootKeys,
-      storeClock,
-      replicas,
-      ...recovery,
-    }),
-  );
+  const { clock = systemClock, ...others } = overrides;
+  const store = await openProcessStore(settings, log);
   const { tracesUrl } = settings;
   const tracing = tracesUrl === undefined ? NO_TRACING : await openTracing(tracesUrl);
-  const hsm = metrics.meterHsm(module, tracing);
-  const keeper = openObjectKeeper(store.context, store.pool, hsm, settings, log);
-  const objects = await keeper?.look();
-  log.info({ ...objects }, `the keys of the pool are ${keeping}`);
-  const base: Base = { ...store, settings, log, clock, hsm, keeper, metrics };
-
-  const requests = watchRequests(metrics, log);
-  const audit = composeAudit(base, requests.underWay);
-  const keys = composeKeys(base);
-  const access = await composeAccess(base);
-  const directory = composeDirectory(base);
-  const identity = composeIdentity(base, directory, audit);
-  const rootKeys = watchRootKeys(base);
-  const recovery = composeRecovery(base, rootKeys);
-  const stopRestoreWatch = watchRestores(base, onRestored ?? (() => undefined));
-  const storeClock = watchClock(base);
-  const stopMaintenance = startMaintenance(base, { keys, identity, audit, storeClock });
-  const readiness = composeReadiness(base, { hsm: module, audit, rootKeys, isStartOver });
-  const replicas = await reportProcess(base, { readiness, rootKeys });
-
-  const app = createApp({
-    hosts: { domain: settings.domain, pool: settings.pool },
-    cursorKey: await module.cursorKey(),
-    ...keys.app,
-    ...composeOperations(base, keys),
-    ...access,
-    ...directory.app,
-    ...identity.app,
-    ...audit.app,
-    ...recovery.app,
-    replicas,
-    gate: createPoolGate(store.feed, () => readPoolState(store.context)),
-    ...requests.app,
-    ...(auditLog !== undefined && { auditLog }),
-    release: composeRelease(base, keys, audit.certifiedKeys),
-    hsm: keys.hsm,
-    readiness,
-    tracing,
+  const endMetrics = startProcessMetrics(() => ({
+    database: connectionsOf(store.db, store.auditDb),
+    isFeedCoherent: store.feed.isCoherent(),
+  }));
+  const process: ServingProcess = {
+    store,
     clock,
+    tracing,
+    others: (pool) => ({
+      share: (name) => pools.besides(pool).share(name),
+      refuse: (name) => pools.besides(pool).refuse(name),
+    }),
+    overrides: others,
+  };
+  const first = await composePool(process, settings, log);
+  const { identityApp } = first;
+  if (identityApp === undefined) throw noHome(settings.pool);
+  const messages = messagesOf(first.app);
+
+  /** Any other pool: it is no reason to end the process. */
+  async function open(pool: Pool, home: ServedPool | undefined): Promise<ServedPool> {
+    const served = await composePool(
+      { ...process, overrides: { ...others, onRestored: () => pools.lookAgain() } },
+      settingsOf(settings, pool, { tried: first.tried, pools: 1 + pools.open.length }),
+      log.child({ pool: pool.name }),
+      home?.entrance,
+    );
+    useMessagesOf(first.app, served.app);
+    return served;
+  }
+
+  const pools: Pools = openPools(first, {
+    list: () => listPools(store.db),
+    open,
+    opensAtStart: settings.opensPoolsAtStart !== false,
     log,
   });
+
+  function appsOf(served: ServedPool): PoolApps {
+    return { own: served.app, tenant: (pools.homeOf(served) ?? served).app };
+  }
+
   return {
-    app,
-    identityApp: identity.managedIdentityApp,
-    readiness,
-    tried: module.tried,
-    endStreams: audit.endStreams,
+    app: createPoolListener({
+      domain: settings.domain,
+      first: first.app,
+      waitMs: LIMITS.poolOpenWaitMs,
+      find(name) {
+        const found = pools.find(name);
+        if (found instanceof Promise) return found.then((served) => served && appsOf(served));
+        return found && appsOf(found);
+      },
+    }),
+    messages,
+    identityApp,
+    readiness: first.readiness,
+    tried: first.tried,
+    endStreams() {
+      for (const served of [first, ...pools.open]) served.endStreams();
+    },
     async close() {
-      await replicas.stop();
-      await stopMaintenance();
-      await stopRestoreWatch();
-      await recovery.close();
-      await rootKeys.stop();
-      await audit.close();
+      await pools.close();
+      await first.close();
       await tracing.close();
-      await module.close();
+      endMetrics();
       await store.close();
     },
   };
+}
+
+function noHome(pool: string): OperatorError {
+  return new OperatorError(
+    `STRONGROOM_POOL: the pool "${pool}" goes by the directory of another one. Name that one: the others are served beside it.`,
+  );
 }

@@ -102,9 +102,10 @@ export function composeIdentity(
   return {
     signingKeys,
     managedIdentityApp,
+    endpoints,
+    /** The same for all pools of the tenant: nobody gets more tries by going to several. */
     app: {
       authenticate,
-      identity: endpoints,
       throttle: createThrottle(settings.limits, authenticate.remembers),
     },
   };

@@ -13,6 +13,8 @@ export const LIMITS = {
   reconnectWaitMs: 2_000,
   waitingOperations: 2_000,
   loadedKeys: 1_000,
+  /** Of one pool among many. */
+  loadedKeysAtLeast: 50,
   operationDeadlineMs: 20_000,
   keyGenerationDeadlineMs: 60_000,
   auditQueue: 10_000,
@@ -34,6 +36,14 @@ export const LIMITS = {
   replicasAgreeMs: 30_000,
   /** Those of a download go on waiting in the background. */
   downloadAgreesMs: 3_000,
+  poolsEveryMs: 1_000,
+  /** For a name that nobody knows the pools are read again, no more often than this. */
+  poolsAtLeastMs: 250,
+  poolRetryMs: { first: 2_000, most: 60_000 },
+  /** Of a request, for a pool that is being opened. */
+  poolOpenWaitMs: 10_000,
+  /** Of what a deleted pool has under way. */
+  poolLeaveMs: 10_000,
   jobsEveryMs: 2_000,
   jobKeepAliveMs: 5_000,
   backupScheduleEveryMs: 5_000,

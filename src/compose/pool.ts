@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import { tokenOf } from './service/pool-settings.ts';
 import type { ServiceSettings } from './service/settings.ts';
 import type { ClearCeremony } from '../core/recovery/security-domain/ports.ts';
 import { createClearCeremonyApart } from './ceremony/clear-ceremony-apart.ts';
@@ -25,17 +26,19 @@ const SESSIONS = 2;
 
 /** @throws OperatorError where there is no such pool, or the token isn't its own */
 export async function openPool(
-  settings: Pick<ServiceSettings, 'databaseUrl' | 'pool' | 'pkcs11'>,
+  settings: Pick<ServiceSettings, 'databaseUrl' | 'pool' | 'pkcs11' | 'tokens'>,
   log: Logger,
 ): Promise<OpenPool> {
   const store = await openStore(settings, log);
   const { context, pool } = store;
-  const hsm = openHsm({ pkcs11: settings.pkcs11, sessions: SESSIONS }, pool.keeping, log);
+  let hsm: Pkcs11Hsm | undefined;
   const close = async () => {
-    await hsm.close();
+    await hsm?.close();
     await store.close();
   };
   try {
+    const pkcs11 = tokenOf(settings, pool);
+    hsm = openHsm({ pkcs11, sessions: SESSIONS }, pool.keeping, log);
     await openPoolKeys(context, pool, hsm);
     const keeper = openObjectKeeper(context, pool, hsm, settings, log);
     const signedLog = openSignedLog(context, pool, hsm, systemClock, keeper);

@@ -3,10 +3,10 @@ import type { Logger } from 'pino';
 import { type AuditChain, createAuditChain } from '../core/audit/chain.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { OperatorError } from '../core/operator-error.ts';
-import { openChangeFeed, type OpenChangeFeed } from '../store/change-feed.ts';
+import { openChangeFeed, type PoolFeed, type ProcessFeed } from '../store/change-feed.ts';
 import { type DatabaseOptions, openDatabase, type StoreContext } from '../store/database.ts';
 import { readServers } from '../store/servers.ts';
-import { findPool, type Pool } from '../store/pool/pool-store.ts';
+import { findHomePool, findPool, type Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
 import type { ServiceSettings } from './service/settings.ts';
 
@@ -19,13 +19,21 @@ export interface OpenStore {
   close(): Promise<void>;
 }
 
-/** As a worker process has it: with the change feed, and connections for the audit log alone. */
-export interface ServiceStore extends OpenStore {
+/** What a process has once, for all its pools. */
+export interface ProcessStore {
+  readonly db: StoreContext['db'];
   /** The audit log must not wait behind changes that hold a connection. */
+  readonly auditDb: StoreContext['db'];
+  readonly feed: ProcessFeed;
+  close(): Promise<void>;
+}
+
+/** A pool's rows as a worker process has them: with the change feed, and connections for the audit log alone. */
+export interface ServiceStore extends Omit<OpenStore, 'close'> {
   readonly auditDb: StoreContext['db'];
   /** Changes write their own records: neither they nor the audit log wait for each other. */
   readonly chains: Readonly<Record<'changes' | 'auditLog' | 'found', AuditChain>>;
-  readonly feed: OpenChangeFeed;
+  readonly feed: PoolFeed;
 }
 
 /** For a command, which writes to one chain and listens to nobody. @throws OperatorError without such a pool */
@@ -34,7 +42,7 @@ export async function openStore(settings: StoreSettings, log: Logger): Promise<O
   const close = () => db.destroy();
   try {
     const pool = await requirePool(db, settings.pool);
-    return { context: commandContext(db, pool), pool, close };
+    return { context: commandContext(db, pool, await homeIdOf(db, pool)), pool, close };
   } catch (error) {
     await close();
     throw error;
@@ -45,35 +53,54 @@ export async function openStore(settings: StoreSettings, log: Logger): Promise<O
 export function commandContext(
   db: StoreContext['db'],
   { id: poolId, restores }: Pick<Pool, 'id' | 'restores'>,
+  homeId = poolId,
 ): StoreContext {
   const chain = createAuditChain({ poolId, newGuid: randomUUID, clock: systemClock });
-  return { db, poolId, restores, chain, publish: () => undefined };
+  return { db, poolId, homeId, restores, chain, publish: () => undefined };
 }
 
-/** @throws OperatorError without such a pool */
-export async function openServiceStore(
-  settings: StoreSettings & Pick<ServiceSettings, 'issuers'>,
+/** The connections of a worker process. */
+export async function openProcessStore(
+  settings: Pick<StoreSettings, 'databaseUrl'>,
   log: Logger,
-  clock: Clock,
-): Promise<ServiceStore> {
+): Promise<ProcessStore> {
   const servers = readServers(settings.databaseUrl);
   const db = openConnections(settings, log, LIMITS.databaseConnections, { servers });
-  const pool = await requirePool(db, settings.pool);
-  const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
-  const chains = { changes: newChain(), auditLog: newChain(), found: newChain() };
   const feed = await openChangeFeed({
     url: settings.databaseUrl,
     servers,
-    poolId: pool.id,
     onError: (error) => {
       if (error instanceof OperatorError) log.error({}, error.message);
       log.warn({ err: error }, 'the change feed broke: caches are not believed meanwhile');
     },
   });
   const auditDb = openConnections(settings, log, LIMITS.auditConnections, { servers });
+  return {
+    db,
+    auditDb,
+    feed,
+    async close() {
+      await feed.close();
+      await Promise.all([db.destroy(), auditDb.destroy()]);
+    },
+  };
+}
+
+/** @throws OperatorError without such a pool */
+export async function openServiceStore(
+  { db, auditDb, feed: processFeed }: ProcessStore,
+  settings: Pick<ServiceSettings, 'pool' | 'issuers'>,
+  clock: Clock,
+): Promise<ServiceStore> {
+  const pool = await requirePool(db, settings.pool);
+  const homeId = await homeIdOf(db, pool);
+  const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
+  const chains = { changes: newChain(), auditLog: newChain(), found: newChain() };
+  const feed = processFeed.of(pool.id, homeId);
   const context: StoreContext = {
     db,
     poolId: pool.id,
+    homeId,
     restores: pool.restores,
     chain: chains.changes,
     publish: (change) => {
@@ -81,17 +108,7 @@ export async function openServiceStore(
     },
     trustedIssuers: (settings.issuers ?? []).map(({ issuer }) => issuer),
   };
-  return {
-    context,
-    pool,
-    auditDb,
-    chains,
-    feed,
-    async close() {
-      await feed.close();
-      await Promise.all([db.destroy(), auditDb.destroy()]);
-    },
-  };
+  return { context, pool, auditDb, chains, feed };
 }
 
 export function openConnections(
@@ -116,4 +133,19 @@ async function requirePool(db: StoreContext['db'], name: string): Promise<Pool> 
   throw new OperatorError(
     `The pool "${name}" has not been made yet: run \`strongroom bootstrap\`, or set STRONGROOM_POOL to one that is there.`,
   );
+}
+
+/** @throws OperatorError where the pool that keeps the directory is gone */
+async function homeIdOf(db: StoreContext['db'], pool: Pool): Promise<string> {
+  if (pool.isHome) return pool.id;
+  const home = await findHomePool(db, pool.tenantId);
+  if (home !== undefined) return home.id;
+  throw new OperatorError(
+    `The pool "${pool.name}" goes by the directory of the tenant ${pool.tenantId}, and the pool that keeps it is not here.`,
+  );
+}
+
+/** For reading the directory by which a pool goes. */
+export function directoryContext(context: StoreContext): StoreContext {
+  return { ...context, poolId: context.homeId };
 }

@@ -100,6 +100,8 @@ function toConfig(env: z.output<typeof Environment>, given: Variables, machine: 
           }),
         },
       }),
+    ...(env.STRONGROOM_TOKENS_FILE !== undefined && { tokensFile: env.STRONGROOM_TOKENS_FILE }),
+    opensPoolsAtStart: env.STRONGROOM_POOLS_OPEN === 'start',
     attestation: {
       ...(env.STRONGROOM_ATTESTATION_AUTHORITIES !== undefined && {
         authorities: env.STRONGROOM_ATTESTATION_AUTHORITIES,

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
+import { z } from 'zod';
 import { type Config, ConfigError, type Secrets } from './config.ts';
 import { inWords, OperatorError } from '../core/operator-error.ts';
 import type { S3Credentials, StorageSettings } from '../core/recovery/jobs/ports.ts';
@@ -74,6 +75,51 @@ function requirePair(
   usable('STRONGROOM_TLS_CERT_FILE', certificateFile, 'certificate', () =>
     createSecureContext({ cert: certificate, key: privateKey }),
   );
+}
+
+const TokensFile = z.array(
+  z.strictObject({
+    label: z.string().min(1).max(32),
+    module: z.string().min(1),
+    pinFile: z.string().min(1),
+    libraryParameters: z.string().min(1).max(4096).optional(),
+    keyWrapMechanism: z.number().int().min(0).max(0xffff_ffff).optional(),
+    objectLimit: z.number().int().min(1).max(10_000_000).optional(),
+  }),
+);
+
+/** A PKCS#11 token that a pool may have. */
+export type TokenSettings = NonNullable<Config['pkcs11']> & { readonly pin: string };
+
+/** The tokens besides the default pool's. @throws ConfigError that names the file and what is wrong in it */
+export async function readTokens({
+  tokensFile,
+  pkcs11,
+}: Config): Promise<readonly TokenSettings[]> {
+  if (tokensFile === undefined) return [];
+  const setting = 'STRONGROOM_TOKENS_FILE';
+  const wrong = (what: string) => new ConfigError(`${setting}: ${tokensFile}: ${what}`);
+  const read = TokensFile.safeParse(parseJson(await readText(setting, tokensFile), wrong));
+  const issue = read.error?.issues[0];
+  if (issue !== undefined) throw wrong(`${issue.path.join('.') || 'it'}: ${issue.message}.`);
+  const labels = [pkcs11?.tokenLabel, ...(read.data ?? []).map(({ label }) => label)];
+  const twice = labels.find((label, index) => label !== undefined && labels.indexOf(label) < index);
+  if (twice !== undefined) throw wrong(`two tokens have the label "${twice}".`);
+  return Promise.all(
+    (read.data ?? []).map(async ({ label, pinFile, ...token }) => ({
+      ...withoutUndefined(token),
+      tokenLabel: label,
+      pin: await readPinFile(`pinFile of the token "${label}" (${setting})`, pinFile),
+    })),
+  );
+}
+
+function parseJson(text: string, wrong: (what: string) => ConfigError): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw wrong('it is no JSON.');
+  }
 }
 
 /** What the settings say of attestation authorities. @throws ConfigError */

@@ -79,7 +79,7 @@ export const SETTINGS = {
     .string()
     .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, { message: 'must be one label of a host name' })
     .default('main')
-    .meta({ meaning: 'name of the pool' }),
+    .meta({ meaning: 'name of the default pool, which serves bare addresses as well' }),
   STRONGROOM_TLS_CERT_FILE: z.string().min(1).optional().meta({
     default: 'made by the development CA',
     meaning: 'PEM: the certificate, with those that lead to its authority',
@@ -138,6 +138,15 @@ export const SETTINGS = {
     default: 'none: the HSM itself refuses',
     meaning:
       'objects for which the HSM has room, whoever made them: a pool whose keys are resident warns from nine tenths of it on, and makes no key beyond it',
+  }),
+  STRONGROOM_TOKENS_FILE: z.string().min(1).optional().meta({
+    default: 'none: they have the token of the default pool',
+    meaning:
+      'JSON: the PKCS#11 tokens that other pools may have, [each with `label`, `module` and `pinFile`](../core/pool/README.md#tokens)',
+  }),
+  STRONGROOM_POOLS_OPEN: z.enum(['start', 'use']).default('start').meta({
+    meaning:
+      'when the pools besides the default one are opened: one after the other from the `start` on, or each at its first `use`, until when it rotates and purges nothing by itself',
   }),
   STRONGROOM_SESSIONS: count(1, 1024).optional().meta({
     default: '8; with a fast HSM as many as cores, 2 to 8',

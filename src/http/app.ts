@@ -37,7 +37,6 @@ import { addDirectoryRoutes } from './directory/directory.routes.ts';
 import { createErrorHandler, type Refusals } from './error-handler.ts';
 import { addCapabilityRoutes } from './pool/capabilities.routes.ts';
 import { addHealthRoutes, type Readiness } from './pool/health.routes.ts';
-import type { HostRules } from './server/hosts.ts';
 import { addIdentityRoutes, type IdentityEndpoints } from './identity/identity.routes.ts';
 import { addKeyRoutes } from './keys/keys.routes.ts';
 import { createKeyFormat } from './keys/keys.schema.ts';
@@ -61,7 +60,11 @@ import type { Throttle } from './server/throttle.ts';
 import { addUsageRoutes } from './audit/usage.routes.ts';
 
 export interface AppParts {
-  readonly hosts: HostRules;
+  /** Parent domain of the pools, such as strongroom.localhost. */
+  readonly domain: string;
+  /** As hosts have it. */
+  readonly name: string;
+  readonly others: OtherPools;
   readonly pool: PoolRules;
   readonly keys: KeyService;
   readonly backups: BackupService;
@@ -78,9 +81,8 @@ export interface AppParts {
   readonly roles: RoleService;
   readonly escalation: EscalationRules;
   readonly access: AccessService;
-  readonly directory: DirectoryService;
-  readonly credentials: CredentialService;
-  readonly usersAndGroups: UsersAndGroups;
+  /** Of the pool that keeps its tenant's directory. */
+  readonly tenant: TenantParts | undefined;
   readonly audit: AuditParts & AuditStreamParts;
   readonly usage: UsageReader;
   readonly auditLog: AuditLog;
@@ -88,7 +90,6 @@ export interface AppParts {
   readonly authorizer: Authorizer;
   readonly gate: PoolGate;
   readonly authenticate: Authenticate;
-  readonly identity: IdentityEndpoints;
   readonly throttle: Throttle;
   readonly tracing: Tracing;
   readonly readiness: Readiness;
@@ -99,6 +100,22 @@ export interface AppParts {
   readonly cursorKey: Uint8Array;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** Who signs in, and the directory by which that is known. */
+export interface TenantParts {
+  readonly directory: DirectoryService;
+  readonly credentials: CredentialService;
+  readonly usersAndGroups: UsersAndGroups;
+  readonly identity: IdentityEndpoints;
+}
+
+/** What hosts may name besides the pool itself. */
+export interface OtherPools {
+  /** Whether a pool goes by the directory that this one keeps: it is asked for by that pool's host, too. */
+  share(name: string): boolean;
+  /** For a request to a pool that isn't served here, or not now. */
+  refuse(name: string): ServiceError;
 }
 
 /** What is known of a request when it is over. */
@@ -137,20 +154,27 @@ export function createApp(parts: AppParts): App {
   // Which host is meant. Probes come often, from load balancers that name none, and cost nothing.
   app.use(beginRequest(parts), normalisePath);
   addHealthRoutes(routesAt(app, services), parts.readiness);
-  // Sign-in and directory are the pool's own, like its keys.
-  app.use(throttle.byAddress, requirePool(throttle));
+  const isOwn = (pool: string | undefined) => pool === undefined || pool === parts.name;
+  const { others, tenant } = parts;
+  const isTenant = (pool: string | undefined) =>
+    isOwn(pool) || (tenant !== undefined && others.share(pool ?? ''));
+  app.use(throttle.byAddress, requireHost(isTenant, parts));
 
   // Who calls. Signing in needs no credential.
-  const signIn = express.Router();
-  app.use(forSignIn(signIn));
-  addIdentityRoutes(routesAt(signIn, services), parts.identity);
-  app.use(GRAPH, authentication(parts.authenticate, 'directory', throttle, tracing));
-  const directory = express.Router();
-  app.use('/v1.0', directory);
-  addGraphRoutes(routesAt(directory, services, '/v1.0'), parts);
-  // Else the router would answer an OPTIONS that it has no route for by itself.
-  directory.use(noOperation);
-  app.use(GRAPH, noOperation);
+  if (tenant !== undefined) {
+    const signIn = express.Router();
+    app.use(forSignIn(signIn));
+    addIdentityRoutes(routesAt(signIn, services), tenant.identity);
+    app.use(GRAPH, authentication(parts.authenticate, 'directory', throttle, tracing));
+    const directory = express.Router();
+    app.use('/v1.0', directory);
+    addGraphRoutes(routesAt(directory, services, '/v1.0'), tenant);
+    // Else the router would answer an OPTIONS that it has no route for by itself.
+    directory.use(noOperation);
+    app.use(GRAPH, noOperation);
+    // Keys are those of the pool that the host names, and of no other.
+    app.use(requireHost(isOwn, parts));
+  }
 
   app.use(authentication(parts.authenticate, 'pool', throttle, tracing));
   addPoolRoutes(routesAt(app, services), parts);
@@ -160,6 +184,14 @@ export function createApp(parts: AppParts): App {
 
 const SIGN_IN =
   /\/(?:\.well-known|discovery|oauth2)\/|^\/(?:metadata\/endpoints|subscriptions)\/?$/i;
+/** A key may have the name of a step of signing in. */
+const KEYS = /^\/(?:deleted)?keys\//i;
+const DIRECTORY = /^\/(?:v1\.0|beta)(?:\/|$)/i;
+
+/** Whether the pool that keeps the tenant's directory answers at this path, whichever pool the host names. */
+export function isOfTenant(path: string): boolean {
+  return DIRECTORY.test(path) || (SIGN_IN.test(path) && !KEYS.test(path));
+}
 
 /**
  * Express holds a request against the pattern of every route before its own. Signing in has fifteen, of which the first
@@ -176,7 +208,7 @@ function forSignIn(router: Router): RequestHandler {
 }
 
 /** The directory, as Microsoft Graph has it. */
-function addGraphRoutes(routes: Routes, parts: AppParts): void {
+function addGraphRoutes(routes: Routes, parts: TenantParts): void {
   addDirectoryRoutes(routes, parts.directory, parts.credentials);
   addCredentialRoutes(routes, parts.credentials);
   addUsersAndGroupsRoutes(routes, parts.usersAndGroups);
@@ -206,8 +238,8 @@ function addPoolRoutes(routes: Routes, parts: AppParts): void {
 }
 
 /** Gives the request its id, its clock and the draft of its audit record. */
-function beginRequest({ hosts, clock, onRequest, onResponse, tracing }: AppParts): RequestHandler {
-  const readTarget = createTargetReader(hosts);
+function beginRequest({ domain, clock, onRequest, onResponse, tracing }: AppParts): RequestHandler {
+  const readTarget = createTargetReader(domain);
   const now = () => clock.now();
   return (req, res, next) => {
     const requestId = randomUUID();
@@ -217,7 +249,7 @@ function beginRequest({ hosts, clock, onRequest, onResponse, tracing }: AppParts
     const clientAddress = req.socket.remoteAddress;
     const known = { requestId, operation: 'Unknown', clientRequestId, userAgent, clientAddress };
     const audit = new AuditDraft(now, known);
-    const unread = { authority: '', challenge: '', servesPool: false };
+    const unread = { authority: '', challenge: '', pool: undefined };
     // All its members at once: objects of one form are read faster than those that grow.
     const context: RequestContext = {
       requestId,
@@ -266,11 +298,15 @@ const noOperation: RequestHandler = ({ method, baseUrl, path }) => {
 };
 
 /** A credential that comes to a pool that isn't here is refused with it, and counts among those that were. */
-const requirePool =
-  (throttle: Throttle): RequestHandler =>
+const requireHost =
+  (
+    isServed: (pool: string | undefined) => boolean,
+    { throttle, others }: Pick<AppParts, 'throttle' | 'others'>,
+  ): RequestHandler =>
   async (req, res, next) => {
     const context = contextOf(res);
-    if (context.host.servesPool) {
+    const { pool } = context.host;
+    if (isServed(pool)) {
       next();
       return;
     }
@@ -278,5 +314,5 @@ const requirePool =
       context.audited = true;
       await throttle.countRefusal(req.socket.remoteAddress);
     }
-    throw new ServiceError('PoolNotFound', 'There is no pool of this name here.');
+    throw others.refuse(pool ?? '');
   };

@@ -1,20 +1,14 @@
-import {
-  AggregatorRegistry,
-  collectDefaultMetrics,
-  Counter,
-  Gauge,
-  Histogram,
-  Registry,
-} from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Hsm, KeyImporter } from '../core/keys/hsm.ts';
 import { REPLICA_STATUSES, type ReplicaStatus } from '../core/pool/replicas.ts';
 import type { BackupStanding } from '../core/recovery/schedule/backup-scheduler.ts';
 import type { KeyRelease } from '../core/release/key-release.ts';
 import type { SecureWrapper } from '../core/release/secure-wrap.ts';
 import type { Tracing } from '../core/tracing.ts';
+import { addRegistry } from './registries.ts';
 
-/** What is read of a process when somebody asks for its metrics. */
-export interface ProcessState {
+/** What is read of a pool in a process when somebody asks for metrics. */
+export interface PoolReadings {
   readonly hsm: {
     readonly isReady: boolean;
     readonly open: number;
@@ -25,14 +19,8 @@ export interface ProcessState {
   };
   readonly auditLog: { readonly waiting: number; readonly lost: number; readonly unsigned: number };
   readonly decisions: { readonly size: number; readonly hits: number; readonly misses: number };
-  readonly database: {
-    readonly total: number;
-    readonly idle: number;
-    readonly waiting: number;
-  };
   /** Of a resident pool. */
   readonly objects?: { readonly used: number; readonly limit: number | undefined } | undefined;
-  readonly isFeedCoherent: boolean;
   /** Rows that other root keys than the current ones seal, by the generation of these. */
   readonly rowsLeft: ReadonlyMap<number, number>;
   /** Replicas whose HSM lacks root keys that wait for it. */
@@ -59,6 +47,8 @@ export interface Metrics {
   streamFailed(): void;
   /** Where there is a standby for it: on which of them the audit log was read. */
   auditRead(from: 'standby' | 'primary'): void;
+  /** The process serves the pool no more. */
+  close(): void;
 }
 
 type MeterableHsm = Hsm & KeyImporter & Pick<KeyRelease, 'wrapForRelease'> & SecureWrapper;
@@ -79,18 +69,13 @@ const COMMIT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 const BATCH_BUCKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500];
 
 /**
- * The metrics of one process, in Prometheus's terms. No label holds a name that callers choose: no key, no principal, no
+ * The metrics of one pool in one process, in Prometheus's terms; `pool` is a label of all. No label else holds a name that callers choose: no key, no principal, no
  * address; so their number is bounded, and none of them tells a secret.
  */
-export function createMetrics(readState: () => ProcessState): Metrics {
-  // The registry by which the supervisor's process asks this one for its part.
+export function createMetrics(pool: string, readState: () => PoolReadings): Metrics {
   const registry = new Registry();
-  AggregatorRegistry.setRegistries(registry);
-  new AggregatorRegistry();
-  collectDefaultMetrics({ register: registry });
-  // Gauges that are named like counters, which Prometheus's own check complains of.
-  for (const kind of ['handles', 'requests', 'resources'])
-    registry.removeSingleMetric(`nodejs_active_${kind}_total`);
+  registry.setDefaultLabels({ pool });
+  const close = addRegistry(registry);
   const registers = [registry];
 
   const requests = new Counter({
@@ -243,12 +228,13 @@ export function createMetrics(readState: () => ProcessState): Metrics {
     checkpointSigned(time) {
       signedAt.set(time.getTime() / 1000);
     },
+    close,
   };
 }
 
-function addGauges(registers: Registry[], readState: () => ProcessState): void {
+function addGauges(registers: Registry[], readState: () => PoolReadings): void {
   /** Of processes it is the largest one's, not their sum. */
-  const largest = (name: string, help: string, read: (state: ProcessState) => number) =>
+  const largest = (name: string, help: string, read: (state: PoolReadings) => number) =>
     new Gauge({
       name: `strongroom_${name}`,
       help,
@@ -350,7 +336,7 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
     'max',
     ({ ahead }) => ahead,
   );
-  const gauge = (name: string, help: string, read: (state: ProcessState) => number) =>
+  const gauge = (name: string, help: string, read: (state: PoolReadings) => number) =>
     new Gauge({
       name: `strongroom_${name}`,
       help,
@@ -359,7 +345,7 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
         this.set(read(readState()));
       },
     });
-  const counter = (name: string, help: string, read: (state: ProcessState) => number) =>
+  const counter = (name: string, help: string, read: (state: PoolReadings) => number) =>
     new Counter({
       name: `strongroom_${name}`,
       help,
@@ -369,6 +355,7 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
         this.inc(read(readState()));
       },
     });
+  gauge('pool_open', 'Processes that serve the pool.', () => 1);
   gauge('hsm_ready', 'Processes whose HSM is ready.', ({ hsm }) => Number(hsm.isReady));
   gauge('hsm_sessions_open', 'Open PKCS#11 sessions.', ({ hsm }) => hsm.open);
   gauge('hsm_sessions_in_use', 'PKCS#11 sessions in use.', ({ hsm }) => hsm.inUse);
@@ -404,15 +391,5 @@ function addGauges(registers: Registry[], readState: () => ProcessState): void {
     'decision_cache_misses_total',
     'Decisions that read the policy.',
     ({ decisions }) => decisions.misses,
-  );
-  gauge('database_connections', 'Connections to the database.', ({ database }) => database.total);
-  gauge('database_connections_idle', 'Those that nobody uses.', ({ database }) => database.idle);
-  gauge(
-    'database_waiting',
-    'Queries that wait for a connection.',
-    ({ database }) => database.waiting,
-  );
-  gauge('change_feed_coherent', 'Processes whose caches are believed.', ({ isFeedCoherent }) =>
-    Number(isFeedCoherent),
   );
 }

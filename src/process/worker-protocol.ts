@@ -2,12 +2,12 @@ import type { ServiceSettings } from '../compose/service/settings.ts';
 import type { Config } from '../config/config.ts';
 import type { Patience } from '../http/server/drain.ts';
 import type { ReadinessReport } from '../http/pool/health.routes.ts';
-import type { AttestationSettings, TlsIdentity } from '../config/setting-files.ts';
+import type { AttestationSettings, TlsIdentity, TokenSettings } from '../config/setting-files.ts';
 import type { TriedModule } from '../hsm/capabilities/tried-module.ts';
 import type { ExternalIssuer } from '../identity/issuers/external-issuer.ts';
 
 /** Settings that name something: in their place a worker gets the thing itself. */
-type Named = 'attestation' | 'issuers' | 'pkcs11' | 'tls' | 'replicaName';
+type Named = 'attestation' | 'issuers' | 'pkcs11' | 'tls' | 'replicaName' | 'tokensFile';
 
 /**
  * All that a worker process needs: the settings, and what is named by them. It comes over the process channel, so that no
@@ -18,6 +18,7 @@ export interface WorkerSettings
     Omit<Config, Named>,
     Pick<ServiceSettings, 'databaseUrl' | 'auditDatabaseUrl' | 'pkcs11' | 'replica' | 'tried'> {
   readonly tls: TlsIdentity;
+  readonly tokens: readonly TokenSettings[];
   readonly attestation: AttestationSettings;
   readonly issuers: readonly ExternalIssuer[];
   readonly issuersCa?: string;

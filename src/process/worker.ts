@@ -10,7 +10,7 @@ import { guardConnections } from '../http/server/connection-guard.ts';
 import { drain, type Patience } from '../http/server/drain.ts';
 import type { Readiness, ReadinessReport } from '../http/pool/health.routes.ts';
 import { createLoopbackServer } from '../http/identity/managed-identity.ts';
-import { createHttpsServer, messagesOf } from '../http/server/server.ts';
+import { createHttpsServer } from '../http/server/server.ts';
 import { sendLast } from './last-message.ts';
 import { createLog } from '../observability/log.ts';
 import { connectionsFor, openFileLimit } from './open-files.ts';
@@ -55,7 +55,7 @@ async function start(settings: WorkerSettings): Promise<void> {
     },
     isStartOver: () => isStartOver,
   });
-  const server = createHttpsServer(service.app, settings.tls, messagesOf(service.app));
+  const server = createHttpsServer(service.app, settings.tls, service.messages);
   const connections = connectionsFor(openFileLimit());
   guardConnections(server, connections);
   useTicketKeys = (keys) => {

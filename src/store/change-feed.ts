@@ -19,18 +19,36 @@ export interface ChangeFeedOptions {
   readonly url: string;
   /** Those of the URL, which other connections of this process use as well. */
   readonly servers?: Servers;
-  readonly poolId: string;
   readonly onError: (error: unknown) => void;
 }
 
-export interface OpenChangeFeed extends ChangeFeed {
+/** What one pool hears. */
+export interface PoolFeed extends ChangeFeed {
   /** How long the last notification took to come; undefined where none has lately. Milliseconds. */
   lagMs(): number | undefined;
   /** A sentence for the operator, where the feed can't work however long one waits. */
   fault(): string | undefined;
   /** A change that this process has just committed. */
   publish(change: StateChange): void;
+  /** It is told nothing more. */
+  leave(): void;
+}
+
+/** Of a process: what is heard on one connection is told to the pools that it concerns. */
+export interface ProcessFeed {
+  /** @param homeId of the pool that keeps the directory for this one: changes of the directory are heard as well */
+  of(poolId: string, homeId?: string): PoolFeed;
+  isCoherent(): boolean;
   close(): Promise<void>;
+}
+
+type Listener = (change: StateChange | 'reset') => void;
+
+/** A pool's own listeners, and what it hears of its home pool. */
+interface Subscriber {
+  readonly poolId: string;
+  readonly homeId: string;
+  readonly listeners: Listener[];
 }
 
 /**
@@ -41,9 +59,9 @@ export interface OpenChangeFeed extends ChangeFeed {
  * proves that nothing older is missing; that a question is answered on this one would prove nothing, since behind a pooler
  * any server answers.
  */
-export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenChangeFeed> {
+export async function openChangeFeed(options: ChangeFeedOptions): Promise<ProcessFeed> {
   const { servers = readServers(options.url) } = options;
-  const listeners: ((change: StateChange | 'reset') => void)[] = [];
+  const subscribers = new Set<Subscriber>();
   let provenAt = Number.NEGATIVE_INFINITY;
   let lagMs = 0;
   let silence: NodeJS.Timeout | undefined;
@@ -53,19 +71,34 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
   // Asked anew each time: it may have been closed while something was waited for.
   const isOpen = () => !isClosed;
 
-  const publish = (change: StateChange | 'reset') => {
+  function tell({ listeners }: Subscriber, change: StateChange | 'reset'): void {
     for (const listener of listeners) listener(change);
-    // Whatever is remembered is out of date.
-    if (change !== 'reset' && change.topic === 'restored') publish('reset');
+  }
+
+  const tellAll = (change: StateChange | 'reset') => {
+    for (const subscriber of subscribers) tell(subscriber, change);
   };
+
+  function publish(poolId: string, change: StateChange | 'reset'): void {
+    // After a restore whatever is remembered is out of date.
+    const isRestored = change !== 'reset' && change.topic === 'restored';
+    for (const subscriber of subscribers) {
+      const isOwn = subscriber.poolId === poolId;
+      if (isOwn || (subscriber.homeId === poolId && isOfDirectory(change))) {
+        if (isOwn || !isRestored) tell(subscriber, change);
+        if (isRestored) tell(subscriber, 'reset');
+      }
+    }
+  }
 
   const connect = () =>
     connectFeed({
       servers,
       limitMs: BELIEVED_FOR_MS,
       onChange: (payload) => {
-        const change = read(payload, options.poolId);
-        if (change !== undefined) publish(change);
+        const { poolId, change } = read(payload);
+        if (poolId === undefined) tellAll(change);
+        else publish(poolId, change);
       },
       onError: options.onError,
     });
@@ -88,7 +121,7 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
           // It has answered, whether notifications come or not.
           isHeard();
           // Whatever was published while nobody listened is unknown.
-          publish('reset');
+          tellAll('reset');
         }
         const began = performance.now();
         await connection.prove();
@@ -118,13 +151,25 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
   const beating = beat();
   const isCoherent = () => performance.now() - provenAt < BELIEVED_FOR_MS;
   return {
-    isCoherent,
-    lagMs: () => (isCoherent() ? lagMs : undefined),
-    fault: () => fault,
-    subscribe: (listener) => {
-      listeners.push(listener);
+    of(poolId, homeId = poolId) {
+      const subscriber: Subscriber = { poolId, homeId, listeners: [] };
+      subscribers.add(subscriber);
+      return {
+        isCoherent,
+        lagMs: () => (isCoherent() ? lagMs : undefined),
+        fault: () => fault,
+        subscribe: (listener) => {
+          subscriber.listeners.push(listener);
+        },
+        publish: (change) => {
+          publish(poolId, change);
+        },
+        leave: () => {
+          subscribers.delete(subscriber);
+        },
+      };
     },
-    publish,
+    isCoherent,
     async close() {
       isClosed = true;
       clearTimeout(silence);
@@ -137,16 +182,21 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<OpenCh
   };
 }
 
+/** What a pool hears of the one that keeps its directory. */
+function isOfDirectory(change: StateChange | 'reset'): boolean {
+  return change === 'reset' || change.topic === 'directory' || change.topic === 'restored';
+}
+
 /**
- * What a notification says to this pool; undefined where it is another's. What can't be understood, such as a topic of a
- * newer version, may be anything.
+ * What a notification says, and to which pool: to all of them where it doesn't say. What can't be understood, such as a topic
+ * of a newer version, may be anything.
  */
-function read(text: string, poolId: string): StateChange | 'reset' | undefined {
+function read(text: string): { poolId?: string; change: StateChange | 'reset' } {
   const json = parseJson(text);
   const addressed = Addressed.safeParse(json);
-  if (addressed.success && addressed.data.poolId !== poolId) return undefined;
+  if (!addressed.success) return { change: 'reset' };
   const payload = Payload.safeParse(json);
-  return addressed.success && payload.success ? payload.data : 'reset';
+  return { poolId: addressed.data.poolId, change: payload.success ? payload.data : 'reset' };
 }
 
 function parseJson(text: string): unknown {

@@ -133,6 +133,8 @@ export function connectionsOf(...databases: readonly Kysely<Tables>[]) {
 export interface StoreContext {
   readonly db: Kysely<Tables>;
   readonly poolId: string;
+  /** Whose directory says who is who: the home pool of the tenant, which may be this one. */
+  readonly homeId: string;
   /** How many full restores the pool had been through when this process opened it. */
   readonly restores: number;
   /** The chain to which this process links what it records of changes. */

@@ -24,6 +24,10 @@ interface PoolTable {
   activation: Activation | null;
   restoring_since: Date | null;
   restores: number | null;
+  is_home: boolean | null;
+  token_label: string | null;
+  deleted_at: Date | null;
+  purge_at: Date | null;
 }
 
 interface KeyTable {

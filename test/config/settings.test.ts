@@ -55,6 +55,8 @@ const OTHER: Readonly<Record<keyof typeof SETTINGS, string>> = {
   STRONGROOM_PURGE_PROTECTION: 'true',
   STRONGROOM_ATTESTATION_AUTHORITIES: 'https://attest.example',
   STRONGROOM_ATTESTATION_CA_FILE: '/attestation-ca.pem',
+  STRONGROOM_TOKENS_FILE: '/tokens.json',
+  STRONGROOM_POOLS_OPEN: 'use',
   STRONGROOM_ISSUERS_FILE: '/issuers.json',
   STRONGROOM_ISSUERS_CA_FILE: '/issuers-ca.pem',
   STRONGROOM_FEDERATED_ISSUERS: 'https://cluster.example',

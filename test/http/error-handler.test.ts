@@ -27,7 +27,7 @@ beforeAll(async () => {
     setContext(res, {
       requestId: REQUEST_ID,
       headers: [],
-      host: { authority: 'localhost', challenge: 'Bearer', servesPool: true },
+      host: { authority: 'localhost', challenge: 'Bearer', pool: undefined },
       startedAt: 0,
       audit: new AuditDraft(now, { requestId: REQUEST_ID, operation: 'Test' }),
       audited: true,

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/g
 import { parseKeyName } from '../../src/core/keys/key.ts';
 import type { StateChange } from '../../src/core/caching/change-feed.ts';
 import { createAuditWriter } from '../../src/store/audit/audit-store.ts';
-import { openChangeFeed } from '../../src/store/change-feed.ts';
+import { openPoolFeed } from '../support/change-feed.ts';
 import { changing, openDatabase } from '../../src/store/database.ts';
 import { createKeyReader } from '../../src/store/keys/key-reader.ts';
 import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
@@ -108,7 +108,7 @@ describe('a backend that dies', () => {
 
 test('a grant that was taken away is published, though the answer to its COMMIT was lost', async () => {
   const published: (StateChange | 'reset')[] = [];
-  const feed = await openChangeFeed({
+  const feed = await openPoolFeed({
     url: serviceUrl,
     poolId: pool.id,
     onError: () => undefined,
@@ -152,7 +152,7 @@ describe('a database that says nothing any more', () => {
   });
 
   test('ends the belief in a feed within a second, and the feed comes back with the database', async () => {
-    const feed = await openChangeFeed({
+    const feed = await openPoolFeed({
       url: proxy.url,
       poolId: pool.id,
       onError: () => undefined,
@@ -169,7 +169,7 @@ describe('a database that says nothing any more', () => {
 test('where the feed finds that the database has gone silent, who waits for it is told, and nobody waits anew', async () => {
   const servers = readServers(proxy.url);
   const shared = { url: proxy.url, servers, poolId: pool.id, connections: 2 };
-  const feed = await openChangeFeed({ ...shared, onError: () => undefined });
+  const feed = await openPoolFeed({ ...shared, onError: () => undefined });
   const beside = openDatabase({ ...shared, onIdleError: () => undefined });
   const keys = createKeyReader(processOf(beside, pool));
   await keys.findKey(name);
@@ -190,7 +190,7 @@ test('where the feed finds that the database has gone silent, who waits for it i
 
 describe('a feed', () => {
   const openFeed = (onError: () => unknown = () => undefined) =>
-    openChangeFeed({ url: proxy.url, poolId: pool.id, onError });
+    openPoolFeed({ url: proxy.url, poolId: pool.id, onError });
 
   test('that cannot listen in time keeps no connection of its attempts', async () => {
     let failures = 0;

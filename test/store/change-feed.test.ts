@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseKeyName } from '../../src/core/keys/key.ts';
 import type { StateChange } from '../../src/core/caching/change-feed.ts';
-import { type OpenChangeFeed, openChangeFeed } from '../../src/store/change-feed.ts';
+import { type OpenPoolFeed, openPoolFeed } from '../support/change-feed.ts';
 import { STATE_TOPICS } from '../../src/core/caching/change-feed.ts';
 import { notify } from '../../src/store/database.ts';
 import { createKeyWriter } from '../../src/store/keys/key-writer.ts';
@@ -22,12 +22,12 @@ const { db, serviceUrl } = database;
 afterAll(() => database.close());
 
 let pool: Pool;
-let feed: OpenChangeFeed;
+let feed: OpenPoolFeed;
 let published: (StateChange | 'reset')[];
 beforeEach(async () => {
   pool = await makePool(db);
   published = [];
-  feed = await openChangeFeed({
+  feed = await openPoolFeed({
     url: serviceUrl,
     poolId: pool.id,
     onError: () => undefined,
@@ -198,7 +198,7 @@ describe('coherence', () => {
 test('a feed that cannot be opened says so', async () => {
   const url = serviceUrl.replace(/\/test_\w+/, '/no_such_database');
   await expect(
-    openChangeFeed({ url, poolId: pool.id, onError: () => undefined }),
+    openPoolFeed({ url, poolId: pool.id, onError: () => undefined }),
   ).rejects.toMatchObject({ code: '3D000' });
 });
 

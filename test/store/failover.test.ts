@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { migrate, requireCurrentSchema } from '../../src/store/migrate.ts';
-import { openChangeFeed, type OpenChangeFeed } from '../../src/store/change-feed.ts';
+import { type OpenPoolFeed, openPoolFeed } from '../support/change-feed.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { examineDatabase } from '../../src/store/diagnosis/database-diagnosis.ts';
 import { createSettingStore } from '../../src/store/pool/setting-store.ts';
@@ -15,7 +15,7 @@ const STATEMENT_LIMIT_MS = 1_500;
 let pair: PostgresPair;
 let servers: Servers;
 let db: Db;
-let feed: OpenChangeFeed;
+let feed: OpenPoolFeed;
 let pool: { id: string };
 beforeAll(async () => {
   pair = await startPostgresPair();
@@ -31,7 +31,7 @@ beforeAll(async () => {
     onIdleError,
   });
   pool = await makePool(db);
-  feed = await openChangeFeed({ url, servers, poolId: pool.id, onError: () => undefined });
+  feed = await openPoolFeed({ url, servers, poolId: pool.id, onError: () => undefined });
 }, 120_000);
 afterAll(async () => {
   await feed.close();

@@ -27,7 +27,7 @@ export async function openTestAuditLog(start: string) {
   const pool = await makePool(db);
   const clock = new FakeClock(start);
   const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
-  const shared = { db, poolId: pool.id, restores: 0, publish: () => undefined };
+  const shared = { db, poolId: pool.id, homeId: pool.id, restores: 0, publish: () => undefined };
   const keysChain = newChain();
   const statements = createCertifiedKeys({
     hsm: createRsaHsm(),

@@ -75,6 +75,7 @@ export async function makePool(db: Db, overrides: Partial<Pool> = {}): Promise<P
     keeping: 'sealed',
     activation: 'hsm',
     restores: 0,
+    isHome: true,
     ...overrides,
   };
   await insertPool(db, pool);
@@ -92,7 +93,15 @@ export function processOf(
     newGuid: randomUUID,
     clock: { now: () => new Date() },
   });
-  return { db, poolId, restores, chain, published, publish: (change) => published.push(change) };
+  return {
+    db,
+    poolId,
+    homeId: poolId,
+    restores,
+    chain,
+    published,
+    publish: (change) => published.push(change),
+  };
 }
 
 export function newChange(operation = 'Change'): AuditDraft & AuthoredChange {

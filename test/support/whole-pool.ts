@@ -39,6 +39,7 @@ export async function openWholePool(database: StoreDatabase, name: string) {
     keeping: 'sealed',
     activation: 'hsm',
     restores: 0,
+    isHome: true,
   };
   const context = processOf(database.db, pool);
   await createPool(context, pool, newChange('PoolCreate'));

@@ -100,6 +100,7 @@ export async function openWitnessedPool({
     keeping: 'sealed' as const,
     activation: 'hsm' as const,
     restores: 0,
+    isHome: true,
   };
   const context = processOf(db, pool);
   const ofPool = (statement: string) => statement.replaceAll('$pool', `'${pool.id}'`);

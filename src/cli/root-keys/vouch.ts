@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { openHsm, openRootKeys } from '../../compose/hsm.ts';
+import { tokenOf } from '../../compose/service/pool-settings.ts';
 import { openSignedLog } from '../../compose/signed-log.ts';
 import { AuditDraft } from '../../core/audit/draft.ts';
 import { systemClock } from '../../core/clock.ts';
@@ -10,7 +11,7 @@ import { createLog } from '../../observability/log.ts';
 import { createRootKeyStore } from '../../store/recovery/root-keys/root-key-store.ts';
 import type { CliContext } from '../cli-context.ts';
 import { openStoreOf } from '../open-pool.ts';
-import { pkcs11Of } from '../pkcs11-settings.ts';
+import { tokensOf } from '../pkcs11-settings.ts';
 
 /** `strongroom root-keys vouch`: the one command that takes the database's word for which root keys are the current ones. */
 export async function vouchForRootKeys(context: CliContext): Promise<void> {
@@ -22,7 +23,8 @@ export async function vouchForRootKeys(context: CliContext): Promise<void> {
       throw new OperatorError(
         `The keys of the pool "${pool.name}" (STRONGROOM_POOL) are objects of the HSM, which no root key wraps: it has one generation.`,
       );
-    const hsm = openHsm({ pkcs11: await pkcs11Of(context), sessions: 2 }, pool.keeping, log);
+    const pkcs11 = tokenOf(await tokensOf(context), pool);
+    const hsm = openHsm({ pkcs11, sessions: 2 }, pool.keeping, log);
     try {
       await openRootKeys(hsm, pool);
       const rootKeys = createRootKeyStore(store);

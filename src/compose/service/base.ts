@@ -7,7 +7,7 @@ import type { ServiceSettings } from './settings.ts';
 import type { ServiceStore } from '../store.ts';
 
 /** What every area of a service is made from. */
-export interface Base extends Omit<ServiceStore, 'close'> {
+export interface Base extends ServiceStore {
   readonly settings: ServiceSettings;
   readonly log: Logger;
   readonly clock: Clock;

@@ -14,7 +14,7 @@ import { LIMITS } from '../limits.ts';
 
 interface MaintenanceParts {
   readonly keys: Keys;
-  readonly identity: { readonly signingKeys: TokenSigningKeys };
+  readonly identity: { readonly signingKeys: TokenSigningKeys } | undefined;
   readonly audit: Audit;
   readonly storeClock: ReturnType<typeof watchClock>;
 }
@@ -27,7 +27,7 @@ export function startMaintenance(base: Base, parts: MaintenanceParts): () => Pro
     keys: keys.store,
     rotations: keys.rotations,
     rotation: keys.app.rotation,
-    signingKeys: identity.signingKeys,
+    signingKeys: identity?.signingKeys,
     auditLog: audit.auditLog,
     clock,
     storeClock,

@@ -2,12 +2,14 @@ import type { RequestListener } from 'node:http';
 import type { AuditLog } from '../../core/audit/ports.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { TriedModule } from '../../hsm/capabilities/tried-module.ts';
-import type { App } from '../../http/app.ts';
 import type { Readiness } from '../../http/pool/health.routes.ts';
+import type { messagesOf } from '../../http/server/server.ts';
 
 /** What a worker process serves. */
 export interface Service {
-  readonly app: App;
+  readonly app: RequestListener;
+  /** What a listener makes for it. */
+  readonly messages: ReturnType<typeof messagesOf>;
   /** App Service's identity endpoint, for a listener on loopback. */
   readonly identityApp: RequestListener;
   /** What was found out about the PKCS#11 module, for other processes of the same start. */

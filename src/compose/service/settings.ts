@@ -1,5 +1,5 @@
 import type { Config } from '../../config/config.ts';
-import type { AttestationSettings } from '../../config/setting-files.ts';
+import type { AttestationSettings, TokenSettings } from '../../config/setting-files.ts';
 import type { StorageSettings } from '../../core/recovery/jobs/ports.ts';
 import type { ReplicaIdentity, ServingProcess } from '../../core/pool/replicas.ts';
 import type { TriedModule } from '../../hsm/capabilities/tried-module.ts';
@@ -12,7 +12,7 @@ interface Required extends Pick<Config, 'domain' | 'pool' | 'limits'> {
   readonly auditDatabaseUrl?: string;
   /** Of which start of the service this process is a part. */
   readonly replica: ReplicaIdentity & Pick<ServingProcess, 'version' | 'schema'>;
-  readonly pkcs11: NonNullable<Config['pkcs11']> & { readonly pin: string };
+  readonly pkcs11: TokenSettings;
 }
 
 type Optional = Partial<
@@ -25,6 +25,7 @@ type Optional = Partial<
     | 'federatedIssuers'
     | 'signingKeyDays'
     | 'keeping'
+    | 'opensPoolsAtStart'
   >
 >;
 
@@ -37,6 +38,8 @@ export interface ServiceSettings extends Required, Optional {
   readonly issuersCa?: string;
   /** What another process of the same start has found out about the PKCS#11 module. */
   readonly tried?: TriedModule;
+  /** Those besides, which other pools may have. */
+  readonly tokens?: readonly TokenSettings[];
   /** Where backups may lie, with the credentials for it. */
   readonly backupStorage?: StorageSettings;
 }

@@ -119,7 +119,8 @@ function createAuthor(
 
     requireMayDisempower(target, principalId) {
       if (principalId === caller.objectId) return;
-      if ([...new Holdings(target, seconds()).actions].some(isControlAction))
+      const held = new Holdings(target, seconds());
+      if (target.isHeldElsewhere === true || [...held.actions].some(isControlAction))
         requireAdministrator(
           'take away a credential, an identity or a member of what holds control over the pool, or disable or remove it',
         );

@@ -6,9 +6,11 @@ import { coveringScopes, type Scope } from './role.ts';
 export class Holdings {
   /** By action and scope; seconds since 1970-01-01 UTC, infinity where there is no end. */
   readonly #until = new Map<string, number>();
+  readonly #isHeldElsewhere: boolean;
 
   /** @param now seconds since 1970-01-01 UTC: what has ended by then is not held */
-  constructor({ assignments, permissions }: HeldPolicy, now: number) {
+  constructor({ assignments, permissions, isHeldElsewhere }: HeldPolicy, now: number) {
+    this.#isHeldElsewhere = isHeldElsewhere === true;
     const actions = new Map<string, string[]>();
     for (const { roleDefinitionId, action } of permissions) {
       const known = actions.get(roleDefinitionId) ?? [];
@@ -35,6 +37,7 @@ export class Holdings {
 
   /** Whether all that the others hold is held here too, at their scopes and for as long. */
   covers(others: Holdings): boolean {
+    if (others.#isHeldElsewhere) return false;
     for (const [key, until] of others.#until) {
       const { action, scope } = split(key);
       if (!this.has(action, scope, until)) return false;

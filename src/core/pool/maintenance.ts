@@ -27,7 +27,8 @@ export interface MaintenanceParts {
   readonly keys: Pick<KeyWriter, 'purgeExpiredKey'>;
   readonly rotations: Pick<RotationStore, 'claimDueRotation' | 'takeDueNotice'>;
   readonly rotation: Pick<RotationService, 'rotateDue'>;
-  readonly signingKeys: Pick<TokenSigningKeys, 'rotateDue'>;
+  /** Of the pool that keeps its tenant's directory. */
+  readonly signingKeys: Pick<TokenSigningKeys, 'rotateDue'> | undefined;
   readonly auditLog: AuditLog;
   readonly clock: Clock;
   readonly storeClock: AgreedClock;
@@ -82,7 +83,7 @@ export function createMaintenance(parts: MaintenanceParts) {
     return true;
   }
 
-  const rotateSigningKey = () => signingKeys.rotateDue(draft('SigningKeyRotateScheduled'));
+  const rotateSigningKey = () => signingKeys?.rotateDue(draft('SigningKeyRotateScheduled'));
 
   const steps = { purgeExpired, rotateDue, notifyDue, rotateSigningKey };
   return {

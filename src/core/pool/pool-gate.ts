@@ -7,6 +7,7 @@ import { ServiceError } from '../errors.ts';
 export interface PoolState {
   /** Key operations: it has a security domain, or does without one. */
   readonly isActive: boolean;
+  readonly isDeleted: boolean;
   /** A full restore puts others in the place of its rows. */
   readonly isRestoring: boolean;
 }
@@ -36,7 +37,7 @@ export function createPoolGate(feed: ChangeFeed, readState: () => Promise<PoolSt
       reads.read('state', async () => {
         const before = changes;
         const state = await readState();
-        if (before === changes) isOpen = state.isActive && !state.isRestoring;
+        if (before === changes) isOpen = state.isActive && !state.isRestoring && !state.isDeleted;
         return state;
       }),
   };
@@ -55,10 +56,11 @@ const USE_OF_KEYS = /^Microsoft\.KeyVault\/managedHsm\/(?:keys|rng)\//;
 
 /**
  * @param gate one that isn't open
- * @throws ServiceError PoolNotActivated, PoolRestoring
+ * @throws ServiceError PoolNotFound, PoolNotActivated, PoolRestoring
  */
 export async function requireServed(gate: PoolGate, request: ServedRequest): Promise<void> {
-  const { isActive, isRestoring } = await gate.read();
+  const { isActive, isRestoring, isDeleted } = await gate.read();
+  if (isDeleted) throw poolNotFound();
   if (isRestoring && request.whileRestoring !== true)
     throw new ServiceError(
       'PoolRestoring',
@@ -69,4 +71,9 @@ export async function requireServed(gate: PoolGate, request: ServedRequest): Pro
       'PoolNotActivated',
       'This pool is not activated: nothing could open its keys if its HSM were lost. Download its security domain first, by `az keyvault security-domain download` or `strongroom security-domain download`; or say that the HSM keeps copies of its own, by `strongroom bootstrap --no-security-domain`.',
     );
+}
+
+/** One that was deleted is said of no more than one that never was. */
+export function poolNotFound(): ServiceError {
+  return new ServiceError('PoolNotFound', 'There is no pool of this name here.');
 }

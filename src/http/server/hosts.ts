@@ -1,20 +1,13 @@
 import { ServiceError } from '../../core/errors.ts';
 import { type Authority, parseAuthority } from '../../network/authority.ts';
 
-/** How clients may name this service. */
-export interface HostRules {
-  /** Parent domain of the pools, such as strongroom.localhost. */
-  readonly domain: string;
-  readonly pool: string;
-}
-
 /** What a request says of whom it is for. */
 export interface RequestHost {
   /** host[:port] as the client wrote it: key identifiers and links are made with it. */
   readonly authority: string;
   readonly challenge: string;
-  /** False for a pool of this domain that isn't here. */
-  readonly servesPool: boolean;
+  /** The pool that the host names; undefined for a bare address and for the domain itself, which the default pool serves. */
+  readonly pool: string | undefined;
 }
 
 const ADDRESS = /^(?:localhost|\[.*\]|[\d.]+)$/;
@@ -27,7 +20,7 @@ const REMEMBERED_HOSTS = 1000;
  * For localhost and bare addresses no resource can pass; it is then the service's own domain, for clients whose check is
  * switched off.
  */
-export function createHostReader(rules: HostRules): (header: string | undefined) => RequestHost {
+export function createHostReader(domain: string): (header: string | undefined) => RequestHost {
   const remembered = new Map<string, RequestHost>();
   return (header) => {
     const known = remembered.get(header ?? '');
@@ -35,24 +28,19 @@ export function createHostReader(rules: HostRules): (header: string | undefined)
     const parsed = parseAuthority(header ?? '');
     if (parsed === undefined)
       throw new ServiceError('BadParameter', 'The Host header is missing or has an invalid value.');
-    const read = readHost(header?.replace(/:$/, '') ?? '', parsed, rules);
+    const read = readHost(header?.replace(/:$/, '') ?? '', parsed, domain);
     if (remembered.size < REMEMBERED_HOSTS) remembered.set(header ?? '', read);
     return read;
   };
 }
 
-function readHost(
-  authority: string,
-  { host, dot, port }: Authority,
-  { domain, pool }: HostRules,
-): RequestHost {
+function readHost(authority: string, { host, dot, port }: Authority, domain: string): RequestHost {
   const isOwn = host === domain || host.endsWith(`.${domain}`);
-  const label = host.slice(0, -(domain.length + 1));
   const parent = host.split('.').slice(1).join('.');
   const resource = isOwn || ADDRESS.test(host) || parent === '' ? domain : parent;
   return {
     authority,
     challenge: `Bearer authorization="https://${authority}/adfs", resource="https://${resource}${dot}${port}"`,
-    servesPool: !isOwn || host === domain || label === pool,
+    pool: isOwn && host !== domain ? host.slice(0, -(domain.length + 1)) : undefined,
   };
 }

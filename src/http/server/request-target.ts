@@ -1,24 +1,26 @@
-import type { Request, RequestHandler } from 'express';
+import type { IncomingMessage } from 'node:http';
+import type { RequestHandler } from 'express';
 import { ServiceError } from '../../core/errors.ts';
 import { parseTarget } from '../../network/authority.ts';
-import { createHostReader, type HostRules, type RequestHost } from './hosts.ts';
+import { createHostReader, type RequestHost } from './hosts.ts';
 
 /** Load balancers that check these in HTTP/1.0 name no host, or an empty one, and none is needed for the response. */
 const PROBE = /^\/(?:healthz|readyz)\/?(?:\?|$)/i;
-const NO_HOST: RequestHost = { authority: '', challenge: '', servesPool: false };
+const NO_HOST: RequestHost = { authority: '', challenge: '', pool: undefined };
 
 /**
  * Reads whom a request is for. An absolute-form target (RFC 9112 §3.2.2) becomes its path, and its host counts, not the
  * Host header, which has to be a valid one nevertheless (§3.2).
  */
-export function createTargetReader(rules: HostRules): (req: Request) => RequestHost {
-  const readHost = createHostReader(rules);
+export function createTargetReader(domain: string): (req: IncomingMessage) => RequestHost {
+  const readHost = createHostReader(domain);
   return (req) => {
     const { host: header } = req.headers;
     const host = header === '' && req.httpVersion === '1.0' ? undefined : header;
-    if (req.url.startsWith('/'))
-      return host === undefined && PROBE.test(req.url) ? NO_HOST : readHost(host);
-    const target = parseTarget(req.url, 'https');
+    const { url = '' } = req;
+    if (url.startsWith('/'))
+      return host === undefined && PROBE.test(url) ? NO_HOST : readHost(host);
+    const target = parseTarget(url, 'https');
     if (target === undefined)
       throw new ServiceError(
         'BadParameter',
@@ -41,16 +43,18 @@ const NEEDLESS = /%(?:2[4DE]|3\d|[46][1-9A-F]|[57][0-9A]|5F|7E)/gi;
  * What is percent-encoded without need is the same path (RFC 3986 §6.2.2.2), `members/%24ref` for instance.
  */
 export const normalisePath: RequestHandler = (req, _res, next) => {
-  if (!MAY_BE_ODD.test(req.url)) {
-    next();
-    return;
-  }
-  const [path = '', ...query] = req.url.split('?');
+  req.url = normalise(req.url);
+  next();
+};
+
+/** @param target a path, perhaps with a query */
+export function normalise(target: string): string {
+  if (!MAY_BE_ODD.test(target)) return target;
+  const [path = '', ...query] = target.split('?');
   const plain = path.replace(NEEDLESS, (encoded) =>
     String.fromCharCode(parseInt(encoded.slice(1), 16)),
   );
   const unencoded = /\/providers\//i.test(plain) ? plain.replace(/%2F/gi, '/') : plain;
   const collapsed = unencoded.replace(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '');
-  if (collapsed !== path) req.url = [collapsed, ...query].join('?');
-  next();
-};
+  return collapsed === path ? target : [collapsed, ...query].join('?');
+}

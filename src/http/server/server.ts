@@ -107,3 +107,9 @@ export function messagesOf(app: Express) {
   ) as Express['response'];
   return { IncomingMessage: ExpressRequest, ServerResponse: ExpressResponse };
 }
+
+/** Another application takes what a listener makes for the first. */
+export function useMessagesOf(first: Express, other: Express): void {
+  other.request = first.request;
+  other.response = first.response;
+}

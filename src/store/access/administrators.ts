@@ -8,7 +8,7 @@ import { lockGrants } from './grants-lock.ts';
 import { findOwnIds } from '../directory/principal-reader.ts';
 import type { AssignmentRow } from '../tables.ts';
 
-type PoolContext = Pick<StoreContext, 'poolId' | 'trustedIssuers'>;
+type PoolContext = Pick<StoreContext, 'poolId' | 'homeId' | 'trustedIssuers'>;
 
 /** How long somebody can sign in yet who holds Administrator at `/`: not at all, now, or for a day at least. */
 type Reach = 0 | 1 | 2;
@@ -53,7 +53,7 @@ export async function requireAdministrator(
  */
 async function reachOf(
   trx: Trx,
-  { poolId, trustedIssuers = [] }: PoolContext,
+  { poolId, homeId, trustedIssuers = [] }: PoolContext,
   author: Pick<Author, 'ids'>,
 ): Promise<Reach> {
   const assignments = await trx
@@ -67,16 +67,16 @@ async function reachOf(
     .execute();
   const holders = assignments.map((row) => row.principal_id);
   const seen = holders.filter((id) => author.ids.includes(id));
-  if (seen.length > 0 && (await findOwnIds(trx, poolId, seen)).length < seen.length) return 2;
+  if (seen.length > 0 && (await findOwnIds(trx, homeId, seen)).length < seen.length) return 2;
   const { rows } = await sql<{ reach: Reach }>`
     with recursive holder (id) as (
       select unnest(${holders.filter((id) => UUID.test(id))}::uuid[])
       union
-      select m.member_id from group_member m join holder on holder.id = m.group_id where m.pool_id = ${poolId}
+      select m.member_id from group_member m join holder on holder.id = m.group_id where m.pool_id = ${homeId}
     ), way (ends_at) as (
       select c.ends_at
       from holder
-      join service_principal s on s.pool_id = ${poolId} and s.id = holder.id and s.enabled
+      join service_principal s on s.pool_id = ${homeId} and s.id = holder.id and s.enabled
       join application a on a.pool_id = s.pool_id and a.app_id = s.app_id
       cross join lateral (
         select p.starts_at, p.ends_at from application_password p
@@ -93,7 +93,7 @@ async function reachOf(
       union all
       select 'infinity'
       from holder
-      join directory_user u on u.pool_id = ${poolId} and u.id = holder.id and u.enabled
+      join directory_user u on u.pool_id = ${homeId} and u.id = holder.id and u.enabled
       join user_identity i on i.pool_id = u.pool_id and i.user_id = u.id and i.issuer = any(${[...trustedIssuers]}::text[])
     )
     select coalesce(max(case when ends_at > now() + interval '1 day' then 2 else 1 end), 0)::integer as reach

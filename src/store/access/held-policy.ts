@@ -47,7 +47,29 @@ export async function readHoldings(
       select m.group_id from group_member m join holder on holder.id = m.member_id where m.pool_id = ${poolId}
     )
     select id from holder`.execute(trx);
-  return readPolicy(trx, poolId, [...new Set([...objectIds, ...rows.map(({ id }) => id)])]);
+  const holders = [...new Set([...objectIds, ...rows.map(({ id }) => id)])];
+  const held = await readPolicy(trx, poolId, holders);
+  return (await holdElsewhere(trx, poolId, holders)) ? { ...held, isHeldElsewhere: true } : held;
+}
+
+/** Whether they have assignments in other pools of the tenant, which go by this one's directory. */
+async function holdElsewhere(
+  trx: Trx,
+  poolId: string,
+  principalIds: readonly string[],
+): Promise<boolean> {
+  const found = await trx
+    .selectFrom('pool as home')
+    .innerJoin('pool as other', (join) =>
+      join.onRef('other.tenant_id', '=', 'home.tenant_id').onRef('other.id', '<>', 'home.id'),
+    )
+    .innerJoin('role_assignment as a', 'a.pool_id', 'other.id')
+    .select('a.id')
+    .where('home.id', '=', poolId)
+    .where('a.principal_id', 'in', principalIds)
+    .limit(1)
+    .executeTakeFirst();
+  return found !== undefined;
 }
 
 /** What an application's service principal holds: nothing, where there is none. */

@@ -21,7 +21,7 @@ import {
 import type { Tables } from '../tables.ts';
 
 export function createRoleStore(context: StoreContext): RoleStore & PolicyReader {
-  const { poolId } = context;
+  const { poolId, homeId } = context;
 
   return {
     ...createRoleDefinitionStore(context),
@@ -85,7 +85,7 @@ export function createRoleStore(context: StoreContext): RoleStore & PolicyReader
         await lockGrants(trx, poolId, assignment.expiresOn === undefined ? 'shared' : 'exclusive');
         // Its scopes must not change between their check and this row, nor a definition come to be under its id.
         const role = await lockDefinition(trx, poolId, row.role_id, 'shared');
-        const isInDirectory = (await findOwnIds(trx, poolId, [row.principal_id])).length > 0;
+        const isInDirectory = (await findOwnIds(trx, homeId, [row.principal_id])).length > 0;
         change.author.requireMayGrant(role, assignment, { isInDirectory });
         if (role?.assignableScopes.some((wide) => isWithin(assignment.scope, wide)) === false)
           throw new ServiceError(

@@ -1,21 +1,20 @@
 import type { AuditedChange } from '../../core/audit/record.ts';
 import { type Activation, isActive } from '../../core/pool/activation.ts';
 import type { PoolState } from '../../core/pool/pool-gate.ts';
+import { POOL_CHANGED } from './pool-store.ts';
 import { changing, reading, type StoreContext } from '../database.ts';
-
-/** All processes read what the pool serves anew. */
-export const POOL_CHANGED = { topic: 'pool', id: '*' } as const;
 
 export async function readPoolState(context: StoreContext): Promise<PoolState> {
   return reading(context, async (db) => {
     const row = await db
       .selectFrom('pool')
-      .select(['activation', 'restoring_since', 'restores'])
+      .select(['activation', 'restoring_since', 'restores', 'deleted_at'])
       .where('id', '=', context.poolId)
       .executeTakeFirst();
     return {
       // After a full restore the pool of this id may be gone: nothing is served for it.
       isActive: row !== undefined && isActive(row.activation ?? undefined),
+      isDeleted: row !== undefined && row.deleted_at !== null,
       // A process from before a restore serves nothing of what it remembers: a fresh one takes its place.
       isRestoring:
         row !== undefined &&

@@ -8,12 +8,21 @@ import { changing, reading, type StoreContext } from '../database.ts';
 import { fromPostgres, isDuplicate } from '../errors.ts';
 import type { PoolRow, Tables } from '../tables.ts';
 
+/** All processes read what the pool serves anew. */
+export const POOL_CHANGED = { topic: 'pool', id: '*' } as const;
+
 /** A pool as it is recorded: what was decided when it was made, and which root keys are its own. */
 export interface Pool {
   readonly id: string;
   readonly name: string;
-  /** The built-in directory's tenant. */
   readonly tenantId: string;
+  /** Keeps the tenant's directory, by which its other pools go. */
+  readonly isHome: boolean;
+  /** Of its PKCS#11 token; undefined for the one of the service's settings. */
+  readonly tokenLabel?: string | undefined;
+  /** From then on it serves nothing, and can be recovered until it is purged. */
+  readonly deletedAt?: Date | undefined;
+  readonly purgeAt?: Date | undefined;
   readonly softDeleteDays: number;
   readonly purgeProtection: boolean;
   readonly rootGeneration: number;
@@ -32,6 +41,22 @@ export async function findPool(db: Kysely<Tables>, name: string): Promise<Pool |
   } catch (error) {
     throw fromPostgres(error);
   }
+}
+
+/** The one that keeps a tenant's directory. */
+export async function findHomePool(
+  db: Kysely<Tables>,
+  tenantId: string,
+): Promise<Pool | undefined> {
+  return reading({ db }, async () => {
+    const row = await db
+      .selectFrom('pool')
+      .selectAll()
+      .where('tenant_id', '=', tenantId)
+      .where(sql<boolean>`is_home is not false`)
+      .executeTakeFirst();
+    return row && toPool(row);
+  });
 }
 
 /** All of a database, by name. */
@@ -121,6 +146,53 @@ export async function protectFromPurge(
   );
 }
 
+/**
+ * From the next moment on it serves nothing; all that is in it stays until it is purged.
+ * @returns when it is purged; undefined where it was deleted before
+ */
+export async function deletePool(
+  context: StoreContext,
+  change: AuditedChange,
+): Promise<Date | undefined> {
+  return changing(
+    context,
+    change,
+    () => [POOL_CHANGED],
+    async (trx) => {
+      const row = await trx
+        .updateTable('pool')
+        .set({
+          deleted_at: sql`now()`,
+          purge_at: sql`now() + make_interval(days => soft_delete_days)`,
+        })
+        .where('id', '=', context.poolId)
+        .where('deleted_at', 'is', null)
+        .returning('purge_at')
+        .executeTakeFirst();
+      return row?.purge_at ?? undefined;
+    },
+  );
+}
+
+/** It serves again. @returns false where it was not deleted */
+export async function recoverPool(context: StoreContext, change: AuditedChange): Promise<boolean> {
+  const isDone = await changing(
+    context,
+    change,
+    () => [POOL_CHANGED],
+    async (trx) => {
+      const { numUpdatedRows } = await trx
+        .updateTable('pool')
+        .set({ deleted_at: null, purge_at: null })
+        .where('id', '=', context.poolId)
+        .where('deleted_at', 'is not', null)
+        .executeTakeFirstOrThrow();
+      return numUpdatedRows === 0n ? undefined : true;
+    },
+  );
+  return isDone === true;
+}
+
 const LOCK_RETRY_MS = 100;
 /** Longer than the slowest HSM takes to make root keys, of several that start at once. */
 const LOCK_LIMIT_MS = 120_000;
@@ -192,6 +264,10 @@ function toPool(row: PoolRow): Pool {
     keeping: row.key_keeping ?? 'sealed',
     activation: row.activation ?? undefined,
     restores: row.restores ?? 0,
+    isHome: row.is_home ?? true,
+    ...(row.token_label !== null && { tokenLabel: row.token_label }),
+    ...(row.deleted_at !== null && { deletedAt: row.deleted_at }),
+    ...(row.purge_at !== null && { purgeAt: row.purge_at }),
   };
 }
 
@@ -206,5 +282,7 @@ function fromPool(pool: Pool): Insertable<Tables['pool']> {
     root_check: Buffer.from(pool.rootCheck),
     key_keeping: pool.keeping,
     activation: pool.activation ?? null,
+    ...(!pool.isHome && { is_home: false }),
+    ...(pool.tokenLabel !== undefined && { token_label: pool.tokenLabel }),
   };
 }

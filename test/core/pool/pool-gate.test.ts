@@ -4,7 +4,7 @@ import { ACTIONS, action } from '../../../src/core/access/actions.ts';
 import { createPoolGate, requireServed } from '../../../src/core/pool/pool-gate.ts';
 import { FakeChangeFeed } from '../../support/fakes/change-feed.ts';
 
-const OPEN = { isActive: true, isRestoring: false };
+const OPEN = { isActive: true, isRestoring: false, isDeleted: false };
 const USES = ACTIONS.filter((name) => /managedHsm\/(?:keys|rng)\//.test(name));
 
 function openGate(state = OPEN) {
@@ -26,8 +26,9 @@ describe('what is remembered of a pool', () => {
   });
 
   test.each([
-    ['not active', { isActive: false, isRestoring: false }],
-    ['being restored', { isActive: true, isRestoring: true }],
+    ['not active', { ...OPEN, isActive: false }],
+    ['being restored', { ...OPEN, isRestoring: true }],
+    ['deleted', { ...OPEN, isDeleted: true }],
   ])('is not that it is %s: that is read anew each time', async (_what, state) => {
     const { gate, pool } = openGate(state);
     await gate.read();
@@ -65,7 +66,7 @@ describe('what is remembered of a pool', () => {
 });
 
 describe('a pool that is not activated', () => {
-  const { gate } = openGate({ isActive: false, isRestoring: false });
+  const { gate } = openGate({ ...OPEN, isActive: false });
 
   test.each(USES)('refuses %s, and says what to do', async (name) => {
     await expect(requireServed(gate, { action: name })).rejects.toMatchObject({
@@ -85,7 +86,7 @@ describe('a pool that is not activated', () => {
 });
 
 test('a pool that is being restored answers nothing but what says how far that is', async () => {
-  const { gate } = openGate({ isActive: true, isRestoring: true });
+  const { gate } = openGate({ ...OPEN, isRestoring: true });
   for (const name of ACTIONS)
     await expect(requireServed(gate, { action: name })).rejects.toMatchObject({
       code: 'PoolRestoring',

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { openChangeFeed } from '../../../src/store/change-feed.ts';
+import { openPoolFeed } from '../../support/change-feed.ts';
 import { type Answer, createCaller, fetchToken } from '../../support/client.ts';
 import {
   type PgBouncer,
@@ -183,7 +183,7 @@ describeWithPooler('a feed', () => {
     const pooler = await startPgBouncer(database.serviceUrl, mode);
     closing.push(() => pooler.close());
     const { url } = pooler;
-    const feed = await openChangeFeed({ url, poolId: randomUUID(), onError: () => undefined });
+    const feed = await openPoolFeed({ url, poolId: randomUUID(), onError: () => undefined });
     closing.push(() => feed.close());
     const deadline = performance.now() + 10_000;
     while (!feed.isCoherent() && feed.fault() === undefined && performance.now() < deadline)

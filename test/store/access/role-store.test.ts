@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import type { RoleAssignment, RoleDefinition, Scope } from '../../../src/core/access/role.ts';
-import { openChangeFeed } from '../../../src/store/change-feed.ts';
+import { openPoolFeed } from '../../support/change-feed.ts';
 import { seedRoles } from '../../../src/store/access/role-definition-store.ts';
 import { createRoleStore } from '../../../src/store/access/role-store.ts';
 import { makePool, newChange, openStoreDatabase, processOf } from '../../support/store.ts';
@@ -87,7 +87,7 @@ describe('built-in roles', () => {
 
   test('are published to every process when their permissions change, and only then', async () => {
     const published: unknown[] = [];
-    const feed = await openChangeFeed({
+    const feed = await openPoolFeed({
       url: database.serviceUrl,
       poolId: context.poolId,
       onError: () => undefined,

@@ -41,13 +41,21 @@ async function openOldPool() {
     keeping: 'sealed' as const,
     activation: 'hsm' as const,
     restores: 0,
+    isHome: true,
   };
   const time = { now: new Date('2025-01-31T23:59:00Z') };
   const clock = { now: () => time.now };
   const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
   const chain = newChain();
   const keysChain = newChain();
-  const context = { db, poolId: pool.id, restores: 0, chain, publish: () => undefined };
+  const context = {
+    db,
+    poolId: pool.id,
+    homeId: pool.id,
+    restores: 0,
+    chain,
+    publish: () => undefined,
+  };
   const signedLog = openSignedLog({ ...context, chain: keysChain }, pool, createRsaHsm(), clock);
   const { verifier } = signedLog;
   const checkpoints = signedLog.checkpoints([chain, keysChain]);

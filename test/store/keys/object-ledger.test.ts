@@ -28,7 +28,7 @@ beforeAll(async () => {
   const db = openConnections(database.serviceUrl);
   const pool = await makePool(db);
   const chain = createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock: systemClock });
-  context = { db, poolId: pool.id, restores: 0, chain, publish: () => undefined };
+  context = { db, poolId: pool.id, homeId: pool.id, restores: 0, chain, publish: () => undefined };
 });
 afterAll(async () => {
   await context.db.destroy();

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { ServiceError } from '../../../core/errors.ts';
 import type { JobEnd, JobStore, RecoveryJob } from '../../../core/recovery/jobs/ports.ts';
 import { changing, reading, type StoreContext, type Trx } from '../../database.ts';
-import { POOL_CHANGED } from '../../pool/activation-store.ts';
+import { POOL_CHANGED } from '../../pool/pool-store.ts';
 import type { RecoveryJobRow } from '../../tables.ts';
 
 /** Of each kind of job. */

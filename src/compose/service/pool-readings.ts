@@ -2,8 +2,7 @@ import type { ObjectKeeper } from '../../core/keys/objects/object-keeper.ts';
 import type { Replica } from '../../core/pool/replicas.ts';
 import type { OpenAuditLog } from '../../audit/audit-log.ts';
 import type { BackupScheduler } from '../../core/recovery/schedule/backup-scheduler.ts';
-import type { ProcessState } from '../../observability/metrics.ts';
-import { connectionsOf } from '../../store/database.ts';
+import type { PoolReadings } from '../../observability/metrics.ts';
 import type { Pkcs11Hsm } from '../../hsm/pkcs11-hsm.ts';
 import type { ServiceStore } from '../store.ts';
 
@@ -11,7 +10,7 @@ interface ObservedParts {
   readonly module: Pkcs11Hsm;
   readonly store: ServiceStore;
   readonly audit: { readonly auditLog: OpenAuditLog };
-  readonly access: { readonly authorizer: { readonly status: ProcessState['decisions'] } };
+  readonly access: { readonly authorizer: { readonly status: PoolReadings['decisions'] } };
   readonly keeper: Pick<ObjectKeeper, 'lastUse'> | undefined;
   readonly rootKeys: {
     readonly rowsLeft: ReadonlyMap<number, number>;
@@ -22,8 +21,8 @@ interface ObservedParts {
   readonly backupSchedule: Pick<BackupScheduler, 'standing'>;
 }
 
-/** What the metrics say of this process, read when somebody asks. */
-export function readProcessState(parts: ObservedParts): ProcessState {
+/** What the metrics say of the pool in this process, read when somebody asks. */
+export function readPoolReadings(parts: ObservedParts): PoolReadings {
   const { module, store, audit, access, storeClock, rootKeys, replicas, backupSchedule } = parts;
   const { waiting, lost } = audit.auditLog;
   return {
@@ -34,9 +33,7 @@ export function readProcessState(parts: ObservedParts): ProcessState {
       unsigned: store.chains.auditLog.grown() + store.chains.changes.grown(),
     },
     decisions: access.authorizer.status,
-    database: connectionsOf(store.context.db, store.auditDb),
     objects: parts.keeper?.lastUse,
-    isFeedCoherent: store.feed.isCoherent(),
     rowsLeft: rootKeys.rowsLeft,
     replicasAwaited: rootKeys.awaited.length,
     replicas: replicas.known.map(({ status }) => status),
