@@ -116,7 +116,7 @@ export async function composePool(
   const storeClock = watchClock(base);
   const stopMaintenance = startMaintenance(base, { keys, identity, audit, storeClock });
   const readiness = composeReadiness(base, { hsm: module, audit, rootKeys, isStartOver });
-  const replicas = reportProcess(base, { readiness, rootKeys });
+  const replicas = await reportProcess(base, { readiness, rootKeys });
   const way = entrance ?? identity?.app;
   if (way === undefined) throw new TypeError('a pool has an entrance of its own, or another one');
 

@@ -45,7 +45,7 @@ function describe(pool: Pool, pools: readonly Pool[]): string {
   const state =
     pool.deletedAt === undefined
       ? `keys ${pool.keeping}, root keys of generation ${pool.rootGeneration}`
-      : `deleted ${pool.deletedAt.toISOString()}, can be recovered until ${pool.purgeAt?.toISOString() ?? ''}`;
+      : `deleted ${pool.deletedAt.toISOString()}${pool.purgeAt === undefined ? '' : `, can be recovered until ${pool.purgeAt.toISOString()}`}`;
   const token = pool.tokenLabel === undefined ? '' : `, token "${pool.tokenLabel}"`;
   const directory = pool.isHome
     ? 'keeps its directory'

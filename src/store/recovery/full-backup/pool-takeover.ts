@@ -29,8 +29,8 @@ export async function takeOver(trx: Trx, fromPoolId: string, pool: TakenPool): P
   for (const table of REMOVED) await removeAll(trx, table, fromPoolId);
   for (const table of ['uploaded_domain', 'pending_root_generation'] as const)
     await trx.deleteFrom(table).where('pool_id', '=', fromPoolId).execute();
-  const name = await giveUpName(trx, fromPoolId);
-  await insertPool(trx, name, pool);
+  const given = await giveUpPlace(trx, fromPoolId);
+  await insertPool(trx, given, pool);
   for (const table of ARCHIVED_TABLES)
     if (!BY_HAND.has(table.name)) await insertMissing(trx, table, pool.poolId);
   await raiseCounts(trx);
@@ -53,22 +53,66 @@ async function requireRoom(trx: Trx, fromPoolId: string, poolId: string): Promis
       'Conflict',
       `The pool of the backup is in this database already, as "${other}" (STRONGROOM_POOL): restore it there.`,
     );
+  await requireDirectories(trx, fromPoolId);
 }
 
-/** @returns the name */
-async function giveUpName(trx: Trx, poolId: string): Promise<string> {
-  const { rows } = await sql<{ name: string }>`
-    update pool p set name = old.name || '-before-restore-' || to_char(now(), 'YYYYMMDDHH24MISS')
-    from pool old where p.id = ${poolId} and old.id = p.id returning old.name`.execute(trx);
-  const [pool] = rows;
-  if (pool === undefined) throw new ServiceError('PoolNotFound', 'The pool is not there any more.');
-  return pool.name;
+/** Pools go by the directory of another one of their tenant, whose place must not be taken by the directory of another tenant. */
+async function requireDirectories(trx: Trx, fromPoolId: string): Promise<void> {
+  const { rows } = await sql<{ followers: number; homes: string[] | null; isHome: boolean }>`
+    with taken as (
+      select (row ->> 'tenant_id')::uuid as tenant, coalesce((row ->> 'is_home')::boolean, true) as is_home
+      from staged where source = 'pool'
+    )
+    select taken.is_home as "isHome",
+      (select count(*)::integer from pool own join pool p on p.tenant_id = own.tenant_id and p.id <> own.id
+        where own.id = ${fromPoolId} and own.is_home is not false and own.tenant_id <> taken.tenant) as followers,
+      (select array_agg(p.name) from pool p
+        where p.id <> ${fromPoolId} and p.tenant_id = taken.tenant and p.is_home is not false) as homes
+    from taken`.execute(trx);
+  const [{ followers, homes, isHome } = { followers: 0, homes: null, isHome: true }] = rows;
+  if (followers > 0)
+    throw new ServiceError(
+      'Conflict',
+      `Other pools (${followers}) go by the directory of this one, and the backup is of another tenant: restore into a pool that no other goes by.`,
+    );
+  if (isHome && homes !== null)
+    throw new ServiceError(
+      'Conflict',
+      `The backup holds the directory of a tenant whose directory is here already, in the pool "${homes.join('", "')}".`,
+    );
+  if (!isHome && homes === null)
+    throw new ServiceError(
+      'Conflict',
+      'The pool of the backup goes by the directory of another one, which is not here: restore that one first.',
+    );
 }
 
-async function insertPool(trx: Trx, name: string, pool: TakenPool): Promise<void> {
+/** What of a pool is the deployment's, and not the backup's. */
+interface Place {
+  readonly name: string;
+  readonly token_label: string | null;
+}
+
+/** It is served no more, but its audit log stays. @returns what the other takes over */
+async function giveUpPlace(trx: Trx, poolId: string): Promise<Place> {
+  const { rows } = await sql<Place>`
+    update pool p set name = old.name || '-before-restore-' || to_char(now(), 'YYYYMMDDHH24MISS'),
+      deleted_at = now()
+    from pool old where p.id = ${poolId} and old.id = p.id returning old.name, old.token_label`.execute(
+    trx,
+  );
+  const [place] = rows;
+  if (place === undefined)
+    throw new ServiceError('PoolNotFound', 'The pool is not there any more.');
+  return place;
+}
+
+async function insertPool(trx: Trx, place: Place, pool: TakenPool): Promise<void> {
   const { poolId, rootGeneration, rootCheck } = pool;
   const overrides = JSON.stringify({
-    name,
+    ...place,
+    deleted_at: null,
+    purge_at: null,
     root_generation: rootGeneration,
     root_check: toHex(rootCheck),
     activation: 'domain',
