@@ -1,13 +1,12 @@
-import { access, writeFile } from 'node:fs/promises';
 import { bootstrap } from '../compose/bootstrap.ts';
 import { required } from '../config/config.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
-import { OperatorError } from '../core/operator-error.ts';
 import { readPin } from '../config/setting-files.ts';
 import { createLog } from '../observability/log.ts';
 import { requireOwnSessions } from '../store/feed-connection.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import type { CliContext } from './cli-context.ts';
+import { requireAbsent, writeCredentials } from './credentials-file.ts';
 
 export interface BootstrapOptions {
   /** Where the pool's keys are; as the settings have it where absent. */
@@ -45,27 +44,12 @@ export async function bootstrapPool(
     },
     createLog(config.logLevel),
   );
-  await writeFile(credentialsFile, `${JSON.stringify(administrator, null, 2)}\n`, {
-    mode: 0o600,
-    flag: 'wx',
-  });
+  await writeCredentials(credentialsFile, administrator);
   print(
     `The pool "${config.pool}" is there; the credentials of its new administrator are in ${credentialsFile}.`,
   );
   if (activation === 'none')
     print(
       'Its keys can be used once its security domain has been downloaded: `strongroom security-domain download` or `az keyvault security-domain download`. Where the HSM keeps copies of its own, run this again with --no-security-domain.',
-    );
-}
-
-/** Before anything is made: a secret that can't be written is lost. @throws OperatorError */
-async function requireAbsent(file: string): Promise<void> {
-  const isThere = await access(file).then(
-    () => true,
-    () => false,
-  );
-  if (isThere)
-    throw new OperatorError(
-      `${file} (--credentials) is there already, and is not overwritten: name another file.`,
     );
 }

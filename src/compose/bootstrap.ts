@@ -48,12 +48,14 @@ export interface BootstrapSettings extends Omit<ServiceSettings, 'limits' | 'kee
   readonly activation?: 'hsm' | 'embedded';
   /** Of a pool besides the default one. */
   readonly beside?: BesideSettings;
+  /** Whether it must not be there yet. */
+  readonly isNew?: true;
 }
 
-/** What a pool that goes by another one's directory is made with. */
+/** What a pool besides the default one is made with. */
 interface BesideSettings {
-  /** The name of the pool that keeps the directory. */
-  readonly home: string;
+  /** The name of the pool by whose directory it goes; undefined for one that keeps its own. */
+  readonly home: string | undefined;
   /** Of the token that the settings of the HSM name; undefined where it is the default pool's. */
   readonly tokenLabel: string | undefined;
   /** Object ids of those who hold Managed HSM Administrator at `/` at first. */
@@ -93,7 +95,8 @@ export async function bootstrap(settings: BootstrapSettings, log: Logger): Promi
   try {
     return await withPoolLock(db, settings.pool, async () => {
       const found = await findPool(db, settings.pool);
-      const home = settings.beside && (await requireHome(db, settings.beside.home));
+      if (found !== undefined && settings.isNew === true) throw isThere(found);
+      const home = await findDirectory(db, settings.beside?.home);
       if (found === undefined) await requireSigningKeys(opened());
       else keeping = requireKeeping(found, settings.keeping);
       const pool = found ?? (await makePool(opened(), settings, home));
@@ -231,10 +234,22 @@ async function assign(
     }
 }
 
-async function requireHome(db: StoreContext['db'], name: string): Promise<Pool> {
+async function findDirectory(
+  db: StoreContext['db'],
+  name: string | undefined,
+): Promise<Pool | undefined> {
+  if (name === undefined) return undefined;
   const home = await findPool(db, name);
   if (home?.isHome === true) return home;
   throw new OperatorError(
     `The pool "${name}" (STRONGROOM_POOL) keeps no directory that another pool could go by.`,
+  );
+}
+
+function isThere({ name, deletedAt }: Pool): OperatorError {
+  return new OperatorError(
+    deletedAt === undefined
+      ? `There is a pool "${name}" already.`
+      : `There is a deleted pool "${name}": \`strongroom pool recover\` has it serve again.`,
   );
 }

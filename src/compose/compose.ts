@@ -51,7 +51,15 @@ export async function compose(
   /** Any other pool: it is no reason to end the process. */
   async function open(pool: Pool, home: ServedPool | undefined): Promise<ServedPool> {
     const served = await composePool(
-      { ...process, overrides: { ...others, onRestored: () => pools.lookAgain() } },
+      {
+        ...process,
+        overrides: {
+          ...others,
+          onRestored: () => {
+            pools.lookAgain();
+          },
+        },
+      },
       settingsOf(settings, pool, { tried: first.tried, pools: 1 + pools.open.length }),
       log.child({ pool: pool.name }),
       home?.entrance,

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { AuditDraft } from '../core/audit/draft.ts';
 import { systemClock } from '../core/clock.ts';
 import type { StoreContext } from '../store/database.ts';
-import { deletePool, type Pool, recoverPool } from '../store/pool/pool-store.ts';
+import { deletePool, recoverPool } from '../store/pool/pool-store.ts';
 import { openStore, type StoreSettings } from './store.ts';
 
 /** Deletes the pool of the settings, by whoever may start the service. @returns undefined where it was deleted before */
@@ -22,13 +22,13 @@ export async function recoverByOperator(settings: StoreSettings, log: Logger): P
 async function withPool<T>(
   settings: StoreSettings,
   log: Logger,
-  change: (context: StoreContext, pool: Pool) => Promise<T>,
+  change: (context: StoreContext) => Promise<T>,
 ): Promise<T> {
-  const { context, pool, close } = await openStore(settings, log);
+  const opened = await openStore(settings, log);
   try {
-    return await change(context, pool);
+    return await change(opened.context);
   } finally {
-    await close();
+    await opened.close();
   }
 }
 

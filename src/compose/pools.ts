@@ -196,7 +196,7 @@ export function openPools(first: ServedPool, { list, open, opensAtStart, log }: 
     async close() {
       closing.abort();
       await stop();
-      await Promise.all([...entries.values()].map(({ opening }) => opening));
+      await Promise.all([...entries.values()].flatMap(({ opening }) => opening ?? []));
       const served = [...entries.values()].flatMap((entry) => entry.served ?? []);
       entries.clear();
       await Promise.all([...served.map((one) => one.close()), ...leaving]);

@@ -24,15 +24,22 @@ export function addPoolCommands(
   pool
     .command('create')
     .summary('make a pool')
-    .description('Make a pool that goes by the directory of the default one.')
+    .description(
+      'Make a pool that goes by the directory of the default one, or one that keeps a directory of its own: another tenant, ' +
+        'which shares nothing with it.',
+    )
     .argument(
       '<name>',
       'Its name, one label of a host name: 3 to 24 letters, digits and hyphens.',
       parseName,
     )
-    .requiredOption(
+    .option(
       '--administrators <ids...>',
-      'Object ids of those who are to hold Managed HSM Administrator in it.',
+      'Object ids, in the directory of the default pool, of those who are to hold Managed HSM Administrator in it.',
+    )
+    .option(
+      '--credentials <file>',
+      'It keeps a directory of its own: write the credentials of its administrator to this new file (mode 0600).',
     )
     .option(
       '--token <label>',

@@ -6,11 +6,13 @@ import { OperatorError } from '../../core/operator-error.ts';
 import { createLog } from '../../observability/log.ts';
 import { requireCurrentSchema } from '../../store/migrate.ts';
 import type { CliContext } from '../cli-context.ts';
+import { requireAbsent, writeCredentials } from '../credentials-file.ts';
 import { databaseUrlOf } from '../open-pool.ts';
 import { tokensOf } from '../pkcs11-settings.ts';
 
 export interface CreateOptions {
-  readonly administrators: readonly string[];
+  readonly administrators?: readonly string[];
+  readonly credentials?: string;
   readonly token?: string;
   readonly keys?: KeyKeeping;
   readonly securityDomain: boolean;
@@ -22,10 +24,9 @@ export async function createPool(
   name: string,
   options: CreateOptions,
 ): Promise<void> {
-  const { administrators, token, keys, securityDomain } = options;
-  const wrong = administrators.find((id) => !isGuid(id));
-  if (wrong !== undefined)
-    throw new OperatorError(`--administrators: ${wrong} is no object id, which is a GUID.`);
+  const { administrators = [], credentials, token, keys, securityDomain } = options;
+  requireOneOf(administrators, credentials);
+  if (credentials !== undefined) await requireAbsent(credentials);
   const { config, secrets } = context.readSettings();
   if (name === config.pool)
     throw new OperatorError(
@@ -33,7 +34,7 @@ export async function createPool(
     );
   const databaseUrl = await databaseUrlOf(config, secrets, 'service');
   await requireCurrentSchema(databaseUrl);
-  await bootstrap(
+  const { administrator } = await bootstrap(
     {
       domain: config.domain,
       pool: name,
@@ -42,12 +43,18 @@ export async function createPool(
       keeping: keys ?? config.keeping,
       softDeleteDays: config.softDeleteDays,
       purgeProtection: config.purgeProtection,
-      administrator: 'none',
+      administrator: credentials === undefined ? 'none' : 'administrator',
       ...(!securityDomain && { activation: 'hsm' }),
-      beside: { home: config.pool, tokenLabel: token, administrators },
+      beside: {
+        home: credentials === undefined ? config.pool : undefined,
+        tokenLabel: token,
+        administrators,
+      },
+      isNew: true,
     },
     createLog(config.logLevel),
   );
+  if (credentials !== undefined) await writeCredentials(credentials, administrator);
   context.print(
     `The pool "${name}" is made: https://${name}.${config.domain}, on the port of the service.`,
   );
@@ -55,4 +62,14 @@ export async function createPool(
     context.print(
       'Its keys can be used once its security domain has been downloaded: `strongroom security-domain download --pool` or `az keyvault security-domain download`.',
     );
+}
+
+function requireOneOf(administrators: readonly string[], credentials: string | undefined): void {
+  if (administrators.length > 0 === (credentials !== undefined))
+    throw new OperatorError(
+      'Say who the administrators are: --administrators, of the directory of the default pool, or --credentials, where the pool is to keep a directory of its own.',
+    );
+  const wrong = administrators.find((id) => !isGuid(id));
+  if (wrong !== undefined)
+    throw new OperatorError(`--administrators: ${wrong} is no object id, which is a GUID.`);
 }

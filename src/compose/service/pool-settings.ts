@@ -1,4 +1,5 @@
 import { OperatorError } from '../../core/operator-error.ts';
+import { withoutUndefined } from '../../core/without-undefined.ts';
 import type { TriedModule } from '../../hsm/capabilities/tried-module.ts';
 import type { Pool } from '../../store/pool/pool-store.ts';
 import { LIMITS } from '../limits.ts';
@@ -15,15 +16,18 @@ export function settingsOf(
   pool: Pick<Pool, 'name' | 'tokenLabel'>,
   { tried, pools }: { readonly tried: TriedModule; readonly pools: number },
 ): ServiceSettings {
-  const { keeping: _ofTheDefault, tried: _ofItsModule, ...shared } = settings;
   const pkcs11 = tokenOf(settings, pool);
   const loadedKeys = settings.loadedKeys ?? LIMITS.loadedKeys;
   return {
-    ...shared,
+    ...withoutUndefined({
+      ...settings,
+      // How it keeps its keys its row says.
+      keeping: undefined,
+      tried: pkcs11 === settings.pkcs11 ? tried : undefined,
+    }),
     pool: pool.name,
     pkcs11,
     loadedKeys: Math.max(LIMITS.loadedKeysAtLeast, Math.floor(loadedKeys / (pools + 1))),
-    ...(pkcs11 === settings.pkcs11 && { tried }),
   };
 }
 
