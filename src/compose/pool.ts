@@ -43,7 +43,6 @@ export async function openPool(
     const keeper = openObjectKeeper(context, pool, hsm, settings, log);
     const signedLog = openSignedLog(context, pool, hsm, systemClock, keeper);
     const fullBackups = openFullBackups({ context, pool, hsm, settings, log, pauseShare: 0 });
-    const { pkcs11 } = settings;
     const clearCeremony = createClearCeremonyApart({ pkcs11, poolId: pool.id, hsm });
     return { context, pool, hsm, signedLog, fullBackups, clearCeremony, close };
   } catch (error) {

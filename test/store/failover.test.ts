@@ -130,7 +130,7 @@ describe('TLS to the database', () => {
     expect(await connectTo(impostorFirst)).toBe(true);
     // Commands and the change feed go the same way.
     expect((await requireCurrentSchema(standbyFirst)).newer).toEqual([]);
-    const listening = await openChangeFeed({
+    const listening = await openPoolFeed({
       url: standbyFirst,
       poolId: pool.id,
       onError: () => undefined,
