@@ -103,7 +103,7 @@ export interface AppParts {
 }
 
 /** Who signs in, and the directory by which that is known. */
-export interface TenantParts {
+interface TenantParts {
   readonly directory: DirectoryService;
   readonly credentials: CredentialService;
   readonly usersAndGroups: UsersAndGroups;

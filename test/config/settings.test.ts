@@ -117,7 +117,7 @@ describe('no setting is without an effect', () => {
     .flatMap((folder) => sourcesBelow(folder, '.ts'))
     .join('\n');
   const { config } = readConfig({ ...OTHER, PKCS11_PIN_FILE: '' }, MACHINE);
-  const READ_IN_CONFIG = ['attestation', 'backups', 'hasDatabaseUrl'];
+  const READ_IN_CONFIG = ['attestation', 'backups', 'hasDatabaseUrl', 'tokensFile'];
   test.each(Object.keys(config) as (keyof Config)[])('%s is read', (property) => {
     const isRead = new RegExp(
       `\\b(?:config|settings)\\.${property}\\b|\\{[^{}]*\\b${property}\\b[^{}]*\\}(?: = settings|: Base|: Config|: Pick)`,
