@@ -2,6 +2,9 @@
 export const LIMITS = {
   databaseConnections: 10,
   auditConnections: 2,
+  /** For a connection, of all pools of a process. */
+  waitingQueries: 10_000,
+  connectionWaitMs: 10_000,
   /** To a standby on which the audit log is read. */
   standbyConnections: 4,
   /** Of a command that runs beside the service. */

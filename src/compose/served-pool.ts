@@ -80,7 +80,7 @@ export async function composePool(
   const keeping = requireKeeping(store.pool, settings.keeping);
   const module = openHsm(settings, keeping, log, onHang, true);
   const cursorKey = await openKeys(store, module).catch(async (error: unknown) => {
-    store.feed.leave();
+    store.leave();
     await module.close();
     throw error;
   });
@@ -158,7 +158,7 @@ export async function composePool(
       await recovery.close();
       await rootKeys.stop();
       await audit.close();
-      store.feed.leave();
+      store.leave();
       metrics.close();
       await module.close();
     },

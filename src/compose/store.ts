@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import { openChangeFeed, type PoolFeed, type ProcessFeed } from '../store/change-feed.ts';
 import { type DatabaseOptions, openDatabase, type StoreContext } from '../store/database.ts';
+import { type ConnectionShares, shareConnections } from '../store/connection-shares.ts';
 import { readServers } from '../store/servers.ts';
 import { findHomePool, findPool, type Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
@@ -22,6 +23,8 @@ export interface OpenStore {
 /** What a process has once, for all its pools. */
 export interface ProcessStore {
   readonly db: StoreContext['db'];
+  /** The same, by what each pool may have of it. */
+  readonly shares: ConnectionShares;
   /** The audit log must not wait behind changes that hold a connection. */
   readonly auditDb: StoreContext['db'];
   readonly feed: ProcessFeed;
@@ -34,6 +37,8 @@ export interface ServiceStore extends Omit<OpenStore, 'close'> {
   /** Changes write their own records: neither they nor the audit log wait for each other. */
   readonly chains: Readonly<Record<'changes' | 'auditLog' | 'found', AuditChain>>;
   readonly feed: PoolFeed;
+  /** The process serves the pool no more. */
+  leave(): void;
 }
 
 /** For a command, which writes to one chain and listens to nobody. @throws OperatorError without such a pool */
@@ -75,8 +80,14 @@ export async function openProcessStore(
     },
   });
   const auditDb = openConnections(settings, log, LIMITS.auditConnections, { servers });
+  const shares = shareConnections(db, {
+    connections: LIMITS.databaseConnections,
+    waiting: LIMITS.waitingQueries,
+    waitMs: LIMITS.connectionWaitMs,
+  });
   return {
     db,
+    shares,
     auditDb,
     feed,
     async close() {
@@ -88,12 +99,13 @@ export async function openProcessStore(
 
 /** @throws OperatorError without such a pool */
 export async function openServiceStore(
-  { db, auditDb, feed: processFeed }: ProcessStore,
+  { db: all, shares, auditDb, feed: processFeed }: ProcessStore,
   settings: Pick<ServiceSettings, 'pool' | 'issuers'>,
   clock: Clock,
 ): Promise<ServiceStore> {
-  const pool = await requirePool(db, settings.pool);
-  const homeId = await homeIdOf(db, pool);
+  const pool = await requirePool(all, settings.pool);
+  const homeId = await homeIdOf(all, pool);
+  const db = shares.of(pool.id);
   const newChain = () => createAuditChain({ poolId: pool.id, newGuid: randomUUID, clock });
   const chains = { changes: newChain(), auditLog: newChain(), found: newChain() };
   const feed = processFeed.of(pool.id, homeId);
@@ -108,7 +120,17 @@ export async function openServiceStore(
     },
     trustedIssuers: (settings.issuers ?? []).map(({ issuer }) => issuer),
   };
-  return { context, pool, auditDb, chains, feed };
+  return {
+    context,
+    pool,
+    auditDb,
+    chains,
+    feed,
+    leave() {
+      feed.leave();
+      shares.leave(pool.id);
+    },
+  };
 }
 
 export function openConnections(

@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
-import type pg from 'pg';
+import pg from 'pg';
 import type { AuditedChange } from '../core/audit/record.ts';
 import type { AuditChain, ChainLock } from '../core/audit/chain.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -119,7 +119,7 @@ function translateErrors(client: pg.PoolClient): void {
 
 /** Connections now: all, those that nobody uses, and how many queries wait for one. */
 export function connectionsOf(...databases: readonly Kysely<Tables>[]) {
-  const open = databases.flatMap((db) => POOLS.get(db) ?? []);
+  const open = databases.map((db) => POOLS.get(db)).filter((pool) => pool instanceof pg.Pool);
   const sum = (count: (pool: pg.Pool) => number) =>
     open.reduce((total, pool) => total + count(pool), 0);
   return {

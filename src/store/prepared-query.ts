@@ -3,8 +3,13 @@ import pg from 'pg';
 import { fromDriver } from './errors.ts';
 import type { Tables } from './tables.ts';
 
+/** Connections, or a share of them. */
+export interface Connections {
+  query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>>;
+}
+
 /** The connections behind each open database. */
-export const POOLS = new WeakMap<Kysely<Tables>, pg.Pool>();
+export const POOLS = new WeakMap<Kysely<Tables>, Connections>();
 
 /**
  * PostgreSQL's codes for a statement that is not as it was prepared: a table has a column more since (0A000), or somebody
