@@ -66,7 +66,7 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
 
   async function metric(name: string): Promise<number> {
     const text = await (await fetch(`${metrics}/metrics`)).text();
-    return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+    return Number(new RegExp(`^${name}(?:\\{pool="main"\\})? (\\S+)$`, 'm').exec(text)?.[1]);
   }
 
   test('it is found to be slow', () => {

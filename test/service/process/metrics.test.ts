@@ -65,18 +65,22 @@ describe('metrics', () => {
     const { status, type, text } = await read('/metrics');
     expect(status).toBe(200);
     expect(type).toContain('text/plain; version=0.0.4');
-    expect(valueOf(text, 'strongroom_requests_total{operation="KeyWrap",status="200"}')).toBe(20);
-    expect(valueOf(text, 'strongroom_requests_total{operation="KeyGet",status="404"}')).toBe(1);
+    expect(
+      valueOf(text, 'strongroom_requests_total{operation="KeyWrap",status="200",pool="main"}'),
+    ).toBe(20);
+    expect(
+      valueOf(text, 'strongroom_requests_total{operation="KeyGet",status="404",pool="main"}'),
+    ).toBe(1);
     expect(
       valueOf(
         text,
-        'strongroom_hsm_operation_duration_seconds_count{operation="encrypt",algorithm="A256KW"}',
+        'strongroom_hsm_operation_duration_seconds_count{operation="encrypt",algorithm="A256KW",pool="main"}',
       ),
     ).toBe(20);
     expect(valueOf(text, 'strongroom_workers_ready')).toBe(2);
-    expect(valueOf(text, 'strongroom_hsm_ready')).toBe(2);
-    expect(valueOf(text, 'strongroom_audit_commit_records_sum')).toBeGreaterThan(20);
-    expect(valueOf(text, 'strongroom_decision_cache_hits_total')).toBeGreaterThan(10);
+    expect(valueOf(text, 'strongroom_hsm_ready{pool="main"}')).toBe(2);
+    expect(valueOf(text, 'strongroom_audit_commit_records_sum{pool="main"}')).toBeGreaterThan(20);
+    expect(valueOf(text, 'strongroom_decision_cache_hits_total{pool="main"}')).toBeGreaterThan(10);
     expect(valueOf(text, 'strongroom_database_connections')).toBeGreaterThan(0);
   });
 
@@ -91,8 +95,12 @@ describe('metrics', () => {
     for (const name of [...names, ...names])
       expect(await call(name, 'unwrapkey', await call(name, 'wrapkey', VALUE))).toBe(VALUE);
     const { text } = await read('/metrics');
-    expect(valueOf(text, 'strongroom_hsm_keys_loaded')).toBeLessThanOrEqual(2 * LOADED_KEYS);
-    expect(valueOf(text, 'strongroom_hsm_key_loads_total')).toBeGreaterThan(names.length);
+    expect(valueOf(text, 'strongroom_hsm_keys_loaded{pool="main"}')).toBeLessThanOrEqual(
+      2 * LOADED_KEYS,
+    );
+    expect(valueOf(text, 'strongroom_hsm_key_loads_total{pool="main"}')).toBeGreaterThan(
+      names.length,
+    );
   });
 
   test('name no key, no principal and no address', async () => {

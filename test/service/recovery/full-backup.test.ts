@@ -173,7 +173,9 @@ describe('backups that are planned', () => {
   };
   const metricOf = async (name: string) => {
     const answer = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
-    return new RegExp(`^strongroom_backup_${name} (\\S+)$`, 'm').exec(await answer.text())?.[1];
+    return new RegExp(`^strongroom_backup_${name}\\{pool="main"\\} (\\S+)$`, 'm').exec(
+      await answer.text(),
+    )?.[1];
   };
   const inPlace = async () => (await readdir(scheduled)).sort();
   let scheduled: string;
