@@ -41,6 +41,7 @@ export async function compose(
       share: (name) => pools.besides(pool).share(name),
       refuse: (name) => pools.besides(pool).refuse(name),
     }),
+    isServing: false,
     overrides: others,
   };
   const first = await composePool(process, settings, log);
@@ -53,6 +54,7 @@ export async function compose(
     const served = await composePool(
       {
         ...process,
+        isServing: true,
         overrides: {
           ...others,
           onRestored: () => {

@@ -1,25 +1,50 @@
 import type { Logger } from 'pino';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { OperatorError } from '../core/operator-error.ts';
-import { openPkcs11Hsm, type Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
+import {
+  openPkcs11Hsm,
+  openPkcs11HsmInThread,
+  type Pkcs11Hsm,
+  type Pkcs11Options,
+} from '../hsm/pkcs11-hsm.ts';
 import type { Pool } from '../store/pool/pool-store.ts';
 import { LIMITS } from './limits.ts';
 import type { ServiceSettings } from './service/settings.ts';
 
+type HsmSettings = Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys' | 'tried'>;
+
+interface Hanging {
+  readonly onHang?: ((operation: string) => void) | undefined;
+  readonly usesThreads?: boolean;
+}
+
 /** Opens the module with this service's limits and log. */
 export function openHsm(
-  {
-    pkcs11,
-    sessions,
-    loadedKeys = LIMITS.loadedKeys,
-    tried,
-  }: Pick<ServiceSettings, 'pkcs11' | 'sessions' | 'loadedKeys' | 'tried'>,
+  settings: HsmSettings,
   keeping: KeyKeeping,
   log: Logger,
-  onHang: (operation: string) => void = () => undefined,
-  usesThreads = false,
+  hanging: Hanging = {},
 ): Pkcs11Hsm {
-  return openPkcs11Hsm({
+  return openPkcs11Hsm(optionsOf(settings, keeping, log, hanging));
+}
+
+/** The same beside pools that are served: they don't wait for it. */
+export function openHsmBeside(
+  settings: HsmSettings,
+  keeping: KeyKeeping,
+  log: Logger,
+  hanging: Hanging,
+): Promise<Pkcs11Hsm> {
+  return openPkcs11HsmInThread(optionsOf(settings, keeping, log, hanging));
+}
+
+function optionsOf(
+  { pkcs11, sessions, loadedKeys = LIMITS.loadedKeys, tried }: HsmSettings,
+  keeping: KeyKeeping,
+  log: Logger,
+  { onHang = () => undefined, usesThreads = false }: Hanging,
+): Pkcs11Options {
+  return {
     ...pkcs11,
     keeping,
     tried,
@@ -35,7 +60,7 @@ export function openHsm(
     log: (level, message, details) => {
       log[level](details ?? {}, message);
     },
-  });
+  };
 }
 
 /** @returns how the pool keeps its keys @throws OperatorError where a setting says otherwise */

@@ -14,7 +14,7 @@ import { composeAccess } from './access.ts';
 import { recordActivation } from './activation.ts';
 import { composeAudit } from './audit.ts';
 import { composeDirectory } from './directory.ts';
-import { openHsm, requireKeeping } from './hsm.ts';
+import { openHsm, openHsmBeside, requireKeeping } from './hsm.ts';
 import { composeIdentity } from './identity.ts';
 import { composeKeys } from './keys.ts';
 import { openObjectKeeper } from './objects.ts';
@@ -41,6 +41,8 @@ export interface ServingProcess {
   readonly clock: Clock;
   readonly tracing: Tracing;
   readonly others: (pool: Pool) => OtherPools;
+  /** Whether it serves other pools already. */
+  readonly isServing: boolean;
   readonly overrides: Omit<Overrides, 'clock'>;
 }
 
@@ -78,7 +80,10 @@ export async function composePool(
   const { onHang, onRestored, isStartOver, auditLog } = process.overrides;
   const store = await openServiceStore(process.store, settings, clock);
   const keeping = requireKeeping(store.pool, settings.keeping);
-  const module = openHsm(settings, keeping, log, onHang, true);
+  const hanging = { onHang, usesThreads: true };
+  const module = process.isServing
+    ? await openHsmBeside(settings, keeping, log, hanging)
+    : openHsm(settings, keeping, log, hanging);
   const cursorKey = await openKeys(store, module).catch(async (error: unknown) => {
     store.leave();
     await module.close();
