@@ -74,6 +74,7 @@ export async function compose(
     list: () => listPools(store.db),
     open,
     opensAtStart: settings.opensPoolsAtStart !== false,
+    steadyMs: () => performance.now(),
     log,
   });
 

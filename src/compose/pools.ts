@@ -15,6 +15,8 @@ export interface PoolsParts {
   readonly open: (pool: Pool, home: ServedPool | undefined) => Promise<ServedPool>;
   /** Else each is opened when it is first asked for. */
   readonly opensAtStart: boolean;
+  /** Milliseconds of a clock that only ever goes on. */
+  readonly steadyMs: () => number;
   readonly log: Logger;
 }
 
@@ -23,7 +25,7 @@ interface Entry {
   pool: Pool;
   served?: ServedPool;
   opening?: Promise<ServedPool | undefined>;
-  /** Of performance.now(): it isn't tried again before. */
+  /** It isn't tried again before. */
   triedAgainAt: number;
   wait: number;
 }
@@ -46,7 +48,10 @@ export interface Pools {
  * Opens the others one after the other, in the background or when one is first asked for, and goes by the database: a pool
  * that is new there is served within a second or two, and one that was deleted no more. One that can't be opened costs the others nothing.
  */
-export function openPools(first: ServedPool, { list, open, opensAtStart, log }: PoolsParts): Pools {
+export function openPools(
+  first: ServedPool,
+  { list, open, opensAtStart, steadyMs, log }: PoolsParts,
+): Pools {
   const entries = new Map<string, Entry>();
   const leaving = new Set<Promise<void>>();
   const closing = new AbortController();
@@ -78,7 +83,7 @@ export function openPools(first: ServedPool, { list, open, opensAtStart, log }: 
       return served;
     } catch (error) {
       log.error({ err: error, pool: pool.name }, 'the pool cannot be opened: it is tried again');
-      entry.triedAgainAt = performance.now() + entry.wait;
+      entry.triedAgainAt = steadyMs() + entry.wait;
       entry.wait = Math.min(2 * entry.wait, LIMITS.poolRetryMs.most);
       return undefined;
     }
@@ -87,7 +92,7 @@ export function openPools(first: ServedPool, { list, open, opensAtStart, log }: 
   function opened(entry: Entry): ServedPool | Promise<ServedPool | undefined> | undefined {
     if (entry.served !== undefined) return entry.served;
     if (entry.opening !== undefined) return entry.opening;
-    if (closing.signal.aborted || performance.now() < entry.triedAgainAt) return undefined;
+    if (closing.signal.aborted || steadyMs() < entry.triedAgainAt) return undefined;
     entry.opening = openNow(entry).finally(() => {
       delete entry.opening;
     });
@@ -104,7 +109,7 @@ export function openPools(first: ServedPool, { list, open, opensAtStart, log }: 
 
   async function read(): Promise<void> {
     const pools = await list();
-    readAt = performance.now();
+    readAt = steadyMs();
     const there = new Map(
       pools
         .filter(({ name, deletedAt }) => name !== first.pool.name && deletedAt === undefined)
@@ -155,7 +160,7 @@ export function openPools(first: ServedPool, { list, open, opensAtStart, log }: 
   );
 
   async function findNew(name: string): Promise<ServedPool | undefined> {
-    if (performance.now() - readAt > LIMITS.poolsAtLeastMs) await readNow().catch(() => undefined);
+    if (steadyMs() - readAt > LIMITS.poolsAtLeastMs) await readNow().catch(() => undefined);
     const entry = entries.get(name);
     return entry && (await opened(entry));
   }

@@ -137,6 +137,7 @@ export function createMetrics(pool: string, readState: () => PoolReadings): Metr
     labelNames: ['server'] as const,
     registers,
   });
+  for (const server of ['standby', 'primary']) auditReads.inc({ server }, 0);
   const signedAt = new Gauge({
     name: 'strongroom_audit_checkpoint_timestamp_seconds',
     help: 'When a checkpoint was last signed; 0 for never.',
