@@ -8,7 +8,7 @@ import type {
 } from '../../../core/recovery/root-keys/pending-generation.ts';
 import type { ExportedRootKeys } from '../../../core/recovery/security-domain/ports.ts';
 import { changing, reading, type StoreContext, type Trx } from '../../database.ts';
-import { POOL_CHANGED } from '../../pool/activation-store.ts';
+import { POOL_CHANGED } from '../../pool/pool-store.ts';
 import type { PendingRootGenerationRow } from '../../tables.ts';
 import { insertBackupKeys, toBackupMaterial } from './backup-key-store.ts';
 import { makeGenerationCurrent, putVouchers, putRetired } from './current-generation.ts';
