@@ -120,7 +120,7 @@ describe('no setting is without an effect', () => {
   const READ_IN_CONFIG = ['attestation', 'backups', 'hasDatabaseUrl', 'tokensFile'];
   test.each(Object.keys(config) as (keyof Config)[])('%s is read', (property) => {
     const isRead = new RegExp(
-      `\\b(?:config|settings)\\.${property}\\b|\\{[^{}]*\\b${property}\\b[^{}]*\\}(?: = settings|: Base|: Config|: Pick)`,
+      `\\b(?:config|settings)\\.${property}\\b|\\{[^{}]*\\b${property}\\b[^{}]*\\}(?: = settings|: Base|: Config|: HsmSettings|: Pick)`,
     ).test(program);
     expect(isRead || READ_IN_CONFIG.includes(property)).toBe(true);
   });
