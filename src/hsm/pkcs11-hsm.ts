@@ -130,7 +130,7 @@ function hsmOn(first: Connection, options: Pkcs11Options): Pkcs11Hsm {
       ? new KeyGenerator({
           ...options,
           deadlineMs: options.keyGenerationDeadlineMs,
-          idleMs: GENERATOR_IDLE_MS,
+          idleMs: () => (library.isShared ? 0 : GENERATOR_IDLE_MS),
           onEnd: (reason) => {
             options.log('error', 'the process that makes keys is replaced', { reason });
           },
@@ -158,6 +158,7 @@ function hsmOn(first: Connection, options: Pkcs11Options): Pkcs11Hsm {
     generator,
     capabilities: () => capabilities,
     roots: () => roots,
+    turns: library.generations,
   });
 
   function connected(): Connection {

@@ -32,7 +32,8 @@ const SCRIPT = `
   import assert from 'node:assert/strict';
   import { randomBytes, randomUUID } from 'node:crypto';
   const { createRootKeys } = await import(MODULES + 'hsm/keys/root-keys.js');
-  const { HsmWorker } = await import(MODULES + 'hsm/module/hsm-worker.js');
+  const { HsmThreads } = await import(MODULES + 'hsm/module/hsm-threads.js');
+  const { ThreadedSession } = await import(MODULES + 'hsm/module/threaded-session.js');
   const { openModule } = await import(MODULES + 'hsm/module/open-module.js');
   const { serializeToken } = await import(MODULES + 'hsm/module/token.js');
   const { runOperation } = await import(MODULES + 'hsm/operations/operations.js');
@@ -41,8 +42,13 @@ const SCRIPT = `
   assert.ok(token.facts.isThreadSafe);
   const rootKeys = createRootKeys(token.loginSession, randomUUID(), 1);
   const limits = { operationDeadlineMs: 60_000, keyGenerationDeadlineMs: 60_000, onHang: (name) => console.error(name, 'hangs') };
-  const data = { token: serializeToken(token, options.module), capabilities, givesWay: false };
-  const workers = Array.from({ length: THREADS - 1 }, () => new HsmWorker(data, limits));
+  const member = { id: 1, token: serializeToken(token, options.module), capabilities };
+  const threads = new HsmThreads();
+  const size = THREADS - 1;
+  threads.join(member, { ...limits, size, startsAhead: true, leaseWaitMs: 60_000, waitingLimit: size });
+  const workers = Array.from({ length: size }, () => new ThreadedSession({
+    threads, kind: 'workers', member, limits, use: token.use, hasOwner: () => true,
+  }));
   const session = token.openSession();
   const context = { session, keyOwner: () => token.loginSession, capabilities, isSoftware: true };
   // The event loop calls the module as well, and hears of the others in between.

@@ -16,7 +16,7 @@ export interface KeyGeneratorOptions extends TokenOptions {
   /** For a key, and for opening the token. */
   readonly deadlineMs: number;
   /** The process ends when nothing was to be made for so long. */
-  readonly idleMs: number;
+  readonly idleMs: () => number;
   readonly onEnd: (reason: string) => void;
 }
 
@@ -69,7 +69,7 @@ export class KeyGenerator {
     } finally {
       this.#idle = setTimeout(() => {
         this.#end();
-      }, this.#options.idleMs).unref();
+      }, this.#options.idleMs()).unref();
     }
   }
 

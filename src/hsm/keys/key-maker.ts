@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Hsm, KeyImporter } from '../../core/keys/hsm.ts';
 import type { KeyIdentity, KeyMaterial, KeySpec, VerifiedMaterial } from '../../core/keys/key.ts';
 import type { BeginObjects } from '../../core/keys/objects/object-id.ts';
@@ -28,6 +29,8 @@ export interface KeyMakerOptions {
   /** As they were found out when the module was opened last. */
   readonly capabilities: () => Capabilities;
   readonly roots: () => Roots | undefined;
+  /** Those of the library: other pools of this process may use it too. */
+  readonly turns: GenerationQueue;
   /** Wraps by the current root keys what older ones have wrapped. */
   readonly rewrap: (material: KeyMaterial) => Promise<VerifiedMaterial>;
 }
@@ -36,6 +39,8 @@ export interface KeyMakerOptions {
 export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporter {
   readonly #options: KeyMakerOptions;
   readonly #queue = new GenerationQueue(GENERATION_LIMITS);
+  /** By which it is told from other pools. */
+  readonly #name = randomUUID();
 
   constructor(options: KeyMakerOptions) {
     this.#options = options;
@@ -122,8 +127,8 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
       );
     // EC and AES keys take about a millisecond, unless the HSM is slow: then they wait in the queue as well.
     if (spec.keyType !== 'RSA-HSM' && live.current?.isSlow !== true) return here();
-    if (generator === undefined || spec.keyType !== 'RSA-HSM') return this.#queue.take(by, here);
-    return this.#queue.take(by, () =>
+    if (generator === undefined || spec.keyType !== 'RSA-HSM') return this.#inTurn(by, here);
+    return this.#inTurn(by, () =>
       calls.attempt(
         async (on) => {
           requireRootKeys(on);
@@ -139,6 +144,11 @@ export class KeyMaker implements Pick<Hsm, 'generateKey' | 'reseal'>, KeyImporte
         by,
       ),
     );
+  }
+
+  /** Of those for whom keys of this pool are made, and of the pools. */
+  #inTurn<T>(by: string | undefined, make: () => Promise<T>): Promise<T> {
+    return this.#queue.take(by, () => this.#options.turns.take(this.#name, make));
   }
 
   async #sealNew(identity: KeyIdentity, made: Made<ImportedKey>): Promise<VerifiedMaterial> {

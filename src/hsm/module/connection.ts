@@ -92,7 +92,8 @@ export async function openConnectionInThread(
 function connect(options: ConnectionOptions, opened: OpenedModule): Connection {
   const { token, capabilities, rootKeys } = opened;
   const isSlow = opened.isSlow && options.usesThreads === true;
-  const sessions = openSessions(options, { ...opened, isSlow });
+  const { threads } = sharedLibrary(options);
+  const sessions = openSessions(options, { ...opened, isSlow }, threads);
   const { dispatcher } = sessions;
   const { destroysLoaded } = keepingOf(options.keeping ?? 'sealed');
   const probe = new TokenProbe(() => isWell(connection));
@@ -123,7 +124,7 @@ function connect(options: ConnectionOptions, opened: OpenedModule): Connection {
       const closed = dispatcher.close();
       connection.loaded.clear();
       const limit = delay(CLOSE_LIMIT_MS, undefined, { ref: false });
-      await Promise.race([closed.then(() => sessions.threadsEnded()), limit]);
+      await Promise.race([closed.then(() => sessions.leaveThreads()), limit]);
       if (isSlow) {
         const patience = { limitMs: CLOSE_LIMIT_MS, onHang: options.onHang };
         await endInThread(token.use, options.module, patience);

@@ -67,7 +67,9 @@ export class Dispatcher {
     const pools = this.#pools;
     if (!('inline' in pools)) return pools.workers;
     if (!('workers' in pools) || this.#times.isShort(kind)) return pools.inline;
-    return name === 'generate' ? pools.generator : pools.workers;
+    // A token that many share may have no session for either.
+    if (name === 'generate' && pools.generator.size > 0) return pools.generator;
+    return pools.workers.size > 0 ? pools.workers : pools.inline;
   }
 
   #all(): readonly Pool[] {

@@ -1,10 +1,17 @@
 import type { Worker } from 'node:worker_threads';
 import { ServiceError } from '../../core/errors.ts';
 import type { Input, OperationName, Output } from '../operations/operations.ts';
-import type { OperationSession } from './operation-session.ts';
+import type { PooledSession } from './session-pool.ts';
 import { deserialize, deserializeError, serialize } from './serialization.ts';
 import { startThread } from './thread.ts';
-import type { FromHsmWorker, HsmWorkerData, ToHsmWorker } from './worker-protocol.ts';
+import type {
+  FromHsmWorker,
+  HsmWorkerData,
+  ToHsmWorker,
+  Used,
+  WorkerMember,
+  WorkerSessions,
+} from './worker-protocol.ts';
 
 export interface HsmWorkerLimits {
   /** After so long an operation counts as hanging; it can't be cancelled, so the process has to go. */
@@ -13,28 +20,35 @@ export interface HsmWorkerLimits {
   readonly onHang: (operation: string) => void;
 }
 
-interface Pending {
+export interface WorkerRequest {
+  readonly member: WorkerMember;
+  readonly limits: HsmWorkerLimits;
+  readonly sessions: WorkerSessions;
+  /** Also of an operation that fails. */
+  readonly onMeasured: (ms: number, used: Used) => void;
+}
+
+interface Pending extends Pick<WorkerRequest, 'limits' | 'onMeasured'> {
   readonly name: OperationName;
   readonly resolve: (output: unknown) => void;
   readonly reject: (error: unknown) => void;
-  readonly onMeasured: (ms: number) => void;
   deadline?: NodeJS.Timeout;
 }
 
 /**
- * A thread with a session of its own, which waits for the HSM while others are served: an operation runs there whole, from
- * its first call to its last. One operation at a time.
+ * A thread that waits for the HSM while others are served: an operation runs there whole, from its first call to its last,
+ * on sessions of whatever connection asks. One operation at a time.
  */
-export class HsmWorker implements OperationSession {
-  readonly #limits: HsmWorkerLimits;
+export class HsmWorker implements PooledSession {
   readonly #thread: Worker;
+  /** Connections that it knows. */
+  readonly #members = new Set<number>();
   #state: 'starting' | 'running' | 'hanging' | 'ended' = 'starting';
   #pending: Pending | undefined;
   /** Resolves when the thread has ended. */
   readonly ended: Promise<void>;
 
-  constructor(data: HsmWorkerData, limits: HsmWorkerLimits) {
-    this.#limits = limits;
+  constructor(data: HsmWorkerData) {
     this.#thread = startThread('operation-thread', data);
     this.#thread.on('message', (message: FromHsmWorker) => {
       this.#receive(message);
@@ -56,25 +70,43 @@ export class HsmWorker implements OperationSession {
   }
 
   run<Name extends OperationName>(
+    { member, limits, sessions, onMeasured }: WorkerRequest,
     name: Name,
     input: Input<Name>,
-    onMeasured: (ms: number) => void,
   ): Promise<Output<Name>> {
     return new Promise((resolve, reject) => {
       if (this.isLost) throw unavailable();
-      const message = serialize({ name, input });
-      this.#pending = { name, resolve: resolve as (output: unknown) => void, reject, onMeasured };
+      const message = serialize({ of: member.id, name, input, ...sessions });
+      const settled = { resolve: resolve as (output: unknown) => void, reject };
+      this.#pending = { name, limits, onMeasured, ...settled };
       this.#watch();
+      this.#introduce(member);
       this.#send(message);
     });
   }
 
+  closeSessions(member: WorkerMember, sessions: readonly Uint8Array[]): void {
+    this.#introduce(member);
+    this.#send({ close: sessions, of: member.id });
+  }
+
+  forget({ id }: WorkerMember): void {
+    if (this.#members.delete(id)) this.#send({ forget: id });
+  }
+
+  /** It has no state that an error could leave behind. */
   renew(): void {
-    this.#send('renew');
+    return;
   }
 
   close(): void {
     this.#send('leave');
+  }
+
+  #introduce(member: WorkerMember): void {
+    if (this.#members.has(member.id)) return;
+    this.#members.add(member.id);
+    this.#send({ join: member });
   }
 
   #send(message: ToHsmWorker): void {
@@ -88,7 +120,7 @@ export class HsmWorker implements OperationSession {
       return;
     }
     const pending = this.#settle();
-    pending?.onMeasured(message.ms);
+    pending?.onMeasured(message.ms, message.used);
     if ('output' in message) pending?.resolve(deserialize(message.output));
     else pending?.reject(deserializeError(message.failed));
   }
@@ -96,7 +128,7 @@ export class HsmWorker implements OperationSession {
   #watch(): void {
     const pending = this.#pending;
     if (pending === undefined) return;
-    const { operationDeadlineMs, keyGenerationDeadlineMs } = this.#limits;
+    const { operationDeadlineMs, keyGenerationDeadlineMs } = pending.limits;
     // A thread that begins on a busy machine isn't an HSM that hangs.
     const mayTakeLong = this.#state === 'starting' || pending.name === 'generate';
     clearTimeout(pending.deadline);
@@ -108,11 +140,11 @@ export class HsmWorker implements OperationSession {
     );
   }
 
-  #hang({ name, reject }: Pending): void {
+  #hang({ name, reject, limits }: Pending): void {
     this.#settle();
     this.#state = 'hanging';
     reject(new ServiceError('HsmUnavailable', 'The HSM did not answer in time.'));
-    this.#limits.onHang(name);
+    limits.onHang(name);
   }
 
   #end(cause?: unknown): void {

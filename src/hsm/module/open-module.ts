@@ -7,16 +7,11 @@ import { findRootKeys, type RootKeys } from '../keys/root-keys.ts';
 import { deserialize, deserializeError, type SerializedError } from './serialization.ts';
 import { startThread } from './thread.ts';
 import { giveUp } from './library.ts';
+import { requireShare } from './session-share.ts';
 import { sharedLibrary } from './shared-library.ts';
 import { withoutUndefined } from '../../core/without-undefined.ts';
-import {
-  deserializeToken,
-  type LoggedIn,
-  openToken,
-  type SerializedToken,
-  type Token,
-  tokenOf,
-} from './token.ts';
+import { deserializeToken, type LoggedIn, openToken, type Token, tokenOf } from './token.ts';
+import type { SerializedToken } from './token-facts.ts';
 import { type TokenOptions, tokenOptionsOf } from './token-options.ts';
 import type { Ending, TokenUse } from './token-use.ts';
 
@@ -177,6 +172,7 @@ function settled(options: ModuleOptions, use: TokenUse, answer: ModuleAnswer): O
   library.initialised(serialized.facts.isThreadSafe);
   const opened = deserializeToken(serialized, library.load(options.module));
   use.loggedIn(opened.slot.handle, opened.loginSession.handle, options.pin);
+  requireShare(opened.facts.sessionLimit, use.users, options.tokenLabel);
   use.learn(triedModule(opened.facts, options, found.capabilities));
   return { ...found, token: tokenOf(opened, use) };
 }

@@ -1,75 +1,95 @@
 import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Session } from 'graphene-pk11';
+import graphene, { type Session } from 'graphene-pk11';
 import {
   type Input,
-  type OperationContext,
   type OperationName,
   type Output,
   runOperation,
 } from '../operations/operations.ts';
-import { faultOf } from './errors.ts';
+import { giveUp } from './library.ts';
 import { deserialize, serialize, serializeError } from './serialization.ts';
-import { deserializeToken, openSessionOf } from './token.ts';
+import { deserializeToken, type LoggedIn, openSessionOf } from './token.ts';
 import type {
   FromHsmWorker,
   HsmWorkerData,
   OperationRequest,
   ToHsmWorker,
+  WorkerMember,
+  WorkerSessions,
 } from './worker-protocol.ts';
 
-/** A thread with a session of its own, that is there to wait for the HSM: see hsm-worker.ts, which starts it and asks it. */
+/**
+ * A thread that is there to wait for the HSM, for whatever connection of its library: see hsm-worker.ts, which starts it and
+ * asks it. Sessions are the connections'; those that are missing are opened here.
+ */
 
-const data = workerData as HsmWorkerData;
-const token = deserializeToken(data.token);
-let session: Session | undefined;
-/** Owns the keys that are loaded here, which serve other sessions too: it is given up with the thread. */
-let keyOwner: Session | undefined;
+interface Known {
+  readonly token: LoggedIn;
+  readonly capabilities: WorkerMember['capabilities'];
+}
 
-/** Operations that make keys which `keyOwner` owns. */
-const LOADS: ReadonlySet<OperationName> = new Set<OperationName>(['load', 'loadPublic']);
+const members = new Map<number, Known>();
 
 function send(message: FromHsmWorker): void {
   parentPort?.postMessage(message);
 }
 
-/** Sessions are opened when they are first needed. */
-function context(): OperationContext {
-  session ??= openSessionOf(token);
-  return {
-    session,
-    keyOwner: () => (keyOwner ??= openSessionOf(token)),
-    capabilities: data.capabilities,
-    isSoftware: token.facts.isSoftware,
-  };
+function known(id: number): Known {
+  const member = members.get(id);
+  if (member === undefined) throw new Error('the thread does not know this connection');
+  return member;
 }
 
-async function run(name: OperationName, input: Input<OperationName>): Promise<void> {
+/** The sessions of one operation, each opened when it is first needed. */
+class Sessions {
+  readonly #token: LoggedIn;
+  readonly #ownsItself: boolean;
+  session: Session | undefined;
+  keyOwner: Session | undefined;
+
+  constructor(token: LoggedIn, { session, keyOwner }: WorkerSessions) {
+    this.#token = token;
+    this.#ownsItself = keyOwner === 'none';
+    this.session = session && sessionOf(token, session);
+    this.keyOwner = keyOwner instanceof Uint8Array ? sessionOf(token, keyOwner) : undefined;
+  }
+
+  worked(): Session {
+    return (this.session ??= openSessionOf(this.#token));
+  }
+
+  owner(): Session {
+    return this.#ownsItself ? this.worked() : (this.keyOwner ??= openSessionOf(this.#token));
+  }
+}
+
+function sessionOf({ slot }: LoggedIn, handle: Uint8Array): Session {
+  return new graphene.Session(Buffer.from(handle), slot, slot.lib);
+}
+
+async function run({ of, name, input, ...sessions }: OperationRequest): Promise<void> {
   const began = performance.now();
+  const { token, capabilities } = known(of);
+  const own = new Sessions(token, sessions);
+  const used = () => ({
+    session: own.session && Uint8Array.from(own.session.handle),
+    keyOwner: own.keyOwner && Uint8Array.from(own.keyOwner.handle),
+  });
   try {
-    const output: Output<OperationName> = await runOperation(context(), name, input);
-    send({ output: serialize(output), ms: performance.now() - began });
+    const output: Output<OperationName> = await runOperation(
+      {
+        session: own.worked(),
+        keyOwner: () => own.owner(),
+        capabilities,
+        isSoftware: token.facts.isSoftware,
+      },
+      name as OperationName,
+      input as Input<OperationName>,
+    );
+    send({ output: serialize(output), ms: performance.now() - began, used: used() });
   } catch (error) {
-    // The session that owned what was loaded here may be gone: what is loaded from now on belongs to a fresh one.
-    if (LOADS.has(name) && faultOf(error) === 'handle') keyOwner = undefined;
-    send({ failed: serializeError(error), ms: performance.now() - began });
-  }
-}
-
-function giveUpSession(): void {
-  try {
-    session?.close();
-  } catch {
-    // It is gone already.
-  }
-  session = undefined;
-}
-
-function giveUpKeyOwner(): void {
-  try {
-    keyOwner?.close();
-  } catch {
-    // It is gone already.
+    send({ failed: serializeError(error), ms: performance.now() - began, used: used() });
   }
 }
 
@@ -84,15 +104,19 @@ function giveWay(): void {
 }
 
 parentPort?.on('message', (message: ToHsmWorker) => {
-  if (message === 'renew') giveUpSession();
-  else if (message === 'leave') {
-    giveUpSession();
-    giveUpKeyOwner();
-    parentPort?.close();
-  } else {
-    const { name, input } = deserialize(message) as OperationRequest;
-    void run(name as OperationName, input as Input<OperationName>);
+  if (message instanceof Uint8Array) void run(deserialize(message) as OperationRequest);
+  else if (message === 'leave') parentPort?.close();
+  else if ('join' in message) {
+    const { id, token, capabilities } = message.join;
+    members.set(id, { token: deserializeToken(token), capabilities });
+  } else if ('forget' in message) members.delete(message.forget);
+  else {
+    const { token } = known(message.of);
+    for (const handle of message.close)
+      giveUp(() => {
+        sessionOf(token, handle).close();
+      });
   }
 });
-if (data.givesWay) giveWay();
+if ((workerData as HsmWorkerData).givesWay) giveWay();
 send('ready');

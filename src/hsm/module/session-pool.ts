@@ -49,6 +49,7 @@ interface Waiting<Session> {
  */
 export class SessionPool<Session extends PooledSession> {
   readonly #options: SessionPoolOptions<Session>;
+  #size: number;
   readonly #idle: Session[] = [];
   readonly #waiting = new FairQueue<Waiting<Session>>();
   #open = 0;
@@ -61,6 +62,7 @@ export class SessionPool<Session extends PooledSession> {
     if (!Number.isInteger(options.size) || options.size < 1)
       throw new RangeError('a session pool has at least one session');
     this.#options = options;
+    this.#size = options.size;
     for (; options.opensAhead === true && this.#open < options.size; this.#open += 1)
       this.#idle.push(options.open());
   }
@@ -87,7 +89,18 @@ export class SessionPool<Session extends PooledSession> {
 
   /** Sessions at most. */
   get size(): number {
-    return this.#options.size;
+    return this.#size;
+  }
+
+  /** Those that are too many are closed, each when it has come back. */
+  resize(size: number): void {
+    this.#size = size;
+    while (this.#open > size) {
+      const idle = this.#idle.pop();
+      if (idle === undefined) break;
+      this.#drop(idle);
+    }
+    if (!this.#isClosed) this.#giveOut();
   }
 
   get status(): { open: number; inUse: number; waiting: number } {
@@ -129,7 +142,7 @@ export class SessionPool<Session extends PooledSession> {
   /** One that is idle or may still be opened. */
   #free(): Session | undefined {
     const idle = this.#idle.pop();
-    if (idle !== undefined || this.#open >= this.#options.size) return idle;
+    if (idle !== undefined || this.#open >= this.#size) return idle;
     const session = this.#options.open();
     this.#open += 1;
     return session;
@@ -182,7 +195,7 @@ export class SessionPool<Session extends PooledSession> {
   }
 
   #giveBack(session: Session): void {
-    if (this.#isClosed) {
+    if (this.#isClosed || this.#open > this.#size) {
       this.#drop(session);
       return;
     }

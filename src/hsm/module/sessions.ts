@@ -1,12 +1,14 @@
-import { availableParallelism } from 'node:os';
 import { Dispatcher, type SessionPools } from './dispatcher.ts';
-import { HsmWorker, type HsmWorkerLimits } from './hsm-worker.ts';
+import type { HsmThreads, ThreadKind } from './hsm-threads.ts';
+import type { HsmWorkerLimits } from './hsm-worker.ts';
 import { inlineSession } from './inline-session.ts';
 import type { OpenedModule } from './open-module.ts';
 import { withoutOpenSslErrors } from './openssl-errors.ts';
 import type { OperationSession } from './operation-session.ts';
 import { SessionPool } from './session-pool.ts';
-import { serializeToken, type Token } from './token.ts';
+import { cores, type SessionShare, shareOf } from './session-share.ts';
+import { ThreadedSession } from './threaded-session.ts';
+import { serializeToken } from './token.ts';
 
 export interface SessionOptions extends HsmWorkerLimits {
   /** Path of the PKCS#11 library. */
@@ -22,35 +24,48 @@ export interface SessionOptions extends HsmWorkerLimits {
 
 export interface Sessions {
   readonly dispatcher: Dispatcher;
-  /** Resolves when all threads have ended, for which their sessions must have been closed. */
-  threadsEnded(): Promise<void>;
+  /** Leaves the threads, and resolves when those have ended that nobody else needs. */
+  leaveThreads(): Promise<void>;
 }
 
-/** Operations run whole on the event loop: a second session is for an import, which doesn't. */
-const INLINE_SESSIONS = 2;
 /** In a process that takes what its HSM gives. */
 const MOST_WORKERS = 8;
-/** The login session, one that the token's administrator may need, and the one on which keys are made. */
-const OTHER_SESSIONS = 3;
+
+let members = 0;
 
 /** The pools of sessions of an opened module, as far as it bears several threads and is too slow for one. */
 export function openSessions(
   options: SessionOptions,
   { token, capabilities, isSlow }: OpenedModule,
+  threads: HsmThreads,
 ): Sessions {
-  const { isThreadSafe, isSoftware } = token.facts;
-  const alive = new Set<HsmWorker>();
+  const { isThreadSafe, isSoftware, sessionLimit } = token.facts;
+  const { sessions = MOST_WORKERS, usesThreads = false } = options;
+  members += 1;
+  const member = { id: members, token: serializeToken(token, options.module), capabilities };
+  let share = currentShare();
+
+  function currentShare(): SessionShare {
+    const { users } = token.use;
+    const most = isSlow ? (isThreadSafe ? sessions : 1) : Math.min(cores(), sessions);
+    const found = shareOf({ limit: sessionLimit, users, sessions: most, isSlow });
+    return usesThreads && (isSlow || isThreadSafe)
+      ? found
+      : { ...found, inline: Math.max(1, found.inline) };
+  }
 
   function pool(open: () => OperationSession, size: number, isInline: boolean) {
     const { leaseWaitMs: waitMs, waitingLimit } = options;
-    return new SessionPool<OperationSession>({
+    const made = new SessionPool<OperationSession>({
       open,
-      size,
+      size: Math.max(1, size),
       waitMs,
       waitingLimit,
       inRounds: isInline,
       opensAhead: isSlow,
     });
+    made.resize(size);
+    return made;
   }
 
   function inlinePool() {
@@ -63,42 +78,36 @@ export function openSessions(
         });
       });
     };
-    return pool(open, Math.min(INLINE_SESSIONS, freeOf(token)), true);
+    return pool(open, share.inline, true);
   }
 
-  function workerPool(size: number, givesWay: boolean) {
-    const data = { token: serializeToken(token, options.module), capabilities, givesWay };
-    const open = () => {
-      const worker = new HsmWorker(data, options);
-      alive.add(worker);
-      void worker.ended.then(() => alive.delete(worker));
-      return worker;
-    };
+  function threadedPool(kind: ThreadKind, size: number) {
+    const { use } = token;
+    const hasOwner = () => share.hasOwners;
+    const open = () =>
+      new ThreadedSession({ ...{ threads, kind, member, use, hasOwner }, limits: options });
     return pool(open, size, false);
   }
 
   function pools(): SessionPools {
-    if (options.usesThreads === true && isSlow)
-      return { workers: workerPool(isThreadSafe ? workersOf(options, token) : 1, false) };
-    if (options.usesThreads !== true || !isThreadSafe) return { inline: inlinePool() };
-    const cores = Math.max(2, availableParallelism());
-    const workers = workerPool(Math.min(cores, workersOf(options, token)), false);
-    return { inline: inlinePool(), workers, generator: workerPool(1, true) };
+    if (!usesThreads || !(isSlow || isThreadSafe)) return { inline: inlinePool() };
+    threads.join(member, { ...options, size: share.workers, startsAhead: isSlow });
+    const workers = threadedPool('workers', share.workers);
+    if (isSlow) return { workers };
+    return { inline: inlinePool(), workers, generator: threadedPool('generator', share.generator) };
   }
 
+  const opened = pools();
+  token.use.onShared(() => {
+    share = currentShare();
+    for (const [kind, each] of Object.entries(opened) as [
+      keyof SessionShare & ThreadKind,
+      SessionPool<OperationSession>,
+    ][])
+      each.resize(share[kind]);
+  });
   return {
-    dispatcher: new Dispatcher(pools()),
-    threadsEnded: async () => {
-      await Promise.all([...alive].map(({ ended }) => ended));
-    },
+    dispatcher: new Dispatcher(opened),
+    leaveThreads: () => threads.leave(member),
   };
-}
-
-function freeOf({ facts: { sessionLimit = Number.POSITIVE_INFINITY } }: Token): number {
-  return Math.max(1, sessionLimit - OTHER_SESSIONS);
-}
-
-/** A worker has two sessions: one that is worked on, and one that owns what was loaded there. */
-function workersOf({ sessions = MOST_WORKERS }: SessionOptions, token: Token): number {
-  return Math.max(1, Math.min(sessions, Math.floor(freeOf(token) / 2)));
 }

@@ -2,12 +2,16 @@ import { realpathSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Module } from 'graphene-pk11';
 import { OperatorError, PinRefusedError } from '../../core/operator-error.ts';
+import { GenerationQueue } from '../keys/generation-queue.ts';
+import { HsmThreads } from './hsm-threads.ts';
 import { initialiseLibrary, joinLibrary, loadModule } from './library.ts';
 import { openPatientlyAside } from './patience.ts';
 import { SharedToken } from './shared-token.ts';
 import { TokenUse } from './token-use.ts';
 import type { LibraryOptions, TokenOptions } from './token-options.ts';
 
+/** Each pool has one at a time here. */
+const GENERATION_LIMITS = { ofOne: 1, waiting: 1_000, waitMs: 60_000 };
 const RENEWAL_CHECK_MS = 10;
 /** A call under way may take as long as a key takes to be made. */
 const RENEWAL_LIMIT_MS = 10_000;
@@ -29,6 +33,9 @@ export class SharedLibrary {
   readonly #tokens = new Map<string, SharedToken>();
   readonly #uses = new Set<TokenUse>();
   readonly #members = new Set<Member>();
+  readonly threads = new HsmThreads();
+  /** Keys that take long are made one at a time, by turns of the pools. */
+  readonly generations = new GenerationQueue(GENERATION_LIMITS);
   #parameters: string | undefined;
   #module: Module | undefined;
   #isThreadSafe: boolean | undefined;
@@ -88,6 +95,11 @@ export class SharedLibrary {
     this.#isThreadSafe = isThreadSafe;
   }
 
+  /** Whether several pools use it, or will again. */
+  get isShared(): boolean {
+    return this.#members.size > 1;
+  }
+
   /** @returns what ends the membership */
   join(member: Member): () => void {
     this.#members.add(member);
@@ -130,10 +142,13 @@ export class SharedLibrary {
   /** Until nobody uses it: who has just opened a connection hears of it too. */
   async #renew(): Promise<void> {
     const end = performance.now() + RENEWAL_LIMIT_MS;
+    const tried = [...this.#tokens.values()].map((token) => ({ token, found: token.tried }));
     while (this.#uses.size > 0 && performance.now() < end) {
       for (const member of this.#members) member.renew();
       await delay(RENEWAL_CHECK_MS);
     }
+    // The module is the same: who opens it again isn't to wait until everything has been tried anew.
+    for (const { token, found } of tried) for (const one of found) token.learn(one);
     this.#renewal = undefined;
   }
 

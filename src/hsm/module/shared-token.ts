@@ -9,7 +9,7 @@ const RENEW_AGAIN_AFTER_MS = 60_000;
 /** Who is logged in to a token of a library in this process. A login is the process's: it is made once, and ends with the last user. */
 export class SharedToken {
   readonly #label: string;
-  readonly #users = new Set<object>();
+  readonly #users = new Map<object, (users: number) => void>();
   readonly #tried = new Map<string, TriedModule>();
   /** By which the process is logged in. */
   #pin: string | undefined;
@@ -68,11 +68,13 @@ export class SharedToken {
     this.#trial = undefined;
   }
 
-  loggedIn(user: object, pin: string): void {
-    this.#users.add(user);
+  /** @param onShared is told how many use the token, whenever that changes */
+  loggedIn(user: object, pin: string, onShared: (users: number) => void): void {
+    this.#users.set(user, onShared);
     this.#pin = pin;
     this.#refusal = undefined;
     this.#logins += 1;
+    this.#tell();
   }
 
   notLoggedIn(pin: string, error: unknown): void {
@@ -90,8 +92,16 @@ export class SharedToken {
 
   /** @returns whether it was the last one that was logged in */
   leave(user: object): boolean {
-    if (!this.#users.delete(user) || this.users > 0) return false;
+    if (!this.#users.delete(user)) return false;
+    if (this.users > 0) {
+      this.#tell();
+      return false;
+    }
     this.#tried.clear();
     return true;
+  }
+
+  #tell(): void {
+    for (const onShared of this.#users.values()) onShared(this.users);
   }
 }

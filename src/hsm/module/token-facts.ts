@@ -12,3 +12,12 @@ export interface TokenFacts {
   /** Manufacturer and library, for the log. */
   readonly description: string;
 }
+
+/** A token as plain data: what a module has initialised and given handles for holds in all threads of a process. */
+export interface SerializedToken {
+  /** Path of the PKCS#11 library. */
+  readonly path: string;
+  readonly slot: Uint8Array;
+  readonly loginSession: Uint8Array;
+  readonly facts: TokenFacts;
+}

@@ -30,6 +30,7 @@ export class TokenUse {
   readonly #options: TokenUseOptions;
   readonly #sessions = new Map<string, Uint8Array>();
   #slot: Uint8Array | undefined;
+  #onShared: () => void = () => undefined;
 
   constructor(options: TokenUseOptions) {
     this.#options = options;
@@ -39,11 +40,23 @@ export class TokenUse {
   loggedIn(slot: Uint8Array, session: Uint8Array, pin: string): void {
     this.#slot = Uint8Array.from(slot);
     this.opened(session);
-    this.#options.token.loggedIn(this, pin);
+    this.#options.token.loggedIn(this, pin, () => {
+      this.#onShared();
+    });
   }
 
   notLoggedIn(pin: string, error: unknown): void {
     this.#options.token.notLoggedIn(pin, error);
+  }
+
+  /** How many use the token in this process. */
+  get users(): number {
+    return this.#options.token.users;
+  }
+
+  /** @param act is called whenever that changes */
+  onShared(act: () => void): void {
+    this.#onShared = act;
   }
 
   /** Of the token, by others that use it in this process. */

@@ -4,10 +4,11 @@ import { answerIn } from '../capabilities/lack.ts';
 import { describeModule } from '../keys/key-inspection.ts';
 import { giveUp, loadModule } from './library.ts';
 import { logIn } from './login.ts';
+import { requireShare } from './session-share.ts';
 import { sharedLibrary } from './shared-library.ts';
 import { findSlot } from './slots.ts';
 import { returnValue } from './return-values.ts';
-import type { TokenFacts } from './token-facts.ts';
+import type { SerializedToken, TokenFacts } from './token-facts.ts';
 import type { TokenOptions } from './token-options.ts';
 import type { TokenUse } from './token-use.ts';
 
@@ -44,6 +45,7 @@ export function openToken(options: TokenOptions): Token {
     const module = library.initialise(options);
     const opened = logInTo(module, options, library.isThreadSafe === true);
     use.loggedIn(opened.slot.handle, opened.loginSession.handle, options.pin);
+    requireShare(opened.facts.sessionLimit, use.users, options.tokenLabel);
     return tokenOf(opened, use);
   } catch (error) {
     use.notLoggedIn(options.pin, error);
@@ -86,15 +88,6 @@ function asOperatorError(error: unknown, { module: path, tokenLabel }: TokenOpti
     `The token "${tokenLabel}" of ${path} can't be opened: ${answerIn(error)}. It may be write-protected, or have no session free; SoftHSM wants to write to the folder of its tokens.`,
     { cause: error },
   );
-}
-
-/** A token as plain data: what a module has initialised and given handles for holds in all threads of a process. */
-export interface SerializedToken {
-  /** Path of the PKCS#11 library. */
-  readonly path: string;
-  readonly slot: Uint8Array;
-  readonly loginSession: Uint8Array;
-  readonly facts: TokenFacts;
 }
 
 export function serializeToken(

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { initialiseToken, writeConfiguration } from '../../../src/setup/softhsm/token.ts';
 import { killAndWait, startScript } from '../../support/child-script.ts';
+import { buildModuleShim, hasCompiler } from '../../support/module-shim.ts';
 import { testToken } from '../../support/softhsm.ts';
+
+const canBuild = await hasCompiler();
 
 /** Several pools in one process, on two tokens of SoftHSM2. */
 describe('a library that several pools of a process use', () => {
@@ -29,22 +32,24 @@ describe('a library that several pools of a process use', () => {
       import { setTimeout as delay } from 'node:timers/promises';
       import graphene from 'graphene-pk11';
       const { openPkcs11Hsm, openPkcs11HsmInThread } = await import(MODULES + 'hsm/pkcs11-hsm.js');
+      const { newObjectId } = await import(MODULES + 'core/keys/objects/object-id.js');
       const folder = ${JSON.stringify(folder)};
       process.env.SOFTHSM2_CONF = folder + '/softhsm2.conf';
       const options = (tokenLabel, messages, more = {}) => ({
         module: ${JSON.stringify(module)}, pin: ${JSON.stringify(pin)}, tokenLabel, leaseWaitMs: 10_000,
-        reconnectWaitMs: 2_000, waitingLimit: 100, loadedKeys: 100, operationDeadlineMs: 5_000,
+        reconnectWaitMs: 5_000, waitingLimit: 100, loadedKeys: 100, operationDeadlineMs: 5_000,
         keyGenerationDeadlineMs: 60_000, usesThreads: true, onHang: (what) => messages.push('hang ' + what),
         log: (level, message, details) => messages.push(message), ...more,
       });
-      const made = async (hsm, messages) => {
+      const made = async (hsm, messages, more = {}) => {
         const pool = randomUUID();
         hsm.createRootKeys(pool, 1);
         const identity = (name) => ({
           pool, name, version: randomBytes(16).toString('hex'), operations: ['sign', 'verify'],
           exportable: false, origin: 'generated',
         });
-        const make = (spec = { keyType: 'EC-HSM', curve: 'P-256' }) => hsm.generateKey(identity('made'), spec);
+        const object = more.keeping && (async () => ({ private: newObjectId(), mac: newObjectId() }));
+        const make = (spec = { keyType: 'EC-HSM', curve: 'P-256' }) => hsm.generateKey(identity('made'), spec, undefined, object);
         const aes = await make({ keyType: 'oct-HSM', bits: 256 });
         const ask = async () => Buffer.from(await hsm.sign(aes, 'HS256', Buffer.from('x'))).toString('hex');
         const answer = await ask();
@@ -56,7 +61,7 @@ describe('a library that several pools of a process use', () => {
       };
       const poolOn = (label, more) => {
         const messages = [];
-        return made(openPkcs11Hsm(options(label, messages, more)), messages);
+        return made(openPkcs11Hsm(options(label, messages, more)), messages, more);
       };
       const poolInThread = async (label, more) => {
         const messages = [];
@@ -233,6 +238,36 @@ describe('a library that several pools of a process use', () => {
       `),
     ).resolves.toBeUndefined();
   }, 60_000);
+
+  (canBuild ? describe : describe.skip)('of a token with few sessions', () => {
+    test('shares the sessions of a token out: each of four pools works with its own, whatever the others do', async () => {
+      const shim = await buildModuleShim({ profile: 'yubihsm' });
+      await expect(
+        run(`
+        Object.assign(process.env, ${JSON.stringify(shim.environment)});
+        const here = { module: process.env.PKCS11_MODULE, keeping: 'resident' };
+        const pools = [];
+        for (let count = 0; count < 4; count += 1) pools.push(await poolOn('one', here));
+        const loads = pools.map((pool) => load(Array.from({ length: 8 }, () => pool)));
+        await delay(1_000);
+        const counts = await Promise.all(loads.map(({ end }) => end()));
+        assert.deepEqual(counts.flatMap(({ failed }) => failed), []);
+        for (const { calls } of counts) assert.ok(calls >= 8, JSON.stringify(counts));
+        for (const { hsm } of pools) assert.ok(hsm.status.open <= 2, JSON.stringify(hsm.status));
+        await Promise.all(pools.map(({ make }) => make({ keyType: 'RSA-HSM', bits: 2048, publicExponent: 65537 })));
+        // Seven have two each; there is none for an eighth.
+        for (let count = 0; count < 3; count += 1) pools.push(await poolOn('one', here));
+        await assert.rejects(async () => poolOn('one', here), /16 sessions.*8 pools/);
+        await all(pools);
+        for (const { hsm } of pools.splice(0, 6)) await hsm.close();
+        const last = load(Array.from({ length: 8 }, () => pools[0]));
+        await delay(500);
+        assert.deepEqual((await last.end()).failed, []);
+      `),
+      ).resolves.toBeUndefined();
+      await shim.remove();
+    }, 60_000);
+  });
 
   test('has one login for a token: a PIN that is refused is tried once, and another one than that in use never', async () => {
     await expect(
