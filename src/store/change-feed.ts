@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import type { ChangeFeed, StateChange } from '../core/caching/change-feed.ts';
 import { STATE_TOPICS } from '../core/caching/change-feed.ts';
@@ -103,18 +103,32 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<Proces
       onError: options.onError,
     });
 
+  /** From the first question on that nothing has answered. */
+  function isAsked(): void {
+    if (silence !== undefined) return;
+    const own = setTimeout(() => {
+      isSilent(own).catch(options.onError);
+    }, AWAY_AFTER_MS);
+    silence = own;
+    own.unref();
+  }
+
+  /** Where this process stood still, as while a module is opened, an answer may have come that it has not read yet. */
+  async function isSilent(timer: NodeJS.Timeout): Promise<void> {
+    await nextTurn();
+    if (silence === timer && isOpen()) servers.away();
+  }
+
   function isHeard(): void {
     servers.back();
     clearTimeout(silence);
-    silence = setTimeout(() => {
-      if (isOpen()) servers.away();
-    }, AWAY_AFTER_MS);
-    silence.unref();
+    silence = undefined;
   }
 
   async function beat(): Promise<void> {
     let wait = RECONNECT_DELAY_MS.first;
     while (isOpen()) {
+      isAsked();
       try {
         if (connection === undefined) {
           connection = await connect();

@@ -208,6 +208,26 @@ describe('a feed', () => {
     await feed.close();
   });
 
+  test('of a process that stands still does not take the database for away', async () => {
+    const servers = readServers(serviceUrl);
+    let moves = 0;
+    servers.onMoved(() => (moves += 1));
+    const shared = { url: serviceUrl, servers, poolId: pool.id };
+    const feed = await openPoolFeed({ ...shared, onError: () => undefined });
+    await until(() => feed.isCoherent(), 5_000);
+    // As an HSM has it do that is opened: what comes meanwhile is read afterwards.
+    for (const stoodStillMs of [2_050, 2_600]) {
+      await withClient(serviceUrl, async (client) => {
+        await client.query('select 1');
+        // What follows an answer runs before what timers have waiting, and that before what else has come.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stoodStillMs);
+      });
+      await until(() => feed.isCoherent(), 10_000);
+    }
+    expect([moves, servers.isAway]).toEqual([0, false]);
+    await feed.close();
+  });
+
   test('that is closed while it connects again leaves no connection behind', async () => {
     const feed = await openFeed();
     await until(() => feed.isCoherent(), 2_000);
