@@ -82,7 +82,7 @@ export function addPoolCommands(
     .description(
       'Delete a pool: it serves nothing from then on. Its keys, roles and records stay, and it can be recovered.',
     )
-    .argument('<name>')
+    .argument('<name>', 'Its name.')
     .addHelpText('after', exitStatus)
     .action((name: string) =>
       run(async () => {
@@ -95,7 +95,7 @@ export function addPoolCommands(
     .command('recover')
     .summary('recover a deleted pool')
     .description('Have a deleted pool serve again, as it was.')
-    .argument('<name>')
+    .argument('<name>', 'Its name.')
     .addHelpText('after', exitStatus)
     .action((name: string) =>
       run(async () => {

@@ -60,8 +60,9 @@ export type LoggedIn = Pick<Token, 'facts' | 'slot' | 'loginSession'>;
 /** The library has been initialised. What is opened is closed again where the rest fails. */
 export function logInTo(module: Module, options: TokenOptions, isThreadSafe: boolean): LoggedIn {
   const slot = findSlot(module, options);
-  const loginSession = slot.open(READ_WRITE);
+  let loginSession: Session | undefined;
   try {
+    loginSession = slot.open(READ_WRITE);
     logIn(loginSession, options);
     const { maxSessionCount } = slot.getToken();
     const { major, minor } = module.libraryVersion;
@@ -75,7 +76,7 @@ export function logInTo(module: Module, options: TokenOptions, isThreadSafe: boo
     return { facts, slot, loginSession };
   } catch (error) {
     giveUp(() => {
-      loginSession.close();
+      loginSession?.close();
     });
     throw asOperatorError(error, options);
   }

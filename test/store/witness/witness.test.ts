@@ -218,7 +218,11 @@ describe('the record of a change', () => {
   test('does not commit where the change has touched another pool', async () => {
     const other = await makePool(db);
     await expect(
-      createPool(context, { ...other, id: randomUUID(), name: randomUUID() }, newChange()),
+      createPool(
+        context,
+        { ...other, id: randomUUID(), name: randomUUID(), tenantId: randomUUID() },
+        newChange(),
+      ),
     ).rejects.toThrow('another pool');
   });
 });
