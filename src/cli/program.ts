@@ -12,6 +12,7 @@ import type { DrillOptions } from './drill/drill.ts';
 import { addPoolCommands } from './pool/commands.ts';
 import { takePoolOption } from './pool-option.ts';
 import { addRootKeyCommands } from './root-keys/commands.ts';
+import { addResourceCommands } from './resources/commands.ts';
 import { readVersion } from './version.ts';
 import { addSecurityDomainCommands } from './security-domain/commands.ts';
 
@@ -171,6 +172,7 @@ export function createProgram(context: CliContext, run: Run): Command {
   addPoolCommands(program, context, run, EXIT_STATUS);
   addRootKeyCommands(program, context, run, EXIT_STATUS);
   addSecurityDomainCommands(program, context, run, EXIT_STATUS);
+  addResourceCommands(program, context, run, EXIT_STATUS);
 
   program
     .command('drill')

@@ -7,6 +7,7 @@ import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import { systemClock } from '../core/clock.ts';
 import { ADMINISTRATOR_ROLE, CRYPTO_OFFICER_ROLE, CRYPTO_USER_ROLE } from '../core/access/role.ts';
 import { ServiceError } from '../core/errors.ts';
+import { OWNER_ROLE } from '../core/resources/control-role.ts';
 import type { Activation } from '../core/pool/activation.ts';
 import { OperatorError } from '../core/operator-error.ts';
 import type { Pkcs11Hsm } from '../hsm/pkcs11-hsm.ts';
@@ -23,6 +24,7 @@ import { activatePool } from '../store/pool/activation-store.ts';
 import { createRoleStore } from '../store/access/role-store.ts';
 import { createSigningKeyStore } from '../store/directory/token-signing-key-store.ts';
 import { recordActivation } from './activation.ts';
+import { grantControlRole } from './control-access.ts';
 import { updateBuiltInRoles } from './built-in-roles.ts';
 import { openDirectory } from './directory.ts';
 import { openHsm, requireKeeping, requireSigningKeys } from './hsm.ts';
@@ -123,8 +125,13 @@ export async function bootstrap(settings: BootstrapSettings, log: Logger): Promi
         settings.administrator === 'none'
           ? undefined
           : await makeAdministrator(context, ROLES[settings.administrator]);
-      if (found === undefined)
-        await assign(context, settings.beside?.administrators ?? [], [ADMINISTRATOR_ROLE]);
+      await assign(context, settings.beside?.administrators ?? [], [ADMINISTRATOR_ROLE]);
+      if (administrator !== undefined)
+        await grantControlRole(context, {
+          principalId: administrator.principalId,
+          role: OWNER_ROLE,
+          scope: '/',
+        });
       if (context.chain.grown() > 0) {
         await openVouchedKeys(context, pool, opened());
         await signAuditLog(context, openSignedLog(context, pool, opened(), systemClock, keeper()));
@@ -218,7 +225,7 @@ async function makeAdministrator(
   return { clientId: application.appId, clientSecret: secret, principalId: principal.id };
 }
 
-/** Each of the roles at `/`, to each of them. */
+/** Each of the roles at `/`, to each of them, as far as an attempt before hasn't. */
 async function assign(
   context: StoreContext,
   principalIds: readonly string[],
@@ -230,7 +237,9 @@ async function assign(
     for (const roleDefinitionId of roles) {
       const assignment = { id: randomUUID(), principalId, roleDefinitionId, scope: '/' } as const;
       const change = byOperator(newChange('Bootstrap', { after: assignment }));
-      await roleStore.putAssignment(assignment, now, change);
+      await roleStore.putAssignment(assignment, now, change).catch((error: unknown) => {
+        if (!(error instanceof ServiceError && error.code === 'RoleAssignmentExists')) throw error;
+      });
     }
 }
 

@@ -58,10 +58,14 @@ export const LIMITS = {
   jobEndMs: 25_000,
   /** Of a security domain's download or upload, as far as a process of its own does it; and of that process's end. */
   ceremonyMs: 120_000,
+  /** Of a process that makes a pool, on the slowest HSM. */
+  provisioningMs: 300_000,
   ceremonyEndMs: 5_000,
   checkpointEveryMs: 1_000,
   usageRounds: 20,
   readinessMs: 1_000,
+  /** Operations that a process has left, and Managed HSMs whose retention has ended. */
+  resourcesEveryMs: 5_000,
   /** Reads all objects of the token. */
   objectsEveryMs: 5 * 60_000,
   partitionsEveryMs: 6 * 3_600_000,

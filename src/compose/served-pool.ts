@@ -20,7 +20,9 @@ import { composeKeys } from './keys.ts';
 import { openObjectKeeper } from './objects.ts';
 import { composeOperations } from './operations.ts';
 import { composeRecovery } from './recovery.ts';
+import { createPoolProvisioner } from './provisioning/pool-provisioner.ts';
 import { composeRelease } from './release.ts';
+import { composeResources } from './resources.ts';
 import { openPoolKeys } from './root-keys.ts';
 import type { Base } from './service/base.ts';
 import { startMaintenance, watchClock } from './service/maintenance.ts';
@@ -122,6 +124,13 @@ export async function composePool(
   const stopMaintenance = startMaintenance(base, { keys, identity, audit, storeClock });
   const readiness = composeReadiness(base, { hsm: module, audit, rootKeys, isStartOver });
   const replicas = await reportProcess(base, { readiness, rootKeys });
+  const resources =
+    directory &&
+    (await composeResources(base, {
+      authorizer: access.authorizer,
+      storeClock,
+      provisioner: createPoolProvisioner({ settings, db: store.context.db, home: store.pool }),
+    }));
   const way = entrance ?? identity?.app;
   if (way === undefined) throw new TypeError('a pool has an entrance of its own, or another one');
 
@@ -133,7 +142,13 @@ export async function composePool(
     ...keys.app,
     ...composeOperations(base, keys),
     ...access,
-    tenant: directory && identity && { ...directory.app, identity: identity.endpoints },
+    tenant: directory &&
+      identity &&
+      resources && {
+        ...directory.app,
+        identity: identity.endpoints,
+        resources: resources.app,
+      },
     ...way,
     ...audit.app,
     ...recovery.app,
@@ -157,6 +172,7 @@ export async function composePool(
     tried: module.tried,
     endStreams: audit.endStreams,
     async close() {
+      await resources?.stop();
       await replicas.stop();
       await stopMaintenance();
       await stopRestoreWatch();

@@ -51,6 +51,7 @@ import { addRandomRoutes } from './operations/random.routes.ts';
 import { addRotationRoutes } from './keys/rotation.routes.ts';
 import { addRoleRoutes } from './access/roles.routes.ts';
 import { type Routes, routesAt, type RouteServices } from './routes.ts';
+import { addResourceRoutes, type ResourceParts } from './resources/resource-routes.ts';
 import { addRootKeyRoutes } from './pool/root-keys.routes.ts';
 import { addReplicaRoutes, type ReplicaList } from './pool/replicas.routes.ts';
 import { addFullBackupRoutes } from './recovery/full-backup.routes.ts';
@@ -102,12 +103,14 @@ export interface AppParts {
   readonly log: Log;
 }
 
-/** Who signs in, and the directory by which that is known. */
-interface TenantParts {
+/** Who signs in, the directory by which that is known, and the pools of the tenant as resources. */
+export interface TenantParts {
   readonly directory: DirectoryService;
   readonly credentials: CredentialService;
   readonly usersAndGroups: UsersAndGroups;
   readonly identity: IdentityEndpoints;
+  /** Its control plane. */
+  readonly resources: ResourceParts;
 }
 
 /** What hosts may name besides the pool itself. */
@@ -163,7 +166,7 @@ export function createApp(parts: AppParts): App {
   // Who calls. Signing in needs no credential.
   if (tenant !== undefined) {
     const signIn = express.Router();
-    app.use(forSignIn(signIn));
+    app.use(onlyFor(SIGN_IN, signIn));
     addIdentityRoutes(routesAt(signIn, services), tenant.identity);
     app.use(GRAPH, authentication(parts.authenticate, 'directory', throttle, tracing));
     const directory = express.Router();
@@ -172,6 +175,11 @@ export function createApp(parts: AppParts): App {
     // Else the router would answer an OPTIONS that it has no route for by itself.
     directory.use(noOperation);
     app.use(GRAPH, noOperation);
+    const resources = express.Router();
+    app.use(onlyFor(RESOURCES, resources));
+    resources.use(authentication(parts.authenticate, 'pool', throttle, tracing));
+    addResourceRoutes(routesAt(resources, services), tenant.resources);
+    resources.use(noOperation);
     // Keys are those of the pool that the host names, and of no other.
     app.use(requireHost(isOwn, parts));
   }
@@ -182,25 +190,26 @@ export function createApp(parts: AppParts): App {
   return app;
 }
 
-const SIGN_IN =
-  /\/(?:\.well-known|discovery|oauth2)\/|^\/(?:metadata\/endpoints|subscriptions)\/?$/i;
+const SIGN_IN = /\/(?:\.well-known|discovery|oauth2)\/|^\/metadata\/endpoints\/?$/i;
 /** A key may have the name of a step of signing in. */
 const KEYS = /^\/(?:deleted)?keys\//i;
 const DIRECTORY = /^\/(?:v1\.0|beta)(?:\/|$)/i;
+const RESOURCES = /^\/subscriptions(?:\/|$)/i;
 
 /** Whether the pool that keeps the tenant's directory answers at this path, whichever pool the host names. */
 export function isOfTenant(path: string): boolean {
-  return DIRECTORY.test(path) || (SIGN_IN.test(path) && !KEYS.test(path));
+  return DIRECTORY.test(path) || RESOURCES.test(path) || (SIGN_IN.test(path) && !KEYS.test(path));
 }
 
 /**
  * Express holds a request against the pattern of every route before its own. Signing in has fifteen, of which the first
- * part may be any tenant: one pattern that says at once that none of them can match saves each other request some 20 us.
+ * part may be any tenant, and the control plane has more: one pattern that says at once that none of them can match saves
+ * each other request some 20 us.
  */
-function forSignIn(router: Router): RequestHandler {
+function onlyFor(paths: RegExp, router: Router): RequestHandler {
   const entrance: RequestHandler = (req, res, next) => {
     // A router would answer an OPTIONS that it has no route for by itself.
-    if (SIGN_IN.test(req.path) && req.method !== 'OPTIONS') router(req, res, next);
+    if (paths.test(req.path) && req.method !== 'OPTIONS') router(req, res, next);
     else next();
   };
   // Where a router has its routes: whoever lists those of the application finds them.

@@ -13,7 +13,7 @@ import { declare, type RouteDeclaration, type Routes, type RouteServices } from 
 import { listOf, openCursor, sealLinks } from './values/cursors.ts';
 import { type BodyReader, createJsonReader } from './values/json-body.ts';
 import { createNameReader } from './values/query-reader.ts';
-import { send } from './send.ts';
+import { send, WithHeaders } from './send.ts';
 
 /** What is decided before a request's body is read. The key, where there is one, is named by the path. */
 export interface RouteAccess<Params> extends RouteDeclaration {
@@ -30,8 +30,9 @@ export interface RouteAccess<Params> extends RouteDeclaration {
   readonly params: (raw: Readonly<Record<string, string | undefined>>) => Params;
 }
 
-/** One operation of the REST surface that answers in one piece. */
-export interface RouteDefinition<Params, Query, Body> extends RouteAccess<Params> {
+/** One operation of the REST surface that answers in one piece, once it is known who may call it. */
+export interface AnsweringRoute<Params, Query, Body> extends RouteDeclaration {
+  readonly operation: string;
   readonly query?: z.ZodType<Query>;
   readonly body?: z.ZodType<Body>;
   /** How the body is read; as JSON of a size that is enough for a key operation where absent. */
@@ -47,20 +48,37 @@ export interface RouteDefinition<Params, Query, Body> extends RouteAccess<Params
   }) => unknown;
 }
 
+/** An operation of the pool. */
+export interface RouteDefinition<Params, Query, Body>
+  extends RouteAccess<Params>, Omit<AnsweringRoute<Params, Query, Body>, keyof RouteDeclaration> {}
+
 /** A key operation's largest value is 4 KiB-ish; a certificate chain or policy needs more; nothing needs 256 KiB. */
 const BODY_LIMIT = 256 * 1024;
 
-/** Adds a route. The order of the steps is the promise: authorise before the body is read, record before the response. */
+/** Adds a route of the pool. */
 export function route<Params, Query = undefined, Body = undefined>(
   routes: Routes,
   definition: RouteDefinition<Params, Query, Body>,
 ): void {
-  const { services } = routes;
-  const { auditLog, cursors, tracing } = services;
+  answeringRoute(routes, definition, (req, res) =>
+    authorise(routes.services, definition, req, res),
+  );
+}
+
+/**
+ * Adds a route. The order of the steps is the promise: authorise before the body is read, record before the response.
+ * @param admit lets a request in that may be
+ */
+export function answeringRoute<Params, Query, Body>(
+  routes: Routes,
+  definition: AnsweringRoute<Params, Query, Body>,
+  admit: (req: Request, res: Response) => Promise<Admitted<Params>>,
+): void {
+  const { auditLog, cursors, tracing } = routes.services;
   const { operation, status = 200, readBody = createJsonReader(BODY_LIMIT) } = definition;
   const withDeclaredNames = definition.query && createNameReader(definition.query);
   declare(routes, definition, async (req, res) => {
-    const { context, params } = await authorise(services, definition, req, res);
+    const { context, params } = await admit(req, res);
     const { audit } = context;
     const query =
       definition.query &&
@@ -83,19 +101,27 @@ export function route<Params, Query = undefined, Body = undefined>(
     );
     if (list !== undefined) sealLinks(cursors, list, response);
     // Nothing leaves before its record is durable; a change of state has committed with it already.
-    if (!audit.isCommitted)
-      await tracing.step('audit', () => auditLog.append(audit.finish({ status })));
+    if (!audit.isCommitted) {
+      const sent = (response instanceof WithHeaders ? response.status : undefined) ?? status;
+      await tracing.step('audit', () => auditLog.append(audit.finish({ status: sent })));
+    }
     send(res, status, response);
   });
 }
 
-/** The first steps of every route but a public one: what is asked, whether the client may, and whether the pool serves it. */
+/** A request whose client is allowed what it asks for. */
+interface Admitted<Params> {
+  readonly context: RequestContext;
+  readonly params: Params;
+}
+
+/** The first steps of every route of the pool but a public one: what is asked, whether the client may, and whether the pool serves it. */
 export async function authorise<Params>(
   { authorizer, gate, tracing }: RouteServices,
   definition: RouteAccess<Params>,
   req: Request,
   res: Response,
-): Promise<{ readonly context: RequestContext; readonly params: Params }> {
+): Promise<Admitted<Params>> {
   const context = contextOf(res);
   const { audit } = context;
   const { operation, action } = definition;
@@ -107,7 +133,9 @@ export async function authorise<Params>(
   const scope = typeof found === 'string' ? found : await found;
   audit.note({ scope, keyName: definition.key?.(params) });
   await tracing.step('authorise', () => requireAllowed(authorizer, context, action, scope));
-  if (!gate.isOpen) await requireServed(gate, definition);
+  // The directory is the tenant's: the network rules of one of its pools don't bind it.
+  const address = req.baseUrl === '' ? req.socket.remoteAddress : undefined;
+  if (!gate.isOpenTo(address)) await requireServed(gate, { ...definition, address });
   return { context, params };
 }
 
@@ -140,7 +168,7 @@ export async function requireAllowed(
  * What is percent-encoded in a path and a query is UTF-8 (RFC 3986 §2.5), and without U+0000.
  * @throws ServiceError BadParameter
  */
-function requireReadable(url: string): void {
+export function requireReadable(url: string): void {
   if (!url.includes('%')) return;
   let decoded: string;
   try {

@@ -1,5 +1,6 @@
 import type { RequestHandler, Router } from 'express';
 import type { Action } from '../core/access/actions.ts';
+import type { ControlAction } from '../core/resources/actions.ts';
 import type { AuthoredChange } from '../core/access/authored-change.ts';
 import type { Authorizer } from '../core/access/ports.ts';
 import type { AuditLog } from '../core/audit/ports.ts';
@@ -21,7 +22,7 @@ export interface RouteServices {
   readonly cursors: Cursors;
 }
 
-type Method = 'get' | 'put' | 'post' | 'patch' | 'delete' | 'options';
+type Method = 'get' | 'head' | 'put' | 'post' | 'patch' | 'delete' | 'options';
 
 /**
  * What a response may hold of keys: nothing, public halves, keys that only another key or an attested environment opens, or
@@ -38,7 +39,7 @@ export interface RouteDeclaration {
   /** Its name in the audit log; null for a public route whose use leaves no record. */
   readonly operation: string | null;
   /** Who may call it: whoever is allowed this action, or anybody. */
-  readonly action: Action | 'public';
+  readonly action: Action | ControlAction | 'public';
   /** Whether it is about one key: a function that names it, or null. */
   readonly key: ((params: never) => string) | null;
   readonly keyMaterial: KeyMaterialSent;

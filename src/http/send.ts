@@ -12,13 +12,15 @@ export class Lines {
   }
 }
 
-/** A body with headers of its own. */
+/** A body, or none, with headers of its own, and with a status where it isn't its route's. */
 export class WithHeaders {
-  readonly body: object;
+  readonly body: object | undefined;
   readonly headers: HeaderList;
-  constructor(body: object, headers: HeaderList) {
+  readonly status: number | undefined;
+  constructor(body: object | undefined, headers: HeaderList, status?: number) {
     this.body = body;
     this.headers = headers;
+    this.status = status;
   }
 }
 
@@ -28,7 +30,7 @@ type HeaderList = readonly string[];
 /** Sends a JSON response, in which members that are undefined are left out, or an empty one where there is no body. */
 export function send(res: Response, status: number, body: unknown, more: HeaderList = []): void {
   if (body instanceof WithHeaders) {
-    send(res, status, body.body, body.headers);
+    send(res, body.status ?? status, body.body, body.headers);
     return;
   }
   const latency = Math.max(0, Math.round(performance.now() - contextOf(res).startedAt));

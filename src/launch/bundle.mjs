@@ -13,6 +13,7 @@ const ENTRIES = [
   'hsm/module/trial-process',
   'hsm/keys/generator-process',
   'compose/ceremony/ceremony-process',
+  'compose/provisioning/provisioning-process',
   'backup/blob-thread',
   'cli/program',
   'hsm/module/session-pool',

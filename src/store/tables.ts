@@ -3,6 +3,8 @@ import type { FieldColumns } from '../core/audit/record-fields.ts';
 import type { KeyKeeping } from '../core/keys/key-keeping.ts';
 import type { Activation } from '../core/pool/activation.ts';
 import type { AskedBy, JobKind, RecoveryJob } from '../core/recovery/jobs/ports.ts';
+import type { ProvisioningState } from '../core/resources/managed-hsm.ts';
+import type { OperationKind } from '../core/resources/operation.ts';
 import type { CertifiedKeyPurpose } from '../core/pool/certified-keys.ts';
 
 /** bigint columns come as text from pg and go in as numbers. */
@@ -28,6 +30,7 @@ interface PoolTable {
   token_label: string | null;
   deleted_at: Date | null;
   purge_at: Date | null;
+  network: ColumnType<unknown, string | undefined, string>;
 }
 
 interface KeyTable {
@@ -486,6 +489,66 @@ interface RootKeyAwaitedTable {
   is_given_up: Generated<boolean>;
 }
 
+interface SubscriptionTable {
+  pool_id: string;
+  id: string;
+  display_name: string;
+}
+
+interface ResourceGroupTable {
+  pool_id: string;
+  subscription_id: string;
+  name_key: string;
+  name: string;
+  location: string;
+  tags: Json;
+}
+
+interface ManagedHsmTable {
+  pool_id: string;
+  name_key: string;
+  name: string;
+  subscription_id: string;
+  group_key: string;
+  group_name: string;
+  location: string;
+  sku_family: string;
+  sku_name: string;
+  tags: Json;
+  soft_delete_days: number;
+  purge_protection: boolean;
+  administrators: string[];
+  network: Json;
+  state: ProvisioningState;
+  status_message: string;
+  deleted_at: Date | null;
+  purge_at: Date | null;
+}
+
+interface ControlAssignmentTable {
+  pool_id: string;
+  id: string;
+  principal_id: string;
+  role_id: string;
+  scope: string;
+}
+
+interface ManagedHsmOperationTable {
+  pool_id: string;
+  id: string;
+  kind: OperationKind;
+  subscription_id: string;
+  group_name: string;
+  name_key: string;
+  name: string;
+  status: 'running' | 'succeeded' | 'failed';
+  error_code: string | null;
+  error_message: string | null;
+  started_at: Generated<Date>;
+  claimed_until: Generated<Date>;
+  ended_at: Date | null;
+}
+
 interface SignInCounterTable {
   key: string;
   pool_id: GeneratedAlways<string>;
@@ -541,8 +604,14 @@ export interface Tables {
   pending_root_generation: PendingRootGenerationTable;
   root_key_awaited: RootKeyAwaitedTable;
   backup_schedule: BackupScheduleTable;
+  subscription: SubscriptionTable;
+  resource_group: ResourceGroupTable;
+  managed_hsm: ManagedHsmTable;
+  control_assignment: ControlAssignmentTable;
+  managed_hsm_operation: ManagedHsmOperationTable;
 }
 
+export type ManagedHsmRow = Selectable<ManagedHsmTable>;
 export type AssignmentRow = Selectable<RoleAssignmentTable>;
 export type PoolRow = Selectable<PoolTable>;
 export type KeyVersionRow = Selectable<KeyVersionTable>;

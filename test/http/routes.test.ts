@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { ACTIONS } from '../../src/core/access/actions.ts';
+import { CONTROL_ACTIONS } from '../../src/core/resources/actions.ts';
 import { listManagedIdentityRoutes, listRoutes } from '../support/routes.ts';
 
 const ROUTES = [...listRoutes(), ...listManagedIdentityRoutes()];
@@ -26,9 +27,7 @@ test('these routes are open to anybody, and every other one needs an action that
   const open = ROUTES.filter(({ definition }) => definition?.action === 'public');
   expect([...new Set(open.map(nameOf))]).toEqual([
     ...['/healthz', '/readyz'].flatMap((path) => [`GET ${path}`, `OPTIONS ${path}`]),
-    ...['/common/discovery/instance', '/metadata/endpoints', '/subscriptions'].map(
-      (path) => `GET ${path}`,
-    ),
+    ...['/common/discovery/instance', '/metadata/endpoints'].map((path) => `GET ${path}`),
     ...tenantPaths([
       'v2.0/.well-known/openid-configuration',
       '.well-known/openid-configuration',
@@ -38,7 +37,7 @@ test('these routes are open to anybody, and every other one needs an action that
     ...tenantPaths(['oauth2/token', 'oauth2/v2.0/token']).map((path) => `POST ${path}`),
     'GET /msi/token',
   ]);
-  const actions = new Set<string>(ACTIONS);
+  const actions = new Set<string>([...ACTIONS, ...CONTROL_ACTIONS]);
   const unknown = ROUTES.filter(
     ({ definition }) => definition?.action !== 'public' && !actions.has(definition?.action ?? ''),
   );

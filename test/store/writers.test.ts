@@ -36,6 +36,7 @@ const PAST_IT: Readonly<Record<string, string>> = {
   'store/recovery/root-keys/root-key-offer-store.ts': 'a question, which decides nothing',
   'store/recovery/root-keys/sealed-rows.ts':
     'the same key wrapped by other root keys, where the row still is what it was',
+  'store/resources/operation-store.ts': 'who is at an operation, for seconds',
   'store/witness/state-reader.ts': 'it reads',
 };
 

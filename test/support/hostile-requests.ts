@@ -5,6 +5,11 @@ import { isFullExtent } from './extent.ts';
 import type { KnownRoute } from './routes.ts';
 import { rsaKeyPair } from './rsa-keys.ts';
 
+/** What a query must begin with: on the control plane a version is required. */
+export function queryStart(path: string): string {
+  return path.startsWith('/subscriptions') ? 'api-version=2026-05-15&' : '';
+}
+
 /** A request as it goes onto the wire; `path` is percent-encoded, or deliberately not. */
 export interface HostileRequest {
   readonly method: string;
@@ -150,6 +155,36 @@ const SOUND: readonly (readonly [RegExp, readonly object[]])[] = [
   [/settings\/:\w+$/, [{ value: 'true' }]],
   [/\/restore$/, [{ value: bytes(600) }, { sasTokenParameters: storage, folderToRestore: 'f' }]],
   [/backup$/, [storage]],
+  [/resourceGroups\/:group$/, [{ location: 'local', tags }]],
+  [
+    /managedHSMs\/:name$/,
+    [
+      {
+        location: 'local',
+        tags,
+        sku: { family: 'B', name: 'Standard_B1' },
+        identity: { type: 'None' },
+        properties: {
+          tenantId: GUID,
+          initialAdminObjectIds: [GUID],
+          enableSoftDelete: true,
+          softDeleteRetentionInDays: '7',
+          enablePurgeProtection: true,
+          createMode: 'default',
+          networkAcls: {
+            bypass: 'None',
+            defaultAction: 'Deny',
+            ipRules: [{ value: '203.0.113.0/24' }],
+            virtualNetworkRules: [{ id: 'x' }],
+            serviceTags: [{ tag: 'x' }],
+          },
+          publicNetworkAccess: 'Enabled',
+          regions: [{ name: 'local' }],
+        },
+      },
+    ],
+  ],
+  [/checkMhsmNameAvailability$/, [{ name: 'x' }]],
   [
     /roleAssignments/,
     [
@@ -278,6 +313,8 @@ function soundOnes({ method, path }: KnownRoute): readonly Sound[] {
   const bodies = SOUND.find(([end]) => end.test(path))?.[1] ?? [EVERYTHING];
   return uses ?? bodies.map((body) => [undefined, body] as const);
 }
+
+const isBodiless = (method: string) => method === 'GET' || method === 'HEAD';
 
 const nested = (depth: number) => {
   let value: unknown = 1;
@@ -453,7 +490,7 @@ const STEP = isFullExtent ? 1 : 8;
 /** Every sound body of a route with each of its members missing, or wrong in one of these ways. */
 export function singleFaults(route: KnownRoute): readonly HostileRequest[] {
   const { method, path } = route;
-  if (method === 'GET') return [];
+  if (isBodiless(method)) return [];
   return soundOnes(route).flatMap(([key, sound]) => {
     const target = path.replace(/:(\w+)/g, (_all, parameter: string) =>
       path.startsWith('/settings')
@@ -475,7 +512,7 @@ export function singleFaults(route: KnownRoute): readonly HostileRequest[] {
     ]);
     return faults.map((fault) => ({
       method,
-      path: target,
+      path: `${target}?${queryStart(path)}`,
       headers: { 'Content-Type': 'application/json' },
       body: Buffer.from((JSON.stringify(mutate(sound, [fault])) as string | undefined) ?? ''),
     }));
@@ -546,11 +583,14 @@ export function hostileRequests(route: KnownRoute): fc.Arbitrary<HostileRequest>
     )
     .map(([where, query, headers, content, host, origin]) => {
       // Node's own client refuses a blank in a path.
-      const target = `${origin}${where}?${query}`.replaceAll(' ', '%20');
-      const carried =
-        method === 'GET'
-          ? { headers: host, body: Buffer.alloc(0) }
-          : { headers: { ...headers, ...host }, body: content };
+      const target =
+        `${origin}${where}?${queryStart(query.startsWith('api-version') ? '' : path)}${query}`.replaceAll(
+          ' ',
+          '%20',
+        );
+      const carried = isBodiless(method)
+        ? { headers: host, body: Buffer.alloc(0) }
+        : { headers: { ...headers, ...host }, body: content };
       return {
         method,
         path: target,

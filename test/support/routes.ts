@@ -64,7 +64,7 @@ function readStack(stack: readonly Layer[]): readonly KnownRoute[] {
 }
 
 /** Whatever is read or called, it is another one: enough to put the application together, not to serve anything. */
-function standIn(): unknown {
+export function standIn(): unknown {
   return new Proxy(() => undefined, {
     get: (_target, name) => (name === Symbol.toPrimitive ? () => 'stand-in' : standIn()),
     apply: () => standIn(),

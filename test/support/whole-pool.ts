@@ -18,9 +18,13 @@ import { createSecurityDomainStore } from '../../src/store/recovery/security-dom
 import type { Pkcs11Hsm } from '../../src/hsm/pkcs11-hsm.ts';
 import { openTestHsm, testIdentity } from './hsm.ts';
 import { newChange, processOf, type StoreDatabase } from './store.ts';
-import { ROWS } from './witnessed-pool.ts';
+import { LATER_ROWS, ROWS } from './witnessed-pool.ts';
 
 const SEALED_TABLES = ['key', 'key_version', 'rotation_policy', 'signing_key', 'statement_key'];
+/** What is replaced too, of tables that are younger. */
+const REPLACED_LATER = Object.fromEntries(
+  Object.entries(LATER_ROWS).filter(([table]) => table === 'control_assignment'),
+);
 const NOBODY = pino({ enabled: false });
 
 export type WholePool = Awaited<ReturnType<typeof openWholePool>>;
@@ -143,7 +147,7 @@ function wholePool(database: StoreDatabase, pool: Pool, hsm: Pkcs11Hsm) {
     /** A row in each table that holds no sealed key. */
     addOthers: () =>
       change(
-        ...Object.entries(ROWS)
+        ...Object.entries({ ...ROWS, ...REPLACED_LATER })
           .filter(([table]) => !SEALED_TABLES.includes(table))
           .map(([, statement]) => statement),
         `insert into federated_credential_use (pool_id, application_id, id) values ($pool,

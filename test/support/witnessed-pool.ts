@@ -68,6 +68,14 @@ export const LATER_ROWS: typeof ROWS = {
       '\\x05', '2027-01-01T00:00Z')`,
   backup_schedule: `insert into backup_schedule (pool_id, kind, place, cron, time_zone, keep_count, with_audit_records)
     values ($pool, 'full', '/backups', '30 2 * * *', 'UTC', 14, false)`,
+  subscription: `insert into subscription values ($pool, '00000000-0000-4000-8000-00000000000c', 'Production')`,
+  resource_group: `insert into resource_group values ($pool, '00000000-0000-4000-8000-00000000000c', 'keys', 'Keys',
+    'local', '{"a": "b"}')`,
+  managed_hsm: `insert into managed_hsm values ($pool, 'payroll', 'Payroll', '00000000-0000-4000-8000-00000000000c',
+    'keys', 'Keys', 'local', 'B', 'Standard_B1', '{"a": "b"}', 90, true, '{alice}', '{}', 'Succeeded', 'ready',
+    '2026-01-01T00:00Z', '2026-04-01T00:00Z')`,
+  control_assignment: `insert into control_assignment values ($pool, '00000000-0000-4000-8000-00000000000d', 'alice',
+    '8e3af657-a8ff-443c-a75c-2fe8c4bcb635', '/')`,
   uploaded_domain: `insert into uploaded_domain (pool_id, of_pool_id, generation, root_check)
     values ($pool, '00000000-0000-4000-8000-00000000000b', 3, decode(repeat('00', 32), 'hex'))`,
   uploaded_backup_keys: `insert into uploaded_backup_keys

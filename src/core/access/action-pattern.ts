@@ -10,7 +10,7 @@ const LONGEST = 256;
  * @throws ServiceError BadParameter, with the known actions, for a text that stands for none
  */
 export function parseActionPattern(text: string): readonly Action[] {
-  const matching = text.length > LONGEST ? [] : matchingActions(text);
+  const matching = text.length > LONGEST ? [] : matchingActions(text, ACTIONS);
   if (matching.length > 0) return matching;
   throw new ServiceError(
     'BadParameter',
@@ -18,9 +18,13 @@ export function parseActionPattern(text: string): readonly Action[] {
   );
 }
 
-function matchingActions(text: string): readonly Action[] {
+/** Those of `actions` that a text stands for, be it none. */
+export function matchingActions<Known extends string>(
+  text: string,
+  actions: readonly Known[],
+): readonly Known[] {
   const parts = text.toLowerCase().split('*');
-  return ACTIONS.filter((action) => matches(action.toLowerCase(), parts));
+  return actions.filter((action) => matches(action.toLowerCase(), parts));
 }
 
 /** Each part after the one before it, the first at the beginning and the last at the end: no backtracking. */
@@ -41,9 +45,10 @@ function matches(action: string, parts: readonly string[]): boolean {
 /** What permissions come to: the actions of each without its exclusions, and all of them together. */
 export function effectiveActions(permissions: readonly Permission[]): ReadonlySet<Action> {
   const allowed = new Set<Action>();
+  const matching = (text: string) => matchingActions(text, ACTIONS);
   for (const { dataActions, notDataActions } of permissions) {
-    const excluded = new Set(notDataActions.flatMap(matchingActions));
-    for (const action of dataActions.flatMap(matchingActions))
+    const excluded = new Set(notDataActions.flatMap(matching));
+    for (const action of dataActions.flatMap(matching))
       if (!excluded.has(action)) allowed.add(action);
   }
   return allowed;

@@ -18,6 +18,9 @@ export interface PolicyPermission {
 export interface HeldPolicy {
   readonly assignments: readonly PolicyAssignment[];
   readonly permissions: readonly PolicyPermission[];
-  /** Whether something is held in other pools of the tenant: what that is worth can't be held against rights in this one. */
+  /**
+   * Whether something is held in other pools of the tenant, or on its control plane: what that is worth can't be held against
+   * rights in this one.
+   */
   readonly isHeldElsewhere?: boolean;
 }

@@ -1,4 +1,5 @@
 import type { Action } from '../access/actions.ts';
+import type { ControlAction } from '../resources/actions.ts';
 import type { ChangeFeed } from '../caching/change-feed.ts';
 import { FreshReads } from '../caching/fresh-reads.ts';
 import { ServiceError } from '../errors.ts';
@@ -10,11 +11,16 @@ export interface PoolState {
   readonly isDeleted: boolean;
   /** A full restore puts others in the place of its rows. */
   readonly isRestoring: boolean;
+  /** Its network rules; undefined where it is used from anywhere. */
+  readonly admits?: ((address: string) => boolean) | undefined;
 }
 
 export interface PoolGate {
-  /** Everything is served, as far as is remembered: a hot path asks no more than this. */
-  readonly isOpen: boolean;
+  /**
+   * Everything is served to this address, as far as is remembered: a hot path asks no more than this.
+   * @param address undefined for what the pool's network rules don't bind
+   */
+  isOpenTo(address: string | undefined): boolean;
   /** From the store. */
   read(): Promise<PoolState>;
 }
@@ -22,45 +28,58 @@ export interface PoolGate {
 /** Remembers that a pool is open, until another process says that something has changed. */
 export function createPoolGate(feed: ChangeFeed, readState: () => Promise<PoolState>): PoolGate {
   const reads = new FreshReads<PoolState>();
-  let isOpen = false;
+  /** Of a pool that serves. */
+  let remembered: PoolState | undefined;
   let changes = 0;
   feed.subscribe((change) => {
     if (change !== 'reset' && change.topic !== 'pool') return;
-    isOpen = false;
+    remembered = undefined;
     changes += 1;
   });
   return {
-    get isOpen() {
-      return isOpen && feed.isCoherent();
-    },
+    isOpenTo: (address) =>
+      remembered !== undefined && feed.isCoherent() && isAdmitted(remembered, address),
     read: () =>
       reads.read('state', async () => {
         const before = changes;
         const state = await readState();
-        if (before === changes) isOpen = state.isActive && !state.isRestoring && !state.isDeleted;
+        const serves = state.isActive && !state.isRestoring && !state.isDeleted;
+        if (before === changes) remembered = serves ? state : undefined;
         return state;
       }),
   };
 }
 
+function isAdmitted({ admits }: PoolState, address: string | undefined): boolean {
+  return admits === undefined || address === undefined || admits(address);
+}
+
 /** What a client is allowed, and when that is served. */
 interface ServedRequest {
-  readonly action: Action;
+  readonly action: Action | ControlAction;
   /** By a pool that isn't activated, though it takes an action of keys. */
   readonly beforeActivation?: boolean;
   readonly whileRestoring?: boolean;
+  /** Whence it comes; absent for what the pool's network rules don't bind. */
+  readonly address?: string | undefined;
 }
 
 /** Of keys and random bytes. */
 const USE_OF_KEYS = /^Microsoft\.KeyVault\/managedHsm\/(?:keys|rng)\//;
 
 /**
- * @param gate one that isn't open
- * @throws ServiceError PoolNotFound, PoolNotActivated, PoolRestoring
+ * @param gate one that isn't open to it
+ * @throws ServiceError PoolNotFound, PoolNotActivated, PoolRestoring, AddressNotAllowed
  */
 export async function requireServed(gate: PoolGate, request: ServedRequest): Promise<void> {
-  const { isActive, isRestoring, isDeleted } = await gate.read();
+  const state = await gate.read();
+  const { isActive, isRestoring, isDeleted } = state;
   if (isDeleted) throw poolNotFound();
+  if (!isAdmitted(state, request.address))
+    throw new ServiceError(
+      'AddressNotAllowed',
+      `The network rules of this pool do not let in the client's address, ${request.address ?? ''}.`,
+    );
   if (isRestoring && request.whileRestoring !== true)
     throw new ServiceError(
       'PoolRestoring',

@@ -278,6 +278,16 @@ export function createRootKeyCalls({ calls, live, ...parts }: RootKeyCallsParts)
       await destroy(generation, poolId);
     },
 
+    async destroyRootKeysOf(poolId) {
+      if (parts.roots() !== undefined)
+        throw new TypeError('an HSM that is open for a pool destroys no pool');
+      const generations = await calls.attempt(
+        (on) => on.dispatcher.run('listRootGenerations', [poolId, 'one part']),
+        true,
+      );
+      for (const generation of generations) await destroy(generation, poolId);
+    },
+
     importRootKeys: (keys, by, backupKeys) =>
       calls.attempt(async (on) => {
         await on.dispatcher.run('importRootKeys', [keys, by, backupKeys]);

@@ -73,9 +73,6 @@ export function addIdentityRoutes(routes: Routes, identity: IdentityEndpoints): 
     handler: ({ context }) => ok(identity.cloudEndpoints(originOf(context))),
   });
 
-  // `az login` asks for subscriptions, and goes on without any where it is told that it may.
-  publicRoute(routes, { ...open, path: '/subscriptions', handler: () => ok({ value: [] }) });
-
   for (const [path, version] of [
     // First, or the version would pass for a tenant.
     ['v2.0/.well-known/openid-configuration', 'v2.0'],

@@ -52,12 +52,16 @@ export async function readHoldings(
   return (await holdElsewhere(trx, poolId, holders)) ? { ...held, isHeldElsewhere: true } : held;
 }
 
-/** Whether they have assignments in other pools of the tenant, which go by this one's directory. */
+/**
+ * Whether they have assignments in other pools of the tenant, which go by this one's directory, or on the tenant's control
+ * plane.
+ */
 async function holdElsewhere(
   trx: Trx,
   poolId: string,
   principalIds: readonly string[],
 ): Promise<boolean> {
+  if (principalIds.length === 0) return false;
   const found = await trx
     .selectFrom('pool as home')
     .innerJoin('pool as other', (join) =>
@@ -67,6 +71,13 @@ async function holdElsewhere(
     .select('a.id')
     .where('home.id', '=', poolId)
     .where('a.principal_id', 'in', principalIds)
+    .union(
+      trx
+        .selectFrom('control_assignment as c')
+        .select('c.id')
+        .where('c.pool_id', '=', poolId)
+        .where('c.principal_id', 'in', principalIds),
+    )
     .limit(1)
     .executeTakeFirst();
   return found !== undefined;

@@ -2,13 +2,15 @@ import type { AuditedChange } from '../../core/audit/record.ts';
 import { type Activation, isActive } from '../../core/pool/activation.ts';
 import type { PoolState } from '../../core/pool/pool-gate.ts';
 import { POOL_CHANGED } from './pool-store.ts';
+import type { NetworkRules } from '../../core/pool/network-rules.ts';
+import { admitting } from '../../network/network-rules.ts';
 import { changing, reading, type StoreContext } from '../database.ts';
 
 export async function readPoolState(context: StoreContext): Promise<PoolState> {
   return reading(context, async (db) => {
     const row = await db
       .selectFrom('pool')
-      .select(['activation', 'restoring_since', 'restores', 'deleted_at'])
+      .select(['activation', 'restoring_since', 'restores', 'deleted_at', 'network'])
       .where('id', '=', context.poolId)
       .executeTakeFirst();
     return {
@@ -19,7 +21,24 @@ export async function readPoolState(context: StoreContext): Promise<PoolState> {
       isRestoring:
         row !== undefined &&
         (row.restoring_since !== null || (row.restores ?? 0) !== context.restores),
+      admits: admitting(row?.network as NetworkRules | null | undefined),
     };
+  });
+}
+
+/** From where the pool's data plane is used from now on. */
+export async function setNetworkRules(
+  context: StoreContext,
+  rules: NetworkRules,
+  change: AuditedChange,
+): Promise<void> {
+  await changing(context, change, POOL_CHANGED, async (trx) => {
+    await trx
+      .updateTable('pool')
+      .set({ network: JSON.stringify(rules) })
+      .where('id', '=', context.poolId)
+      .execute();
+    return true;
   });
 }
 

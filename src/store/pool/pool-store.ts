@@ -174,6 +174,24 @@ export async function deletePool(
   );
 }
 
+/** Of a deleted pool whose keys are gone: its name is free from now on, and nothing can recover it. Its records stay. */
+export async function giveUpName(context: StoreContext, change: AuditedChange): Promise<void> {
+  await changing(
+    context,
+    change,
+    () => [POOL_CHANGED],
+    async (trx) => {
+      const { numUpdatedRows } = await trx
+        .updateTable('pool')
+        .set({ name: sql`name || '-purged-' || id`, purge_at: null })
+        .where('id', '=', context.poolId)
+        .where('deleted_at', 'is not', null)
+        .executeTakeFirstOrThrow();
+      return numUpdatedRows === 0n ? undefined : true;
+    },
+  );
+}
+
 /** It serves again. @returns false where it was not deleted */
 export async function recoverPool(context: StoreContext, change: AuditedChange): Promise<boolean> {
   const isDone = await changing(

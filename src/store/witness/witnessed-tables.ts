@@ -97,6 +97,13 @@ export const WITNESSED_TABLES: readonly WitnessedTable[] = [
     ['group_id', 'uuid'],
     ['member_id', 'uuid'],
   ]),
+  table('subscription', [['id', 'uuid']]),
+  table('resource_group', [
+    ['subscription_id', 'uuid'],
+    ['name_key', 'text'],
+  ]),
+  table('managed_hsm', [['name_key', 'text']]),
+  table('control_assignment', [['id', 'uuid']]),
 ];
 
 /** Tables whose rows no record witnesses, each with the reason. */
@@ -109,6 +116,7 @@ export const UNWITNESSED_TABLES: Readonly<Record<string, string>> = {
   root_key_offer: 'a question to the processes that serve, which decides nothing',
   standby_mark: 'numbers by which a standby shows how far it is',
   root_key_awaited: 'for whom new root keys wait; that somebody is given up is on record',
+  managed_hsm_operation: 'who is at an operation, for seconds; what comes of it is on record',
   replica_process: 'what a process says of itself, for seconds',
   recovery_job: 'what of a backup or a restore counts is in its records',
   audit_event: 'the records themselves: linked and signed',

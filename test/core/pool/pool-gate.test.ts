@@ -1,13 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { ACTIONS, action } from '../../../src/core/access/actions.ts';
-import { createPoolGate, requireServed } from '../../../src/core/pool/pool-gate.ts';
+import { createPoolGate, type PoolState, requireServed } from '../../../src/core/pool/pool-gate.ts';
 import { FakeChangeFeed } from '../../support/fakes/change-feed.ts';
 
 const OPEN = { isActive: true, isRestoring: false, isDeleted: false };
 const USES = ACTIONS.filter((name) => /managedHsm\/(?:keys|rng)\//.test(name));
 
-function openGate(state = OPEN) {
+function openGate(state: PoolState = OPEN) {
   const feed = new FakeChangeFeed();
   const pool = { state, reads: 0 };
   const gate = createPoolGate(feed, () => {
@@ -20,9 +20,13 @@ function openGate(state = OPEN) {
 describe('what is remembered of a pool', () => {
   test('is that it is open, once it has been read', async () => {
     const { gate, pool } = openGate();
-    expect(gate.isOpen).toBe(false);
+    expect(gate.isOpenTo(undefined)).toBe(false);
     await gate.read();
-    expect([gate.isOpen, gate.isOpen, pool.reads]).toEqual([true, true, 1]);
+    expect([gate.isOpenTo(undefined), gate.isOpenTo('192.0.2.1'), pool.reads]).toEqual([
+      true,
+      true,
+      1,
+    ]);
   });
 
   test.each([
@@ -32,10 +36,10 @@ describe('what is remembered of a pool', () => {
   ])('is not that it is %s: that is read anew each time', async (_what, state) => {
     const { gate, pool } = openGate(state);
     await gate.read();
-    expect(gate.isOpen).toBe(false);
+    expect(gate.isOpenTo(undefined)).toBe(false);
     pool.state = OPEN;
     await gate.read();
-    expect(gate.isOpen).toBe(true);
+    expect(gate.isOpenTo(undefined)).toBe(true);
   });
 
   test.each([{ topic: 'pool', id: '*' } as const, 'reset' as const])(
@@ -44,16 +48,16 @@ describe('what is remembered of a pool', () => {
       const { gate, feed, pool } = openGate();
       await gate.read();
       feed.publish({ topic: 'key', id: 'k' });
-      expect(gate.isOpen).toBe(true);
+      expect(gate.isOpenTo(undefined)).toBe(true);
       const reading = gate.read();
       // The read has begun, and not ended.
       await Promise.resolve();
       feed.publish(change);
-      expect(gate.isOpen).toBe(false);
+      expect(gate.isOpenTo(undefined)).toBe(false);
       await reading;
-      expect(gate.isOpen).toBe(false);
+      expect(gate.isOpenTo(undefined)).toBe(false);
       await gate.read();
-      expect([gate.isOpen, pool.reads]).toEqual([true, 3]);
+      expect([gate.isOpenTo(undefined), pool.reads]).toEqual([true, 3]);
     },
   );
 
@@ -61,7 +65,7 @@ describe('what is remembered of a pool', () => {
     const { gate, feed } = openGate();
     await gate.read();
     feed.coherent = false;
-    expect(gate.isOpen).toBe(false);
+    expect(gate.isOpenTo(undefined)).toBe(false);
   });
 });
 
@@ -92,4 +96,24 @@ test('a pool that is being restored answers nothing but what says how far that i
       code: 'PoolRestoring',
     });
   await requireServed(gate, { action: action('restore/status/action'), whileRestoring: true });
+});
+
+describe('a pool with network rules', () => {
+  const rules = { admits: (address: string) => address === '192.0.2.1' };
+
+  test('serves whom they let in, refuses others, and reads them anew before it does', async () => {
+    const { gate, pool } = openGate({ ...OPEN, ...rules });
+    await gate.read();
+    expect([gate.isOpenTo('192.0.2.1'), gate.isOpenTo('192.0.2.2')]).toEqual([true, false]);
+    const request = { action: action('keys/read/action'), address: '192.0.2.2' };
+    await expect(requireServed(gate, request)).rejects.toMatchObject({ code: 'AddressNotAllowed' });
+    pool.state = OPEN;
+    await expect(requireServed(gate, request)).resolves.toBeUndefined();
+  });
+
+  test('binds nothing that is not of the pool', async () => {
+    const { gate } = openGate({ ...OPEN, ...rules });
+    await gate.read();
+    expect(gate.isOpenTo(undefined)).toBe(true);
+  });
 });

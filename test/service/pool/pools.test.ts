@@ -15,6 +15,7 @@ import { useService } from '../../support/use-service.ts';
 
 const ASSIGNMENTS = '/providers/Microsoft.Authorization/roleAssignments';
 const API = 'api-version=7.5';
+const ARM_API = 'api-version=2026-05-15';
 
 const { service, admin, adminToken, atEnd } = useService({ STRONGROOM_WORKERS: '1' });
 let commands: CommandHost;
@@ -179,9 +180,12 @@ const GUARDED = listRoutes()
     const target = path
       .replace(/:(?:name|key)\b/, 'one')
       .replace(/:version\b/, '0'.repeat(32))
+      .replace(/:location\b/, 'local')
       .replace(/:\w+/g, randomUUID());
     return [method, path, target] as const;
   });
+
+const isControlPlane = (path: string) => path.startsWith('/subscriptions');
 
 describe('rights in one pool are none in another', () => {
   test('there are as many routes as this suite thinks', () => {
@@ -198,11 +202,23 @@ describe('rights in one pool are none in another', () => {
     expect(await ask('main', stranger)).toEqual(['main', 401, expect.anything()]);
     expect(await ask('second', stranger)).toEqual(['second', 401, expect.anything()]);
     expect(await ask('other', first.token)).toEqual(['other', 401, expect.anything()]);
-    // Of the same tenant, with every role in `main`: what is the pool's own is refused. The directory is `main`'s.
-    if (path.startsWith('/v1.0')) return;
+    // Of the same tenant, with every role in `main`: what is the pool's own is refused. The directory is `main`'s, and so is the control plane.
+    if (path.startsWith('/v1.0') || isControlPlane(path)) return;
     // Whose job it is says who may ask how far it is: this is nobody's.
     const refused = path.includes(':jobId') ? 404 : 403;
     expect(await ask('second', nobody)).toEqual(['second', refused, expect.anything()]);
+  });
+
+  const CONTROL_PLANE = GUARDED.filter(([, path]) => isControlPlane(path));
+  test.each(CONTROL_PLANE)('nor in the control plane: %s %s', async (method, _path, target) => {
+    const call = callerOf('second', await makePrincipalOnce());
+    const answer = await call(method, `${target}?${ARM_API}`, bodyFor(method));
+    const code = answer.status === 403 && method !== 'HEAD' ? codeOf(answer) : answer.text;
+    // A list shows nothing.
+    expect([
+      [200, '{"value":[]}'],
+      [403, method === 'HEAD' ? '' : 'AuthorizationFailed'],
+    ]).toContainEqual([answer.status, code]);
   });
 });
 

@@ -50,6 +50,8 @@ export interface RootKeyMemory {
   /** Those of a pool that another pool's upload has brought in. */
   listBrought(poolId: string): Promise<readonly number[]>;
   rememberBrought(poolId: string, generation: number): Promise<void>;
+  /** Destroys all root keys of a pool that is purged. The HSM has been opened for no pool. */
+  destroyRootKeysOf(poolId: string): Promise<void>;
   /** Destroys root keys of another pool. */
   destroyBrought(poolId: string, generation: number): Promise<void>;
 }

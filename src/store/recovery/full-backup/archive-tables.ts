@@ -49,6 +49,11 @@ export const ARCHIVED_TABLES: readonly ArchivedTable[] = [
   table('user_identity', 'issuer subject', 'replaced'),
   table('directory_group', 'id', 'replaced'),
   table('group_member', 'group_id member_id', 'replaced'),
+  // The pools behind them have gone on.
+  table('subscription', 'id', 'kept'),
+  table('resource_group', 'subscription_id name_key', 'kept'),
+  table('managed_hsm', 'name_key', 'kept'),
+  table('control_assignment', 'id', 'replaced'),
   table('signing_key', 'version', 'replaced'),
   // The audit log of the time since is signed by them.
   table('statement_key', 'version', 'added'),
@@ -82,6 +87,7 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   standby_mark: 'numbers of the processes that read on a standby now',
   replica_process: 'processes that serve now',
   recovery_job: 'backups and restores that were made here: this one is still under way',
+  managed_hsm_operation: 'what is done to other pools now',
   backup_schedule:
     "where this pool's service writes backups, and removes some: one that was restored for a trial must not",
   schema_migration: 'the manifest says which schema it was',
