@@ -433,7 +433,8 @@ test('what was altered is refused in a sentence, and nothing of it gets into the
 test('a domain that was cut is found out where it is opened; one of another product is not judged', async () => {
   const { entries } = await ceremony.exportRootKeys();
   requireWhole(entries);
-  for (const { tag } of entries)
+  // Domains from before there were vouchers have none: without them an HSM that holds older root keys takes no new ones.
+  for (const { tag } of entries.filter((entry) => entry.tag !== 'strongroom-vouchers'))
     expect(() => {
       requireWhole(entries.filter((entry) => entry.tag !== tag));
     }).toThrow('is not whole');
