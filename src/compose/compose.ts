@@ -88,6 +88,8 @@ export async function compose(
       first: first.app,
       waitMs: LIMITS.poolOpenWaitMs,
       find(name) {
+        // Most requests are for it: whose path theirs is its application sees by itself.
+        if (name === settings.pool) return undefined;
         const found = pools.find(name);
         if (found instanceof Promise) return found.then((served) => served && appsOf(served));
         return found && appsOf(found);
