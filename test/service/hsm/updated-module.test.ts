@@ -32,6 +32,11 @@ if (!canBuild) console.warn('skipped: no C compiler (cc)');
     ['profile no-kwp'],
     [['offer mechanism 0x1087 as gcm-wrap']],
   ],
+  [
+    'from one in which AES-CBC with padding alone wraps keys, to one that wraps by AES-GCM as well',
+    ['hide mechanism 0x2109 0x210a 0x210b', 'offer mechanism 0x1085 as cbc-pad-wrap'],
+    [['profile no-kwp']],
+  ],
 ])('an update of the module %s', (_, before, updates) => {
   let hsm: ModuleShim;
   let prepared: PreparedProduction;
