@@ -115,11 +115,15 @@ export function openPools(
         .filter(({ name, deletedAt }) => name !== first.pool.name && deletedAt === undefined)
         .map((pool) => [pool.name, pool]),
     );
-    for (const [name, entry] of entries)
-      if (!isSame(there.get(name), entry.pool)) {
-        entries.delete(name);
-        if (entry.served !== undefined) leave(entry.served);
-      }
+    const gone = [...entries.values()].filter(({ pool }) => !isSame(there.get(pool.name), pool));
+    // Who a caller is they were told by the pool that keeps their directory, and are by the one that takes its place.
+    const orphaned = [...entries.values()].filter(({ pool }) =>
+      gone.some((one) => one.pool.isHome && one.pool.tenantId === pool.tenantId),
+    );
+    for (const entry of new Set([...gone, ...orphaned])) {
+      entries.delete(entry.pool.name);
+      if (entry.served !== undefined) leave(entry.served);
+    }
     for (const [name, pool] of there) {
       const known = entries.get(name);
       if (known === undefined)

@@ -169,7 +169,8 @@ export async function openChangeFeed(options: ChangeFeedOptions): Promise<Proces
       const subscriber: Subscriber = { poolId, homeId, listeners: [] };
       subscribers.add(subscriber);
       return {
-        isCoherent,
+        // Who hears nothing any more believes nothing that it remembers.
+        isCoherent: () => subscribers.has(subscriber) && isCoherent(),
         lagMs: () => (isCoherent() ? lagMs : undefined),
         fault: () => fault,
         subscribe: (listener) => {

@@ -148,6 +148,19 @@ test.each([
   expect(state.closed.length).toBe(state.opened.length);
 });
 
+test('those that go by a directory are left with the pool that keeps it, and go by the one in its place', async () => {
+  const tenantId = 'another';
+  const home = poolOf('home', { tenantId, isHome: true });
+  const { pools, state } = start([home, poolOf('b', { tenantId }), poolOf('a')]);
+  await Promise.all([pools.find('b'), pools.find('a')]);
+  state.rows = [{ ...home, restores: 1 }, poolOf('b', { tenantId }), poolOf('a')];
+  pools.lookAgain();
+  await nextTurn();
+  const served = await pools.find('b');
+  expect(served && pools.homeOf(served)?.pool.restores).toBe(1);
+  expect(state.opened.toSorted()).toEqual(['a by main', 'b by home', 'b by home', 'home', 'home']);
+});
+
 test('where they are opened at the start, nobody has to ask', async () => {
   const { state } = start([poolOf('a'), poolOf('b')], { opensAtStart: true });
   const deadline = Date.now() + 10_000;

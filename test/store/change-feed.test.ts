@@ -208,3 +208,15 @@ test('a name may be as long as names get', async () => {
   await until(() => published.length > 0);
   expect(published).toEqual([{ topic: 'key', id: name }]);
 });
+
+test('who has left hears nothing, and is told to believe nothing', async () => {
+  const own = await openPoolFeed({
+    url: database.serviceUrl,
+    poolId: pool.id,
+    onError: () => undefined,
+  });
+  await until(() => own.isCoherent());
+  own.leave();
+  expect(own.isCoherent()).toBe(false);
+  await own.close();
+});
